@@ -1,0 +1,132 @@
+"""The distance of a membrane from its threshold, and the ways a threshold may learn from it.
+
+A spike is a step of the distance x = h - V_th. The value is the same for every way; what differs
+is the gradient that reaches V_th. The incoming ∂L/∂x already holds the spike's surrogate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.surrogate import SurrogateKind, primitive
+
+__all__ = ["ThresholdGradient", "WindowKind", "distance", "keep_positive"]
+
+ThresholdGradient = Literal["fixed", "ordinary", "separate"]
+WindowKind = Literal["sigmoid", "triangle", "arctan"]
+
+FLOOR = 1e-3  # the least threshold that a learned one is used with
+
+
+class _SeparateDistance(torch.autograd.Function):
+    @staticmethod
+    def forward(h: Tensor, threshold: Tensor, window: SurrogateKind) -> Tensor:
+        return h - threshold
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, threshold, ctx.window = inputs
+        ctx.threshold_shape = threshold.shape
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        grad_threshold = None
+        if ctx.needs_input_grad[1]:
+            fired = (x >= 0).to(x.dtype)
+            each = -grad * primitive(x, ctx.window) * fired
+            grad_threshold = each.sum_to_size(ctx.threshold_shape)
+        return grad, grad_threshold, None
+
+
+def distance(
+    h: Tensor,
+    threshold: Tensor | float,
+    gradient: ThresholdGradient = "fixed",
+    window: WindowKind = "sigmoid",
+) -> Tensor:
+    r"""Distance x = h - V_th, with the gradient of V_th chosen by name.
+
+    "fixed": V_th gets none. "ordinary": ∂x/∂V_th = -1, so that V_th learns through the spike's own
+    surrogate (SpQuant-SNN Eq. 24). "separate": the separate gradient path of SpQuant-SNN
+    Eq. 25-27, in which a gradient penalty window w reshapes it and only neurons that fire count,
+
+        ∂L/∂V_th = -Σ ∂L/∂x · w(x) · 1[x >= 0],    ∂L/∂h = ∂L/∂x unchanged.
+
+    With the triangle as the spike's surrogate and w = σ this is Eq. 27 as the authors' code has it.
+
+    Args:
+        h: Charged membrane, any shape.
+        threshold: V_th, a number or a tensor that broadcasts to `h`.
+        gradient: "fixed", "ordinary" or "separate".
+        window: Penalty window of the separate path: the primitive of this surrogate, which rises
+            from 0 to 1 around the threshold.
+
+    Returns:
+        Distance x, shape of `h`.
+
+    Raises:
+        ArgumentError: If `gradient` or `window` is unknown.
+
+    Example:
+        >>> h = torch.tensor([0.5, 1.0, 1.5])
+        >>> threshold = torch.tensor(1.0, requires_grad=True)
+        >>> distance(h, threshold, "separate").sum().backward()
+        >>> threshold.grad  # -(σ(0) + σ(0.5))
+        tensor(-1.1225)
+    """
+    if gradient not in get_args(ThresholdGradient):
+        raise ArgumentError(
+            "gradient", gradient, f"one of {', '.join(get_args(ThresholdGradient))}"
+        )
+    if window not in get_args(WindowKind):
+        raise ArgumentError("window", window, f"one of {', '.join(get_args(WindowKind))}")
+    if not isinstance(threshold, Tensor):
+        return h - threshold
+    if gradient == "separate":
+        return _SeparateDistance.apply(h, threshold, window)
+    return h - (threshold if gradient == "ordinary" else threshold.detach())
+
+
+class _KeepPositive(torch.autograd.Function):
+    @staticmethod
+    def forward(threshold: Tensor, floor: float) -> Tensor:
+        return threshold.clamp(min=floor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+def keep_positive(threshold: Tensor, floor: float = FLOOR) -> Tensor:
+    """Learned threshold as it is used: never below `floor`, with a straight-through gradient.
+
+    The gradient passes where the clamp acts, so that a threshold which was pushed to zero can come
+    back; without a floor a silent neuron would fire always once its threshold turned negative.
+
+    Args:
+        threshold: Learned value, any shape.
+        floor: Least threshold, above 0.
+
+    Returns:
+        max(threshold, floor), shape of `threshold`.
+
+    Raises:
+        ArgumentError: If `floor` is not positive.
+
+    Example:
+        >>> keep_positive(torch.tensor([-0.2, 0.7]))
+        tensor([0.0010, 0.7000])
+    """
+    if not floor > 0:
+        raise ArgumentError("floor", floor, "a number above 0")
+    return _KeepPositive.apply(threshold, floor)
