@@ -1,0 +1,103 @@
+"""Let torchvision import beside a torch that it was not built for.
+
+A CPU build of torch and the registry's torchvision (built for CUDA) are a common pair. Its C
+library cannot load there, its operators are never defined, and `import torchvision` stops at
+"operator torchvision::nms does not exist"; with it stop torchmetrics, Lightning and SpikingJelly's
+model builders, none of which needs an operator. `mend` declares the two operators for which
+torchvision's Python code registers a kernel unconditionally; the rest of that code asks whether
+the library loaded, and still hears that it did not.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+# What torchvision registers fake kernels for, whether or not its library loaded.
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+
+# The declarations live as long as this object does.
+_declared: torch.library.Library | None = None
+
+
+class Operators(StrEnum):
+    """Where torchvision's operators come from."""
+
+    ABSENT = "absent"  # torchvision is not installed
+    NATIVE = "native"  # its own library loads
+    MENDED = "mended"  # declared here; a call raises
+
+
+def mend() -> Operators:
+    """Declare torchvision's operators if, and only if, its own cannot load.
+
+    Call it before anything that imports torchvision. Calling it again, or after torchvision was
+    imported, changes nothing.
+
+    Returns:
+        Where the operators come from.
+
+    Example:
+        >>> mend() in Operators
+        True
+        >>> mend() is mend()
+        True
+    """
+    global _declared
+    if _declared is not None:
+        return Operators.MENDED
+    if hasattr(torch.ops.torchvision, "nms"):
+        return Operators.NATIVE
+    library = _library_path()
+    if library is None:
+        return Operators.ABSENT
+    try:
+        torch.ops.load_library(library)
+    except OSError:
+        _declared = _declare()
+        return Operators.MENDED
+    return Operators.NATIVE
+
+
+def _library_path() -> str | None:
+    """Path of torchvision's C library, found without importing torchvision; None if there is none.
+
+    The path need not exist: a torchvision without a library fails to load it, and is mended.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = spec.submodule_search_locations[0]
+    loader = (
+        importlib.machinery.ExtensionFileLoader,
+        importlib.machinery.EXTENSION_SUFFIXES,
+    )
+    found = importlib.machinery.FileFinder(folder, loader).find_spec("_C")
+    if found is None or found.origin is None:
+        return str(Path(folder) / "_C")
+    return found.origin
+
+
+def _declare() -> torch.library.Library:
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in _SCHEMAS:
+        name = schema.partition("(")[0]
+        library.define(schema)
+        for device in ("CPU", "CUDA"):
+            library.impl(name, _refuse, device)
+    return library
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise RuntimeError(
+        "torchvision's operators (nms, qnms) cannot run: its compiled library does not fit this "
+        f"torch ({torch.__version__}); install the torchvision that was built for it"
+    )

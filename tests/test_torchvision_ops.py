@@ -1,0 +1,105 @@
+"""Each test runs in a fresh interpreter: operators are declared once for a whole process."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+MEND = "from qsnn_plugins.torchvision_ops import mend\nstatus = mend()\n"
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def status():
+    process = run(MEND + "print(status)")
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
+
+
+@pytest.fixture
+def mended(status):
+    if status != "mended":
+        pytest.skip(f"torchvision's operators are {status} here: there is nothing to mend")
+
+
+def test_status_agrees_with_torchvision_itself(status):
+    if importlib.util.find_spec("torchvision") is None:
+        assert status == "absent"
+        return
+    process = run(MEND + "import torchvision\nprint(torchvision.extension._has_ops())")
+    assert process.stdout.strip() == str(status == "native"), process.stderr
+
+
+@pytest.mark.usefixtures("mended")
+def test_lightning_does_not_import_without_mending():
+    process = run("import lightning")
+    assert process.returncode != 0
+    assert "torchvision::nms does not exist" in process.stderr
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import lightning",
+        "import torchmetrics.detection",
+        "from torchvision import transforms; transforms.Resize(4)",
+        "from torchvision import models; models.resnet18()",
+        "from spikingjelly.activation_based.model import sew_resnet",
+    ],
+)
+def test_imports_after_mending(statement):
+    process = run(MEND + statement)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.usefixtures("mended")
+def test_mends_after_a_failed_import():
+    process = run(
+        "try:\n    import torchvision\nexcept RuntimeError:\n    pass\n"
+        + MEND
+        + "import torchvision"
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def test_calling_again_and_after_the_import_changes_nothing():
+    process = run(MEND + "import torchvision\nassert mend() is status\nimport torchvision.ops")
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.usefixtures("mended")
+@pytest.mark.parametrize("operator", ["nms", "qnms"])
+def test_calling_a_mended_operator_says_what_to_do(operator):
+    boxes = "torch.tensor([[0., 0., 1., 1.]]), torch.tensor([1.])"
+    process = run(MEND + f"import torch\ntorch.ops.torchvision.{operator}({boxes}, 0.5)")
+    assert process.returncode == 1
+    assert "install the torchvision that was built for it" in process.stderr.splitlines()[-1]
+
+
+def test_native_operators_are_left_alone():
+    """As on a machine whose torchvision fits: the operator is there before we look."""
+    process = run(
+        "import torch\n"
+        'library = torch.library.Library("torchvision", "DEF")\n'
+        'library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")\n'
+        'library.impl("nms", lambda dets, scores, iou: dets.new_tensor([7]), "CPU")\n'
+        + MEND
+        + 'assert status == "native"\n'
+        "print(torch.ops.torchvision.nms(torch.ones(1, 4), torch.ones(1), 0.5))"
+    )
+    assert process.stdout.strip() == "tensor([7.])", process.stderr
+
+
+def test_absent_torchvision(tmp_path):
+    process = run(
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        'importlib.util.find_spec = lambda name: None if name == "torchvision" else find(name)\n'
+        + MEND
+        + 'assert status == "absent"'
+    )
+    assert process.returncode == 0, process.stderr
