@@ -14,7 +14,7 @@ from qsnn_plugins.data.cifar10dvs import CIFAR10DVS  # noqa: E402
 from qsnn_plugins.data.digits import EventDigits  # noqa: E402
 from qsnn_plugins.data.event_camera import EventCamera  # noqa: E402
 from qsnn_plugins.data.frames import FrameBinning  # noqa: E402
-from qsnn_plugins.data.module import FramesDataModule  # noqa: E402
+from qsnn_plugins.data.frames_module import FramesDataModule  # noqa: E402
 from qsnn_plugins.data.nmnist import NMNIST  # noqa: E402
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 from qsnn_plugins.data.checks import height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
-from qsnn_plugins.data.module import FramesDataModule, FramesDataset
+from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
 from qsnn_plugins.errors import DataError
 
 _WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16

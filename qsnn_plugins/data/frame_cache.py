@@ -27,7 +27,7 @@ from rich.progress import track
 from torch.utils.data import Dataset
 
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.module import Item
+from qsnn_plugins.data.frames_module import Item
 from qsnn_plugins.errors import DataError
 
 _log = logging.getLogger(__name__)

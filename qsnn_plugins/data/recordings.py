@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.module import FramesDataModule
+from qsnn_plugins.data.frames_module import FramesDataModule
 from qsnn_plugins.errors import DataError
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
