@@ -112,6 +112,7 @@ def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "tiny", raising=False)
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
     # Lightning's log still writes to the stream of the test that imported it, closed by now.
     monkeypatch.setattr(logging, "raiseExceptions", False)
 
