@@ -94,6 +94,11 @@ class Recipes:
                 return place
         return None
 
+    def full_key(self, key: str) -> str:
+        """The whole of a dotted key, where a recipe has it; the command line gave its value."""
+        place = self.find(key)
+        return ".".join(place.keys) if place else key
+
     def misfit(self, place: Place) -> Misfit:
         """The first key on the way to `place` that is not accepted where it stands."""
         from lightning import Trainer

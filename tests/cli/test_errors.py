@@ -117,6 +117,10 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
         (["-c", "god.yaml"], "there is no recipe god.yaml; did you mean good.yaml?"),
         (["-c", "good.yaml", "--foo", "3"], "the command line has --foo 3"),
         (["-c", "good.yaml", "--model.lrr", "3"], "lrr is not an option here"),
+        (
+            ["-c", "good.yaml", "--model.network.init_args.width", "three"],
+            "model.init_args.network.init_args.width: three is not allowed: give int",
+        ),
         (["-c", "good.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
     ],
 )
