@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ class _SpikeCount:
     """Spikes and neurons of one layer, counted as it runs."""
 
     def __init__(self) -> None:
-        self.spikes, self.outputs, self.neurons = torch.tensor(0.0), 0, 0
+        self.spikes, self.outputs, self.neurons = torch.zeros((), dtype=torch.float64), 0, 0
 
     def hook(self, module: nn.Module, args: tuple[Any, ...], spikes: Tensor) -> None:
         """Count what one forward [T, N, ...] gave."""
@@ -31,37 +30,45 @@ class _SpikeCount:
         self.neurons = spikes[0, 0].numel()
 
     @property
-    def rate(self) -> float:
+    def rate(self) -> Tensor:
         """Spikes a neuron and step."""
-        return float(self.spikes) / max(self.outputs, 1)
+        return self.spikes / max(self.outputs, 1)
 
 
 class NetworkReport(Callback):
-    """Prints test accuracy, firing rates and memory when a test ends.
+    """Prints firing rates, memory and test accuracy when a test is over.
 
     Firing rates are measured over the whole test set by hooks that are gone afterwards.
 
     Example:
-        >>> from qsnn_plugins.lightning import NetworkReport
-        >>> callback = NetworkReport()
+        >>> NetworkReport().rates  # filled by a test
+        {}
     """
 
     def __init__(self) -> None:
+        self.rates: dict[str, float] = {}
         self._counts: dict[str, _SpikeCount] = {}
         self._handles: list[RemovableHandle] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        self._counts = {name: _SpikeCount() for name in _neurons(pl_module)}
+        neurons = _neurons(pl_module)
+        self._counts = {name: _SpikeCount() for name in neurons}
         self._handles = [
-            node.register_forward_hook(self._counts[name].hook)
-            for name, node in _neurons(pl_module).items()
+            node.register_forward_hook(self._counts[name].hook) for name, node in neurons.items()
         ]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop to count, and print."""
+        """Stop to count; several devices have their mean."""
         self._remove_hooks()
-        if not trainer.is_global_zero:
+        self.rates = {
+            name: float(trainer.strategy.reduce(count.rate, reduce_op="mean"))
+            for name, count in self._counts.items()
+        }
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print, after all that Lightning prints itself."""
+        if stage != "test" or not trainer.is_global_zero or not self.rates:
             return
         console = Console()
         console.print(self._table(pl_module))
@@ -80,25 +87,26 @@ class NetworkReport(Callback):
         self._handles = []
 
     def _table(self, pl_module: LightningModule) -> Table:
+        weights = weight_memory(pl_module)
         neurons = {name: count.neurons for name, count in self._counts.items()}
         membranes = membrane_memory(_neurons(pl_module), neurons)
-        weights = weight_memory(pl_module)
-        order = {name: i for i, (name, _) in enumerate(pl_module.named_modules())}
         table = Table(title="Memory for one sample, in kB (1000 bytes)")
-        table.add_column("layer")
-        for column in ("stored", "count", "bits", "in 32 bits", "as quantized", "firing rate"):
+        table.add_column("layer", no_wrap=True)
+        for column in ("count", "bits", "in 32 bits", "quantized", "firing rate"):
             table.add_column(column, justify="right")
-        for row in sorted(membranes + weights, key=lambda row: order[row.name]):
-            rate = f"{self._counts[row.name].rate:.1%}" if row.name in self._counts else ""
-            name = row.name.removeprefix("network.").removeprefix("blocks.")
-            table.add_row(name, row.kind, f"{row.count:,}", str(row.bits), *_kilobytes([row]), rate)
-        table.add_section()
-        for label, rows in (
-            ("weights", weights),
-            ("membranes", membranes),
+        for title, rows in (("weights", weights), ("membranes", membranes)):
+            table.add_row(f"[bold]{title}")
+            for row in rows:
+                name = row.name.removeprefix("network.").removeprefix("blocks.")
+                rate = f"{self.rates[row.name]:.1%}" if row.name in self.rates else ""
+                table.add_row(f" {name}", f"{row.count:,}", str(row.bits), *_kilobytes([row]), rate)
+            table.add_section()
+        for title, rows in (
+            ("all weights", weights),
+            ("all membranes", membranes),
             ("total", weights + membranes),
         ):
-            table.add_row(label, "", f"{sum(r.count for r in rows):,}", "", *_kilobytes(rows), "")
+            table.add_row(title, f"{sum(row.count for row in rows):,}", "", *_kilobytes(rows))
         return table
 
 
@@ -111,9 +119,6 @@ def _neurons(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def _kilobytes(rows: list[LayerMemory]) -> tuple[str, str]:
-    measures: tuple[Callable[[LayerMemory], int], ...] = (
-        lambda row: row.float_bytes,
-        lambda row: row.bytes,
-    )
-    in_32_bits, quantized = (sum(map(measure, rows)) / 1000 for measure in measures)
-    return f"{in_32_bits:,.2f}", f"{quantized:,.2f}"
+    in_32_bits = sum(row.float_bytes for row in rows)
+    quantized = sum(row.bytes for row in rows)
+    return f"{in_32_bits / 1000:,.2f}", f"{quantized / 1000:,.2f}"
