@@ -166,7 +166,6 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
     done: list[WeightLayer] = []
     try:
         for name, quantizer in quantizers.items():
-            quantizer.train(layers[name].training)
             parametrize.register_parametrization(layers[name], "weight", quantizer)
             done.append(layers[name])
     except BaseException:

@@ -104,6 +104,12 @@ def test_forward_and_backward_are_the_printed_ones(quantize, grid, bits, alpha):
     np.testing.assert_allclose(a.grad.item(), (upstream * slope).sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_ties_go_to_the_smaller_magnitude(sign):
+    w, alpha = sign * torch.tensor([0.25, 0.75, 1.5]), torch.tensor(2.0)
+    assert power_of_two(w, alpha, 3).tolist() == [0, sign * 0.5, sign * 1.0]
+
+
 def test_scale_of_a_channel_gathers_its_own_gradient():
     w = torch.tensor([[2.0, 0.3], [-4.0, 0.1]], dtype=torch.float64)
     alpha = torch.tensor([[1.0], [2.0]], dtype=torch.float64, requires_grad=True)

@@ -73,6 +73,12 @@ def test_hard_forward_and_its_limit(bits):
     np.testing.assert_allclose(soft[far], hard[far], atol=1e-6)
 
 
+def test_a_weight_on_a_border_takes_the_step():
+    one, w = f64(1.0), f64([-0.5, 0.5])
+    assert sigmoid_quantizer(w, one, one, (-0.5, 0.5), (-1, 0, 1), hard=True).tolist() == [0, 1]
+    assert sigmoid_quantizer(f64([0.0]), one, one, (0.0,), (-1, 1), hard=True).item() == 1
+
+
 def test_hard_passes_a_gradient_to_alpha_alone():
     w, a, b = (f64(v, requires_grad=True) for v in (W, ALPHA, BETA))
     sigmoid_quantizer(w, a, b, (-0.5, 0.5), (-1, 0, 1), hard=True).backward(f64(UPSTREAM))
