@@ -20,13 +20,14 @@ from qsnn_plugins.functional.sigmoid_quantizer import (
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
 )
+from qsnn_plugins.functional.threshold import keep_positive
 
 __all__ = ["Borders", "SigmoidFidelity", "SigmoidQuantizer"]
 
 Borders = Literal["middle", "k_means"]
 SigmoidFidelity = Literal["paper", "released"]
 
-_LEAST = 2.0**-14  # the least max|w| that β starts from
+FLOOR = 2.0**-14  # the least α and β that learned ones are used with
 
 
 class SigmoidQuantizer(nn.Module):
@@ -36,7 +37,8 @@ class SigmoidQuantizer(nn.Module):
     the layer picks soft or hard. Until T is large the two differ: `quantizer.hard = True` or
     `False` overrides the mode, so that both accuracies can be reported, and None follows it again.
     Go to `eval()` before `remove_parametrizations`, as `nn.bake_weights` does, or what is baked in
-    is soft.
+    is soft. α and β are used as positive numbers: an α that an optimizer pushes through 0 would
+    turn the sign of a whole layer.
 
     fidelity="paper", the default because nothing about it needs a pretrained network: borders
     midway, T = 1 + 2 epoch, exact gradients, and α = 1 / β from `best_scale`, since the paper
@@ -93,7 +95,7 @@ class SigmoidQuantizer(nn.Module):
         self._max_exponent = 10.0 if released else 30.0
         w = wide(weight.detach())
         if released or rule == "k_means":
-            alpha = max_magnitude(w).clamp(min=_LEAST) / (1.25 * levels[-1])
+            alpha = max_magnitude(w).clamp(min=FLOOR) / (1.25 * levels[-1])
         else:
             alpha = best_scale(w, levels)
         self.alpha, self.beta = nn.Parameter(alpha), nn.Parameter(1 / alpha)
@@ -117,8 +119,8 @@ class SigmoidQuantizer(nn.Module):
         """Return the soft weight in training, the quantized one at evaluation."""
         return sigmoid_quantizer(
             weight,
-            self.alpha,
-            self.beta,
+            keep_positive(self.alpha, FLOOR),
+            keep_positive(self.beta, FLOOR),
             self.borders,
             self.levels,
             self.temperature,
@@ -129,7 +131,7 @@ class SigmoidQuantizer(nn.Module):
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight, hard in any mode, and their unit."""
-        alpha, beta = self.alpha.detach(), self.beta.detach()
+        alpha, beta = (keep_positive(p.detach(), FLOOR) for p in (self.alpha, self.beta))
         return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.borders, self.levels)
 
     def extra_repr(self) -> str:

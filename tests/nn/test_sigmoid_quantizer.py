@@ -85,6 +85,19 @@ def test_borders_and_rate_override_the_fidelity():
     assert flat.temperature == 1
 
 
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_scale_that_was_pushed_below_zero_turns_no_sign_and_comes_back(name):
+    quantizer = SigmoidQuantizer(W, 2)
+    with torch.no_grad():
+        getattr(quantizer, name).fill_(-0.01)
+    q = quantizer(W)
+    assert (q * W >= -1e-8).all()  # rounding of sums of sigmoids
+    q.backward(W)
+    assert getattr(quantizer, name).grad.abs() > 0
+    codes, unit = quantizer.codes(W)
+    assert torch.equal(codes * unit, quantizer.eval()(W))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"bits": 3}, {"bits": 16}, {"fidelity": "code"}, {"borders": "best"}, {"rate": -1.0}],
