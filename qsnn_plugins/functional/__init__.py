@@ -1,27 +1,90 @@
 """Every equation once: tensors in, tensors out; no module, no state, no I/O."""
 
+from qsnn_plugins.functional.binary import binary, binary_codes, ede_schedule
+from qsnn_plugins.functional.borders import (
+    best_scale,
+    k_means_borders,
+    middle_borders,
+    symmetric_levels,
+)
 from qsnn_plugins.functional.loss import tet_loss
 from qsnn_plugins.functional.membrane import TERNARY, nearest_level, stacked_derivative
+from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
+from qsnn_plugins.functional.power_of_two import (
+    additive_power_of_two,
+    additive_power_of_two_codes,
+    additive_power_of_two_grid,
+    power_of_two,
+    power_of_two_codes,
+    power_of_two_grid,
+)
+from qsnn_plugins.functional.regulate import regulate
+from qsnn_plugins.functional.scale import (
+    max_magnitude,
+    mean_magnitude,
+    round_through,
+    round_to_power_of_two,
+    scale_gradient,
+)
+from qsnn_plugins.functional.sigmoid_quantizer import (
+    linear_temperature,
+    sigmoid_quantizer,
+    sigmoid_quantizer_codes,
+)
 from qsnn_plugins.functional.spike import heaviside
+from qsnn_plugins.functional.statistical import (
+    statistical,
+    statistical_bound,
+    statistical_codes,
+)
 from qsnn_plugins.functional.surrogate import derivative, primitive
 from qsnn_plugins.functional.threshold import distance, keep_positive
-from qsnn_plugins.functional.weight import power_of_two, power_of_two_grid
+from qsnn_plugins.functional.uniform import uniform, uniform_codes
 
 __all__ = [
     "TERNARY",
+    "additive_power_of_two",
+    "additive_power_of_two_codes",
+    "additive_power_of_two_grid",
+    "best_scale",
+    "binary",
+    "binary_codes",
     "derivative",
     "distance",
+    "ede_schedule",
     "heaviside",
+    "k_means_borders",
     "keep_positive",
     "lif_charge",
+    "linear_temperature",
+    "max_magnitude",
+    "mean_magnitude",
+    "middle_borders",
+    "mint",
+    "mint_bound",
+    "mint_codes",
+    "mint_initial_beta",
     "multi_step",
     "nearest_level",
     "power_of_two",
+    "power_of_two_codes",
     "power_of_two_grid",
     "primitive",
+    "regulate",
     "reset",
+    "round_through",
+    "round_to_power_of_two",
+    "scale_gradient",
+    "sigmoid_quantizer",
+    "sigmoid_quantizer_codes",
     "stacked_derivative",
+    "statistical",
+    "statistical_bound",
+    "statistical_codes",
     "step",
+    "symmetric_levels",
     "tet_loss",
+    "uniform",
+    "uniform_codes",
 ]

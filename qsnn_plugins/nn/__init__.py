@@ -1,16 +1,43 @@
 """Modules that know no host: spikes, membrane and weight quantizers, losses."""
 
+from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.loss import TETLoss
 from qsnn_plugins.nn.membrane import NearestLevel, membrane_quantizer
+from qsnn_plugins.nn.mint import Mint
+from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
+from qsnn_plugins.nn.regulate import Regulate
+from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer
 from qsnn_plugins.nn.spike import Spike
-from qsnn_plugins.nn.weight import PowerOfTwo, quantize_weights, weight_layers
+from qsnn_plugins.nn.statistical import Statistical
+from qsnn_plugins.nn.uniform import Uniform
+from qsnn_plugins.nn.weight import (
+    WeightQuantizer,
+    bake_weights,
+    layer_quantizer,
+    quantize_weights,
+    set_weight_epoch,
+    weight_layers,
+    weight_quantizer,
+)
 
 __all__ = [
+    "AdditivePowerOfTwo",
+    "Binary",
+    "Mint",
     "NearestLevel",
     "PowerOfTwo",
+    "Regulate",
+    "SigmoidQuantizer",
     "Spike",
+    "Statistical",
     "TETLoss",
+    "Uniform",
+    "WeightQuantizer",
+    "bake_weights",
+    "layer_quantizer",
     "membrane_quantizer",
     "quantize_weights",
+    "set_weight_epoch",
     "weight_layers",
+    "weight_quantizer",
 ]

@@ -2,64 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.weight import power_of_two, power_of_two_grid, round_to_power_of_two
+from qsnn_plugins.nn.binary import Binary
+from qsnn_plugins.nn.mint import Mint
+from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
+from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer
+from qsnn_plugins.nn.statistical import Statistical
+from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.spec import WeightSpec
 
-__all__ = ["PowerOfTwo", "quantize_weights", "weight_layers"]
+__all__ = [
+    "WeightQuantizer",
+    "bake_weights",
+    "layer_quantizer",
+    "quantize_weights",
+    "set_weight_epoch",
+    "weight_layers",
+    "weight_quantizer",
+]
 
 WeightLayer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
-class PowerOfTwo(nn.Module):
-    """Parametrization that puts a layer's weight on the power-of-two grid.
+@runtime_checkable
+class WeightQuantizer(Protocol):
+    """What every weight quantizer of this package tells of itself.
 
-    α starts at three standard deviations of the weight, learns, and is used as the nearest power
-    of two (SpQuant-SNN Eq. 14), so that a product with a spike is a shift.
-
-    Args:
-        weight: The weight that is going to be quantized, any shape; it sets the first α.
-        bits: Bits a weight, from 2 to 8.
-
-    Raises:
-        ArgumentError: If `bits` is not allowed.
+    `bits` is the width of a weight, `levels` the integers that may occur as codes, at most 2^bits
+    of them in ascending order, so that the place in `levels` is what a memory holds. `scale_count`
+    scales of `scale_bits` each come on top for a layer. `codes(weight)` takes the float weight and
+    returns int32 codes and a unit: `(codes * unit).to(weight.dtype)` is the quantized weight
+    exactly.
 
     Example:
-        >>> import torch
-        >>> layer = nn.Linear(4, 3)
-        >>> quantizer = PowerOfTwo(layer.weight, bits=4)
-        >>> _ = parametrize.register_parametrization(layer, "weight", quantizer)
-        >>> bool(torch.isin(layer.weight / quantizer.scale, torch.tensor(quantizer.levels)).all())
+        >>> isinstance(Uniform(torch.ones(2, 2)), WeightQuantizer)
         True
     """
 
-    def __init__(self, weight: Tensor, bits: int = 4) -> None:
-        super().__init__()
-        magnitudes = power_of_two_grid(bits)
-        self.bits = bits
-        self.levels = (*(-m for m in reversed(magnitudes[1:])), *magnitudes)
-        spread = 3 * weight.detach().float().std(correction=0)
-        self.alpha = nn.Parameter(spread.clamp(min=2.0**-14))
+    bits: int
+    levels: tuple[int, ...]
+    scale_count: int
+    scale_bits: int
 
-    @property
-    def scale(self) -> Tensor:
-        """The power of two that α is used as."""
-        return round_to_power_of_two(self.alpha)
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes and the unit that they are multiples of."""
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the quantized weight."""
-        return power_of_two(weight, self.scale.to(weight.dtype), self.bits)
 
-    def extra_repr(self) -> str:
-        """Name the bits."""
-        return f"bits={self.bits}"
+_CLASSES: dict[str, Callable[..., nn.Module]] = {
+    "power_of_two": PowerOfTwo,
+    "additive_power_of_two": AdditivePowerOfTwo,
+    "uniform": Uniform,
+    "statistical": Statistical,
+    "mint": Mint,
+}
+
+
+def weight_quantizer(weight: Tensor, spec: WeightSpec) -> nn.Module:
+    """Build the parametrization that a spec describes for one weight.
+
+    Args:
+        weight: The weight that is going to be quantized, shape [out, ...].
+        spec: The weight's part of a `QuantSpec`; its `ends` are not read here.
+
+    Returns:
+        A `WeightQuantizer`; the identity where the spec keeps 32 bits.
+
+    Example:
+        >>> weight_quantizer(torch.ones(2, 2), WeightSpec(kind="uniform", bits=8))
+        Uniform(bits=8, scale=learned, per=layer)
+    """
+    if spec.kind == "float":
+        return nn.Identity()
+    if spec.kind == "binary":
+        return Binary(weight, **spec.options)
+    if spec.kind == "sigmoid":
+        return SigmoidQuantizer(
+            weight, spec.bits, spec.fidelity, rate=spec.temperature_rate, **spec.options
+        )
+    return _CLASSES[spec.kind](weight, spec.bits, **spec.options)
 
 
 def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
     """List the Conv and Linear layers of a network by name, in the order of their definition.
+
+    A module that stands in several places is listed once.
 
     Example:
         >>> list(weight_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))))
@@ -68,11 +102,31 @@ def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
     return {n: m for n, m in network.named_modules() if isinstance(m, WeightLayer)}
 
 
+def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
+    """Return the quantizer of a layer's weight, or None where it has none of this package.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> layer_quantizer(layer) is None
+        True
+        >>> _ = quantize_weights(layer, WeightSpec(kind="mint", bits=2))
+        >>> layer_quantizer(layer)
+        Mint(bits=2, scale=learned)
+    """
+    if not parametrize.is_parametrized(layer, "weight"):
+        return None
+    parametrizations: Any = layer.parametrizations
+    last = parametrizations.weight[-1]
+    return last if isinstance(last, WeightQuantizer) else None
+
+
 def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
     """Parametrize the weights of a network's Conv and Linear layers in place.
 
-    `state_dict` keeps the float weight; `parametrize.remove_parametrizations` bakes the quantized
-    one in.
+    The first and the last layer, in the order of definition, get what `spec.ends` says; 1 x 1
+    convolutions and shortcuts are layers like others. `state_dict` keeps the float weight as
+    `parametrizations.weight.original`. Layers that share one weight share its quantizer. Where
+    anything is refused, nothing is changed.
 
     Args:
         network: Any network.
@@ -82,22 +136,112 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
         Names of the layers that were quantized.
 
     Raises:
-        ArgumentError: If a weight of the network is parametrized already.
+        ArgumentError: If a weight of the network is parametrized already, has no values yet (lazy
+            layers) or is not floating point.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
         >>> quantize_weights(network, WeightSpec(kind="power_of_two", ends="float"))
         ['1']
+        >>> list(network.state_dict())[2:4]
+        ['1.bias', '1.parametrizations.weight.original']
     """
     if spec.kind == "float":
         return []
-    layers = list(weight_layers(network).items())
-    if spec.ends == "float":
-        layers = layers[1:-1]
-    for name, layer in layers:
-        if parametrize.is_parametrized(layer, "weight"):
-            raise ArgumentError(f"{name}.weight", "parametrized", "a layer with a plain weight")
-    for _, layer in layers:
-        quantizer = PowerOfTwo(layer.weight, spec.bits)
-        parametrize.register_parametrization(layer, "weight", quantizer)
-    return [name for name, _ in layers]
+    layers = weight_layers(network)
+    ends = set([*layers][:1] + [*layers][-1:]) if spec.ends != "same" else set()
+    quantizers: dict[str, nn.Module] = {}
+    of_weight: dict[int, nn.Module] = {}
+    for name, layer in layers.items():
+        if name in ends and spec.ends == "float":
+            continue
+        _check_layer(name, layer)
+        if id(layer.weight) not in of_weight:
+            of_weight[id(layer.weight)] = (
+                Uniform(layer.weight, bits=8, scale="max")
+                if name in ends
+                else weight_quantizer(layer.weight, spec)
+            )
+        quantizers[name] = of_weight[id(layer.weight)]
+    done: list[WeightLayer] = []
+    try:
+        for name, quantizer in quantizers.items():
+            parametrize.register_parametrization(layers[name], "weight", quantizer)
+            done.append(layers[name])
+    except BaseException:
+        for layer in done:
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        raise
+    return list(quantizers)
+
+
+def _check_layer(name: str, layer: WeightLayer) -> None:
+    if parametrize.is_parametrized(layer, "weight"):
+        raise ArgumentError(f"{name}.weight", "parametrized", "a layer with a plain weight")
+    if isinstance(layer.weight, UninitializedParameter):
+        raise ArgumentError(f"{name}.weight", "lazy", "a layer that has seen its first input")
+    if not isinstance(layer.weight, Tensor) or not layer.weight.is_floating_point():
+        kind = getattr(layer.weight, "dtype", type(layer.weight).__name__)
+        raise ArgumentError(f"{name}.weight", kind, "a floating point weight")
+
+
+def bake_weights(network: nn.Module) -> list[str]:
+    """Undo `quantize_weights` in place, leaving the quantized weights as plain parameters.
+
+    The parameters stay the same objects. What is baked in is what an evaluation computes with, in
+    whatever mode the network is.
+
+    Args:
+        network: A network after `quantize_weights`; other parametrizations are left alone.
+
+    Returns:
+        Names of the layers whose weights were baked.
+
+    Example:
+        >>> layer = nn.Linear(4, 2)
+        >>> _ = quantize_weights(layer, WeightSpec(kind="sigmoid", bits=2))
+        >>> bake_weights(nn.Sequential(layer)), parametrize.is_parametrized(layer)
+        (['0'], False)
+    """
+    values: dict[str, Tensor] = {}
+    layers = weight_layers(network)
+    for name, layer in layers.items():
+        if layer_quantizer(layer) is not None:
+            parametrizations: Any = layer.parametrizations
+            training = parametrizations.weight.training
+            parametrizations.weight.eval()
+            # all are read before the first is written: layers may share a weight
+            values[name] = layer.weight.detach().clone()
+            parametrizations.weight.train(training)
+    for name, value in values.items():
+        layer = layers[name]
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        with torch.no_grad():
+            layer.weight.copy_(value)
+    return list(values)
+
+
+def set_weight_epoch(network: nn.Module, epoch: int, epochs: int) -> None:
+    """Tell an epoch to the quantizers whose backward or temperature follows a schedule.
+
+    Args:
+        network: A network after `quantize_weights`.
+        epoch: Epochs that are over, from 0.
+        epochs: Epochs of the whole training.
+
+    Raises:
+        ArgumentError: If `epoch` is not between 0 and `epochs`.
+
+    Example:
+        >>> layer = nn.Linear(4, 2)
+        >>> _ = quantize_weights(layer, WeightSpec(kind="sigmoid", bits=2))
+        >>> set_weight_epoch(layer, 10, epochs=100)
+        >>> layer.parametrizations.weight[0].temperature
+        tensor(21.)
+    """
+    if not 0 <= epoch <= epochs:
+        raise ArgumentError("epoch", epoch, f"a number from 0 to {epochs}")
+    for layer in weight_layers(network).values():
+        quantizer = layer_quantizer(layer)
+        if isinstance(quantizer, Binary | SigmoidQuantizer):
+            quantizer.set_epoch(epoch, epochs)

@@ -1,0 +1,225 @@
+"""What the weight quantizers share: checks, scales and their gradients, integer codes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = [
+    "Granularity",
+    "check_bits",
+    "check_floating",
+    "integer_codes",
+    "max_magnitude",
+    "mean_magnitude",
+    "round_through",
+    "round_to_power_of_two",
+    "scale_gradient",
+    "wide",
+]
+
+Granularity = Literal["layer", "channel"]
+
+
+def check_bits(argument: str, bits: int, least: int = 1, most: int = 8) -> None:
+    """Raise an error that names `argument` unless `bits` is an integer in the range.
+
+    Raises:
+        ArgumentError: If `bits` is not an integer from `least` to `most`.
+
+    Example:
+        >>> check_bits("bits", 4)
+    """
+    if not isinstance(bits, int) or isinstance(bits, bool) or not least <= bits <= most:
+        allowed = f"an integer from {least} to {most}" if least < most else str(least)
+        raise ArgumentError(argument, bits, allowed)
+
+
+def check_floating(argument: str, x: Tensor) -> None:
+    """Raise an error that names `argument` unless `x` is a floating point tensor.
+
+    Raises:
+        ArgumentError: If it is an integer or complex tensor.
+
+    Example:
+        >>> check_floating("w", torch.zeros(2))
+    """
+    if not x.is_floating_point():
+        raise ArgumentError(f"{argument}.dtype", x.dtype, "a floating point tensor")
+
+
+def wide(x: Tensor) -> Tensor:
+    """Cast a 16-bit tensor to float32, in which codes are found; leave others alone.
+
+    Example:
+        >>> wide(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def integer_codes(code: Tensor) -> Tensor:
+    """Cast whole numbers to int32.
+
+    Raises:
+        ArgumentError: If one is NaN or infinite: there is no code for it.
+
+    Example:
+        >>> integer_codes(torch.tensor([-1.0, 3.0]))
+        tensor([-1,  3], dtype=torch.int32)
+    """
+    if not code.isfinite().all():
+        raise ArgumentError("weight", "NaN or infinite", "finite weights")
+    return code.to(torch.int32)
+
+
+class _RoundThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Round to the nearest integer, ties to even, with the gradient passed straight through.
+
+    Args:
+        x: Any shape.
+
+    Returns:
+        Whole numbers, shape and dtype of `x`.
+
+    Example:
+        >>> round_through(torch.tensor([0.5, 1.5, -0.7]))
+        tensor([ 0.,  2., -1.])
+    """
+    return _RoundThrough.apply(x)
+
+
+class _RoundToPowerOfTwo(torch.autograd.Function):
+    @staticmethod
+    def forward(alpha: Tensor) -> Tensor:
+        return torch.exp2(torch.round(torch.log2(wide(alpha)))).to(alpha.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def round_to_power_of_two(alpha: Tensor) -> Tensor:
+    """Scale α rounded to 2^round(log2 α), straight-through (SpQuant-SNN Eq. 14).
+
+    Args:
+        alpha: Scales above 0, any shape; 0 stays 0.
+
+    Returns:
+        Powers of two, shape of `alpha`.
+
+    Example:
+        >>> round_to_power_of_two(torch.tensor([0.3, 3.0]))
+        tensor([0.2500, 4.0000])
+    """
+    return _RoundToPowerOfTwo.apply(alpha)
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, factor: float) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.factor = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.factor, None
+
+
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """Leave x as it is and multiply its gradient.
+
+    A scale gathers the gradients of a whole layer; MINT and LSQ multiply them by
+    1 / sqrt(weights * positive levels), so that it learns at the pace of one weight.
+
+    Args:
+        x: Any shape.
+        factor: Factor of the gradient.
+
+    Returns:
+        x, with its own shape and dtype.
+
+    Example:
+        >>> x = torch.tensor(2.0, requires_grad=True)
+        >>> scale_gradient(x, 0.25).backward()
+        >>> x.grad
+        tensor(0.2500)
+    """
+    return _ScaleGradient.apply(x, factor)
+
+
+def mean_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
+    """Mean of |w| over a layer or over each output channel (Q-SNN Eq. 6 takes channels).
+
+    Args:
+        w: Weights, shape [out, ...].
+        per: "layer" or "channel".
+
+    Returns:
+        A scalar, or shape [out, 1, ...].
+
+    Raises:
+        ArgumentError: If `per` is unknown.
+
+    Example:
+        >>> mean_magnitude(torch.tensor([[1.0, -3.0], [0.0, 1.0]]), "channel")
+        tensor([[2.0000],
+                [0.5000]])
+    """
+    _check_granularity(per)
+    return w.abs().mean() if per == "layer" else w.abs().mean(_inner(w), keepdim=True)
+
+
+def max_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
+    """Largest |w| of a layer or of each output channel.
+
+    Args:
+        w: Weights, shape [out, ...].
+        per: "layer" or "channel".
+
+    Returns:
+        A scalar, or shape [out, 1, ...].
+
+    Raises:
+        ArgumentError: If `per` is unknown.
+
+    Example:
+        >>> max_magnitude(torch.tensor([[1.0, -3.0], [0.0, 1.0]]))
+        tensor(3.)
+    """
+    _check_granularity(per)
+    return w.abs().amax() if per == "layer" else w.abs().amax(_inner(w), keepdim=True)
+
+
+def _inner(w: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, w.dim()))
+
+
+def _check_granularity(per: str) -> None:
+    if per not in get_args(Granularity):
+        raise ArgumentError("per", per, f"one of {', '.join(get_args(Granularity))}")

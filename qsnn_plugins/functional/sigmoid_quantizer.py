@@ -1,0 +1,204 @@
+"""The differentiable quantizer: a sum of sigmoids that sharpen into steps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import check_floating, integer_codes, wide
+
+__all__ = ["linear_temperature", "sigmoid_quantizer", "sigmoid_quantizer_codes"]
+
+
+def linear_temperature(
+    epoch: int, start: float = 1.0, rate: float = 2.0, limit: float = 2000.0
+) -> float:
+    """Temperature of the sigmoids, T = start + rate · epoch, at most `limit`.
+
+    The third paper starts at 1 and adds 2 an epoch. Yang's code has T = rate (epoch + 1), which is
+    start = rate, with 5 or 20, and stops at 2000.
+
+    Args:
+        epoch: Epochs that are over, from 0.
+        start: T of the first epoch, above 0.
+        rate: What an epoch adds, 0 or above.
+        limit: Largest T.
+
+    Returns:
+        T.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> linear_temperature(0), linear_temperature(10), linear_temperature(10, start=5, rate=5)
+        (1.0, 21.0, 55.0)
+    """
+    if epoch < 0:
+        raise ArgumentError("epoch", epoch, "a number from 0")
+    if not start > 0:
+        raise ArgumentError("start", start, "a number above 0")
+    if not rate >= 0:
+        raise ArgumentError("rate", rate, "a number from 0")
+    return float(min(start + rate * epoch, limit))
+
+
+class _Soft(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        w: Tensor,
+        alpha: Tensor,
+        beta: Tensor,
+        borders: Tensor,
+        temperature: Tensor,
+        heights: tuple[int, ...],
+        slope_temperature: float | None,
+        max_exponent: float,
+    ) -> tuple[Tensor, Tensor]:
+        x = beta * w
+        level = torch.full_like(w, -sum(heights) / 2)
+        for i, height in enumerate(heights):
+            exponent = (temperature * (x - borders[i])).clamp(-max_exponent, max_exponent)
+            level = level + height * torch.sigmoid(exponent)
+        return alpha * level, level
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        w, alpha, beta, borders, temperature = inputs[:5]
+        ctx.heights, ctx.slope_temperature, ctx.max_exponent = inputs[5:]
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(w, alpha, beta, borders, temperature, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        w, alpha, beta, borders, temperature, level = ctx.saved_tensors
+        inner = temperature if ctx.slope_temperature is None else ctx.slope_temperature
+        x, slope = beta * w, torch.zeros_like(w)
+        for i, height in enumerate(ctx.heights):
+            exponent = (inner * (x - borders[i])).clamp(-ctx.max_exponent, ctx.max_exponent)
+            y = torch.sigmoid(exponent)
+            slope = slope + height * (y * (1 - y))
+        through = grad * alpha * temperature * slope
+        grad_alpha = (grad * level).sum_to_size(alpha.shape)
+        return through * beta, grad_alpha, (through * w).sum_to_size(beta.shape), *[None] * 5
+
+
+def _hard(w: Tensor, beta: Tensor, borders: Tensor, levels: Sequence[int]) -> Tensor:
+    x = beta * w
+    table = torch.tensor(levels, dtype=w.dtype, device=w.device)
+    return torch.where(x.isnan(), x, table[torch.bucketize(x, borders, right=True)])
+
+
+def _check(w: Tensor, borders: Tensor | Sequence[float], levels: Sequence[int]) -> Tensor:
+    check_floating("w", w)
+    if len(levels) < 2 or any(not a < b for a, b in itertools.pairwise(levels)):
+        raise ArgumentError("levels", tuple(levels), "two or more integers in ascending order")
+    if len(borders) != len(levels) - 1:
+        raise ArgumentError("borders", len(borders), f"{len(levels) - 1} borders, one a step")
+    return torch.as_tensor(borders, dtype=wide(w).dtype, device=w.device)
+
+
+def sigmoid_quantizer(
+    w: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    borders: Tensor | Sequence[float],
+    levels: Sequence[int],
+    temperature: Tensor | float = 1.0,
+    hard: bool = False,
+    slope_temperature: float | None = None,
+    max_exponent: float = 30.0,
+) -> Tensor:
+    r"""Weights as a linear combination of sigmoids or steps (third paper, Eq. 6 to 9, mended).
+
+        soft   w_q = α (Σ_i s_i σ(T (β w - b_i)) - o)      in training
+        hard   w_q = α (Σ_i s_i 1[β w >= b_i] - o)         at inference
+
+    with s_i the difference of neighbouring levels and o = 1/2 Σ s_i. Eq. 9 is printed without T.
+    The gradient is that of the soft form; with σ_i = σ(T (β w - b_i)) and g = ∂L/∂w_q,
+
+        ∂L/∂w = g α β T Σ s_i σ_i (1 - σ_i)     ∂L/∂α = Σ_w g w_q / α
+        ∂L/∂β = Σ_w g α w T Σ s_i σ_i (1 - σ_i)
+
+    which are Eq. 13 to 15 with g_i = α s_i σ_i; as printed they hold w_q where w belongs. The hard
+    form passes a gradient to α alone.
+
+    Args:
+        w: Weights, any shape.
+        alpha: α, a scalar.
+        beta: β, a scalar.
+        borders: b_1 .. b_n in ascending order.
+        levels: n + 1 integers in ascending order, symmetric around 0.
+        temperature: T above 0.
+        hard: Whether steps take the place of sigmoids.
+        slope_temperature: T of the σ_i in the backward, where it differs: Yang's code has 1 for
+            binary weights, so that all of them keep a gradient.
+        max_exponent: Bound of |T (β w - b_i)|; Yang's code has 10, at which a sigmoid is still
+            5e-5 away from a step.
+
+    Returns:
+        Quantized weights, shape and dtype of `w`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> one, w = torch.tensor(1.0), torch.tensor([-0.9, 0.2, 0.6])
+        >>> sigmoid_quantizer(w, one, one, (-0.5, 0.5), (-1, 0, 1), temperature=2.0)
+        tensor([-0.6327,  0.1565,  0.4501])
+        >>> sigmoid_quantizer(w, one, one, (-0.5, 0.5), (-1, 0, 1), hard=True)
+        tensor([-1.,  0.,  1.])
+    """
+    edges = _check(w, borders, levels)
+    if isinstance(temperature, float | int) and not temperature > 0:
+        raise ArgumentError("temperature", temperature, "a number above 0")
+    if not max_exponent > 0:
+        raise ArgumentError("max_exponent", max_exponent, "a number above 0")
+    x = wide(w)
+    alpha, beta = alpha.to(x.dtype), beta.to(x.dtype)
+    if hard:
+        return (_hard(x, beta, edges, levels) * alpha).to(w.dtype)
+    heights = tuple(b - a for a, b in itertools.pairwise(levels))
+    sharpness = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
+    quantized, _ = _Soft.apply(
+        x, alpha, beta, edges, sharpness, heights, slope_temperature, max_exponent
+    )
+    return quantized.to(w.dtype)
+
+
+def sigmoid_quantizer_codes(
+    w: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    borders: Tensor | Sequence[float],
+    levels: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Levels and their unit α, whose product is the hard `sigmoid_quantizer` exactly.
+
+    Args:
+        w: See `sigmoid_quantizer`.
+        alpha: See `sigmoid_quantizer`.
+        beta: See `sigmoid_quantizer`.
+        borders: See `sigmoid_quantizer`.
+        levels: See `sigmoid_quantizer`.
+
+    Returns:
+        int32 codes of the shape of `w`, and α.
+
+    Raises:
+        ArgumentError: As `sigmoid_quantizer`, or if a weight is not finite.
+
+    Example:
+        >>> alpha, beta = torch.tensor(0.1), torch.tensor(1.0)
+        >>> sigmoid_quantizer_codes(torch.tensor([-0.9, 0.2]), alpha, beta, (0.0,), (-1, 1))
+        (tensor([-1,  1], dtype=torch.int32), tensor(0.1000))
+    """
+    edges = _check(w, borders, levels)
+    x = wide(w)
+    code = _hard(x, beta.to(x.dtype), edges, levels)
+    return integer_codes(code), alpha.to(x.dtype)

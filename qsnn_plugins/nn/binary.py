@@ -1,0 +1,116 @@
+"""Binary weights as a parametrization."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.binary import BinaryGradient, binary, binary_codes, ede_schedule
+from qsnn_plugins.functional.regulate import Regulation, regulate
+from qsnn_plugins.functional.scale import (
+    Granularity,
+    mean_magnitude,
+    round_to_power_of_two,
+    wide,
+)
+
+__all__ = ["Binary", "BinaryScale"]
+
+BinaryScale = Literal["mean", "power_of_two"]
+
+
+class Binary(nn.Module):
+    """Parametrization with one-bit weights and a scale a channel (Q-SNN Eq. 6, 7 and 14).
+
+    The defaults are the paper's: the layer is standardised (Eq. 14, WS-DR), γ is the mean of |ŵ|
+    in each output channel. The paper names no backward; the sign's is straight through where
+    |ŵ| <= 1, and γ is a constant, as in the released code.
+
+    The released code is `scale="power_of_two", regulation="channel", gradient="ede"`: channels are
+    standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the backward is the
+    error decay estimator, which sharpens as `set_epoch` is told. There the 1 x 1 shortcuts keep
+    k = 10, t = 0.2 to the end, because the loop that sets the others skips them: not imitated.
+
+    Args:
+        weight: The weight that is going to be quantized, shape [out, ...].
+        scale: "mean" or "power_of_two".
+        per: Whether a "layer" or each output "channel" has a scale.
+        regulation: Whether a "layer" or a "channel" is standardised first, or "none".
+        gradient: Backward of the sign, see `functional.binary`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> quantizer = Binary(torch.randn(8, 4), gradient="ede")
+        >>> quantizer.set_epoch(5, epochs=10)
+        >>> quantizer
+        Binary(scale=mean, per=channel, regulation=layer, gradient=ede, t=1, k=1)
+    """
+
+    bits = 1
+    levels = (-1, 1)
+    t: Tensor
+    k: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        scale: BinaryScale = "mean",
+        per: Granularity = "channel",
+        regulation: Regulation = "layer",
+        gradient: BinaryGradient = "clipped_straight_through",
+    ) -> None:
+        super().__init__()
+        for name, value, choices in (
+            ("scale", scale, BinaryScale),
+            ("regulation", regulation, Regulation),
+            ("gradient", gradient, BinaryGradient),
+        ):
+            if value not in get_args(choices):
+                raise ArgumentError(name, value, f"one of {', '.join(get_args(choices))}")
+        self._rule, self.per, self.regulation, self.gradient = scale, per, regulation, gradient
+        self.scale_count = mean_magnitude(weight.detach(), per).numel()
+        self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
+        t, k = ede_schedule(0.0)
+        # buffers, so that a compiled layer is not compiled anew each epoch
+        self.register_buffer("t", torch.tensor(t, device=weight.device))
+        self.register_buffer("k", torch.tensor(k, device=weight.device))
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Set t and k for an epoch, the first being 0, of a training of so many epochs.
+
+        Raises:
+            ArgumentError: If `epoch` is not between 0 and `epochs`.
+        """
+        t, k = ede_schedule(epoch / max(epochs, 1))
+        self.t.fill_(t)
+        self.k.fill_(k)
+
+    def _prepare(self, weight: Tensor) -> Tensor:
+        if self.regulation == "none":
+            return weight
+        return regulate(weight, self.regulation, correction=int(self.regulation == "channel"))
+
+    def _scale(self, prepared: Tensor) -> Tensor:
+        mean = mean_magnitude(wide(prepared.detach()), self.per)
+        return round_to_power_of_two(mean) if self._rule == "power_of_two" else mean
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the quantized weight."""
+        prepared = self._prepare(weight)
+        return binary(prepared, self._scale(prepared), self.gradient, self.t, self.k)
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        prepared = self._prepare(weight.detach())
+        return binary_codes(prepared, self._scale(prepared))
+
+    def extra_repr(self) -> str:
+        """Name the scale, the regulation and the gradient."""
+        text = f"scale={self._rule}, per={self.per}, regulation={self.regulation}"
+        schedule = f", t={float(self.t):.3g}, k={float(self.k):.3g}"
+        return f"{text}, gradient={self.gradient}{schedule if self.gradient == 'ede' else ''}"

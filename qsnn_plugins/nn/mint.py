@@ -1,0 +1,73 @@
+"""MINT's weights as a parametrization."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
+from qsnn_plugins.functional.scale import scale_gradient
+from qsnn_plugins.functional.threshold import keep_positive
+
+__all__ = ["Mint", "MintScale"]
+
+MintScale = Literal["learned", "max"]
+
+FLOOR = 2.0**-14  # the least β that a learned one is used with
+
+
+class Mint(nn.Module):
+    """Parametrization with MINT's levels, `functional.mint`: the peer to compare with.
+
+    "learned" is one β a layer, meant to be shared with the layer's membranes: they take
+    `quantizer.beta_in_use(weight)`, so that the gradients of both are gathered before they are
+    multiplied by 1 / sqrt(weights n), as in the released code. "max" is the unshared form.
+
+    Args:
+        weight: The weight that is going to be quantized, any shape; it sets the first β.
+        bits: Bits a weight, from 2 to 8.
+        scale: "learned" or "max".
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> quantizer = Mint(torch.full((2, 2), 0.5), bits=2)
+        >>> quantizer(torch.tensor([0.1, 0.9]))
+        tensor([0., 1.], grad_fn=<MulBackward0>)
+    """
+
+    scale_count = 1
+    scale_bits = 32
+
+    def __init__(self, weight: Tensor, bits: int = 4, scale: MintScale = "learned") -> None:
+        super().__init__()
+        first = mint_initial_beta(weight, bits)
+        if scale not in get_args(MintScale):
+            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(MintScale))}")
+        steps = 2 ** (bits - 1) - 1
+        self.bits, self.levels, self._rule = bits, tuple(range(-steps, steps + 1)), scale
+        self._factor = 1 / math.sqrt(weight.numel() * steps)
+        self.beta = nn.Parameter(first.clamp(min=FLOOR)) if scale == "learned" else None
+
+    def beta_in_use(self, weight: Tensor) -> Tensor:
+        """Return β for a float weight, as a scalar."""
+        if self.beta is None:
+            return mint_bound(weight)
+        return scale_gradient(keep_positive(self.beta, FLOOR), self._factor)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the quantized weight."""
+        return mint(weight, self.beta_in_use(weight), self.bits)
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        return mint_codes(weight.detach(), self.beta_in_use(weight).detach(), self.bits)
+
+    def extra_repr(self) -> str:
+        """Name the bits and the scale."""
+        return f"bits={self.bits}, scale={self._rule}"

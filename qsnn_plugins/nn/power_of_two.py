@@ -1,0 +1,139 @@
+"""Powers of two, and sums of them, as parametrizations."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.power_of_two import (
+    additive_integers,
+    additive_power_of_two,
+    additive_power_of_two_codes,
+    power_of_two,
+    power_of_two_codes,
+    power_of_two_integers,
+)
+from qsnn_plugins.functional.regulate import Regulation, regulate
+from qsnn_plugins.functional.scale import round_to_power_of_two, wide
+from qsnn_plugins.functional.threshold import keep_positive
+
+__all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
+
+GridScale = Literal["power_of_two", "learned"]
+
+FLOOR = 2.0**-14  # the least α that a learned one is used with
+
+
+class PowerOfTwo(nn.Module):
+    """Parametrization that puts a layer's weight on the power-of-two grid.
+
+    The defaults are SpQuant-SNN's: α starts at three standard deviations of the weight, learns,
+    and is used as the nearest power of two (Eq. 14), so that a product with a spike is a shift.
+    APoT's released code is `scale="learned", regulation="layer"`: the weight is standardised by
+    statistics that are constants in the backward, and α starts at 3 and is used as it is. The
+    first is the default because its products need no multiplication.
+
+    Args:
+        weight: The weight that is going to be quantized, any shape; it sets the first α.
+        bits: Bits a weight, from 2 to 8. From 6 on the grid is that of 5 bits, with a warning.
+        scale: "power_of_two" or "learned": what α is used as.
+        regulation: "none", or whether a "layer" or a "channel" is standardised first.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.utils import parametrize
+        >>> layer = nn.Linear(4, 3)
+        >>> quantizer = PowerOfTwo(layer.weight, bits=4)
+        >>> _ = parametrize.register_parametrization(layer, "weight", quantizer)
+        >>> codes, unit = quantizer.codes(layer.parametrizations.weight.original)
+        >>> torch.equal(codes * unit, layer.weight)
+        True
+        >>> set(codes.flatten().tolist()) <= set(quantizer.levels)
+        True
+    """
+
+    _integers = staticmethod(power_of_two_integers)
+    _quantize = staticmethod(power_of_two)
+    _codes = staticmethod(power_of_two_codes)
+
+    scale_count = 1
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bits: int = 4,
+        scale: GridScale = "power_of_two",
+        regulation: Regulation = "none",
+    ) -> None:
+        super().__init__()
+        integers = self._integers(bits)
+        if scale not in get_args(GridScale):
+            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(GridScale))}")
+        if regulation not in get_args(Regulation):
+            raise ArgumentError(
+                "regulation", regulation, f"one of {', '.join(get_args(Regulation))}"
+            )
+        if len(integers) < 2 ** (bits - 1):
+            warnings.warn(
+                f"a grid of powers of two has no use for {bits} bits: its exponent is capped at "
+                f"14, which 5 bits reach; additive_power_of_two uses them",
+                stacklevel=2,
+            )
+        self.bits, self.regulation, self._rule = bits, regulation, scale
+        self.levels = (*(-i for i in reversed(integers[1:])), *integers)
+        self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
+        spread = 3 * wide(weight.detach()).std(correction=0)
+        spread = spread.clamp(min=FLOOR) if regulation == "none" else spread * 0 + 3
+        self.alpha = nn.Parameter(spread)
+
+    @property
+    def scale(self) -> Tensor:
+        """What α is used as."""
+        alpha = keep_positive(self.alpha, FLOOR)
+        return round_to_power_of_two(alpha) if self._rule == "power_of_two" else alpha
+
+    def _prepare(self, weight: Tensor) -> Tensor:
+        if self.regulation == "none":
+            return weight
+        return regulate(weight, self.regulation, correction=1, detach=True)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the quantized weight."""
+        return self._quantize(self._prepare(weight), self.scale, self.bits)
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        return self._codes(self._prepare(weight).detach(), self.scale.detach(), self.bits)
+
+    def extra_repr(self) -> str:
+        """Name the bits, the scale and the regulation."""
+        return f"bits={self.bits}, scale={self._rule}, regulation={self.regulation}"
+
+
+class AdditivePowerOfTwo(PowerOfTwo):
+    """Parametrization that puts a layer's weight on sums of powers of two (APoT).
+
+    Args:
+        weight: See `PowerOfTwo`.
+        bits: Bits a weight, from 2 to 8; all of them are used.
+        scale: See `PowerOfTwo`.
+        regulation: See `PowerOfTwo`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> AdditivePowerOfTwo(torch.randn(8, 8), bits=4).levels
+        (-10, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 10)
+    """
+
+    _integers = staticmethod(additive_integers)
+    _quantize = staticmethod(additive_power_of_two)
+    _codes = staticmethod(additive_power_of_two_codes)

@@ -1,0 +1,140 @@
+"""The differentiable quantizer as a parametrization."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.borders import (
+    best_scale,
+    k_means_borders,
+    middle_borders,
+    symmetric_levels,
+)
+from qsnn_plugins.functional.scale import max_magnitude, wide
+from qsnn_plugins.functional.sigmoid_quantizer import (
+    linear_temperature,
+    sigmoid_quantizer,
+    sigmoid_quantizer_codes,
+)
+from qsnn_plugins.functional.threshold import keep_positive
+
+__all__ = ["Borders", "SigmoidFidelity", "SigmoidQuantizer"]
+
+Borders = Literal["middle", "k_means"]
+SigmoidFidelity = Literal["paper", "released"]
+
+FLOOR = 2.0**-14  # the least α and β that learned ones are used with
+
+
+class SigmoidQuantizer(nn.Module):
+    """Parametrization by sigmoids in training and steps at evaluation (third paper, Eq. 6 to 9).
+
+    α and β are learned scalars of the layer, T grows by the epoch (`set_epoch`), and the mode of
+    the layer picks soft or hard. Until T is large the two differ: `quantizer.hard = True` or
+    `False` overrides the mode, so that both accuracies can be reported, and None follows it again.
+    Go to `eval()` before `remove_parametrizations`, as `nn.bake_weights` does, or what is baked in
+    is soft. α and β are used as positive numbers: an α that an optimizer pushes through 0 would
+    turn the sign of a whole layer.
+
+    fidelity="paper", the default because nothing about it needs a pretrained network: borders
+    midway, T = 1 + 2 epoch, exact gradients, and α = 1 / β from `best_scale`, since the paper
+    names no start. "released" follows the code of Yang et al. whose method it is (the paper has
+    none): borders from k-means on the weight, β = 1.25 p / max|w|, α = 1 / β, T = 5 (epoch + 1),
+    exponents within ±10, and for one bit the slope of T = 1 times T.
+
+    Args:
+        weight: The weight that is going to be quantized, any shape; it sets α, β and borders.
+        bits: 1, 2, 4 or 8, of which 2 is ternary.
+        fidelity: "paper" or "released".
+        borders: "middle" or "k_means" (one bit is 0 in both), or None for that of `fidelity`.
+        rate: What an epoch adds to T, 0 or above, or None for that of `fidelity`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> weight = torch.tensor([-0.5, 0.5, 0.02])
+        >>> quantizer = SigmoidQuantizer(weight, bits=2)
+        >>> quantizer(weight).detach()  # T = 1
+        tensor([-0.2200,  0.2200,  0.0094])
+        >>> quantizer.eval()(weight).detach()
+        tensor([-0.5000,  0.5000,  0.0000])
+    """
+
+    scale_count = 1
+    scale_bits = 32
+    borders: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bits: int = 1,
+        fidelity: SigmoidFidelity = "paper",
+        borders: Borders | None = None,
+        rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        levels = symmetric_levels(bits)
+        if fidelity not in get_args(SigmoidFidelity):
+            allowed = f"one of {', '.join(get_args(SigmoidFidelity))}"
+            raise ArgumentError("fidelity", fidelity, allowed)
+        if borders not in (*get_args(Borders), None):
+            raise ArgumentError("borders", borders, f"one of {', '.join(get_args(Borders))}")
+        released = fidelity == "released"
+        rule = borders or ("k_means" if released else "middle")
+        self.rate = float((5.0 if released else 2.0) if rate is None else rate)
+        self._start = self.rate if released and self.rate > 0 else 1.0
+        self.bits, self.levels, self.fidelity, self._rule = bits, levels, fidelity, rule
+        self.hard: bool | None = None
+        self._slope_temperature = 1.0 if released and bits == 1 else None
+        self._max_exponent = 10.0 if released else 30.0
+        w = wide(weight.detach())
+        if released or rule == "k_means":
+            alpha = max_magnitude(w).clamp(min=FLOOR) / (1.25 * levels[-1])
+        else:
+            alpha = best_scale(w, levels)
+        self.alpha, self.beta = nn.Parameter(alpha), nn.Parameter(1 / alpha)
+        edges = middle_borders(levels)
+        if rule == "k_means" and bits > 1:
+            edges = k_means_borders(w / alpha, len(levels) - 1)
+        # buffers, so that a compiled layer is not compiled anew each epoch
+        self.register_buffer("borders", torch.tensor(edges, dtype=w.dtype, device=w.device))
+        first = linear_temperature(0, self._start, self.rate)
+        self.register_buffer("temperature", torch.tensor(first, device=w.device))
+
+    def set_epoch(self, epoch: int, epochs: int = 0) -> None:
+        """Set T for an epoch, the first being 0; how many there are does not matter.
+
+        Raises:
+            ArgumentError: If `epoch` is below 0.
+        """
+        self.temperature.fill_(linear_temperature(epoch, self._start, self.rate))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the soft weight in training, the quantized one at evaluation."""
+        return sigmoid_quantizer(
+            weight,
+            keep_positive(self.alpha, FLOOR),
+            keep_positive(self.beta, FLOOR),
+            self.borders,
+            self.levels,
+            self.temperature,
+            hard=not self.training if self.hard is None else self.hard,
+            slope_temperature=self._slope_temperature,
+            max_exponent=self._max_exponent,
+        )
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a float weight, hard in any mode, and their unit."""
+        alpha, beta = (keep_positive(p.detach(), FLOOR) for p in (self.alpha, self.beta))
+        return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.borders, self.levels)
+
+    def extra_repr(self) -> str:
+        """Name the bits, the borders and T."""
+        temperature = f"temperature={float(self.temperature):g}"
+        return f"bits={self.bits}, fidelity={self.fidelity}, borders={self._rule}, {temperature}"

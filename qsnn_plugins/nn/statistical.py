@@ -1,0 +1,50 @@
+"""The released weight quantizer of IM-SNN and SpQuant-SNN as a parametrization."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from qsnn_plugins.functional.scale import check_bits
+from qsnn_plugins.functional.statistical import statistical, statistical_codes
+
+__all__ = ["Statistical"]
+
+
+class Statistical(nn.Module):
+    """Parametrization that scales a weight by its own statistics, `functional.statistical`.
+
+    What the code of IM-SNN and SpQuant-SNN has in place of the printed `PowerOfTwo`.
+
+    Args:
+        weight: The weight that is going to be quantized, any shape; nothing is kept of it.
+        bits: Bits a weight, from 2 to 8.
+
+    Raises:
+        ArgumentError: If `bits` is not allowed.
+
+    Example:
+        >>> import torch
+        >>> Statistical(torch.randn(8, 4), bits=2).levels
+        (-1, 0, 1)
+    """
+
+    scale_count = 1
+    scale_bits = 32
+
+    def __init__(self, weight: Tensor, bits: int = 4) -> None:
+        super().__init__()
+        check_bits("bits", bits, least=2)
+        steps = 2 ** (bits - 1) - 1
+        self.bits, self.levels = bits, tuple(range(-steps, steps + 1))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the quantized weight."""
+        return statistical(weight, self.bits)
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        return statistical_codes(weight.detach(), self.bits)
+
+    def extra_repr(self) -> str:
+        """Name the bits."""
+        return f"bits={self.bits}"

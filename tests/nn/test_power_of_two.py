@@ -1,0 +1,79 @@
+"""How alpha starts, learns and is used."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import AdditivePowerOfTwo, PowerOfTwo
+
+W = torch.tensor(np.random.default_rng(0).normal(0.1, 0.2, size=(6, 5, 3, 3)), dtype=torch.float32)
+
+
+def test_default_starts_at_three_deviations_and_is_used_as_a_power_of_two():
+    quantizer = PowerOfTwo(W)
+    spread = 3 * W.double().numpy().std()
+    np.testing.assert_allclose(quantizer.alpha.item(), spread, rtol=1e-6)
+    assert quantizer.scale.item() == 2.0 ** np.round(np.log2(spread))
+    assert quantizer.scale_bits == 8
+
+
+def test_default_leaves_the_gradient_of_the_weight_and_rounds_alpha_straight_through():
+    quantizer, w = PowerOfTwo(W), W.clone().requires_grad_()
+    upstream = torch.randn_like(W)
+    q = quantizer(w)
+    q.backward(upstream)
+    assert torch.equal(w.grad, upstream)
+    ratio = (W / quantizer.scale).detach().numpy()
+    level = (q / quantizer.scale).detach().numpy()
+    slope = np.where(np.abs(ratio) > 1, np.sign(ratio), level - ratio)
+    expected = (upstream.numpy() * slope).sum()
+    np.testing.assert_allclose(quantizer.alpha.grad.item(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [PowerOfTwo, AdditivePowerOfTwo])
+def test_released_is_the_code_of_apot(kind):
+    quantizer, w = kind(W, bits=4, scale="learned", regulation="layer"), W.clone().requires_grad_()
+    assert quantizer.alpha.item() == 3
+    with torch.no_grad():
+        quantizer.alpha.fill_(2.7)
+    q = quantizer(w)
+    q.sum().backward()
+    x = W.double().numpy()
+    ratio = (x - x.mean()) / x.std(ddof=1) / 2.7
+    grid = np.array(sorted({abs(level) for level in quantizer.levels})) / max(quantizer.levels)
+    chosen = np.abs(np.clip(np.abs(ratio), 0, 1)[..., None] - grid).argmin(-1)
+    np.testing.assert_allclose(q.detach(), 2.7 * np.sign(ratio) * grid[chosen], rtol=1e-5)
+    # statistics are constants: the gradient is that of a division by the deviation
+    np.testing.assert_allclose(w.grad, np.full_like(x, 1 / x.std(ddof=1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0])
+def test_alpha_that_was_pushed_to_zero_does_no_harm_and_comes_back(value):
+    quantizer = PowerOfTwo(W)
+    with torch.no_grad():
+        quantizer.alpha.fill_(value)
+    q = quantizer(W)
+    assert q.isfinite().all()
+    q.sum().backward()
+    assert quantizer.alpha.grad.abs() > 0
+
+
+@pytest.mark.parametrize("bits", [6, 7, 8])
+def test_width_without_use_is_warned_of(bits):
+    with pytest.warns(UserWarning, match=f"no use for {bits} bits"):
+        PowerOfTwo(W, bits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PowerOfTwo(W, 5)
+        AdditivePowerOfTwo(W, bits)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"bits": 1}, {"bits": 9}, {"scale": "max"}, {"regulation": "row"}]
+)
+def test_refused(arguments):
+    with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}="):
+        PowerOfTwo(W, **arguments)

@@ -1,0 +1,102 @@
+"""The weights' part of a spec."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import WeightQuantizer, weight_quantizer
+from qsnn_plugins.spec import QuantSpec, WeightSpec
+
+WIDTHS = {
+    "power_of_two": (2, 3, 4, 5, 6, 7, 8),
+    "additive_power_of_two": (2, 3, 4, 5, 6, 7, 8),
+    "uniform": (1, 2, 3, 4, 5, 6, 7, 8),
+    "binary": (1,),
+    "statistical": (2, 3, 4, 5, 6, 7, 8),
+    "mint": (2, 3, 4, 5, 6, 7, 8),
+    "sigmoid": (1, 2, 4, 8),
+}
+
+
+@pytest.mark.parametrize("kind", WIDTHS)
+@pytest.mark.parametrize("fidelity", ["paper", "released"])
+@pytest.mark.filterwarnings("ignore:a grid of powers of two:UserWarning")
+def test_every_width_of_a_kind_is_built_and_others_are_refused(kind, fidelity):
+    weight = torch.randn(4, 3, 2, 2)
+    for bits in range(10):
+        if bits in WIDTHS[kind]:
+            spec = WeightSpec(kind, bits, fidelity=fidelity)
+            quantizer = weight_quantizer(weight, spec)
+            assert isinstance(quantizer, WeightQuantizer)
+            assert quantizer.bits == bits == spec.storage_bits
+        else:
+            with pytest.raises(ArgumentError, match=r"weight\.bits="):
+                WeightSpec(kind, bits, fidelity=fidelity)
+
+
+def test_released_options_are_those_of_the_codes():
+    def options(kind, bits):
+        return WeightSpec(kind, bits, fidelity="released").options
+
+    assert options("power_of_two", 4) == {"scale": "learned", "regulation": "layer"}
+    assert options("additive_power_of_two", 4) == {"scale": "learned", "regulation": "layer"}
+    assert options("binary", 1)["gradient"] == "ede"
+    assert options("sigmoid", 2) == {"borders": "k_means"}
+
+
+def test_an_option_that_is_given_overrides_the_fidelity():
+    spec = WeightSpec("sigmoid", 2, borders="k_means", temperature_rate=20)
+    quantizer = weight_quantizer(torch.randn(4, 4), spec)
+    assert "borders=k_means" in repr(quantizer)
+    assert quantizer.rate == 20
+    spec = WeightSpec("power_of_two", 4, fidelity="released", regulation="none")
+    assert spec.options == {"scale": "learned", "regulation": "none"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        WeightSpec(),
+        WeightSpec("binary", 1, "eight_bit", fidelity="released"),
+        WeightSpec("sigmoid", 4, borders="k_means", temperature_rate=0),
+        WeightSpec("uniform", 2, scale="max", per="channel"),
+    ],
+)
+def test_round_trip_through_a_dict(spec):
+    whole = QuantSpec(weight=spec)
+    assert QuantSpec.from_dict(whole.to_dict()) == whole
+    plain = (str, int, float, type(None))
+    assert all(isinstance(value, plain) for value in whole.to_dict()["weight"].values())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("kind", {"kind": "tanh"}),
+        ("bits", {"kind": "uniform", "bits": 2.0}),
+        ("bits", {"kind": "uniform", "bits": True}),
+        ("bits", {"kind": "float", "bits": 0}),
+        ("ends", {"kind": "uniform", "ends": "first"}),
+        ("ends", {"kind": "float", "ends": "eight_bit"}),
+        ("fidelity", {"kind": "uniform", "fidelity": "code"}),
+        ("scale", {"kind": "power_of_two", "scale": "max"}),
+        ("scale", {"kind": "statistical", "scale": "max"}),
+        ("per", {"kind": "mint", "per": "channel"}),
+        ("per", {"kind": "uniform", "per": "row"}),
+        ("regulation", {"kind": "uniform", "regulation": "layer"}),
+        ("gradient", {"kind": "binary", "bits": 1, "gradient": "none"}),
+        ("borders", {"kind": "sigmoid", "borders": "best"}),
+        ("temperature_rate", {"kind": "mint", "temperature_rate": 2.0}),
+        ("temperature_rate", {"kind": "sigmoid", "temperature_rate": -1.0}),
+    ],
+)
+def test_refused_by_name(name, arguments):
+    with pytest.raises(ArgumentError, match=rf"^weight\.{name}="):
+        WeightSpec(**arguments)
+
+
+def test_it_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        WeightSpec().bits = 2
