@@ -89,6 +89,9 @@ class QuantLIFNode(neuron.BaseNode):
         if isinstance(threshold, Tensor):
             threshold = keep_positive(threshold)
         learning = self.quant_spec.threshold
+        # the separate path is the whole gradient of the threshold: the soft reset adds none
+        is_separate = isinstance(threshold, Tensor) and learning.gradient == "separate"
+        subtracted = threshold.detach() if is_separate else threshold
         spike, v = step(
             inputs[0],
             states[0],
@@ -96,7 +99,7 @@ class QuantLIFNode(neuron.BaseNode):
             fire=lambda h: self.surrogate_function(
                 distance(h, threshold, learning.gradient, learning.window)
             ),
-            reset=lambda h, s: reset(h, s, threshold, self.v_reset, self.detach_reset),
+            reset=lambda h, s: reset(h, s, subtracted, self.v_reset, self.detach_reset),
             store=self.membrane,
         )
         return (spike,), (v, *states[1:])
