@@ -210,7 +210,7 @@ class StringNet(nn.Module):
         block.add_module("neuron", self._host.build_neuron(self.spec))
         return block
 
-    def reset(self) -> None:
+    def reset_states(self) -> None:
         """Forget the states of all neurons."""
         self._host.reset_net(self)
 

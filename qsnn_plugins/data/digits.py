@@ -1,0 +1,95 @@
+"""Handwritten digits seen by a simulated event camera: real images, and no download."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from qsnn_plugins.data.checks import height_width
+from qsnn_plugins.data.event_camera import EventCamera
+from qsnn_plugins.data.frames import POLARITIES, FrameBinning
+from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
+from qsnn_plugins.errors import DataError
+
+_WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16
+_BORDER = 1  # pixels of blank paper put around the 8 x 8 image, so that strokes can move
+
+
+class EventDigits(FramesDataModule):
+    """The 1,797 handwritten digits that come with scikit-learn, seen by an `EventCamera`.
+
+    The images (8 x 8 pixels, 17 grey levels; Alpaydin and Kaynak, 1998) get a border of one pixel,
+    are resized bicubically to the sensor and recorded during three saccades. They are split 80 : 20
+    by sample, each class alike, always in the same way: 1,437 to train, 360 to test. Samples of one
+    writer may be in both.
+
+    Args:
+        time_steps: T, frames a recording; bins of equal time over the whole recording.
+        size: (H, W) of sensor and frames in pixels, or one side of a square.
+        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
+        binary: True marks the pixels that saw an event with 1; False counts the events.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order; neither the split nor the events depend on it.
+        camera: The camera; its sensor is replaced by `size`.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: scikit-learn is not installed (when the data are first asked for).
+
+    Example:
+        >>> data = EventDigits(time_steps=6, batch_size=16)
+        >>> frames, labels = next(iter(data.train_dataloader()))
+        >>> frames.shape, data.frame_shape, data.num_classes
+        (torch.Size([16, 6, 2, 24, 24]), (2, 24, 24), 10)
+    """
+
+    def __init__(
+        self,
+        time_steps: int = 6,
+        size: int | tuple[int, int] = 24,
+        bin_by: str = "time",
+        binary: bool = True,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        camera: EventCamera | None = None,
+    ) -> None:
+        sensor = height_width("size", size)
+        self.camera = replace(camera or EventCamera(), sensor=sensor)
+        self.binning = FrameBinning(time_steps, bin_by=bin_by, binary=binary)
+        super().__init__(
+            num_classes=10,
+            frame_shape=(POLARITIES, *sensor),
+            time_steps=time_steps,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    def splits(self) -> tuple[FramesDataset, FramesDataset]:
+        """Return the training and the test split, in memory."""
+        return _record(self.camera, self.binning)
+
+
+@lru_cache(maxsize=2)
+def _record(camera: EventCamera, binning: FrameBinning) -> tuple[FramesDataset, FramesDataset]:
+    """Return both splits; kept, since a second data module often asks for the same."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise DataError(
+            "the embedded digits come with scikit-learn, which is not installed: "
+            "pip install qsnn-plugins[demo]"
+        ) from error
+    images, labels = load_digits(return_X_y=True)
+    images = np.pad(images.reshape(-1, 8, 8), ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
+    recordings = camera(images, white=_WHITE)
+    frames = np.stack([binning(events, camera.shape, span=camera.span) for events in recordings])
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
+    )
+    return FramesDataset(frames[train], labels[train]), FramesDataset(frames[test], labels[test])

@@ -1,0 +1,233 @@
+"""Integrated frames on disk: a recording is parsed once, and mapped into memory from then on.
+
+One file a split, in numpy's own format: the frames [N, ...], of binary frames the packed bits, then
+the labels [N], -1 where a recording is broken. It is written aside and then renamed, so that a
+reader sees all of it or none, and two writers at once leave one whole file. Its name holds a digest
+of everything that the frames depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import Dataset
+
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.frames_module import Item
+from qsnn_plugins.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1  # of the cache's file; part of the digest
+_BROKEN = -1  # label of a recording that could not be read
+_WORTH_A_PROGRESS_BAR = 200  # recordings
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file and its class.
+
+    Args:
+        path: The file.
+        label: Index of its class.
+    """
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class EventReader:
+    """How the recordings of a data set are read.
+
+    Args:
+        name: Name of the data set, as it stands in messages and file names.
+        sensor: (H, W) of its camera in pixels.
+        read: A path to the events of its recording, in tonic's fields; DataError if it is broken.
+        version: To be raised with each change of what `read` returns: old caches are then ignored.
+    """
+
+    name: str
+    sensor: tuple[int, int]
+    read: Callable[[Path], NDArray[np.void]]
+    version: int = 1
+
+    def frames(self, path: Path, binning: FrameBinning) -> NDArray[np.uint8]:
+        """Return the frames [T, 2, H, W] of one recording.
+
+        Raises:
+            DataError: The recording is broken.
+        """
+        events = self.read(path)
+        try:
+            return binning(events, self.sensor)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+
+class CachedFrames(Dataset[Item]):
+    """The frames and labels of one cache file; frames stay on disk until they are asked for.
+
+    Args:
+        path: The file.
+        shape: (T, C, H, W) of an item.
+        binary: Whether its frames are packed bits.
+
+    Raises:
+        ValueError: The file is not such a cache, or only part of one.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], binary: bool) -> None:
+        self.path, self.shape, self.binary = path, shape, binary
+        self._map = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            file.seek(self._map.offset + self._map.nbytes)
+            labels = np.lib.format.read_array(file, allow_pickle=False)
+        if self._map.shape != _stored_shape(len(labels), shape, binary):
+            raise ValueError(f"{path} holds frames of another shape, {self._map.shape}")
+        self.broken = np.flatnonzero(labels == _BROKEN)
+        self._rows = np.flatnonzero(labels != _BROKEN)
+        self.labels = labels[self._rows]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Item:
+        stored = self._map[self._rows[index]]
+        if self.binary:
+            frames = np.unpackbits(stored, count=prod(self.shape)).reshape(self.shape)
+        else:
+            frames = np.array(stored)
+        return torch.from_numpy(frames), int(self.labels[index])
+
+    # A worker that is spawned, not forked, maps the file anew; pickle would copy all of it.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_map": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map = np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+
+def cached_frames(
+    recordings: Sequence[Recording],
+    reader: EventReader,
+    binning: FrameBinning,
+    folder: Path,
+    *,
+    split: str,
+    allow_broken: bool = False,
+) -> CachedFrames:
+    """Return the frames of `recordings`, from the cache in `folder` if they are there.
+
+    Args:
+        recordings: What the split consists of; at least one.
+        reader: How a recording is read.
+        binning: How its events become frames.
+        folder: Where the cache lies; it is made if need be.
+        split: Name of the split, for the file's name and the progress bar.
+        allow_broken: False raises at the first broken recording; True leaves broken ones out, and
+            `broken` of the result holds their indices.
+
+    Raises:
+        DataError: A recording is broken (or all are), or the cache cannot be written.
+    """
+    path = folder / f"{reader.name}-{split}-{_digest(recordings, reader, binning)}.npy"
+    shape = binning.shape(reader.sensor)
+    if path.exists():
+        try:
+            frames = CachedFrames(path, shape, binning.binary)
+        except (OSError, ValueError, EOFError) as error:
+            _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
+        else:
+            if len(frames.broken) and not allow_broken:
+                reader.frames(recordings[frames.broken[0]].path, binning)
+            return frames
+    try:
+        _write(path, recordings, reader, binning, split=split, allow_broken=allow_broken)
+    except OSError as error:
+        raise DataError(
+            f"the frame cache {path} cannot be written ({error.strerror}): "
+            "give another folder with cache_dir"
+        ) from error
+    return CachedFrames(path, shape, binning.binary)
+
+
+def _write(
+    path: Path,
+    recordings: Sequence[Recording],
+    reader: EventReader,
+    binning: FrameBinning,
+    *,
+    split: str,
+    allow_broken: bool,
+) -> None:
+    """Parse all recordings into the file `path`."""
+    labels = np.array([recording.label for recording in recordings], dtype=np.int64)
+    shape = binning.shape(reader.sensor)
+    header = {"descr": "|u1", "fortran_order": False}
+    header |= {"shape": _stored_shape(len(labels), shape, binning.binary)}
+    nothing = np.zeros(shape, dtype=np.uint8)
+    why = None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with aside.open("xb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for index, recording in enumerate(_progress(recordings, f"{reader.name} {split}")):
+                try:
+                    frames = reader.frames(recording.path, binning)
+                except DataError as error:
+                    if not allow_broken:
+                        raise
+                    why, frames, labels[index] = why or error, nothing, _BROKEN
+                file.write((np.packbits(frames) if binning.binary else frames).tobytes())
+            np.lib.format.write_array(file, labels, allow_pickle=False)
+        if why and (labels == _BROKEN).all():
+            raise DataError(f"none of {len(labels)} recordings can be read: {why}")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _stored_shape(count: int, shape: tuple[int, ...], binary: bool) -> tuple[int, ...]:
+    """Return the shape of the frames as they lie in the file."""
+    return (count, (prod(shape) + 7) // 8) if binary else (count, *shape)
+
+
+def _digest(recordings: Sequence[Recording], reader: EventReader, binning: FrameBinning) -> str:
+    """Return 16 hexadecimal digits that name everything the frames depend on."""
+    settings = [_FORMAT, reader.name, reader.version, reader.sensor, asdict(binning)]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for recording in recordings:
+        status = recording.path.stat()
+        # The last two folders: a data set may be moved as a whole.
+        where = "/".join(recording.path.parts[-3:])
+        entry = [where, recording.label, status.st_size, status.st_mtime_ns]
+        digest.update(json.dumps(entry).encode())
+    return digest.hexdigest()[:16]
+
+
+def _progress(recordings: Sequence[Recording], what: str) -> Any:
+    """Return the recordings, with a progress bar on stderr while many of them are parsed."""
+    return track(
+        recordings,
+        description=what,
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(recordings) < _WORTH_A_PROGRESS_BAR,
+    )

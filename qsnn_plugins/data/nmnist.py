@@ -1,0 +1,88 @@
+"""N-MNIST: handwritten digits recorded by an event camera that makes three saccades."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from qsnn_plugins.data.frame_cache import EventReader
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.readers import read_atis_bin
+from qsnn_plugins.data.recordings import (
+    EventDataset,
+    RecordingsDataModule,
+    Splits,
+    list_recordings,
+)
+
+_SENSOR = (34, 34)
+_DIGITS = tuple("0123456789")
+
+
+def _find(root: Path) -> Splits:
+    train, test = (
+        list(chain.from_iterable(list_recordings(root / split, _DIGITS, (".bin",))))
+        for split in ("Train", "Test")
+    )
+    return train, test
+
+
+_NMNIST = EventDataset(
+    reader=EventReader("N-MNIST", _SENSOR, partial(read_atis_bin, sensor=_SENSOR)),
+    classes=_DIGITS,
+    find=_find,
+    layout="as Train/<digit>/<id>.bin and Test/<digit>/<id>.bin",
+    homepage="https://www.garrickorchard.com/datasets/n-mnist",
+)
+
+
+class NMNIST(RecordingsDataModule):
+    """N-MNIST (Orchard et al., 2015), any number of its recordings: 60,000 and 10,000 in full.
+
+    Args:
+        root: Folder with `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
+        time_steps: T, frames a recording.
+        size: (H, W) of a frame in pixels, or one side of a square; the sensor has 34 x 34.
+        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
+        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order.
+        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
+        allow_broken: False raises at the first broken recording; True leaves broken ones out and
+            counts them in one warning a split.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: Recordings are missing or broken (when the data are first asked for).
+
+    Example:
+        >>> data = NMNIST("data/NMNIST", time_steps=10)  # reads nothing yet
+        >>> data.frame_shape, data.num_classes, data.time_steps
+        ((2, 34, 34), 10, 10)
+    """
+
+    def __init__(
+        self,
+        root: str = "data/NMNIST",
+        time_steps: int = 10,
+        size: int | tuple[int, int] = 34,
+        bin_by: str = "time",
+        binary: bool = True,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | None = None,
+        allow_broken: bool = False,
+    ) -> None:
+        super().__init__(
+            _NMNIST,
+            root=root,
+            binning=FrameBinning(time_steps, size, bin_by, binary),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            cache_dir=cache_dir,
+            allow_broken=allow_broken,
+        )

@@ -1,0 +1,162 @@
+"""Event data sets on disk: which files there are, and a data module that reads them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.frames_module import FramesDataModule
+from qsnn_plugins.errors import DataError
+
+_LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+
+Splits = tuple[list[Recording], list[Recording]]
+
+
+@dataclass(frozen=True)
+class EventDataset:
+    """What is to be known about a data set of recordings.
+
+    Args:
+        reader: How a recording is read.
+        classes: Names of the classes' folders, in the order of the labels.
+        find: A root folder to its training and its test recordings, either of which may be empty.
+        layout: Where files lie under the root, in words.
+        homepage: Where to get the data.
+    """
+
+    reader: EventReader
+    classes: tuple[str, ...]
+    find: Callable[[Path], Splits]
+    layout: str
+    homepage: str
+
+
+class RecordingsDataModule(FramesDataModule):
+    """Frames of the recordings under a folder, cached on disk.
+
+    A data set derives from it and hands on what an `EventDataset` says. Nothing is downloaded.
+
+    Args:
+        dataset: What is to be known about the data set.
+        root: Its folder.
+        binning: How events become frames.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order.
+        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`. Files in it may be
+            deleted at any time; each combination of settings has its own.
+        allow_broken: False raises at the first broken recording; True leaves broken ones out and
+            counts them in one warning a split.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: Recordings are missing or broken (when the data are first asked for).
+    """
+
+    def __init__(
+        self,
+        dataset: EventDataset,
+        *,
+        root: str | Path,
+        binning: FrameBinning,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        cache_dir: str | Path | None,
+        allow_broken: bool,
+    ) -> None:
+        _, *frame_shape = binning.shape(dataset.reader.sensor)
+        channels, height, width = frame_shape
+        super().__init__(
+            num_classes=len(dataset.classes),
+            frame_shape=(channels, height, width),
+            time_steps=binning.time_steps,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+        self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
+        self.root = Path(root).expanduser().absolute()
+        self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
+
+    def prepare_data(self) -> None:
+        """Fill the cache; of several processes on a machine, Lightning asks one to do so."""
+        self._load()
+
+    def splits(self) -> tuple[CachedFrames, CachedFrames]:
+        """Return the training and the test split, mapped from the cache."""
+        train, test = self._load()
+        for name, split in (("training", train), ("test", test)):
+            if count := len(split.broken):
+                warnings.warn(
+                    f"{self.dataset.reader.name}: {count} of {count + len(split)} {name} "
+                    f"recordings under {self.root} are broken and were left out",
+                    stacklevel=2,
+                )
+        return train, test
+
+    def _load(self) -> tuple[CachedFrames, CachedFrames]:
+        train, test = self.dataset.find(self.root)
+        self._require(train, "training")
+        self._require(test, "test")
+        return self._frames(train, "train"), self._frames(test, "test")
+
+    def _frames(self, recordings: list[Recording], split: str) -> CachedFrames:
+        return cached_frames(
+            recordings,
+            self.dataset.reader,
+            self.binning,
+            self.cache_dir,
+            split=split,
+            allow_broken=self.allow_broken,
+        )
+
+    def _require(self, recordings: list[Recording], split: str) -> None:
+        if not recordings:
+            raise DataError(
+                f"there are no {split} recordings of {self.dataset.reader.name} in {self.root} "
+                f"({self.dataset.layout}): get them from {self.dataset.homepage}, give another "
+                "folder with root, or run on embedded data with -c recipes/overlays/embedded.yaml"
+            )
+
+
+def list_recordings(
+    folder: Path, classes: Sequence[str], suffixes: Sequence[str]
+) -> list[list[Recording]]:
+    """Return the recordings of each class in `folder/<class>/`, in the order of their numbers.
+
+    Args:
+        folder: The folder of the classes' folders; absent ones are empty.
+        classes: Names of the classes' folders, in the order of the labels.
+        suffixes: Endings of the files; of several, the first that a class has is taken.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("cat/cat_10.bin", "cat/cat_9.bin", "dog/dog_1.bin", "dog/notes.txt"):
+        ...     (folder / name).parent.mkdir(exist_ok=True)
+        ...     (folder / name).touch()
+        >>> cats, dogs = list_recordings(folder, ("cat", "dog"), (".bin",))
+        >>> [recording.path.name for recording in cats], dogs[0].label
+        (['cat_9.bin', 'cat_10.bin'], 1)
+    """
+    found = []
+    for label, name in enumerate(classes):
+        here = folder / name
+        # Archives made on a Mac carry a hidden "._<name>" beside each file.
+        files = [path for path in here.glob("*") if not path.name.startswith(".")]
+        by_suffix = ([path for path in files if path.suffix == suffix] for suffix in suffixes)
+        paths = next(filter(None, by_suffix), [])
+        found.append([Recording(path, label) for path in sorted(paths, key=_number)])
+    return found
+
+
+def _number(path: Path) -> tuple[int, str]:
+    number = _LAST_NUMBER.search(path.stem)
+    return (int(number.group()) if number else -1), path.name

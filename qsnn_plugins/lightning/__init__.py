@@ -1,0 +1,11 @@
+"""LightningModules and callbacks of the recipes."""
+
+from qsnn_plugins.torchvision_ops import mend
+
+mend()
+
+from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402
+from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
+from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
+
+__all__ = ["NetworkReport", "RunCheckpoint", "SpikingClassifier"]

@@ -1,0 +1,110 @@
+"""Training of a spiking classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchmetrics.classification import MulticlassAccuracy
+
+from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.nn import TETLoss
+
+__all__ = ["SpikingClassifier"]
+
+Schedule = Literal["cosine", "constant"]
+
+
+class SpikingClassifier(LightningModule):
+    """Spiking network, loss, optimiser and schedule of a classification recipe.
+
+    A batch is (frames [N, T, C, H, W], labels [N]). The network gets the frames time-major and in
+    floating point, and gives logits [T, N, K]; their mean over T decides.
+
+    Args:
+        network: Time-major network with `out_channels` (K) and `reset_states()`, such as
+            `StringNet`.
+        loss: Loss of logits [T, N, K] and labels [N].
+        optimizer: Optimiser, given the parameters.
+        schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
+            keeps it.
+
+    Raises:
+        ArgumentError: If `schedule` is unknown.
+
+    Example:
+        >>> from qsnn_plugins.models import StringNet
+        >>> model = SpikingClassifier(StringNet("4C3-GAP-FC3"))
+        >>> model(torch.zeros(2, 5, 2, 6, 6, dtype=torch.uint8)).shape  # [N, T, ...] to [T, N, K]
+        torch.Size([5, 2, 3])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        schedule: Schedule = "cosine",
+    ) -> None:
+        super().__init__()
+        if schedule not in get_args(Schedule):
+            raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+        self.network: Any = network
+        self.loss = loss if loss is not None else TETLoss()
+        self.optimizer, self.schedule = optimizer, schedule
+        self.accuracy = MulticlassAccuracy(int(self.network.out_channels), average="micro")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map frames [N, T, C, H, W] of fresh recordings to logits [T, N, K]."""
+        self.network.reset_states()
+        return self.network(frames.transpose(0, 1).to(self.dtype))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        frames, labels = batch
+        self._check_labels(labels, batch_idx)
+        loss = self.loss(self(frames), labels)
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Count the hits of one batch."""
+        self._evaluate(batch, batch_idx, "val_accuracy")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Count the hits of one batch."""
+        self._evaluate(batch, batch_idx, "test_accuracy")
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the classes [N] of one batch."""
+        return self(batch[0]).mean(0).argmax(-1)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule over the trainer's epochs."""
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule == "constant":
+            return {"optimizer": optimizer}
+        epochs = max(self.trainer.max_epochs or 1, 1)
+        return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, T_max=epochs)}
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], batch_idx: int, name: str) -> None:
+        frames, labels = batch
+        self._check_labels(labels, batch_idx)
+        self.accuracy(self(frames).mean(0), labels)
+        self.log(name, self.accuracy, on_epoch=True, prog_bar=True, batch_size=len(labels))
+
+    def _check_labels(self, labels: Tensor, batch_idx: int) -> None:
+        # reading values waits for a GPU, so there only the first batch is looked at
+        if labels.device.type != "cpu" and batch_idx > 0:
+            return
+        classes = self.network.out_channels
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise DataError(
+                f"labels run from {low} to {high}, but the network has {classes} outputs "
+                f"(its layers end in FC{classes}): they must lie in 0..{classes - 1}"
+            )

@@ -1,0 +1,109 @@
+import subprocess
+import sys
+
+import pytest
+
+from qsnn_plugins import __version__, cli
+
+ASK = """
+import sys
+from qsnn_plugins import cli
+sys.argv = ["{command}", *{words!r}]
+status = cli.{command}()
+heavy = [m for m in ("torch", "lightning", "jsonargparse", "numpy") if m in sys.modules]
+sys.exit(f"imported {{heavy}}" if heavy else status)
+"""
+
+
+@pytest.mark.parametrize("command", ["lightning", "qsnn"])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+def test_help_and_version_import_nothing_heavy(command, words):
+    code = ASK.format(command=command, words=words)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert ("fit" in process.stdout) or (__version__ in process.stdout)
+
+
+def test_python_dash_m_is_qsnn():
+    process = subprocess.run(
+        [sys.executable, "-m", "qsnn_plugins", "--help"], capture_output=True, text=True
+    )
+    assert process.returncode == 0
+    assert "doctor" in process.stdout
+
+
+class OtherLightning:
+    """Another distribution's entry point: it remembers the words that it was called with."""
+
+    module = "lightning_sdk.cli"
+
+    def load(self):
+        def answer():
+            self.words = list(sys.argv)
+            return 7
+
+        return answer
+
+
+@pytest.fixture
+def other(monkeypatch):
+    entry = OtherLightning()
+    monkeypatch.setattr(cli, "other_claim", lambda command: ("lightning-sdk", entry))
+    return entry
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    monkeypatch.setattr(cli, "other_claim", lambda command: None)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    monkeypatch.setattr(cli, "_train", lambda: 5)
+
+
+def test_other_words_go_to_the_other_owner_untouched(other, monkeypatch):
+    words = ["lightning", "run", "studio", "--name", "a b"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert cli.lightning() == 7
+    assert other.words == words
+
+
+@pytest.mark.parametrize("command", ["lightning", "qsnn"])
+@pytest.mark.parametrize("word", ["fit", "validate", "test", "predict"])
+@pytest.mark.usefixtures("other", "trained")
+def test_the_four_words_are_ours(command, word, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [command, word, "--help"])
+    assert getattr(cli, command)() == 5
+
+
+@pytest.mark.usefixtures("other")
+def test_help_names_the_other_owner(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["lightning", "--help"])
+    assert cli.lightning() == 0
+    assert "handed on to lightning-sdk" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(
+    ("command", "word", "hint"),
+    [
+        ("lightning", "fti", "did you mean 'fit'?"),
+        ("qsnn", "docter", "did you mean 'doctor'?"),
+        ("lightning", "zzz", "it knows fit, validate, test, predict"),
+    ],
+)
+def test_unknown_word(command, word, hint, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [command, word])
+    assert getattr(cli, command)() == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {command} does not know {word!r}")
+    assert hint in err
+
+
+def test_every_tool_can_be_found():
+    for does, where in cli.TOOLS.values():
+        module, function = where.split(":")
+        code = f"from qsnn_plugins.{module} import {function}"
+        assert does
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,141 @@
+"""A recipe that cannot be used ends with one sentence; a bug ends with its traceback."""
+
+import pytest
+
+NET = "class_path: tiny.Net"
+WIDTH = "{width: 3}"
+
+BAD_RECIPES = [
+    ("data:", "datum: 1\ndata:", "bad.yaml: datum is not accepted by a recipe; did you mean data?"),
+    (
+        "max_epochs",
+        "max_epoch",
+        "bad.yaml: trainer.max_epoch is not accepted by Trainer; did you mean max_epochs?",
+    ),
+    (
+        "    network:",
+        "    lrr: 1\n    network:",
+        "bad.yaml: model.init_args.lrr is not accepted by TinyModel; did you mean lr?",
+    ),
+    (
+        WIDTH,
+        "{widht: 3}",
+        "bad.yaml: model.init_args.network.init_args.widht is not accepted by Net; "
+        "did you mean width?",
+    ),
+    (
+        WIDTH,
+        "{membrane: {bitz: 1}}",
+        "bad.yaml: model.init_args.network.init_args.membrane.bitz is not accepted by Membrane; "
+        "did you mean bits?",
+    ),
+    (
+        NET,
+        "class_path: tiny.Nett",
+        "bad.yaml: model.init_args.network.class_path: there is no class tiny.Nett "
+        "(module 'tiny' has no attribute 'Nett'); did you mean tiny.Net?",
+    ),
+    (
+        NET,
+        "class_path: tinny.Net",
+        "bad.yaml: model.init_args.network.class_path: there is no class tinny.Net "
+        "(No module named 'tinny')",
+    ),
+    (
+        "tiny.TinyData",
+        "EventDigitz",
+        "bad.yaml: data.class_path: there is no class EventDigitz; did you mean EventDigits?",
+    ),
+    (
+        "  max_epochs: 2",
+        "  callbacks: [{class_path: ModelChekpoint}]",
+        "bad.yaml: trainer.callbacks.0.class_path: there is no class ModelChekpoint; "
+        "did you mean ModelCheckpoint?",
+    ),
+    (
+        NET,
+        "class_path: tiny.TinyData",
+        "bad.yaml: model.init_args.network.class_path: tiny.TinyData is not a Module",
+    ),
+    (
+        WIDTH,
+        "{width: three}",
+        "bad.yaml: model.init_args.network.init_args.width: three is not allowed: give int",
+    ),
+    (
+        "max_epochs: 2",
+        "max_epochs: two",
+        "bad.yaml: trainer.max_epochs: two is not allowed: give int",
+    ),
+    (
+        WIDTH,
+        "{time_steps: 0}",
+        "bad.yaml: model.init_args.network.init_args.time_steps: "
+        "time_steps=0 is not allowed: give a positive integer",
+    ),
+    (
+        "accelerator: cpu",
+        "accelerator: cpu\n  devices: 0",
+        "`Trainer(devices=0)` value is not a valid input",
+    ),
+]
+
+
+def only_error(process):
+    """The one sentence: the last line, the only one that starts so, and no traceback above it."""
+    assert "Traceback" not in process.stderr
+    *before, last = process.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert not any(line.startswith("error") for line in before)
+    return last.removeprefix("error: ")
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), BAD_RECIPES)
+def test_bad_recipe(old, new, sentence, recipe, lightning):
+    process = lightning("fit", "-c", recipe(old, new))
+    assert only_error(process).startswith(sentence)
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("model: [\n", "bad.yaml cannot be read as YAML: line 2, column 1"),
+        ("just words", "bad.yaml is not a recipe"),
+        ("", "bad.yaml is not a recipe"),
+        ("trainer: {max_epochs: 1}", "the recipe has no data, model: give it with -c RECIPE"),
+    ],
+)
+def test_unreadable_recipe(text, sentence, folder, lightning):
+    (folder / "bad.yaml").write_text(text)
+    process = lightning("fit", "-c", "bad.yaml")
+    assert only_error(process).startswith(sentence)
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-c", "god.yaml"], "there is no recipe god.yaml; did you mean good.yaml?"),
+        (["-c", "good.yaml", "--foo", "3"], "the command line has --foo 3"),
+        (["-c", "good.yaml", "--model.lrr", "3"], "lrr is not an option here"),
+        (["-c", "good.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
+    ],
+)
+def test_bad_command_line(words, sentence, lightning):
+    process = lightning("fit", *words)
+    assert only_error(process).startswith(sentence)
+    assert process.returncode == 2
+
+
+def test_our_error_while_running(lightning):
+    process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "data")
+    assert only_error(process) == "a label is out of range"
+    assert process.returncode == 1
+
+
+def test_a_bug_keeps_its_traceback(lightning):
+    process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "bug")
+    assert "Traceback" in process.stderr
+    assert process.stderr.rstrip().endswith("KeyError: 'a bug'")
+    assert process.returncode == 1

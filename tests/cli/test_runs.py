@@ -1,0 +1,93 @@
+"""Where a run leaves its files, and how it is taken up again."""
+
+import torch
+import yaml
+
+
+def test_a_run_has_its_folder(folder, lightning):
+    (folder / "more.yaml").write_text("trainer: {max_epochs: 1}")
+    process = lightning("fit", "-c", "good.yaml", "--config=more.yaml")
+    assert process.returncode == 0, process.stderr
+    run = folder / "runs" / "good+more"
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    config = yaml.safe_load((run / "fit" / "version_0" / "config.yaml").read_text())
+    assert config["trainer"]["max_epochs"] == 1
+    assert config["trainer"]["default_root_dir"] == "runs/good+more"
+
+
+def test_a_recipe_that_names_its_folder_and_logger_keeps_them(folder, lightning):
+    words = ("--trainer.default_root_dir", "elsewhere", "--trainer.logger", "false")
+    assert lightning("fit", "-c", "good.yaml", *words).returncode == 0
+    assert not (folder / "runs").exists()
+    assert (folder / "elsewhere" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_short_names_and_printed_config(lightning):
+    process = lightning("fit", "-c", "good.yaml", "--data", "EventDigits", "--print_config")
+    assert process.returncode == 0, process.stderr
+    printed = yaml.safe_load(process.stdout)
+    assert printed["data"]["class_path"] == "qsnn_plugins.data.EventDigits"
+
+
+def test_subcommand_help(lightning):
+    process = lightning("fit", "--help")
+    assert process.returncode == 0
+    assert "--trainer.max_epochs" in process.stdout
+
+
+def test_last_goes_on_and_is_tested(lightning):
+    assert lightning("fit", "-c", "good.yaml").returncode == 0
+    more = ("--trainer.max_epochs", "5", "--ckpt_path", "last")
+    process = lightning("fit", "-c", "good.yaml", *more)
+    assert process.returncode == 0, process.stderr
+    assert "no last checkpoint" not in process.stderr
+    process = lightning("test", "-c", "good.yaml", "--ckpt_path", "last")
+    assert process.returncode == 0, process.stderr
+    assert "Loaded model weights from the checkpoint" in process.stderr
+
+
+def test_nothing_untrained_is_tested(lightning):
+    process = lightning("test", "-c", "good.yaml", "--ckpt_path", "last")
+    assert process.returncode == 2
+    assert "error: there is no last checkpoint in runs/good" in process.stderr
+
+
+def test_the_recipe_decides_and_a_checkpoint_brings_weights_only(folder, lightning):
+    """Another learning rate in the recipe wins over the checkpoint's; another network is refused."""
+    assert lightning("fit", "-c", "good.yaml").returncode == 0
+    path = "runs/good/checkpoints/last.ckpt"
+    words = ("test", "-c", "good.yaml", "--ckpt_path", path)
+    assert lightning(*words, "--model.lr", "0.5").returncode == 0
+    process = lightning(*words, "--model.network.init_args.width", "7")
+    assert process.returncode == 2
+    assert "error: the checkpoint is not of this recipe's network: size mismatch" in process.stderr
+
+
+def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
+    class Trap:
+        def __reduce__(self):
+            return open, (str(folder / "sprung"), "w")
+
+    assert lightning("fit", "-c", "good.yaml").returncode == 0
+    path = folder / "runs" / "good" / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(path, weights_only=True) | {"extra": Trap()}, path)
+    process = lightning("test", "-c", "good.yaml", "--ckpt_path", str(path))
+    assert process.returncode == 2
+    assert "error: the checkpoint holds Python objects" in process.stderr
+    assert not (folder / "sprung").exists()
+    trusting = ("--weights_only", "false")
+    lightning("test", "-c", "good.yaml", "--ckpt_path", str(path), *trusting)
+    assert (folder / "sprung").exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning):
+    process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "interrupt")
+    assert process.returncode == 130
+    advice = process.stderr.splitlines()[-1]
+    assert advice.startswith("stopped; go on with: lightning fit -c good.yaml ")
+    assert advice.endswith(" --ckpt_path last")
+    checkpoint = torch.load(folder / "runs/good/checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] >= 2
+    process = lightning("fit", "-c", "good.yaml", "--ckpt_path", "last")
+    assert process.returncode == 0, process.stderr
+    assert "Restored all states from the checkpoint" in process.stderr

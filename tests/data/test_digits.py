@@ -1,0 +1,83 @@
+"""EventDigits: scikit-learn's digits as events."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from qsnn_plugins.data import EventCamera, EventDigits
+from qsnn_plugins.data.digits import _record
+from qsnn_plugins.errors import ArgumentError, DataError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = EventDigits()
+    data.setup()
+    return data
+
+
+def test_splits_are_stratified(digits):
+    assert (len(digits.train), len(digits.test)) == (1437, 360)
+    train, test = np.bincount(digits.train.labels), np.bincount(digits.test.labels)
+    assert len(train) == len(test) == digits.num_classes == 10
+    assert (np.abs(test - 0.2 * (train + test)) < 1).all()
+
+
+def test_items_are_binary_frames(digits):
+    frames, label = digits.train[5]
+    assert frames.shape == (digits.time_steps, *digits.frame_shape) == (6, 2, 24, 24)
+    assert 0 <= label <= 9
+    assert digits.train.frames.unique().tolist() == [0, 1]
+
+
+def test_no_frame_is_empty_or_full(digits):
+    """Each sample fires in both polarities at every step, and somewhere stays silent."""
+    rate = digits.train.frames.float().mean(dim=(3, 4))
+    assert rate.min() > 0
+    assert rate.max() < 0.5
+
+
+def test_classes_can_be_told_apart(digits):
+    """The nearest mean frame names most of the test samples: labels and frames belong together."""
+    train, test = (split.frames.flatten(1).float() for split in (digits.train, digits.test))
+    labels = digits.train.labels
+    means = np.stack([train.numpy()[labels == digit].mean(0) for digit in range(10)])
+    distance = ((test.numpy()[:, None] - means) ** 2).sum(-1)
+    accuracy = (distance.argmin(1) == digits.test.labels).mean()
+    assert accuracy > 0.85
+
+
+def test_nothing_but_the_order_depends_on_the_seed(digits):
+    _record.cache_clear()
+    other = EventDigits(seed=3)
+    other.setup()
+    assert other.train is not digits.train
+    np.testing.assert_array_equal(other.train.frames, digits.train.frames)
+    np.testing.assert_array_equal(other.test.labels, digits.test.labels)
+
+
+def test_settings_arrive():
+    data = EventDigits(
+        time_steps=3, size=(10, 14), bin_by="count", binary=False, camera=EventCamera(threshold=0.2)
+    )
+    data.setup()
+    frames, _ = data.test[0]
+    assert frames.shape == (3, 2, 10, 14)
+    assert frames.max() > 1
+    counts = frames.sum(dim=(1, 2, 3))
+    assert counts.max() - counts.min() <= 1
+    assert data.camera == EventCamera(sensor=(10, 14), threshold=0.2)
+
+
+def test_a_missing_scikit_learn_is_one_sentence(monkeypatch):
+    _record.cache_clear()
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError, match=r"pip install qsnn-plugins\[demo\]$"):
+        EventDigits().setup()
+
+
+@pytest.mark.parametrize(("argument", "value"), [("time_steps", 0), ("size", -3), ("bin_by", "x")])
+def test_bad_settings_are_named(argument, value):
+    with pytest.raises(ArgumentError, match=f"^{argument}="):
+        EventDigits(**{argument: value})

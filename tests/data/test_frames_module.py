@@ -1,0 +1,127 @@
+"""What every data module shares."""
+
+import numpy as np
+import pytest
+import torch
+
+from qsnn_plugins.data import FramesDataModule
+from qsnn_plugins.data.frames_module import EpochShuffle, FramesDataset
+from qsnn_plugins.errors import ArgumentError
+
+from lightning import LightningModule, Trainer  # isort: skip  (only after torchvision is mended)
+
+
+class Numbered(FramesDataModule):
+    """Item i of the training split is filled with i, of the test split with 100 + i."""
+
+    def __init__(self, **settings):
+        super().__init__(num_classes=3, frame_shape=(2, 4, 5), time_steps=6, **settings)
+        self.loads = 0
+
+    def splits(self):
+        self.loads += 1
+        frames = np.ones((20, 6, 2, 4, 5), dtype=np.uint8)
+        number = np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1, 1)
+        labels = np.arange(20) % 3
+        return (
+            FramesDataset(frames * number, labels),
+            FramesDataset((frames * (100 + number))[:7], labels[:7]),
+        )
+
+
+def order(loader):
+    return [int(frame[0, 0, 0, 0]) for frames, _ in loader for frame in frames]
+
+
+def test_batches_have_the_promised_form():
+    data = Numbered(batch_size=8)
+    frames, labels = next(iter(data.train_dataloader()))
+    assert frames.shape == (8, data.time_steps, *data.frame_shape)
+    assert frames.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [int(frame[0, 0, 0, 0]) % 3 for frame in frames]
+
+
+def test_an_epoch_has_every_item_once():
+    assert sorted(order(Numbered(batch_size=8).train_dataloader())) == list(range(20))
+
+
+def test_val_test_and_predict_read_the_test_split_in_order():
+    data = Numbered(batch_size=4)
+    for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        assert order(loader) == list(range(100, 107))
+
+
+def test_one_seed_gives_one_order():
+    first, again, other = (Numbered(seed=seed).train_dataloader() for seed in (1, 1, 2))
+    epochs = [order(first), order(first)]
+    assert epochs == [order(again), order(again)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != order(other)
+    assert epochs[0] != list(range(20))
+
+
+def test_seeds_are_not_shifted_epochs():
+    one, two = (EpochShuffle(range(50), seed=seed) for seed in (1, 2))
+    two.set_epoch(0)
+    one.set_epoch(1)
+    assert list(one) != list(two)
+
+
+class Watcher(LightningModule):
+    """A network of one weight that writes down the items of each training epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.epochs = {}
+
+    def training_step(self, batch, _):
+        frames, _ = batch
+        self.epochs.setdefault(self.current_epoch, []).extend(frames[:, 0, 0, 0, 0].tolist())
+        return self.weight.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def train(folder, epochs, ckpt_path=None):
+    network = Watcher()
+    trainer = Trainer(
+        default_root_dir=folder,
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(network, Numbered(batch_size=8, seed=4), ckpt_path=ckpt_path)
+    return network.epochs, trainer.checkpoint_callback.best_model_path
+
+
+def test_a_resumed_run_goes_on_in_its_order(tmp_path):
+    whole, _ = train(tmp_path / "whole", epochs=3)
+    assert whole[0] != whole[1] != whole[2]
+    _, checkpoint = train(tmp_path / "part", epochs=1)
+    resumed, _ = train(tmp_path / "part", epochs=3, ckpt_path=checkpoint)
+    assert resumed == {1: whole[1], 2: whole[2]}
+
+
+def test_data_are_loaded_once():
+    data = Numbered()
+    data.setup("fit")
+    data.setup("test")
+    data.train_dataloader(), data.test_dataloader()
+    assert data.loads == 1
+
+
+def test_workers_change_nothing():
+    assert order(Numbered(num_workers=2).train_dataloader()) == order(Numbered().train_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("batch_size", 0), ("num_workers", -1), ("seed", -1)]
+)
+def test_bad_settings_are_named(argument, value):
+    with pytest.raises(ArgumentError, match=f"^{argument}={value} "):
+        Numbered(**{argument: value})

@@ -1,0 +1,48 @@
+"""Which recordings a folder holds."""
+
+import pytest
+
+from qsnn_plugins.data.recordings import list_recordings
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def fill(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    return fill
+
+
+def names(found):
+    return [[recording.path.name for recording in recordings] for recordings in found]
+
+
+def test_the_order_is_that_of_the_numbers(folder):
+    root = folder("a/x2_100.bin", "a/x2_20.bin", "a/x2_3.bin", "a/plain.bin")
+    found = list_recordings(root, ("a",), (".bin",))
+    assert names(found) == [["plain.bin", "x2_3.bin", "x2_20.bin", "x2_100.bin"]]
+
+
+def test_labels_follow_the_classes_not_the_folders(folder):
+    root = folder("b/1.bin", "a/1.bin", "other/1.bin")
+    found = list_recordings(root, ("b", "absent", "a"), (".bin",))
+    assert [[recording.label for recording in part] for part in found] == [[0], [], [2]]
+
+
+def test_foreign_and_hidden_files_are_passed_by(folder):
+    root = folder("a/1.bin", "a/._1.bin", "a/read.me", "a/2.bin.txt")
+    assert names(list_recordings(root, ("a",), (".bin",))) == [["1.bin"]]
+
+
+def test_one_ending_a_class(folder):
+    """A recording that lies there in two formats counts once."""
+    root = folder("a/1.aedat", "a/1.aedat4", "b/1.aedat4")
+    found = list_recordings(root, ("a", "b"), (".aedat", ".aedat4"))
+    assert names(found) == [["1.aedat"], ["1.aedat4"]]
+
+
+def test_an_absent_folder_is_empty(tmp_path):
+    assert list_recordings(tmp_path / "gone", ("a", "b"), (".bin",)) == [[], []]
