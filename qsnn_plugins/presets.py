@@ -129,8 +129,8 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         >>> qsnn(membrane_bits=4).membrane.storage_bits  # doctest: +SKIP
         4
     """
-    weight = WeightSpec(kind="binary", bits=1)  # type: ignore[arg-type]
     is_released = _is_released(fidelity)
+    weight = WeightSpec(kind="binary", bits=1)  # type: ignore[arg-type]
     membrane = MembraneSpec(
         kind="tanh" if is_released else "uniform",
         bits=membrane_bits,

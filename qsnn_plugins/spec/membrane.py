@@ -88,8 +88,8 @@ class MembraneSpec:
         if not self.lower < self.upper:
             allowed = f"a number below membrane.upper={self.upper}"
             raise ArgumentError("membrane.lower", self.lower, allowed)
-        if self.kind == "pruned" and 0 not in self.levels:
-            raise ArgumentError("membrane.levels", self.levels, "levels with 0 among them")
+        if self.kind == "pruned" and not (0 in self.levels and self.levels[-1] > 0):
+            raise ArgumentError("membrane.levels", self.levels, "levels with 0 and one above it")
 
     @property
     def level_table(self) -> tuple[float, ...]:
@@ -106,7 +106,7 @@ class MembraneSpec:
     def storage_bits(self) -> int:
         """Whole bits that one stored membrane takes on a chip."""
         table = self.level_table
-        return max(1, math.ceil(math.log2(len(table)))) if table else 32
+        return math.ceil(math.log2(len(table))) if table else 32
 
     @property
     def is_idempotent(self) -> bool:
