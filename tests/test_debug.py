@@ -25,9 +25,11 @@ def test_a_nan_travels_on_by_default_and_raises_in_debug_mode(quantize):
 
 def test_debug_mode_ends_with_its_block_even_after_an_error():
     before = is_debugging()
-    with pytest.raises(ZeroDivisionError), debugging(not before):
+    with debugging(not before):
         assert is_debugging() is not before
-        raise ZeroDivisionError
+    assert is_debugging() is before
+    with pytest.raises(ZeroDivisionError), debugging(not before):
+        1 / 0  # noqa: B018
     assert is_debugging() is before
 
 

@@ -133,13 +133,11 @@ class QuantLIFNode(neuron.BaseNode):
             spike = spike * constant
         return (spike,), (v, *states[1:])
 
-    def multi_step_functional_forward(
-        self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **kwargs: object
-    ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        """Run the steps of (x_seq,), each of shape [T, N, ...]; what is pruned counts anew."""
+    def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Run the steps of x_seq [T, N, ...]; what is pruned counts anew."""
         if self.pruning is not None:
             self.pruning.restart()
-        return super().multi_step_functional_forward(inputs, states, **kwargs)
+        return super().multi_step_forward(x_seq, *args, **kwargs)
 
     def reset(self) -> None:
         """Forget the state, and what was pruned."""

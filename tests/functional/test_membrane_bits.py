@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -95,7 +97,7 @@ def test_stacked_gradient_is_the_slope_of_a_sum_of_sigmoids(bits):
         over = torch.tensor(u / alpha)
         return alpha * sum(
             (b - a) * primitive(over - (a + b) / 2, "sigmoid", smoothness).numpy()
-            for a, b in zip(levels, levels[1:], strict=False)
+            for a, b in itertools.pairwise(levels)
         )
 
     leaf = torch.tensor(u, requires_grad=True)

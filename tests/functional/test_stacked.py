@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ def test_sigmoid_terms_are_as_printed(levels, smoothness):
     """IM-SNN Eq. 9 and 10 in numpy, each term weighted by the height of its step."""
     u = np.random.default_rng(0).uniform(-5, 5, 2000)
     expected = np.zeros_like(u)
-    for lower, upper in zip(levels, levels[1:], strict=False):
+    for lower, upper in itertools.pairwise(levels):
         y = 1 / (1 + np.exp(-smoothness * (u - (lower + upper) / 2)))
         expected += (upper - lower) * smoothness * y * (1 - y)
     ours = stacked_derivative(torch.tensor(u), levels, "sigmoid", smoothness)
@@ -27,14 +29,14 @@ def test_sigmoid_terms_are_as_printed(levels, smoothness):
 def test_backward_is_the_slope_of_the_stacked_primitive(levels, kind):
     rng, smoothness, step = np.random.default_rng(1), 2.0, 1e-6
     u = rng.uniform(-4, 3, 1500)
-    middles = [(a + b) / 2 for a, b in zip(levels, levels[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(levels)]
     kinks = [m + k / smoothness for m in middles for k in (-1, -0.5, 0, 0.5, 1)]
     u = u[np.min(np.abs(u[:, None] - np.array(kinks)), axis=1) > 1e-4]
 
     def smooth_step(u):
         return sum(
             (b - a) * primitive(torch.tensor(u - (a + b) / 2), kind, smoothness).numpy()
-            for a, b in zip(levels, levels[1:], strict=False)
+            for a, b in itertools.pairwise(levels)
         )
 
     difference = (smooth_step(u + step) - smooth_step(u - step)) / (2 * step)

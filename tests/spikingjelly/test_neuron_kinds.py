@@ -140,6 +140,11 @@ def test_pruned_neurons_neither_fire_nor_store_and_are_counted():
         resting = (spikes == 0) & (node.v_seq == 0)
         assert resting.float().mean().item() == pytest.approx(0.35, abs=1e-6)
         assert node.pruning.sparsity() == pytest.approx((0.35, 0.0, 0.35), abs=1e-6)
+    functional.reset_net(node)
+    node(torch.zeros(6, 4, 3, 10, 10))  # silent: nothing is weaker than the rest
+    assert node.pruning.sparsity() == (0.0, 0.0, 0.0)
+    node(0.3 + torch.randn(6, 4, 3, 10, 10))  # each forward begins anew
+    assert node.pruning.sparsity() == pytest.approx((0.35, 0.0, 0.35), abs=1e-6)
 
 
 def test_channels_and_surrogates_that_do_not_fit_are_refused():
