@@ -82,7 +82,8 @@ def reset(
     if v_reset is None:
         return h - spike * threshold
     fired = spike.clamp(max=1)
-    return fired * v_reset + (1.0 - fired) * h
+    kept = (1.0 - fired) * h
+    return kept if v_reset == 0 else fired * v_reset + kept
 
 
 def step(
