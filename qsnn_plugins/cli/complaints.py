@@ -73,10 +73,10 @@ def _wrong_class(match: Match[str], message: str, recipes: Recipes) -> str:
 def _wrong_value(match: Match[str], message: str, recipes: Recipes) -> str:
     value = re.search(r"(?:Got|Given) value: (.+)", message)
     got = value[1].strip() if value else None
-    place = recipes.find(match["key"], got) or recipes.find(match["key"])
+    place = recipes.find(match["key"], got)
     kinds = re.findall(r"Expected an? (.+?)(?:\. Got value.*)?$", message, re.MULTILINE)
     expected = [kind for kind in map(_plain_type, dict.fromkeys(kinds)) if kind != "NoneType"]
-    where = place or match["key"]
+    where = place or recipes.full_key(match["key"])
     if not expected:
         reason = message[match.end() :].strip().splitlines() or [message]
         return f"{where}: {_one_line(reason[0])}"

@@ -1,5 +1,6 @@
 """LightningCLI, with the few habits that let a recipe say only what is particular to it."""
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import os
@@ -9,6 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+
+from qsnn_plugins.torchvision_ops import mend
+
+mend()  # Lightning imports torchvision, which may need it
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -113,7 +118,9 @@ class RecipeCLI(LightningCLI):
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         wanted = settings["enable_checkpointing"] is not False
         if wanted and not any(isinstance(callback, Checkpoint) for callback in callbacks):
-            kwargs["callbacks"] = [*callbacks, RunCheckpoint()]
+            # Named here, since Lightning looks for `last` before it sets up its callbacks.
+            folder = str(Path(settings["default_root_dir"], "checkpoints"))
+            kwargs["callbacks"] = [*callbacks, RunCheckpoint(folder)]
         return super().instantiate_trainer(**kwargs)
 
     def _check_last(self) -> None:

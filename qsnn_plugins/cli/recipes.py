@@ -15,10 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
-from torch import nn
 
 _CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 _TOP = ("trainer", "model", "data", "seed_everything", "ckpt_path", "weights_only", "verbose")
@@ -98,8 +94,15 @@ class Recipes:
                 return place
         return None
 
+    def full_key(self, key: str) -> str:
+        """The whole of a dotted key, where a recipe has it; the command line gave its value."""
+        place = self.find(key)
+        return ".".join(place.keys) if place else key
+
     def misfit(self, place: Place) -> Misfit:
         """The first key on the way to `place` that is not accepted where it stands."""
+        from lightning import Trainer
+
         owner: Callable[..., Any] | None = None
         who, names = "a recipe", list(_TOP)
         for depth, key in enumerate(place.keys, start=1):
@@ -195,6 +198,11 @@ def find_class(name: object) -> Callable[..., Any] | None:
 
 def known_classes() -> dict[str, type]:
     """Every class imported so far that a recipe can name in short, by that name."""
+    from lightning import LightningDataModule
+    from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.loggers import Logger
+    from torch import nn
+
     pending: list[type] = [nn.Module, LightningDataModule, Callback, Logger]
     known: dict[str, type] = {}
     while pending:

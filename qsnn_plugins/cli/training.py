@@ -33,9 +33,6 @@ def train(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> None:
-    from qsnn_plugins.torchvision_ops import mend
-
-    mend()
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.recipe_cli import RecipeCLI

@@ -16,6 +16,7 @@ from qsnn_plugins.errors import ArgumentError
 
 _CHUNK = 64  # images at a time: their working arrays stay in the processor's cache
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, for images with three channels
+_FIRED = np.dtype([("n", np.int64), *EVENT_DTYPE.descr])  # an event of image n
 _ROUNDING = 1e-9  # a ramp that ends exactly on a threshold does reach it
 
 
@@ -143,34 +144,29 @@ class EventCamera:
         threshold = self._thresholds()
         before = next(log_intensity)
         reference = before.copy()
-        step_time = self.duration / self.steps
-        recorded = []
+        recorded = [np.empty(0, dtype=_FIRED)]
         for step, after in enumerate(log_intensity):
             for polarity, sign in ((0, -1.0), (1, 1.0)):
-                fires = (after - reference) * sign
-                fires /= threshold[polarity]
-                fires += _ROUNDING
-                n, y, x = np.nonzero(fires >= 1)
-                if n.size == 0:
+                contrast = sign * threshold[polarity]
+                fires = (after - reference) / contrast + _ROUNDING
+                pixel = np.nonzero(fires >= 1)
+                if pixel[0].size == 0:
                     continue
-                times = fires[n, y, x].astype(np.int64)
-                contrast = sign * threshold[polarity][y, x]
-                start, first = reference[n, y, x], before[n, y, x]
-                slope = after[n, y, x] - first
-                reference[n, y, x] += contrast * times
-                # Event k = 1..times of a pixel crosses L_ref + k C.
-                each = np.repeat(np.arange(n.size), times)
-                k = np.arange(each.size) - np.repeat(np.cumsum(times) - times, times) + 1
-                level = start[each] + k * contrast[each]
-                part = np.clip((level - first[each]) / slope[each], 0.0, 1.0)
-                events = np.empty(each.size, dtype=[("n", np.int64), *EVENT_DTYPE.descr])
-                events["n"], events["x"], events["y"] = n[each], x[each], y[each]
-                events["t"] = ((step + part) * step_time + _ROUNDING).astype(np.int64)
+                times = fires[pixel].astype(np.int64)
+                events = np.empty(times.sum(), dtype=_FIRED)
+                for field, index in zip(("n", "y", "x"), pixel, strict=True):
+                    events[field] = np.repeat(index, times)
+                # Event k = 1..times of a pixel is where L, linear in the step, crosses L_ref + k C.
+                k = np.arange(1, times.sum() + 1) - np.repeat(np.cumsum(times) - times, times)
+                offset, slope = reference[pixel] - before[pixel], after[pixel] - before[pixel]
+                each = contrast[pixel[1:]]
+                part = np.repeat(offset / slope, times) + k * np.repeat(each / slope, times)
+                when = (step + part.clip(0.0, 1.0)) * self.duration / self.steps
+                events["t"] = (when + _ROUNDING).astype(np.int64)
                 events["p"] = polarity
                 recorded.append(events)
+                reference[pixel] += each * times
             before = after
-        if not recorded:
-            return np.empty(0, dtype=[("n", np.int64), *EVENT_DTYPE.descr])
         return np.concatenate(recorded)
 
     def _thresholds(self) -> NDArray[np.float64]:

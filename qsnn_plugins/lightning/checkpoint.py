@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
 __all__ = ["RunCheckpoint"]
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt` in the run's folder, after every epoch and when a run is cut short.
+    """Keeps the newest epoch of a run, and what it had learned when it was cut short.
 
-    No checkpoint is chosen by its accuracy. `--ckpt_path last` goes on from the newest one, also
-    after Ctrl-C in the middle of an epoch. Lightning writes aside and renames.
+    No checkpoint is chosen by its accuracy. `last.ckpt` is the newest state, also after Ctrl-C in
+    the middle of an epoch, and `--ckpt_path last` goes on from it. A second run in the same folder
+    writes beside the first one's files. Lightning writes aside and renames.
 
     Args:
-        dirpath: Folder, or None for `checkpoints` in the trainer's `default_root_dir`.
+        dirpath: Folder, or None for `checkpoints` in the folder that Lightning gives the run.
 
     Example:
-        >>> RunCheckpoint().save_last
-        True
+        >>> RunCheckpoint("runs/mine/checkpoints").filename
+        '{epoch}'
     """
 
     def __init__(self, dirpath: str | None = None) -> None:
-        super().__init__(dirpath=dirpath, save_last=True, save_top_k=0)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder."""
-        if self.dirpath is None:
-            self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
-        super().setup(trainer, pl_module, stage)
+        super().__init__(dirpath=dirpath, filename="{epoch}", save_top_k=1, save_last="link")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save what was learned before the run was cut short."""
-        if trainer.training and trainer.global_step > 0:
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if trainer.state.fn == TrainerFn.FITTING and trainer.global_step > 0:
+            trainer.save_checkpoint(self.last_model_path or self._unused_last_path())
+
+    def _unused_last_path(self) -> Path:
+        folder = Path(self.dirpath or ".")
+        names = (f"last-v{version}.ckpt" if version else "last.ckpt" for version in count())
+        return next(path for path in map(folder.joinpath, names) if not path.exists())

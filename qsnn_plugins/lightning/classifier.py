@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.nn import TETLoss
 
 __all__ = ["SpikingClassifier"]
@@ -56,7 +57,7 @@ class SpikingClassifier(LightningModule):
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule = optimizer, schedule
-        self.accuracy = MulticlassAccuracy(int(self.network.out_channels), average="micro")
+        self.accuracy = MulticlassAccuracy(cast(int, network.out_channels), average="micro")
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [N, T, C, H, W] of fresh recordings to logits [T, N, K]."""
@@ -82,6 +83,10 @@ class SpikingClassifier(LightningModule):
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the classes [N] of one batch."""
         return self(batch[0]).mean(0).argmax(-1)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Let every test end with the table of rates and memory."""
+        return [NetworkReport()]
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule over the trainer's epochs."""

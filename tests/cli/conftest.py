@@ -1,9 +1,12 @@
 """A recipe small enough to train in a second, of classes that a user might have written."""
 
+import logging
 import subprocess
 import sys
 
 import pytest
+
+from qsnn_plugins import cli
 
 TINY = """
 from dataclasses import dataclass
@@ -96,6 +99,26 @@ def lightning(folder):
             text=True,
             check=False,
         )
+
+    return call
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    """Call the `lightning` command in this interpreter, and give its exit status: ten times faster.
+
+    For what ends before a trainer runs.
+    """
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "tiny", raising=False)
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "0")  # a run sets it; this takes it back
+    # Lightning's log still writes to the stream of the test that imported it, closed by now.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["lightning", *words])
+        return cli.lightning()
 
     return call
 

@@ -81,20 +81,19 @@ BAD_RECIPES = [
 ]
 
 
-def only_error(process):
+def only_error(stderr):
     """The one sentence: the last line, the only one that starts so, and no traceback above it."""
-    assert "Traceback" not in process.stderr
-    *before, last = process.stderr.splitlines()
+    assert "Traceback" not in stderr
+    *before, last = stderr.splitlines()
     assert last.startswith("error: ")
     assert not any(line.startswith("error") for line in before)
     return last.removeprefix("error: ")
 
 
 @pytest.mark.parametrize(("old", "new", "sentence"), BAD_RECIPES)
-def test_bad_recipe(old, new, sentence, recipe, lightning):
-    process = lightning("fit", "-c", recipe(old, new))
-    assert only_error(process).startswith(sentence)
-    assert process.returncode == 2
+def test_bad_recipe(old, new, sentence, recipe, here, capsys):
+    assert here("fit", "-c", recipe(old, new)) == 2
+    assert only_error(capsys.readouterr().err).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +105,10 @@ def test_bad_recipe(old, new, sentence, recipe, lightning):
         ("trainer: {max_epochs: 1}", "the recipe has no data, model: give it with -c RECIPE"),
     ],
 )
-def test_unreadable_recipe(text, sentence, folder, lightning):
+def test_unreadable_recipe(text, sentence, folder, here, capsys):
     (folder / "bad.yaml").write_text(text)
-    process = lightning("fit", "-c", "bad.yaml")
-    assert only_error(process).startswith(sentence)
-    assert process.returncode == 2
+    assert here("fit", "-c", "bad.yaml") == 2
+    assert only_error(capsys.readouterr().err).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -119,18 +117,27 @@ def test_unreadable_recipe(text, sentence, folder, lightning):
         (["-c", "god.yaml"], "there is no recipe god.yaml; did you mean good.yaml?"),
         (["-c", "good.yaml", "--foo", "3"], "the command line has --foo 3"),
         (["-c", "good.yaml", "--model.lrr", "3"], "lrr is not an option here"),
+        (
+            ["-c", "good.yaml", "--model.network.init_args.width", "three"],
+            "model.init_args.network.init_args.width: three is not allowed: give int",
+        ),
         (["-c", "good.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
     ],
 )
-def test_bad_command_line(words, sentence, lightning):
-    process = lightning("fit", *words)
-    assert only_error(process).startswith(sentence)
+def test_bad_command_line(words, sentence, here, capsys):
+    assert here("fit", *words) == 2
+    assert only_error(capsys.readouterr().err).startswith(sentence)
+
+
+def test_as_a_command(recipe, lightning):
+    process = lightning("fit", "-c", recipe(WIDTH, "{time_steps: 0}"))
+    assert "time_steps=0 is not allowed" in only_error(process.stderr)
     assert process.returncode == 2
 
 
 def test_our_error_while_running(lightning):
     process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "data")
-    assert only_error(process) == "a label is out of range"
+    assert only_error(process.stderr) == "a label is out of range"
     assert process.returncode == 1
 
 

@@ -53,7 +53,7 @@ def test_nothing_untrained_is_tested(lightning):
 
 
 def test_the_recipe_decides_and_a_checkpoint_brings_weights_only(folder, lightning):
-    """Another learning rate in the recipe wins over the checkpoint's; another network is refused."""
+    """Another learning rate wins over the checkpoint's; another network is refused."""
     assert lightning("fit", "-c", "good.yaml").returncode == 0
     path = "runs/good/checkpoints/last.ckpt"
     words = ("test", "-c", "good.yaml", "--ckpt_path", path)

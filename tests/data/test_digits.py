@@ -7,6 +7,7 @@ import pytest
 
 from qsnn_plugins.data import EventCamera, EventDigits
 from qsnn_plugins.data.digits import _record
+from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import ArgumentError, DataError
 
 
@@ -68,6 +69,17 @@ def test_settings_arrive():
     counts = frames.sum(dim=(1, 2, 3))
     assert counts.max() - counts.min() <= 1
     assert data.camera == EventCamera(sensor=(10, 14), threshold=0.2)
+
+
+def test_bins_of_time_are_the_cameras(monkeypatch):
+    """An only event, in the middle of the recording, is in the middle frame; not in the first."""
+    _record.cache_clear()
+    event = np.array([(3, 4, 150_000, True)], dtype=EVENT_DTYPE)
+    monkeypatch.setattr(EventCamera, "__call__", lambda _, images, white: [event] * len(images))
+    data = EventDigits(time_steps=6)
+    data.setup()
+    _record.cache_clear()
+    assert data.train.frames.nonzero()[0].tolist() == [0, 3, 1, 4, 3]
 
 
 def test_a_missing_scikit_learn_is_one_sentence(monkeypatch):

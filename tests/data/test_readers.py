@@ -57,6 +57,7 @@ def test_atis_clock_wraps(write):
         (b"", 0, "the file is empty"),
         (atis((1, 1, 1, 1)) * 3 + b"\1\2", 15, "an event of 5 bytes has only 2"),
         (atis((1, 1, 1, 1), (34, 2, 1, 1)), 5, "x=34, y=2: outside the sensor of 34 x 34"),
+        (atis((1, 1, 1, 1), (2, 34, 1, 1)), 5, "x=2, y=34: outside the sensor of 34 x 34"),
         (atis((1, 1, 1, 1), (1, 1, 2, 1), (3, 200, 1, 1)), 10, "x=3, y=200"),
         (atis((0, 240, 0, 0)), 5, "without an event"),
     ],

@@ -1,0 +1,110 @@
+"""Networks from strings: counts against the papers, shapes, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.models import StringNet, parse_layers
+from qsnn_plugins.spec import QuantSpec, WeightSpec
+
+SPQUANT_VGG9 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-1024C3-GAP-FC1024-FC10"
+EVERY_TOKEN = "4C3-4DW-AP2-6C5-MP2-FC12-FC5"
+
+
+def test_the_spquant_network_has_the_printed_size():
+    with torch.device("meta"):
+        network = StringNet(SPQUANT_VGG9, in_channels=2)
+    synapses = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    counted = sum(p.numel() for m in synapses for p in m.parameters())
+    assert counted == 10_279_754  # 41.12 MB in 32 bits, SpQuant-SNN Table 7
+
+
+def test_every_token_does_what_it_says():
+    network = StringNet(EVERY_TOKEN, in_channels=2, input_size=(12, 10))
+    shapes = {}
+    for name, block in network.blocks.named_children():
+        block.register_forward_hook(lambda _, __, y, name=name: shapes.update({name: y.shape[2:]}))
+    assert network(torch.rand(3, 2, 2, 12, 10)).shape == (3, 2, 5)
+    assert {name: tuple(shape) for name, shape in shapes.items()} == {
+        "conv1": (4, 12, 10),
+        "conv2": (4, 12, 10),
+        "pool1": (4, 6, 5),
+        "conv3": (6, 6, 5),
+        "pool2": (6, 3, 2),
+        "fc1": (12,),
+        "fc2": (5,),
+    }
+    depthwise, pointwise, _ = network.blocks.conv2.synapse
+    assert (depthwise.groups, depthwise.kernel_size) == (4, (3, 3))
+    assert (pointwise.groups, pointwise.kernel_size) == (1, (1, 1))
+
+
+def test_steps_share_no_state_but_the_membrane():
+    torch.manual_seed(0)
+    network = StringNet("4C3-GAP-FC3", in_channels=2).eval()
+    x = 4 * torch.rand(5, 2, 2, 6, 6)
+    whole = network(x)
+    network.reset_states()
+    assert torch.equal(network(x), whole)
+    assert not torch.equal(network(x), whole), "without a reset the membrane goes on"
+
+
+def test_only_the_last_linear_layer_gives_logits():
+    network = StringNet("4C3-GAP-FC6-FC3")
+    assert hasattr(network.blocks.fc1, "neuron")
+    assert not hasattr(network.blocks.fc2, "neuron")
+    assert network.out_channels == 3
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ("4C3-BP2-FC3", ["token 2", "character 5", "'BP2'", "nCk"]),
+        ("4C3--FC3", ["token 2", "character 5", "''"]),
+        ("", ["token 1", "''"]),
+        ("4C3-AP0-FC3", ["token 2", "'AP0'"]),
+        ("4c3-FC3", ["token 1", "'4c3'"]),
+        ("4C3-FC3-4C3", ["'4C3'", "FCn"]),
+    ],
+)
+def test_a_bad_string_is_named(layers, words):
+    with pytest.raises(ArgumentError) as caught:
+        StringNet(layers, input_size=(8, 8))
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_linear_layer_on_a_map_of_unknown_size_asks_for_it():
+    with pytest.raises(ArgumentError, match=r"input_size=None.*FC3"):
+        StringNet("4C3-FC3")
+
+
+def test_a_pool_larger_than_the_map_is_refused():
+    with pytest.raises(ArgumentError, match="AP8"):
+        StringNet("4C3-AP8-FC3", input_size=(6, 6))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3, 6, 6), (1, 2, 6, 6)])
+def test_an_input_of_another_shape_is_named(shape):
+    with pytest.raises(ArgumentError, match="input shape="):
+        StringNet("4C3-GAP-FC3", in_channels=2)(torch.rand(shape))
+
+
+def test_unknown_host_is_named():
+    with pytest.raises(ArgumentError, match="host='norse'"):
+        StringNet("4C3-GAP-FC3", host="norse")
+
+
+def test_weights_are_quantized_as_the_spec_says():
+    network = StringNet("4C3-GAP-FC3", spec=QuantSpec(weight=WeightSpec("power_of_two", bits=3)))
+    for weight in (network.blocks.conv1.synapse[0].weight, network.blocks.fc1[1].weight):
+        assert len(weight.unique()) <= 2**3 - 1
+    keys = network.state_dict()
+    assert any(key.endswith("parametrizations.weight.original") for key in keys)
+
+
+def test_tokens_are_read_in_order():
+    kinds = [token.kind for token in parse_layers("8C3-4DW-AP2-MP3-GAP-FC10")]
+    assert kinds == [
+        "conv", "depthwise", "average_pool", "max_pool", "global_pool", "linear",
+    ]  # fmt: skip
