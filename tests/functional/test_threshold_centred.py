@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,10 +30,19 @@ def test_stored_values_equal_snntorchs(bits, threshold, spacing, below, above):
     levels = threshold_centred_levels(bits, threshold, spacing, below, above)
     assert len(levels) == 2**bits
     assert list(levels) == sorted(levels)
-    generator = torch.Generator().manual_seed(bits)
-    u = threshold * (torch.rand(200, generator=generator) * 5 - 2.5)
-    ours = nearest_level(u, levels)
-    torch.testing.assert_close(ours, theirs(u), rtol=1e-5, atol=1e-5 * threshold)
+    table = torch.tensor(levels, dtype=torch.float64)
+    torch.testing.assert_close(
+        table, inspect.getclosurevars(theirs).nonlocals["levels"].double(), rtol=0, atol=1e-5
+    )
+    # in between, but for the borders, where rounding decides
+    gaps = table.diff()
+    clear = gaps > 1e-3
+    u = (table[:-1] + 0.4 * gaps)[clear]
+    ours = nearest_level(torch.cat([u, u + 0.2 * gaps[clear], -9 * table[-1:]]).float(), levels)
+    expected = torch.cat([table[:-1][clear], table[1:][clear], table[:1]]).float()
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
+    u = torch.cat([u, u + 0.2 * gaps[clear]]).float()
+    torch.testing.assert_close(nearest_level(u, levels), theirs(u), rtol=0, atol=1e-5)
 
 
 def test_levels_crowd_around_the_threshold_and_miss_it_and_zero():
