@@ -15,7 +15,7 @@ ROOT = Path(qsnn_plugins.__file__).parent
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
     {"errors", "command_owners", "__init__"},
-    {"torchvision_ops"},
+    {"debug", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"presets", "ops"},

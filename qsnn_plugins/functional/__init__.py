@@ -7,8 +7,15 @@ from qsnn_plugins.functional.borders import (
     middle_borders,
     symmetric_levels,
 )
-from qsnn_plugins.functional.loss import tet_loss
-from qsnn_plugins.functional.membrane import TERNARY, nearest_level, stacked_derivative
+from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
+from qsnn_plugins.functional.membrane import (
+    RELEASED_LEVELS,
+    clip_membrane,
+    nearest_level,
+    pruned_level,
+)
+from qsnn_plugins.functional.membrane_bits import step_max, uniform_levels, uniform_membrane
 from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
 from qsnn_plugins.functional.power_of_two import (
@@ -19,6 +26,7 @@ from qsnn_plugins.functional.power_of_two import (
     power_of_two_codes,
     power_of_two_grid,
 )
+from qsnn_plugins.functional.pruning import apply_mask, channel_mask, spatial_mask
 from qsnn_plugins.functional.regulate import regulate
 from qsnn_plugins.functional.scale import (
     max_magnitude,
@@ -32,27 +40,31 @@ from qsnn_plugins.functional.sigmoid_quantizer import (
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
 )
-from qsnn_plugins.functional.spike import heaviside
-from qsnn_plugins.functional.statistical import (
-    statistical,
-    statistical_bound,
-    statistical_codes,
-)
+from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
+from qsnn_plugins.functional.stacked import TERNARY, stacked_derivative
+from qsnn_plugins.functional.statistical import statistical, statistical_bound, statistical_codes
 from qsnn_plugins.functional.surrogate import derivative, primitive
-from qsnn_plugins.functional.threshold import distance, keep_positive
+from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
+from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
 from qsnn_plugins.functional.uniform import uniform, uniform_codes
 
 __all__ = [
+    "RELEASED_LEVELS",
     "TERNARY",
+    "Codes",
     "additive_power_of_two",
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
+    "apply_mask",
     "best_scale",
     "binary",
     "binary_codes",
+    "channel_mask",
+    "clip_membrane",
     "derivative",
     "distance",
     "ede_schedule",
+    "encode",
     "heaviside",
     "k_means_borders",
     "keep_positive",
@@ -65,12 +77,17 @@ __all__ = [
     "mint_bound",
     "mint_codes",
     "mint_initial_beta",
+    "multi_bit_primitive",
+    "multi_bit_spike",
     "multi_step",
     "nearest_level",
+    "per_channel",
     "power_of_two",
     "power_of_two_codes",
     "power_of_two_grid",
     "primitive",
+    "pruned_level",
+    "rate_mse_loss",
     "regulate",
     "reset",
     "round_through",
@@ -78,13 +95,20 @@ __all__ = [
     "scale_gradient",
     "sigmoid_quantizer",
     "sigmoid_quantizer_codes",
+    "spatial_mask",
+    "spike_regulation",
     "stacked_derivative",
     "statistical",
     "statistical_bound",
     "statistical_codes",
     "step",
+    "step_max",
     "symmetric_levels",
     "tet_loss",
+    "threshold_centred_levels",
     "uniform",
     "uniform_codes",
+    "uniform_levels",
+    "uniform_membrane",
+    "wsdr_loss",
 ]

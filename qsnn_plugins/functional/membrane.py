@@ -1,55 +1,56 @@
-"""Membrane quantizers: what is stored of a membrane from one step to the next."""
+"""Membrane quantizers over given levels: what is stored of a membrane from step to step.
+
+Quantizers of k bits with a scale are in `qsnn_plugins.functional.membrane_bits`.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate, derivative
+from qsnn_plugins.functional.stacked import (
+    TERNARY,
+    MembraneGradient,
+    check_gradient,
+    check_levels,
+    midpoints,
+    slope,
+)
+from qsnn_plugins.functional.surrogate import SurrogateKind
 
-__all__ = ["TERNARY", "MembraneGradient", "check_levels", "nearest_level"]
+__all__ = ["RELEASED_LEVELS", "clip_membrane", "nearest_level", "pruned_level"]
 
-MembraneGradient = Literal["stacked", "straight_through", "clipped_straight_through"]
-
-TERNARY = (-1.0, 0.0, 1.0)
+RELEASED_LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0)  # the default of IM-SNN's released code
 _FEW = 8  # up to here a comparison a level beats a binary search
 
 
-def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
-    """Return `levels` as a tuple of floats, or say what is wrong with them.
+def check_floating(argument: str, values: Tensor) -> None:
+    """Raise an error that names `argument` unless `values` is floating point.
 
     Raises:
-        ArgumentError: If there are fewer than two levels, or they do not ascend strictly.
-
-    Example:
-        >>> check_levels([-1, 0, 1])
-        (-1.0, 0.0, 1.0)
+        ArgumentError: If the dtype is not floating point.
     """
-    values = tuple(float(level) for level in levels)
-    if len(values) < 2 or any(not a < b for a, b in itertools.pairwise(values)):
-        raise ArgumentError("levels", tuple(levels), "two or more numbers in ascending order")
-    return values
-
-
-def _midpoints(levels: Sequence[float]) -> list[float]:
-    return [(a + b) / 2 for a, b in itertools.pairwise(levels)]
+    if not values.is_floating_point():
+        raise ArgumentError(f"{argument}.dtype", values.dtype, "a floating point dtype")
 
 
 def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
-    midpoints = _midpoints(levels)
+    borders = midpoints(levels)
     if len(levels) > _FEW:
-        index = torch.bucketize(u, torch.tensor(midpoints, dtype=u.dtype, device=u.device))
+        # borders between close levels are lost in half precision
+        wide = u.to(torch.promote_types(u.dtype, torch.float32))
+        index = torch.bucketize(wide, torch.tensor(borders, dtype=wide.dtype, device=u.device))
         q = torch.tensor(levels, dtype=u.dtype, device=u.device)[index]
         return torch.where(u.isnan(), u, q)
     # comparisons with NaN are false, so a NaN stays itself
-    q = torch.where(u > midpoints[-1], levels[-1], u)
-    for level, midpoint in zip(levels[-2::-1], midpoints[::-1], strict=True):
-        q = torch.where(u <= midpoint, level, q)
+    q = torch.where(u > borders[-1], levels[-1], u)
+    for level, border in zip(levels[-2::-1], borders[::-1], strict=True):
+        q = torch.where(u <= border, level, q)
     return q.to(u.dtype)
 
 
@@ -72,50 +73,9 @@ class _NearestLevel(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (u,) = ctx.saved_tensors
-        if ctx.gradient == "straight_through":
-            return grad, None, None, None, None
-        if ctx.gradient == "clipped_straight_through":
-            slope = ((u >= ctx.levels[0]) & (u <= ctx.levels[-1])).to(u.dtype)
-        else:
-            slope = stacked_derivative(u, ctx.levels, ctx.surrogate, ctx.smoothness)
-        return grad * slope, None, None, None, None
-
-
-def stacked_derivative(
-    u: Tensor,
-    levels: Sequence[float] = TERNARY,
-    surrogate: SurrogateKind = "sigmoid",
-    smoothness: float = 2.0,
-) -> Tensor:
-    r"""Stacked surrogate gradient of a membrane quantizer (IM-SNN Eq. 9 and 10).
-
-        Q*(u) = Σ_k T p(T (u - s_k)),    s_k = (level_k + level_{k+1}) / 2
-
-    with p the derivative of the base surrogate; the paper's is p = σ (1 - σ) and T = 2. One term
-    stands at each midpoint, weighted by the height of the step there, which is 1 in the paper.
-
-    Args:
-        u: Membrane before quantization, any shape.
-        levels: Levels in ascending order.
-        surrogate: Base surrogate (IM-SNN Table II tries four).
-        smoothness: T > 0. Not the number of time steps.
-
-    Returns:
-        Q*(u), shape of `u`.
-
-    Raises:
-        ArgumentError: If `levels`, `surrogate` or `smoothness` is not allowed.
-
-    Example:
-        >>> stacked_derivative(torch.tensor([0.5]), smoothness=2.0)  # 2 (σ'(0) + σ'(2))
-        tensor([0.7100])
-    """
-    levels = check_levels(levels)
-    total = torch.zeros_like(u)
-    steps = zip(levels, levels[1:], _midpoints(levels), strict=False)
-    for lower, upper, midpoint in steps:
-        total += (upper - lower) * derivative(u - midpoint, surrogate, smoothness)
-    return total
+        if ctx.gradient != "straight_through":
+            grad = grad * slope(u, ctx.levels, ctx.gradient, ctx.surrogate, ctx.smoothness)
+        return grad, None, None, None, None
 
 
 def nearest_level(
@@ -133,7 +93,7 @@ def nearest_level(
         Q(u) = -1 (u <= -0.5),  0 (-0.5 < u <= 0.5),  +1 (u > 0.5),
 
     the reading of Eq. 5 that Algorithm 1 and the authors' code share; as printed it would store a
-    resting 0 as -1. A NaN stays NaN.
+    resting 0 as -1. The released code's levels are `RELEASED_LEVELS`. A NaN stays NaN.
 
     Args:
         u: Membrane after reset, any shape, floating point.
@@ -152,13 +112,76 @@ def nearest_level(
     Example:
         >>> nearest_level(torch.tensor([-3.0, -0.5, 0.2, 0.5, 0.6]))
         tensor([-1., -1.,  0.,  0.,  1.])
-        >>> nearest_level(torch.tensor([-2.4, 7.0]), levels=(-3, -2, -1, 0, 1))
+        >>> nearest_level(torch.tensor([-2.4, 7.0]), levels=RELEASED_LEVELS)
         tensor([-2.,  1.])
     """
     levels = check_levels(levels)
-    if gradient not in get_args(MembraneGradient):
-        raise ArgumentError("gradient", gradient, f"one of {', '.join(get_args(MembraneGradient))}")
-    check_surrogate("surrogate", surrogate)
-    if not smoothness > 0:
-        raise ArgumentError("smoothness", smoothness, "a number above 0")
+    check_gradient(gradient, surrogate, smoothness)
+    check_floating("u", u)
+    refuse_nan("u", u)
     return _NearestLevel.apply(u, levels, gradient, surrogate, smoothness)
+
+
+def pruned_level(
+    u: Tensor,
+    levels: Sequence[float] = TERNARY,
+    gradient: MembraneGradient = "stacked",
+    surrogate: SurrogateKind = "sigmoid",
+    smoothness: float = 2.0,
+) -> Tensor:
+    r"""Nearest level with negative states silenced (IM-SNN Eq. 12-14, SpQuant-SNN Eq. 19-20).
+
+        mask = 1[Q(u) < 0],    stored = Q(u) (1 - mask)
+
+    Eq. 14 prints the mask where its complement is meant. Of the ternary levels 0 and 1 remain, so
+    that one bit is stored. Eq. 13 silences the spikes of masked neurons: a membrane that is
+    negative after the reset has not fired, so nothing is left to silence.
+
+    Args:
+        u: Membrane after reset, any shape, floating point.
+        levels: See `nearest_level`; there must be one at 0, where silenced neurons rest.
+        gradient: See `nearest_level`; where the mask is 1 the slope is 0.
+        surrogate: See `nearest_level`.
+        smoothness: See `nearest_level`.
+
+    Returns:
+        The levels that remain, shape and dtype of `u`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> pruned_level(torch.tensor([-3.0, -0.6, 0.5, 0.6]))
+        tensor([0., 0., 0., 1.])
+    """
+    if 0 not in levels:
+        raise ArgumentError("levels", tuple(levels), "levels with 0 among them")
+    q = nearest_level(u, levels, gradient, surrogate, smoothness)
+    return torch.where(q < 0, 0.0, q)
+
+
+def clip_membrane(u: Tensor, lower: float = -1.0, upper: float = 1.0) -> Tensor:
+    r"""Clipped membrane without quantization (IM-SNN Table I).
+
+        stored = min(max(u, lower), upper)
+
+    Args:
+        u: Membrane after reset, any shape, floating point.
+        lower: c, the least membrane that is kept; Table I tries -5 to -1.
+        upper: The greatest, above `lower`; after a hard reset V_th bounds it anyway.
+
+    Returns:
+        Clipped membrane, shape and dtype of `u`; the gradient passes within the bounds.
+
+    Raises:
+        ArgumentError: If `lower` is not below `upper`, or `u` is not floating point.
+
+    Example:
+        >>> clip_membrane(torch.tensor([-7.0, 0.3, 2.0]), lower=-5.0)
+        tensor([-5.0000,  0.3000,  1.0000])
+    """
+    if not lower < upper:
+        raise ArgumentError("lower", lower, f"a number below upper={upper}")
+    check_floating("u", u)
+    refuse_nan("u", u)
+    return u.clamp(lower, upper)

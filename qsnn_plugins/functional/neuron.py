@@ -56,12 +56,15 @@ def reset(
 ) -> Tensor:
     """Membrane after firing (IM-SNN Eq. 2).
 
-        r = s v_reset + (1 - s) h     hard, where v_reset is a number
+        r = f v_reset + (1 - f) h     hard, where v_reset is a number; f = min(s, 1)
         r = h - s V_th                soft, where v_reset is None
+
+    f is 1 where anything was fired: a spike of several bits counts up to 2^S - 1, and 1 - s would
+    turn the membrane's sign.
 
     Args:
         h: Charged membrane, any shape.
-        spike: Spikes 0 or 1, shape of `h`.
+        spike: Spikes 0 or 1, or counts from 0, shape of `h`.
         threshold: V_th, a number or a tensor that broadcasts to `h`.
         v_reset: Value after a spike, or None for the soft reset.
         detach: Whether the gradient is kept from flowing through the spike here.
@@ -78,7 +81,9 @@ def reset(
         spike = spike.detach()
     if v_reset is None:
         return h - spike * threshold
-    return spike * v_reset + (1.0 - spike) * h
+    fired = spike.clamp(max=1)
+    kept = (1.0 - fired) * h
+    return kept if v_reset == 0 else fired * v_reset + kept
 
 
 def step(

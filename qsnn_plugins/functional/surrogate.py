@@ -72,7 +72,7 @@ def _piecewise_primitive(z: Tensor) -> Tensor:
 
 
 def _piecewise_derivative(z: Tensor) -> Tensor:
-    return torch.where(z.abs() <= 1, 0.5, LEAK).to(z.dtype)
+    return torch.where(z.abs() <= 1, 0.5, torch.full_like(z, LEAK))
 
 
 SURROGATES: dict[SurrogateKind, UnitShape] = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.surrogate import SurrogateKind, primitive
 
-__all__ = ["ThresholdGradient", "WindowKind", "distance", "keep_positive"]
+__all__ = ["ThresholdGradient", "WindowKind", "distance", "keep_positive", "per_channel"]
 
 ThresholdGradient = Literal["fixed", "ordinary", "separate"]
 WindowKind = Literal["sigmoid", "triangle", "arctan"]
@@ -130,3 +130,27 @@ def keep_positive(threshold: Tensor, floor: float = FLOOR) -> Tensor:
     if not floor > 0:
         raise ArgumentError("floor", floor, "a number above 0")
     return _KeepPositive.apply(threshold, floor)
+
+
+def per_channel(threshold: Tensor, dim: int) -> Tensor:
+    """Thresholds of C channels, shaped to broadcast over [N, C, ...].
+
+    Args:
+        threshold: One threshold a channel, shape [C]; a scalar stays one.
+        dim: Number of dimensions of the membrane [N, C, ...], from 2.
+
+    Returns:
+        Shape [C, 1, ..., 1] of dim - 1 dimensions.
+
+    Raises:
+        ArgumentError: If `dim` leaves no dimension for channels.
+
+    Example:
+        >>> per_channel(torch.ones(3), dim=4).shape
+        torch.Size([3, 1, 1])
+    """
+    if threshold.dim() == 0:
+        return threshold
+    if dim < 2:
+        raise ArgumentError("dim", dim, "2 or more: a membrane [N, C, ...]")
+    return threshold.reshape(-1, *(1,) * (dim - 2))

@@ -1,10 +1,13 @@
 """Modules that know no host: spikes, membrane and weight quantizers, losses."""
 
 from qsnn_plugins.nn.binary import Binary
-from qsnn_plugins.nn.loss import TETLoss
-from qsnn_plugins.nn.membrane import NearestLevel, membrane_quantizer
+from qsnn_plugins.nn.firing_rate import FiringRates
+from qsnn_plugins.nn.loss import RateMSELoss, TETLoss, WSDRLoss
+from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
+from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
+from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
 from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer
 from qsnn_plugins.nn.spike import Spike
@@ -23,15 +26,22 @@ from qsnn_plugins.nn.weight import (
 __all__ = [
     "AdditivePowerOfTwo",
     "Binary",
+    "ClipMembrane",
+    "FiringRates",
+    "MembranePruning",
     "Mint",
     "NearestLevel",
     "PowerOfTwo",
+    "RateMSELoss",
     "Regulate",
     "SigmoidQuantizer",
+    "Sparsity",
     "Spike",
     "Statistical",
     "TETLoss",
     "Uniform",
+    "UniformMembrane",
+    "WSDRLoss",
     "WeightQuantizer",
     "bake_weights",
     "layer_quantizer",

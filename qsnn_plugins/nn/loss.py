@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import get_args
+
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.loss import tet_loss
+from qsnn_plugins.functional.loss import RateReduction, rate_mse_loss, tet_loss, wsdr_loss
 
-__all__ = ["TETLoss"]
+__all__ = ["RateMSELoss", "TETLoss", "WSDRLoss"]
 
 
 class TETLoss(nn.Module):
@@ -39,3 +42,51 @@ class TETLoss(nn.Module):
     def extra_repr(self) -> str:
         """Name λ and the target."""
         return f"lamb={self.lamb}, target={self.target}"
+
+
+class WSDRLoss(nn.Module):
+    """Loss of Q-SNN with its spike regulation, `functional.wsdr_loss`.
+
+    Args:
+        lamb: λ, from 0; the paper's is 1e-3.
+        reduction: "mean" over the hidden layers (released) or their "sum" (printed).
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> import torch
+        >>> WSDRLoss()(torch.zeros(2, 1, 4), torch.tensor([3]), [torch.tensor(0.5)] * 3)
+        tensor(1.3863)
+    """
+
+    def __init__(self, lamb: float = 1e-3, reduction: RateReduction = "mean") -> None:
+        super().__init__()
+        if not lamb >= 0:
+            raise ArgumentError("lamb", lamb, "a number from 0")
+        if reduction not in get_args(RateReduction):
+            allowed = f"one of {', '.join(get_args(RateReduction))}"
+            raise ArgumentError("reduction", reduction, allowed)
+        self.lamb, self.reduction = lamb, reduction
+
+    def forward(self, outputs: Tensor, labels: Tensor, rates: Sequence[Tensor]) -> Tensor:
+        """Return the loss of logits [T, N, K], classes [N] and every layer's firing rate."""
+        return wsdr_loss(outputs, labels, rates, self.lamb, self.reduction)
+
+    def extra_repr(self) -> str:
+        """Name λ and the reduction."""
+        return f"lamb={self.lamb}, reduction={self.reduction}"
+
+
+class RateMSELoss(nn.Module):
+    """Mean squared distance of output spikes from one-hot labels, `functional.rate_mse_loss`.
+
+    Example:
+        >>> import torch
+        >>> RateMSELoss()(torch.tensor([[[0.0, 1.0]], [[1.0, 1.0]]]), torch.tensor([1]))
+        tensor(0.2500)
+    """
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of output spikes [T, N, K] against classes [N]."""
+        return rate_mse_loss(outputs, labels)

@@ -4,22 +4,60 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.membrane import nearest_level
+from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
+from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.spec import MembraneSpec
 
-__all__ = ["NearestLevel", "membrane_quantizer"]
+__all__ = ["ClipMembrane", "NearestLevel", "membrane_quantizer"]
 
 
 class NearestLevel(nn.Module):
-    """Stored membrane at the nearest level, `functional.nearest_level`.
+    """Stored membrane at the nearest level: `functional.nearest_level` or `pruned_level`.
 
     Args:
-        spec: Levels and gradient.
+        spec: Levels and gradient; of the kinds "levels", "threshold_centred" and "pruned".
 
     Example:
         >>> import torch
-        >>> NearestLevel(MembraneSpec())(torch.tensor([-0.7, 0.1, 0.9]))
-        tensor([-1.,  0.,  1.])
+        >>> quantizer = NearestLevel(MembraneSpec())
+        >>> q = quantizer(torch.tensor([-0.7, 0.1, 0.9]))
+        >>> q, quantizer.encode(q).codes
+        (tensor([-1.,  0.,  1.]), tensor([0, 1, 2], dtype=torch.uint8))
+    """
+
+    def __init__(self, spec: MembraneSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.is_pruned = spec.kind == "pruned"
+        self.levels = spec.levels if self.is_pruned else spec.level_table
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return the level that is stored of u, any shape."""
+        spec = self.spec
+        quantize = pruned_level if self.is_pruned else nearest_level
+        return quantize(u, self.levels, spec.gradient, spec.surrogate, spec.smoothness)
+
+    def encode(self, q: Tensor) -> Codes:
+        """Return integer codes of a stored membrane, any shape."""
+        return encode(q, self.spec.level_table)
+
+    def extra_repr(self) -> str:
+        """Name the levels."""
+        levels = f"{len(self.levels)} levels" if len(self.levels) > 8 else f"levels={self.levels}"
+        return f"{levels}, gradient={self.spec.gradient}" + ", pruned" * self.is_pruned
+
+
+class ClipMembrane(nn.Module):
+    """Stored membrane within bounds, in full precision: `functional.clip_membrane`.
+
+    Args:
+        spec: The bounds.
+
+    Example:
+        >>> import torch
+        >>> ClipMembrane(MembraneSpec(kind="clip", lower=-5.0))(torch.tensor([-7.0, 0.25]))
+        tensor([-5.0000,  0.2500])
     """
 
     def __init__(self, spec: MembraneSpec) -> None:
@@ -27,17 +65,18 @@ class NearestLevel(nn.Module):
         self.spec = spec
 
     def forward(self, u: Tensor) -> Tensor:
-        """Return the level that is stored of u, any shape."""
-        spec = self.spec
-        return nearest_level(u, spec.levels, spec.gradient, spec.surrogate, spec.smoothness)
+        """Return the clipped membrane, any shape."""
+        return clip_membrane(u, self.spec.lower, self.spec.upper)
 
     def extra_repr(self) -> str:
-        """Name the levels."""
-        return f"levels={self.spec.levels}, gradient={self.spec.gradient}"
+        """Name the bounds."""
+        return f"lower={self.spec.lower}, upper={self.spec.upper}"
 
 
 def membrane_quantizer(spec: MembraneSpec) -> nn.Module:
     """Build the module that turns a membrane into what is stored of it.
+
+    Where it stores codes, its `encode(q)` returns them.
 
     Args:
         spec: The membrane's part of a `QuantSpec`.
@@ -48,5 +87,13 @@ def membrane_quantizer(spec: MembraneSpec) -> nn.Module:
     Example:
         >>> membrane_quantizer(MembraneSpec(kind="float"))
         Identity()
+        >>> membrane_quantizer(MembraneSpec(kind="uniform", bits=4))
+        UniformMembrane(uniform, 4 bits, running scale, stacked gradient (sigmoid, smoothness 2.0))
     """
-    return nn.Identity() if spec.kind == "float" else NearestLevel(spec)
+    if spec.kind == "float":
+        return nn.Identity()
+    if spec.kind == "clip":
+        return ClipMembrane(spec)
+    if spec.kind in ("uniform", "tanh"):
+        return UniformMembrane(spec)
+    return NearestLevel(spec)

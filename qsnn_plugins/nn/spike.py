@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.spike import heaviside
+from qsnn_plugins.functional.membrane_bits import check_bits
+from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate, primitive
 from qsnn_plugins.spec import SpikeSpec
 
@@ -12,23 +13,26 @@ __all__ = ["Spike"]
 
 
 class Spike(nn.Module):
-    """One-bit spike of the distance from the threshold, `functional.heaviside`.
+    """Spike of the distance from the threshold: `functional.heaviside` or `multi_bit_spike`.
 
     It follows SpikingJelly's contract for surrogate functions (`spiking`, `set_spiking_mode`), so
     that either host can hold it.
 
     Args:
-        surrogate: Surrogate whose derivative replaces that of the step.
+        surrogate: Surrogate whose derivative replaces that of a one-bit spike's step.
         sharpness: Sharpness of the surrogate, above 0.
         fires_at_zero: Whether a membrane exactly at the threshold fires.
+        bits: Bits of the spike; several count how often the threshold fits into the membrane.
 
     Raises:
-        ArgumentError: If `surrogate` is unknown.
+        ArgumentError: If `surrogate` or `bits` is not allowed.
 
     Example:
         >>> import torch
         >>> Spike("triangle")(torch.tensor([-0.1, 0.0, 0.3]))
         tensor([0., 1., 1.])
+        >>> Spike(bits=2)(torch.tensor([-0.1, 0.0, 1.3, 9.0]))
+        tensor([0., 1., 2., 3.])
     """
 
     def __init__(
@@ -36,27 +40,36 @@ class Spike(nn.Module):
         surrogate: SurrogateKind = "triangle",
         sharpness: float = 1.0,
         fires_at_zero: bool = True,
+        bits: int = 1,
     ) -> None:
         super().__init__()
         check_surrogate("surrogate", surrogate)
         self.surrogate, self.sharpness, self.fires_at_zero = surrogate, sharpness, fires_at_zero
+        self.bits = check_bits(bits)
         self.spiking = True
 
     @classmethod
     def from_spec(cls, spec: SpikeSpec, fires_at_zero: bool = True) -> Spike:
         """Build the spike that `spec` describes under a host's comparison."""
-        return cls(spec.surrogate, spec.sharpness, fires_at_zero)
+        return cls(spec.surrogate, spec.sharpness, fires_at_zero, spec.bits)
 
     def set_spiking_mode(self, spiking: bool) -> None:
         """Choose between spikes (True) and the smooth primitive (False), as SpikingJelly does."""
         self.spiking = spiking
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return spikes of x = h - V_th, any shape."""
+    def forward(self, x: Tensor, threshold: Tensor | float = 1.0) -> Tensor:
+        """Return spikes of x = h - V_th, any shape; several bits count in steps of V_th."""
+        if self.bits > 1:
+            if self.spiking:
+                return multi_bit_spike(x, threshold, self.bits, self.fires_at_zero)
+            return multi_bit_primitive(x, threshold, self.bits)
         if self.spiking:
             return heaviside(x, self.surrogate, self.sharpness, self.fires_at_zero)
         return primitive(x, self.surrogate, self.sharpness)
 
     def extra_repr(self) -> str:
-        """Name the surrogate."""
-        return f"{self.surrogate}, sharpness={self.sharpness}, fires_at_zero={self.fires_at_zero}"
+        """Name the surrogate, or the bits."""
+        how = f"{self.surrogate}, sharpness={self.sharpness}"
+        if self.bits > 1:
+            how = f"bits={self.bits}"
+        return f"{how}, fires_at_zero={self.fires_at_zero}"

@@ -12,11 +12,11 @@ from qsnn_plugins.spikingjelly.neuron import QuantLIFNode, TernaryLIFNode  # noq
 __all__ = ["QuantLIFNode", "TernaryLIFNode", "build_neuron", "reset_net"]
 
 
-def build_neuron(spec: QuantSpec) -> QuantLIFNode:
-    """Build the multi-step neuron that `spec` describes.
+def build_neuron(spec: QuantSpec, channels: int | None = None) -> QuantLIFNode:
+    """Build the multi-step neuron that `spec` describes, over `channels` where it asks for them.
 
     Example:
         >>> build_neuron(QuantSpec()).step_mode
         'm'
     """
-    return QuantLIFNode(step_mode="m", spec=spec)
+    return QuantLIFNode(step_mode="m", spec=spec, channels=channels)

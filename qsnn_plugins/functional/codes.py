@@ -1,0 +1,72 @@
+"""Stored membranes as integer codes: what a chip keeps, and what memory is counted with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.functional.stacked import check_levels, midpoints
+
+__all__ = ["Codes", "encode"]
+
+
+class Codes(NamedTuple):
+    """Integer codes of a stored membrane, with what turns them back into it.
+
+    Args:
+        codes: Index of each value's level, uint8 up to 256 levels, else int32.
+        levels: Levels at scale 1, ascending.
+        scale: Scale, a scalar tensor, or None for 1.
+        dtype: Dtype of the membrane.
+
+    Example:
+        >>> Codes(torch.tensor([0, 2], dtype=torch.uint8), (-1.0, 0.0, 1.0)).decode()
+        tensor([-1.,  1.])
+    """
+
+    codes: Tensor
+    levels: tuple[float, ...]
+    scale: Tensor | None = None
+    dtype: torch.dtype = torch.float32
+
+    def decode(self) -> Tensor:
+        """Return scale times level: the stored membrane exactly, in its dtype."""
+        if self.scale is None:
+            table = torch.tensor(self.levels, dtype=self.dtype, device=self.codes.device)
+        else:
+            # the arithmetic of `uniform_membrane`, whose last step is the cast
+            wide = torch.promote_types(self.dtype, torch.float32)
+            table = torch.tensor(self.levels, dtype=wide, device=self.codes.device)
+            table = (self.scale.to(wide) * table).to(self.dtype)
+        return table[self.codes.long()]
+
+
+def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> Codes:
+    """Codes of a stored membrane.
+
+    Args:
+        q: Stored membrane, any shape: values of scale times level.
+        levels: Levels at scale 1, ascending.
+        scale: Scale, a scalar tensor, or None for 1.
+
+    Returns:
+        Codes whose `decode` returns `q` again, bit by bit.
+
+    Raises:
+        ArgumentError: If `levels` is not allowed.
+
+    Example:
+        >>> encode(torch.tensor([-1.0, 1.0, 0.0]), (-1, 0, 1)).codes
+        tensor([0, 2, 1], dtype=torch.uint8)
+    """
+    table = check_levels(levels)
+    wide = q.detach().double()
+    if scale is not None:
+        scale = scale.detach()
+        wide = wide / scale.double().clamp(min=torch.finfo(scale.dtype).tiny)
+    borders = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)
+    codes = torch.bucketize(wide, borders)
+    return Codes(codes.to(torch.uint8 if len(table) <= 256 else torch.int32), table, scale, q.dtype)

@@ -1,0 +1,204 @@
+"""Membrane quantizers of k bits: equal steps and one scale for a layer.
+
+The scale is an argument here; where it comes from (the step's maximum, a running average, a
+parameter) is the business of `qsnn_plugins.nn.membrane_bits`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.debug import refuse_nan
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.membrane import check_floating
+from qsnn_plugins.functional.stacked import MembraneGradient, check_gradient, slope
+from qsnn_plugins.functional.surrogate import SurrogateKind
+
+__all__ = ["check_bits", "mint", "step_max", "uniform_levels", "uniform_membrane"]
+
+
+def check_bits(bits: int, argument: str = "bits") -> int:
+    """Return `bits`, or say that it is not an integer from 1 to 8.
+
+    Raises:
+        ArgumentError: If it is not.
+
+    Example:
+        >>> check_bits(4)
+        4
+    """
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= 8:
+        raise ArgumentError(argument, bits, "an integer from 1 to 8")
+    return bits
+
+
+def step_codes(bits: int) -> tuple[int, int]:
+    """Return the least and the greatest integer code of a k-bit membrane."""
+    if check_bits(bits) == 1:
+        return 0, 1
+    greatest = 2 ** (bits - 1) - 1
+    return -greatest, greatest
+
+
+def uniform_levels(bits: int) -> tuple[float, ...]:
+    """Levels of `uniform_membrane` at scale 1, ascending.
+
+    Args:
+        bits: k, an integer from 1 to 8.
+
+    Returns:
+        -1 to 1 in 2^k - 1 levels; (0, 1) for one bit.
+
+    Raises:
+        ArgumentError: If `bits` is not allowed.
+
+    Example:
+        >>> uniform_levels(2), len(uniform_levels(8))
+        ((-1.0, 0.0, 1.0), 255)
+    """
+    least, greatest = step_codes(bits)
+    return tuple(code / greatest for code in range(least, greatest + 1))
+
+
+def _wide(u: Tensor) -> torch.dtype:
+    # 8 bits do not survive a round trip through the arithmetic of half precision
+    return torch.promote_types(u.dtype, torch.float32)
+
+
+def _over(u: Tensor, scale: Tensor) -> Tensor:
+    # a silent layer has scale 0: its zeros stay zeros
+    return u / scale.clamp(min=torch.finfo(scale.dtype).tiny)
+
+
+class _Uniform(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        u: Tensor,
+        scale: Tensor,
+        bits: int,
+        gradient: MembraneGradient,
+        surrogate: SurrogateKind,
+        smoothness: float,
+    ) -> Tensor:
+        least, greatest = step_codes(bits)
+        wide = scale.to(_wide(u))
+        code = (_over(u.to(wide.dtype), wide) * greatest).clamp(least, greatest).round()
+        return (wide * (code / greatest)).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        u, scale, *ctx.how = inputs
+        ctx.save_for_backward(u, scale, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        u, scale, q = ctx.saved_tensors
+        bits, gradient, surrogate, smoothness = ctx.how
+        over = _over(u, scale.to(u.dtype))
+        each = slope(over, uniform_levels(bits), gradient, surrogate, smoothness)
+        grad_scale = None
+        if ctx.needs_input_grad[1]:
+            of_scale = _over(q, scale.to(u.dtype)) - over * each
+            grad_scale = (grad * of_scale).sum_to_size(scale.shape).to(scale.dtype)
+        return grad * each, grad_scale, None, None, None, None
+
+
+def uniform_membrane(
+    u: Tensor,
+    scale: Tensor | float = 1.0,
+    bits: int = 2,
+    gradient: MembraneGradient = "clipped_straight_through",
+    surrogate: SurrogateKind = "sigmoid",
+    smoothness: float = 2.0,
+) -> Tensor:
+    r"""Membrane of k bits in equal steps (Q-SNN Eq. 8, its level count mended).
+
+        Q(u) = α / n · round(n · clip(u / α, -1, 1)),    n = 2^(k-1) - 1
+
+    Eq. 8 prints n = 2^k - 1, which are 2^(k+1) - 1 levels and k + 1 bits; with this n, the released
+    code's, there are 2^k - 1. Two bits are ternary. One bit has no room for a sign: it stores
+    0 or α, Q(u) = α · round(clip(u / α, 0, 1)), as IM-SNN's pruned membrane does. Ties go to the
+    even code. A layer that is silent, α = 0, stores zeros. A NaN stays NaN.
+
+    The gradient of α is that of rounding at fixed slope r, ∂Q/∂α = Q(u) / α - r(u) u / α.
+
+    Args:
+        u: Membrane after reset, any shape, floating point.
+        scale: α, a number or a tensor that broadcasts to `u`; it gets a gradient if it wants one.
+        bits: k, an integer from 1 to 8.
+        gradient: See `nearest_level`; the paper's is the clipped straight-through one. A stacked
+            gradient has its midpoints between the levels, in units of α.
+        surrogate: Base surrogate of the stacked gradient.
+        smoothness: T of the stacked gradient, above 0.
+
+    Returns:
+        The nearest levels, shape and dtype of `u`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> uniform_membrane(torch.tensor([-9.0, 0.4, 1.1]), scale=1.5, bits=3)
+        tensor([-1.5000,  0.5000,  1.0000])
+    """
+    check_bits(bits)
+    check_gradient(gradient, surrogate, smoothness)
+    check_floating("u", u)
+    refuse_nan("u", u)
+    if not isinstance(scale, Tensor):
+        if not scale > 0:
+            raise ArgumentError("scale", scale, "a number above 0")
+        scale = torch.tensor(scale, dtype=_wide(u), device=u.device)
+    check_floating("scale", scale)
+    return _Uniform.apply(u, scale, bits, gradient, surrogate, smoothness)
+
+
+def mint(x: Tensor, beta: Tensor | float, bits: int = 2) -> Tensor:
+    r"""MINT's quantizer, which Q-SNN's released code uses for its membrane.
+
+        Q(x) = β / n · round(n · clip(tanh(x) / β, -1, 1)),    n = 2^(k-1) - 1
+
+    MINT learns β and shares it between a layer's weights and its membrane; Q-SNN's code takes
+    β = max|tanh(x)|, see `step_max`. It is not idempotent, since tanh acts each time: what is
+    stored never exceeds tanh's 1 although the threshold is 1, and a second pass shrinks it.
+
+    Args:
+        x: Membrane or weight, any shape, floating point.
+        beta: β, a number or a tensor that broadcasts to `x`.
+        bits: k, an integer from 1 to 8; one bit is 0 or β as in `uniform_membrane`.
+
+    Returns:
+        Quantized values, shape and dtype of `x`; the slope is tanh's, straight through the
+        rounding, and 0 where the clip acts.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> mint(torch.tensor([-2.0, 0.1, 0.5]), beta=0.5, bits=2)
+        tensor([-0.5000,  0.0000,  0.5000])
+    """
+    check_floating("x", x)
+    return uniform_membrane(x.tanh(), beta, bits, "clipped_straight_through")
+
+
+def step_max(u: Tensor) -> Tensor:
+    """Scale that Q-SNN's released code takes: max|u| over the whole tensor, without gradient.
+
+    It runs over the batch too, so that a sample's stored membrane depends on its neighbours.
+
+    Args:
+        u: Membrane of one step, any shape; an empty one has the scale 0.
+
+    Returns:
+        Scalar scale.
+
+    Example:
+        >>> step_max(torch.tensor([-1.5, 0.5]))
+        tensor(1.5000)
+    """
+    u = u.detach()
+    return u.abs().amax() if u.numel() else u.new_zeros(())

@@ -1,0 +1,136 @@
+"""The k-bit membrane quantizer as a module: where its scale comes from."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.membrane_bits import mint, step_max, uniform_membrane
+from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.spec import MembraneSpec
+
+__all__ = ["UniformMembrane"]
+
+
+class UniformMembrane(nn.Module):
+    """Membrane of k bits with one scale for the layer: `functional.uniform_membrane` or `mint`.
+
+    The scale is `MembraneSpec.scale`:
+
+    - "fixed": the buffer `scale`, never changed.
+    - "learned": the parameter `scale`, kept positive; it learns by its straight-through gradient.
+    - "running": the buffer `scale`, a running average of max|u| over the training steps; used as
+      it stands, so that training and evaluation quantize alike.
+    - "step_max": max|u| of each step and batch while training, as Q-SNN's released code has it.
+      At evaluation that would make a sample depend on its batch: the running average stands in,
+      with a warning, unless `MembraneSpec.evaluation` is "published".
+
+    A layer that has never charged keeps the first scale, and stores zeros.
+
+    Args:
+        spec: Of kind "uniform" or "tanh".
+
+    Raises:
+        ArgumentError: If `spec` is of another kind.
+
+    Example:
+        >>> spec = MembraneSpec(kind="uniform", bits=3, scale="fixed", scale_value=1.5)
+        >>> quantizer = UniformMembrane(spec)
+        >>> q = quantizer(torch.tensor([-9.0, 0.4, 1.1]))
+        >>> q, quantizer.encode(q).codes
+        (tensor([-1.5000,  0.5000,  1.0000]), tensor([0, 4, 5], dtype=torch.uint8))
+    """
+
+    scale: Tensor
+    has_seen: Tensor
+
+    def __init__(self, spec: MembraneSpec) -> None:
+        super().__init__()
+        if spec.kind not in ("uniform", "tanh"):
+            raise ArgumentError("spec.kind", spec.kind, "'uniform' or 'tanh'")
+        self.spec = spec
+        first = torch.tensor(float(spec.scale_value))
+        if spec.scale == "learned":
+            self.scale = nn.Parameter(first)
+        else:
+            self.register_buffer("scale", first)
+            if self._averages:
+                self.register_buffer("has_seen", torch.tensor(False))
+
+    @property
+    def _averages(self) -> bool:
+        return self.spec.scale in ("running", "step_max")
+
+    def train(self, mode: bool = True) -> UniformMembrane:
+        """Choose training or evaluation; warn where the scale is not the published one."""
+        if not mode and self.spec.scale == "step_max" and self.spec.evaluation == "running":
+            warnings.warn(
+                "the step's maximum makes a sample depend on its batch: evaluation scales the "
+                'membrane by the running average (evaluation="published" asks for the maximum)',
+                stacklevel=2,
+            )
+        return super().train(mode)
+
+    def share_scale(self, scale: nn.Parameter) -> None:
+        """Use a parameter of another module as the scale, as MINT shares it with the weights.
+
+        Args:
+            scale: Scalar parameter.
+
+        Raises:
+            ArgumentError: If the scale of this module is not learned, or `scale` is no scalar.
+        """
+        if self.spec.scale != "learned":
+            raise ArgumentError("membrane.scale", self.spec.scale, "'learned' where it is shared")
+        if scale.numel() != 1:
+            raise ArgumentError("scale.shape", tuple(scale.shape), "a scalar parameter")
+        self.scale = scale
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return what is stored of u, any shape."""
+        spec = self.spec
+        scale = self._scale_for(u)
+        if spec.kind == "tanh":
+            return mint(u, scale, spec.bits)
+        return uniform_membrane(u, scale, spec.bits, spec.gradient, spec.surrogate, spec.smoothness)
+
+    def _scale_for(self, u: Tensor) -> Tensor:
+        if self.spec.scale == "learned":
+            return keep_positive(self.scale)
+        if not self._averages:
+            return self.scale
+        is_published = self.spec.scale == "step_max" and self.spec.evaluation == "published"
+        if not self.training and not is_published:
+            return self.scale
+        greatest = step_max(u.tanh() if self.spec.kind == "tanh" else u)
+        if self.training:
+            self._observe(greatest)
+        # a copy: the buffer changes again before this step's backward
+        return greatest if self.spec.scale == "step_max" else self.scale.clone()
+
+    @torch.no_grad()
+    def _observe(self, greatest: Tensor) -> None:
+        greatest = greatest.to(self.scale.dtype)
+        average = self.scale + self.spec.momentum * (greatest - self.scale)
+        average = torch.where(self.has_seen, average, greatest)
+        has_charged = greatest > 0
+        self.scale.copy_(torch.where(has_charged, average, self.scale))
+        self.has_seen.logical_or_(has_charged)
+
+    def encode(self, q: Tensor) -> Codes:
+        """Return integer codes of a stored membrane, any shape, under the scale in use."""
+        uses_maximum = self.spec.scale == "step_max" and (
+            self.training or self.spec.evaluation == "published"
+        )
+        if uses_maximum:  # the greatest code is stored as the maximum itself
+            return encode(q, self.spec.level_table, step_max(q))
+        scale = keep_positive(self.scale) if self.spec.scale == "learned" else self.scale
+        return encode(q, self.spec.level_table, scale.detach().clone())
+
+    def extra_repr(self) -> str:
+        """Say what the spec says."""
+        return str(self.spec)

@@ -1,0 +1,195 @@
+"""One `QuantSpec` a paper.
+
+`fidelity="paper"` follows the paper's equations with their misprints mended, "released" the code
+that the authors published. The default is the paper's form throughout: it is the one whose
+networks answer alike for a sample alone and in a batch, and whose levels fit the bits it names.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional import RELEASED_LEVELS
+from qsnn_plugins.spec import (
+    MembraneSpec,
+    PruningSpec,
+    QuantSpec,
+    SpikeSpec,
+    ThresholdSpec,
+    WeightSpec,
+)
+
+__all__ = ["Fidelity", "bit_budget", "imsnn", "qsnn", "sigmoid_quantizer", "spquant"]
+
+Fidelity = Literal["paper", "released"]
+
+
+def _is_released(fidelity: str) -> bool:
+    if fidelity not in get_args(Fidelity):
+        raise ArgumentError("fidelity", fidelity, f"one of {', '.join(get_args(Fidelity))}")
+    return fidelity == "released"
+
+
+def _require_paper(fidelity: str) -> None:
+    if _is_released(fidelity):
+        allowed = "'paper': its authors released no code"
+        raise ArgumentError("fidelity", fidelity, allowed)
+
+
+def _power_of_two(bits: int | None) -> WeightSpec:
+    if bits is None:
+        return WeightSpec()
+    # from 5 bits on the pure powers of two only add ever smaller magnitudes
+    kind = "power_of_two" if bits <= 4 else "additive_power_of_two"
+    return WeightSpec(kind=kind, bits=bits)  # type: ignore[arg-type]
+
+
+def _uniform(bits: int | None) -> WeightSpec:
+    if bits is None:
+        return WeightSpec()
+    return WeightSpec(kind="uniform", bits=bits)  # type: ignore[arg-type]
+
+
+def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpec:
+    """IM-SNN: ternary membranes under a stacked surrogate gradient, power-of-two weights.
+
+    Released: five levels from -3 to 1, the default of the code, and equal steps for the weights
+    where the paper says powers of two. The released scale of the weights (2 mean|w|) and its
+    2-bit quantizer are not carried.
+
+    Args:
+        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
+        fidelity: "paper" or "released".
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> print(imsnn())
+        membrane   levels, 2 bits (-1.0, 0.0, 1.0), stacked gradient (sigmoid, smoothness 2.0)
+        spike      1 bit, triangle surrogate (sharpness 1.0)
+        threshold  fixed
+        weight     power_of_two, 4 bits
+        pruning    none
+    """
+    if _is_released(fidelity):
+        return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_uniform(weight_bits))
+    return QuantSpec(MembraneSpec(), weight=_power_of_two(weight_bits))
+
+
+def spquant(
+    weight_bits: int | None = 4, pruned: bool = True, fidelity: Fidelity = "paper"
+) -> QuantSpec:
+    """SpQuant-SNN: IM-SNN's membranes, thresholds that learn on a path of their own, and pruning.
+
+    Released: no spatial masks (their call is commented out), a softmax before the predictor of
+    channels and a threshold of 0.5 for it, equal steps for the weights. The released threshold
+    learns by the separate path and by the ordinary gradient on top of it, which is not carried.
+
+    Args:
+        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
+        pruned: Whether it prunes; without, it is the paper's Quant-SNN.
+        fidelity: "paper" or "released".
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> print(spquant().pruning)
+        35 % of the neurons, channels that score up to 0.47
+    """
+    threshold = ThresholdSpec(gradient="separate")
+    if _is_released(fidelity):
+        pruning = PruningSpec(channel_threshold=0.5, channel_softmax=True)
+        weight = _uniform(weight_bits)
+    else:
+        pruning = PruningSpec(spatial_ratio=0.35, channel_threshold=0.47)
+        weight = _power_of_two(weight_bits)
+    return QuantSpec(
+        threshold=threshold, weight=weight, pruning=pruning if pruned else PruningSpec()
+    )
+
+
+def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
+    """Q-SNN: binary weights and membranes of a few bits with one scale for a layer.
+
+    Paper: Eq. 8 on 2^k - 1 levels, scaled by the step's maximum while training and by its running
+    average at evaluation. Released: tanh first, and the maximum at evaluation too, by which a
+    sample's answer depends on its batch.
+
+    Args:
+        membrane_bits: Bits a membrane: 8, 4 and 2 in the paper.
+        fidelity: "paper" or "released".
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> qsnn(membrane_bits=4).membrane.storage_bits  # doctest: +SKIP
+        4
+    """
+    is_released = _is_released(fidelity)
+    weight = WeightSpec(kind="binary", bits=1)  # type: ignore[arg-type]
+    membrane = MembraneSpec(
+        kind="tanh" if is_released else "uniform",
+        bits=membrane_bits,
+        gradient="clipped_straight_through",
+        scale="step_max",
+        evaluation="published" if is_released else "running",
+    )
+    return QuantSpec(membrane, weight=weight)
+
+
+def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> QuantSpec:
+    """Third paper: weights on sums of sigmoids that sharpen while training; float membranes.
+
+    Args:
+        weight_bits: Bits a weight: 8, 4, 2 (three levels) and 1 in the paper.
+        fidelity: "paper"; its authors released no code.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> sigmoid_quantizer(fidelity="released")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: fidelity='released' is not allowed: \
+give 'paper': its authors released no code
+    """
+    _require_paper(fidelity)
+    return QuantSpec(
+        MembraneSpec(kind="float"),
+        SpikeSpec(surrogate="piecewise_leaky_relu"),
+        weight=WeightSpec(kind="sigmoid", bits=weight_bits),  # type: ignore[arg-type]
+    )
+
+
+def bit_budget(
+    weight_bits: int = 1, spike_bits: int = 1, fidelity: Fidelity = "paper"
+) -> QuantSpec:
+    """Bit budget: spikes of several bits and weights of a few, T · W · S bits a synapse.
+
+    One-bit weights are a sign and a scale: Eq. 5 rounds to three levels there. Spikes carry the
+    threshold as a factor, as Eq. 7 prints, and are clipped to their bits, as it does not.
+
+    Args:
+        weight_bits: W, from 1 to 8.
+        spike_bits: S, from 1 to 8.
+        fidelity: "paper"; its authors released no code.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> print(bit_budget(weight_bits=4, spike_bits=2).spike)  # doctest: +SKIP
+        2 bits times the threshold, straight-through
+    """
+    _require_paper(fidelity)
+    kind = "binary" if weight_bits == 1 else "uniform"
+    return QuantSpec(
+        MembraneSpec(kind="float"),
+        SpikeSpec(bits=spike_bits, value="threshold"),
+        weight=WeightSpec(kind=kind, bits=weight_bits),  # type: ignore[arg-type]
+    )
