@@ -41,22 +41,18 @@ def _power_of_two(bits: int | None) -> WeightSpec:
     if bits is None:
         return WeightSpec()
     # from 5 bits on the pure powers of two only add ever smaller magnitudes
-    kind = "power_of_two" if bits <= 4 else "additive_power_of_two"
-    return WeightSpec(kind=kind, bits=bits)  # type: ignore[arg-type]
+    return WeightSpec(kind="power_of_two" if bits <= 4 else "additive_power_of_two", bits=bits)
 
 
-def _uniform(bits: int | None) -> WeightSpec:
-    if bits is None:
-        return WeightSpec()
-    return WeightSpec(kind="uniform", bits=bits)  # type: ignore[arg-type]
+def _statistical(bits: int | None) -> WeightSpec:
+    return WeightSpec() if bits is None else WeightSpec(kind="statistical", bits=bits)
 
 
 def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpec:
     """IM-SNN: ternary membranes under a stacked surrogate gradient, power-of-two weights.
 
-    Released: five levels from -3 to 1, the default of the code, and equal steps for the weights
-    where the paper says powers of two. The released scale of the weights (2 mean|w|) and its
-    2-bit quantizer are not carried.
+    Released: five levels from -3 to 1, the default of the code, and weights in equal steps up to
+    2 mean|w| where the paper says powers of two.
 
     Args:
         weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
@@ -74,7 +70,7 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
         pruning    none
     """
     if _is_released(fidelity):
-        return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_uniform(weight_bits))
+        return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_statistical(weight_bits))
     return QuantSpec(MembraneSpec(), weight=_power_of_two(weight_bits))
 
 
@@ -84,8 +80,8 @@ def spquant(
     """SpQuant-SNN: IM-SNN's membranes, thresholds that learn on a path of their own, and pruning.
 
     Released: no spatial masks (their call is commented out), a softmax before the predictor of
-    channels and a threshold of 0.5 for it, equal steps for the weights. The released threshold
-    learns by the separate path and by the ordinary gradient on top of it, which is not carried.
+    channels and a threshold of 0.5 for it, weights in equal steps. The released threshold learns
+    by the separate path and by the ordinary gradient on top of it, which is not carried.
 
     Args:
         weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
@@ -102,7 +98,7 @@ def spquant(
     threshold = ThresholdSpec(gradient="separate")
     if _is_released(fidelity):
         pruning = PruningSpec(channel_threshold=0.5, channel_softmax=True)
-        weight = _uniform(weight_bits)
+        weight = _statistical(weight_bits)
     else:
         pruning = PruningSpec(spatial_ratio=0.35, channel_threshold=0.47)
         weight = _power_of_two(weight_bits)
@@ -114,9 +110,11 @@ def spquant(
 def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
     """Q-SNN: binary weights and membranes of a few bits with one scale for a layer.
 
-    Paper: Eq. 8 on 2^k - 1 levels, scaled by the step's maximum while training and by its running
-    average at evaluation. Released: tanh first, and the maximum at evaluation too, by which a
-    sample's answer depends on its batch.
+    The first and the last layer have 8-bit weights. Paper: Eq. 8 on 2^k - 1 levels, scaled by the
+    step's maximum while training and by its running average at evaluation; weights are regulated
+    by layer and scaled by mean|w|. Released: tanh first, and the maximum at evaluation too, by
+    which a sample's answer depends on its batch; weights are regulated by channel, scaled by a
+    power of two, and learn through the EDE backward.
 
     Args:
         membrane_bits: Bits a membrane: 8, 4 and 2 in the paper.
@@ -126,11 +124,11 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         ArgumentError: If an argument is not allowed.
 
     Example:
-        >>> qsnn(membrane_bits=4).membrane.storage_bits  # doctest: +SKIP
+        >>> qsnn(membrane_bits=4).membrane.storage_bits
         4
     """
     is_released = _is_released(fidelity)
-    weight = WeightSpec(kind="binary", bits=1)  # type: ignore[arg-type]
+    weight = WeightSpec(kind="binary", bits=1, ends="eight_bit", fidelity=fidelity)
     membrane = MembraneSpec(
         kind="tanh" if is_released else "uniform",
         bits=membrane_bits,
@@ -162,7 +160,7 @@ give 'paper': its authors released no code
     return QuantSpec(
         MembraneSpec(kind="float"),
         SpikeSpec(surrogate="piecewise_leaky_relu"),
-        weight=WeightSpec(kind="sigmoid", bits=weight_bits),  # type: ignore[arg-type]
+        weight=WeightSpec(kind="sigmoid", bits=weight_bits),
     )
 
 
@@ -183,13 +181,16 @@ def bit_budget(
         ArgumentError: If an argument is not allowed.
 
     Example:
-        >>> print(bit_budget(weight_bits=4, spike_bits=2).spike)  # doctest: +SKIP
+        >>> print(bit_budget(weight_bits=4, spike_bits=2).spike)
         2 bits times the threshold, straight-through
     """
     _require_paper(fidelity)
-    kind = "binary" if weight_bits == 1 else "uniform"
+    if weight_bits == 1:
+        weight = WeightSpec(kind="binary", bits=1, regulation="none")
+    else:
+        weight = WeightSpec(kind="uniform", bits=weight_bits)
     return QuantSpec(
         MembraneSpec(kind="float"),
         SpikeSpec(bits=spike_bits, value="threshold"),
-        weight=WeightSpec(kind=kind, bits=weight_bits),  # type: ignore[arg-type]
+        weight=weight,
     )

@@ -1,22 +1,22 @@
-from typing import get_args
-
 import pytest
+import torch
+from torch import nn
 
 from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS, TERNARY
+from qsnn_plugins.nn import quantize_weights
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spec.weight import WeightKind
 
 CALLS = [
     ("float", lambda: presets.imsnn(weight_bits=None)),
     ("power_of_two", lambda: presets.imsnn()),
     ("power_of_two", lambda: presets.imsnn(weight_bits=2)),
     ("additive_power_of_two", lambda: presets.imsnn(weight_bits=8)),
-    ("uniform", lambda: presets.imsnn(fidelity="released")),
+    ("statistical", lambda: presets.imsnn(fidelity="released")),
     ("power_of_two", lambda: presets.spquant()),
     ("additive_power_of_two", lambda: presets.spquant(weight_bits=8)),
-    ("uniform", lambda: presets.spquant(fidelity="released")),
+    ("statistical", lambda: presets.spquant(fidelity="released")),
     ("binary", lambda: presets.qsnn()),
     ("binary", lambda: presets.qsnn(membrane_bits=8, fidelity="released")),
     ("sigmoid", lambda: presets.sigmoid_quantizer()),
@@ -26,17 +26,25 @@ CALLS = [
 ]
 
 
-def needs(kind):
-    return pytest.mark.skipif(
-        kind not in get_args(WeightKind), reason=f"weights of the kind {kind!r} are not here yet"
-    )
-
-
-@pytest.mark.parametrize("call", [pytest.param(call, marks=needs(kind)) for kind, call in CALLS])
-def test_presets_are_specs_that_come_back_from_a_dictionary(call):
+@pytest.mark.parametrize(("kind", "call"), CALLS)
+def test_presets_are_specs_that_come_back_from_a_dictionary(kind, call):
     spec = call()
+    assert spec.weight.kind == kind
     assert QuantSpec.from_dict(spec.to_dict()) == spec
     assert len(str(spec).splitlines()) == 5
+
+
+@pytest.mark.parametrize(("kind", "call"), CALLS)
+def test_presets_quantize_a_network(kind, call):
+    spec = call()
+    network = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4), nn.Linear(4, 2))
+    floats = [layer.weight.detach().clone() for layer in network]
+    quantized = quantize_weights(network, spec.weight)
+    assert len(quantized) == (0 if kind == "float" else 3)
+    middle = network.eval()[1].weight  # sums of sigmoids are steps at evaluation
+    if kind != "float":
+        assert all(len(channel.unique()) <= 2**spec.weight.bits for channel in middle)
+        assert not torch.equal(middle, floats[1])
 
 
 def test_imsnn():
@@ -60,17 +68,20 @@ def test_spquant():
     assert released.channel_softmax
 
 
-@needs("binary")
 def test_qsnn():
     spec = presets.qsnn(membrane_bits=4)
     assert (spec.membrane.kind, spec.membrane.bits) == ("uniform", 4)
     assert (spec.membrane.scale, spec.membrane.evaluation) == ("step_max", "running")
     released = presets.qsnn(membrane_bits=4, fidelity="released").membrane
     assert (released.kind, released.evaluation) == ("tanh", "published")
-    assert (spec.weight.kind, spec.weight.bits) == ("binary", 1)
+    weight = spec.weight
+    assert (weight.kind, weight.bits, weight.ends) == ("binary", 1, "eight_bit")
+    assert weight.options["regulation"] == "layer"
+    released = presets.qsnn(fidelity="released").weight.options
+    assert (released["regulation"], released["scale"]) == ("channel", "power_of_two")
+    assert released["gradient"] == "ede"
 
 
-@needs("sigmoid")
 def test_sigmoid_quantizer():
     spec = presets.sigmoid_quantizer(weight_bits=2)
     assert spec.membrane.kind == "float"
@@ -78,7 +89,6 @@ def test_sigmoid_quantizer():
     assert (spec.weight.kind, spec.weight.bits) == ("sigmoid", 2)
 
 
-@needs("uniform")
 def test_bit_budget():
     spec = presets.bit_budget(weight_bits=4, spike_bits=2)
     assert (spec.spike.bits, spec.spike.value, spec.spike.greatest) == (2, "threshold", 3)
