@@ -19,8 +19,8 @@ class Host(Protocol):
     """What a network needs of a host's folder."""
 
     @staticmethod
-    def build_neuron(spec: QuantSpec) -> nn.Module:
-        """Build a neuron over time-major input [T, N, ...]."""
+    def build_neuron(spec: QuantSpec, channels: int | None = None) -> nn.Module:
+        """Build a neuron over time-major input [T, N, ...] of so many channels."""
 
     @staticmethod
     def reset_net(network: nn.Module) -> None:

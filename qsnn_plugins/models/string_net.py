@@ -190,7 +190,7 @@ class StringNet(nn.Module):
             if is_last:
                 return "fc", TimeDistributed(nn.Flatten(), linear)
             synapse = TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(token.channels))
-            return "fc", self._with_neuron(synapse)
+            return "fc", self._with_neuron(synapse, shape.channels)
         shape.require_map(token)
         inputs, outputs, k = shape.channels, token.channels, token.size
         if token.kind == "depthwise":
@@ -202,12 +202,12 @@ class StringNet(nn.Module):
             convolutions = [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=conv_bias)]
         shape.channels = outputs
         synapse = TimeDistributed(*convolutions, nn.BatchNorm2d(outputs))
-        return "conv", self._with_neuron(synapse)
+        return "conv", self._with_neuron(synapse, shape.channels)
 
-    def _with_neuron(self, synapse: nn.Module) -> nn.Sequential:
+    def _with_neuron(self, synapse: nn.Module, channels: int) -> nn.Sequential:
         block = nn.Sequential()
         block.add_module("synapse", synapse)
-        block.add_module("neuron", self._host.build_neuron(self.spec))
+        block.add_module("neuron", self._host.build_neuron(self.spec, channels))
         return block
 
     def reset_states(self) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet, parse_layers
-from qsnn_plugins.spec import QuantSpec, WeightSpec
+from qsnn_plugins.spec import PruningSpec, QuantSpec, ThresholdSpec, WeightSpec
 
 SPQUANT_VGG9 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-1024C3-GAP-FC1024-FC10"
 EVERY_TOKEN = "4C3-4DW-AP2-6C5-MP2-FC12-FC5"
@@ -108,3 +108,15 @@ def test_tokens_are_read_in_order():
     assert kinds == [
         "conv", "depthwise", "average_pool", "max_pool", "global_pool", "linear",
     ]  # fmt: skip
+
+
+def test_neurons_learn_a_threshold_a_channel_and_prune_where_the_spec_says():
+    spec = QuantSpec(
+        threshold=ThresholdSpec(gradient="ordinary", per="channel"),
+        pruning=PruningSpec(spatial_ratio=0.35, channel_threshold=0.47),
+    )
+    network = StringNet("4C3-GAP-FC6-FC3", spec=spec)
+    assert network.blocks.conv1.neuron.v_threshold.shape == (4,)
+    assert network.blocks.fc1.neuron.v_threshold.shape == (6,)
+    network(torch.rand(2, 3, 2, 8, 8)).sum().backward()
+    assert network.blocks.conv1.neuron.v_threshold.grad is not None
