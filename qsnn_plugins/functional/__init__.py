@@ -15,7 +15,12 @@ from qsnn_plugins.functional.membrane import (
     nearest_level,
     pruned_level,
 )
-from qsnn_plugins.functional.membrane_bits import step_max, uniform_levels, uniform_membrane
+from qsnn_plugins.functional.membrane_bits import (
+    step_max,
+    tanh_membrane,
+    uniform_levels,
+    uniform_membrane,
+)
 from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
 from qsnn_plugins.functional.power_of_two import (
@@ -104,6 +109,7 @@ __all__ = [
     "step",
     "step_max",
     "symmetric_levels",
+    "tanh_membrane",
     "tet_loss",
     "threshold_centred_levels",
     "uniform",

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.functional.stacked import (
     TERNARY,
     MembraneGradient,
@@ -27,16 +28,6 @@ __all__ = ["RELEASED_LEVELS", "clip_membrane", "nearest_level", "pruned_level"]
 
 RELEASED_LEVELS = (-3.0, -2.0, -1.0, 0.0, 1.0)  # the default of IM-SNN's released code
 _FEW = 8  # up to here a comparison a level beats a binary search
-
-
-def check_floating(argument: str, values: Tensor) -> None:
-    """Raise an error that names `argument` unless `values` is floating point.
-
-    Raises:
-        ArgumentError: If the dtype is not floating point.
-    """
-    if not values.is_floating_point():
-        raise ArgumentError(f"{argument}.dtype", values.dtype, "a floating point dtype")
 
 
 def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:

@@ -13,31 +13,17 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane import check_floating
+from qsnn_plugins.functional.scale import check_bits, check_floating
 from qsnn_plugins.functional.stacked import MembraneGradient, check_gradient, slope
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
-__all__ = ["check_bits", "mint", "step_max", "uniform_levels", "uniform_membrane"]
-
-
-def check_bits(bits: int, argument: str = "bits") -> int:
-    """Return `bits`, or say that it is not an integer from 1 to 8.
-
-    Raises:
-        ArgumentError: If it is not.
-
-    Example:
-        >>> check_bits(4)
-        4
-    """
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= 8:
-        raise ArgumentError(argument, bits, "an integer from 1 to 8")
-    return bits
+__all__ = ["step_max", "tanh_membrane", "uniform_levels", "uniform_membrane"]
 
 
 def step_codes(bits: int) -> tuple[int, int]:
     """Return the least and the greatest integer code of a k-bit membrane."""
-    if check_bits(bits) == 1:
+    check_bits("bits", bits)
+    if bits == 1:
         return 0, 1
     greatest = 2 ** (bits - 1) - 1
     return -greatest, greatest
@@ -144,7 +130,7 @@ def uniform_membrane(
         >>> uniform_membrane(torch.tensor([-9.0, 0.4, 1.1]), scale=1.5, bits=3)
         tensor([-1.5000,  0.5000,  1.0000])
     """
-    check_bits(bits)
+    check_bits("bits", bits)
     check_gradient(gradient, surrogate, smoothness)
     check_floating("u", u)
     refuse_nan("u", u)
@@ -156,33 +142,33 @@ def uniform_membrane(
     return _Uniform.apply(u, scale, bits, gradient, surrogate, smoothness)
 
 
-def mint(x: Tensor, beta: Tensor | float, bits: int = 2) -> Tensor:
-    r"""MINT's quantizer, which Q-SNN's released code uses for its membrane.
+def tanh_membrane(u: Tensor, scale: Tensor | float, bits: int = 2) -> Tensor:
+    r"""Membrane of k bits after a tanh, as Q-SNN's released code stores it.
 
-        Q(x) = β / n · round(n · clip(tanh(x) / β, -1, 1)),    n = 2^(k-1) - 1
+        Q(u) = α / n · round(n · clip(tanh(u) / α, -1, 1)),    n = 2^(k-1) - 1
 
-    MINT learns β and shares it between a layer's weights and its membrane; Q-SNN's code takes
-    β = max|tanh(x)|, see `step_max`. It is not idempotent, since tanh acts each time: what is
-    stored never exceeds tanh's 1 although the threshold is 1, and a second pass shrinks it.
+    The released α is max|tanh(u)|, see `step_max`; MINT learns it and shares it with the layer's
+    weights, `functional.mint`. It is not idempotent, since tanh acts each time: what is stored
+    never exceeds tanh's 1 although the threshold is 1, and a second pass shrinks it.
 
     Args:
-        x: Membrane or weight, any shape, floating point.
-        beta: β, a number or a tensor that broadcasts to `x`.
-        bits: k, an integer from 1 to 8; one bit is 0 or β as in `uniform_membrane`.
+        u: Membrane after reset, any shape, floating point.
+        scale: α, a number or a tensor that broadcasts to `u`.
+        bits: k, an integer from 1 to 8; one bit is 0 or α as in `uniform_membrane`.
 
     Returns:
-        Quantized values, shape and dtype of `x`; the slope is tanh's, straight through the
+        Quantized membrane, shape and dtype of `u`; the slope is tanh's, straight through the
         rounding, and 0 where the clip acts.
 
     Raises:
         ArgumentError: If an argument is not allowed.
 
     Example:
-        >>> mint(torch.tensor([-2.0, 0.1, 0.5]), beta=0.5, bits=2)
+        >>> tanh_membrane(torch.tensor([-2.0, 0.1, 0.5]), scale=0.5, bits=2)
         tensor([-0.5000,  0.0000,  0.5000])
     """
-    check_floating("x", x)
-    return uniform_membrane(x.tanh(), beta, bits, "clipped_straight_through")
+    check_floating("u", u)
+    return uniform_membrane(u.tanh(), scale, bits, "clipped_straight_through")
 
 
 def step_max(u: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane_bits import check_bits
+from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.surrogate import SurrogateKind, derivative
 
 __all__ = ["heaviside", "multi_bit_primitive", "multi_bit_spike"]
@@ -120,7 +120,7 @@ def multi_bit_spike(
         >>> spikes.tolist(), h.grad.tolist()
         ([0.0, 0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 1.0, 1.0, 0.0])
     """
-    check_bits(bits)
+    check_bits("bits", bits)
     if not isinstance(step, Tensor):
         if not step > 0:
             raise ArgumentError("step", step, "a number above 0")
@@ -146,4 +146,5 @@ def multi_bit_primitive(x: Tensor, step: Tensor | float = 1.0, bits: int = 2) ->
         >>> multi_bit_primitive(torch.tensor([-2.0, 0.5, 9.0]), bits=2)
         tensor([0.0000, 1.5000, 4.0000])
     """
-    return (x / step + 1).clamp(0, 2 ** check_bits(bits))
+    check_bits("bits", bits)
+    return (x / step + 1).clamp(0, 2**bits)

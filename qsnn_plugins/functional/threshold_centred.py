@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane_bits import check_bits
+from qsnn_plugins.functional.scale import check_bits
 
 __all__ = ["LevelSpacing", "threshold_centred_levels"]
 
@@ -52,7 +52,7 @@ def threshold_centred_levels(
         >>> [round(level, 3) for level in threshold_centred_levels(2)]
         [-1.0, 0.802, 0.982, 1.2]
     """
-    check_bits(bits)
+    check_bits("bits", bits)
     if spacing not in get_args(LevelSpacing):
         raise ArgumentError("spacing", spacing, f"one of {', '.join(get_args(LevelSpacing))}")
     for name, value in (("threshold", threshold), ("above", above)):

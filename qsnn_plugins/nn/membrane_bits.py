@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.codes import Codes, encode
-from qsnn_plugins.functional.membrane_bits import mint, step_max, uniform_membrane
+from qsnn_plugins.functional.membrane_bits import step_max, tanh_membrane, uniform_membrane
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.spec import MembraneSpec
 
@@ -17,7 +17,7 @@ __all__ = ["UniformMembrane"]
 
 
 class UniformMembrane(nn.Module):
-    """Membrane of k bits with one scale for the layer: `functional.uniform_membrane` or `mint`.
+    """Membrane of k bits with one scale a layer: `functional.uniform_membrane`, `tanh_membrane`.
 
     The scale is `MembraneSpec.scale`:
 
@@ -95,7 +95,7 @@ class UniformMembrane(nn.Module):
         spec = self.spec
         scale = self._scale_for(u)
         if spec.kind == "tanh":
-            return mint(u, scale, spec.bits)
+            return tanh_membrane(u, scale, spec.bits)
         return uniform_membrane(u, scale, spec.bits, spec.gradient, spec.surrogate, spec.smoothness)
 
     def _scale_for(self, u: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.membrane_bits import check_bits
+from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate, primitive
 from qsnn_plugins.spec import SpikeSpec
@@ -44,8 +44,9 @@ class Spike(nn.Module):
     ) -> None:
         super().__init__()
         check_surrogate("surrogate", surrogate)
+        check_bits("bits", bits)
         self.surrogate, self.sharpness, self.fires_at_zero = surrogate, sharpness, fires_at_zero
-        self.bits = check_bits(bits)
+        self.bits = bits
         self.spiking = True
 
     @classmethod

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane_bits import check_bits, uniform_levels
+from qsnn_plugins.functional.membrane_bits import uniform_levels
+from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.stacked import TERNARY, MembraneGradient, check_levels
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate
 from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
@@ -79,7 +80,7 @@ class MembraneSpec:
         check_choice("membrane.gradient", self.gradient, MembraneGradient)
         check_surrogate("membrane.surrogate", self.surrogate)
         check_positive("membrane.smoothness", self.smoothness)
-        check_bits(self.bits, "membrane.bits")
+        check_bits("membrane.bits", self.bits)
         check_choice("membrane.scale", self.scale, MembraneScale)
         check_positive("membrane.scale_value", self.scale_value)
         check_choice("membrane.evaluation", self.evaluation, ScaleAtEvaluation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qsnn_plugins.functional.membrane_bits import check_bits
+from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate
 from qsnn_plugins.spec.checks import check_choice, check_positive
 
@@ -44,7 +44,7 @@ class SpikeSpec:
     def __post_init__(self) -> None:
         check_surrogate("spike.surrogate", self.surrogate)
         check_positive("spike.sharpness", self.sharpness)
-        check_bits(self.bits, "spike.bits")
+        check_bits("spike.bits", self.bits)
         check_choice("spike.value", self.value, SpikeValue)
 
     @property

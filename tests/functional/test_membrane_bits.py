@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
+    mint,
     nearest_level,
     primitive,
     step_max,
+    tanh_membrane,
     uniform_levels,
     uniform_membrane,
 )
-from qsnn_plugins.functional.membrane_bits import mint
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 BITS = range(1, 9)
@@ -109,23 +110,26 @@ def test_stacked_gradient_is_the_slope_of_a_sum_of_sigmoids(bits):
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_mint_is_its_formula(bits):
-    """RuokaiYin/MINT_Quantization's b_q, and Q-SNN's released u_q with beta = max|tanh u|."""
+def test_tanh_membrane_is_its_formula(bits):
+    """Q-SNN's released u_q, alpha = max|tanh u|; with another alpha MINT's quantizer."""
     u = np.random.default_rng(1).normal(size=2000) * 2
     for beta in (0.4, np.abs(np.tanh(u)).max()):
-        ours = mint(torch.tensor(u), float(beta), bits)
+        ours = tanh_membrane(torch.tensor(u), float(beta), bits)
         np.testing.assert_allclose(ours.numpy(), eq8(np.tanh(u), beta, bits), rtol=1e-13, atol=0)
+        if bits > 1:
+            peer = mint(torch.tensor(u), torch.tensor(float(beta), dtype=torch.float64), bits)
+            torch.testing.assert_close(ours, peer, rtol=1e-13, atol=0)
     leaf = torch.tensor(u, requires_grad=True)
-    mint(leaf, 0.4, bits).sum().backward()
+    tanh_membrane(leaf, 0.4, bits).sum().backward()
     over = np.tanh(u) / 0.4
     inside = (over >= (0 if bits == 1 else -1)) & (over <= 1)
     np.testing.assert_allclose(leaf.grad.numpy(), inside * (1 - np.tanh(u) ** 2), rtol=1e-10)
 
 
-def test_mint_is_not_idempotent():
+def test_tanh_membrane_is_not_idempotent():
     u = torch.tensor([0.9], dtype=torch.float64)
-    once = mint(u, 0.7, 8)
-    assert not torch.equal(mint(once, 0.7, 8), once)
+    once = tanh_membrane(u, 0.7, 8)
+    assert not torch.equal(tanh_membrane(once, 0.7, 8), once)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -164,7 +168,7 @@ def test_nan_stays_nan():
         (lambda: uniform_membrane(torch.zeros(1).int()), r"u\.dtype=torch\.int32"),
         (lambda: uniform_membrane(torch.zeros(1), torch.tensor(1)), r"scale\.dtype=torch\.int64"),
         (lambda: uniform_membrane(torch.zeros(1), gradient="x"), "gradient='x'"),
-        (lambda: mint(torch.zeros(1).int(), 1.0), r"x\.dtype=torch\.int32"),
+        (lambda: tanh_membrane(torch.zeros(1).int(), 1.0), r"u\.dtype=torch\.int32"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
