@@ -13,7 +13,14 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning.report import NetworkReport
-from qsnn_plugins.nn import TETLoss
+from qsnn_plugins.nn import (
+    FiringRates,
+    TETLoss,
+    WSDRLoss,
+    quantized_neurons,
+    set_weight_epoch,
+    soft_weights,
+)
 
 __all__ = ["SpikingClassifier"]
 
@@ -29,7 +36,8 @@ class SpikingClassifier(LightningModule):
     Args:
         network: Time-major network with `out_channels` (K) and `reset_states()`, such as
             `StringNet`.
-        loss: Loss of logits [T, N, K] and labels [N].
+        loss: Loss of logits [T, N, K] and labels [N], the default `TETLoss`; a `WSDRLoss` gets the
+            neurons' firing rates too.
         optimizer: Optimiser, given the parameters.
         schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
             keeps it.
@@ -57,28 +65,38 @@ class SpikingClassifier(LightningModule):
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule = optimizer, schedule
-        self.accuracy = MulticlassAccuracy(cast(int, network.out_channels), average="micro")
+        classes = cast(int, network.out_channels)
+        self.accuracy = MulticlassAccuracy(classes, average="micro")
+        self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames [N, T, C, H, W] of fresh recordings to logits [T, N, K]."""
         self.network.reset_states()
         return self.network(frames.transpose(0, 1).to(self.dtype))
 
+    def on_train_epoch_start(self) -> None:
+        """Move the schedules of weight quantizers on."""
+        epochs = max(self.trainer.max_epochs or 1, self.current_epoch + 1)
+        set_weight_epoch(self.network, self.current_epoch, epochs)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         frames, labels = batch
         self._check_labels(labels, batch_idx)
-        loss = self.loss(self(frames), labels)
+        loss = self._loss(frames, labels)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(labels))
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the hits of one batch."""
-        self._evaluate(batch, batch_idx, "val_accuracy")
+        """Count the hits of one batch, with soft weights too where the network has them."""
+        self._evaluate(batch, batch_idx, "val_accuracy", self.accuracy)
+        with soft_weights(self.network) as softened:
+            if softened:
+                self._evaluate(batch, batch_idx, "val_accuracy_soft", self.soft_accuracy)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Count the hits of one batch."""
-        self._evaluate(batch, batch_idx, "test_accuracy")
+        self._evaluate(batch, batch_idx, "test_accuracy", self.accuracy)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the classes [N] of one batch."""
@@ -96,11 +114,20 @@ class SpikingClassifier(LightningModule):
         epochs = max(self.trainer.max_epochs or 1, 1)
         return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, T_max=epochs)}
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], batch_idx: int, name: str) -> None:
+    def _loss(self, frames: Tensor, labels: Tensor) -> Tensor:
+        if not isinstance(self.loss, WSDRLoss):
+            return self.loss(self(frames), labels)
+        with FiringRates(self.network, list(quantized_neurons(self.network))) as rates:
+            outputs = self(frames)
+        return self.loss(outputs, labels, rates.values())
+
+    def _evaluate(
+        self, batch: tuple[Tensor, Tensor], batch_idx: int, name: str, metric: MulticlassAccuracy
+    ) -> None:
         frames, labels = batch
         self._check_labels(labels, batch_idx)
-        self.accuracy(self(frames).mean(0), labels)
-        self.log(name, self.accuracy, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        metric(self(frames).mean(0), labels)
+        self.log(name, metric, on_epoch=True, prog_bar=True, batch_size=len(labels))
 
     def _check_labels(self, labels: Tensor, batch_idx: int) -> None:
         # reading values waits for a GPU, so there only the first batch is looked at

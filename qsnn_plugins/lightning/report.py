@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from qsnn_plugins.cost import LayerMemory, membrane_memory, weight_memory
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.nn import quantized_neurons
 
 __all__ = ["NetworkReport"]
 
@@ -52,7 +52,7 @@ class NetworkReport(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        neurons = _neurons(pl_module)
+        neurons = quantized_neurons(pl_module)
         self._counts = {name: _SpikeCount() for name in neurons}
         self._handles = [
             node.register_forward_hook(self._counts[name].hook) for name, node in neurons.items()
@@ -89,7 +89,7 @@ class NetworkReport(Callback):
     def _table(self, pl_module: LightningModule) -> Table:
         weights = weight_memory(pl_module)
         neurons = {name: count.neurons for name, count in self._counts.items()}
-        membranes = membrane_memory(_neurons(pl_module), neurons)
+        membranes = membrane_memory(quantized_neurons(pl_module), neurons)
         table = Table(title="Memory for one sample, in kB (1000 bytes)")
         table.add_column("layer", no_wrap=True)
         for column in ("count", "bits", "in 32 bits", "quantized", "firing rate"):
@@ -108,14 +108,6 @@ class NetworkReport(Callback):
         ):
             table.add_row(title, f"{sum(row.count for row in rows):,}", "", *_kilobytes(rows))
         return table
-
-
-def _neurons(module: nn.Module) -> dict[str, nn.Module]:
-    return {
-        name: node
-        for name, node in module.named_modules()
-        if isinstance(getattr(node, "quant_spec", None), QuantSpec)
-    }
 
 
 def _kilobytes(rows: list[LayerMemory]) -> tuple[str, str]:

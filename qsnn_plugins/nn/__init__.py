@@ -6,10 +6,11 @@ from qsnn_plugins.nn.loss import RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
+from qsnn_plugins.nn.neuron import quantized_neurons
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
-from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer
+from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer, soft_weights
 from qsnn_plugins.nn.spike import Spike
 from qsnn_plugins.nn.statistical import Statistical
 from qsnn_plugins.nn.uniform import Uniform
@@ -47,7 +48,9 @@ __all__ = [
     "layer_quantizer",
     "membrane_quantizer",
     "quantize_weights",
+    "quantized_neurons",
     "set_weight_epoch",
+    "soft_weights",
     "weight_layers",
     "weight_quantizer",
 ]

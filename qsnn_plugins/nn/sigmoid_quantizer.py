@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -22,7 +24,7 @@ from qsnn_plugins.functional.sigmoid_quantizer import (
 )
 from qsnn_plugins.functional.threshold import keep_positive
 
-__all__ = ["Borders", "SigmoidFidelity", "SigmoidQuantizer"]
+__all__ = ["Borders", "SigmoidFidelity", "SigmoidQuantizer", "soft_weights"]
 
 Borders = Literal["middle", "k_means"]
 SigmoidFidelity = Literal["paper", "released"]
@@ -138,3 +140,31 @@ class SigmoidQuantizer(nn.Module):
         """Name the bits, the borders and T."""
         temperature = f"temperature={float(self.temperature):g}"
         return f"bits={self.bits}, fidelity={self.fidelity}, borders={self._rule}, {temperature}"
+
+
+@contextmanager
+def soft_weights(network: nn.Module) -> Iterator[list[SigmoidQuantizer]]:
+    """Give a network the soft weights of its training, also at evaluation.
+
+    Args:
+        network: Any network.
+
+    Yields:
+        Its `SigmoidQuantizer`s, soft within the block and as they were after it.
+
+    Example:
+        >>> weight = torch.tensor([-0.5, 0.5, 0.02])
+        >>> network = nn.Sequential(SigmoidQuantizer(weight, bits=2)).eval()
+        >>> with soft_weights(network):
+        ...     network(weight).detach()
+        tensor([-0.2200,  0.2200,  0.0094])
+    """
+    quantizers = [m for m in network.modules() if isinstance(m, SigmoidQuantizer)]
+    before = [quantizer.hard for quantizer in quantizers]
+    for quantizer in quantizers:
+        quantizer.hard = False
+    try:
+        yield quantizers
+    finally:
+        for quantizer, hard in zip(quantizers, before, strict=True):
+            quantizer.hard = hard

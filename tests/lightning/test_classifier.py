@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import StringNet
+from qsnn_plugins.nn import Binary, SigmoidQuantizer, WSDRLoss, quantized_neurons, soft_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
@@ -57,3 +59,43 @@ def test_frames_with_other_channels_are_one_sentence(model, trainer):
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ArgumentError, match="schedule='linear'"):
         SpikingClassifier(StringNet("4C3-GAP-FC2"), schedule="linear")
+
+
+def test_binary_weights_and_spike_regulation_train_together(loader, trainer):
+    torch.manual_seed(0)
+    network = StringNet("8C3-AP2-8C3-8C3-GAP-FC2", spec=presets.qsnn(fidelity="released"))
+    model = SpikingClassifier(network, loss=WSDRLoss(lamb=1.0))
+    rates = []
+    for node in quantized_neurons(network).values():
+        node.register_forward_hook(lambda _, __, s: rates.append(float(s.mean())))
+    frames, labels = next(iter(loader))
+    outputs = model(frames)
+    cross_entropy = torch.nn.functional.cross_entropy(outputs.flatten(0, 1), labels.repeat(4))
+    regulation = (rates[1] - 0.5) ** 2  # of three layers the first and the last are left out
+    assert float(model._loss(frames, labels)) == pytest.approx(
+        float(cross_entropy) + regulation, rel=1e-5
+    )
+
+    trainer(max_epochs=4, enable_checkpointing=False).fit(model, loader)
+    sharpness = [m.t.item() for m in network.modules() if isinstance(m, Binary)]
+    assert sharpness == pytest.approx([10 ** (-1 + 2 * 3 / 4)] * len(sharpness))
+    assert len(sharpness) == 2
+
+
+def test_soft_and_hard_weights_are_both_reported(loader, trainer):
+    torch.manual_seed(0)
+    spec = presets.sigmoid_quantizer(weight_bits=2)
+    model = SpikingClassifier(StringNet("8C3-GAP-FC2", spec=spec))
+    t = trainer(max_epochs=3, enable_checkpointing=False)
+    t.fit(model, loader, loader)
+    quantizers = [m for m in model.modules() if isinstance(m, SigmoidQuantizer)]
+    assert [float(q.temperature) for q in quantizers] == [5.0, 5.0]  # 1 + 2 an epoch
+    assert {"val_accuracy", "val_accuracy_soft"} <= set(t.callback_metrics)
+    frames, _ = next(iter(loader))
+    model.eval()
+    with torch.no_grad():
+        hard = model(frames)
+        with soft_weights(model):
+            soft = model(frames)
+        assert not torch.equal(soft, hard)
+        assert torch.equal(model(frames), hard)
