@@ -21,6 +21,10 @@ class Sparsity(NamedTuple):
         spatial: S_p of SpQuant-SNN Eq. 30, neurons that the spatial mask took.
         channel: S_c, channels that the channel mask took.
         neurons: Neurons that either took.
+
+    Example:
+        >>> Sparsity(spatial=0.35, channel=0.0, neurons=0.35).spatial
+        0.35
     """
 
     spatial: float
