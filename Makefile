@@ -17,7 +17,8 @@ help:
 	@echo "make lint   ruff and mypy, as they run before a commit"
 	@echo "make clean  remove $(VENV), caches and build folders; runs/ and data/ stay"
 
-demo: $(VENV)/.installed-demo
+# the development extras hold all that the demo needs
+demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
 	$(BIN)/lightning fit $(RECIPE)
 	$(BIN)/lightning test $(RECIPE) --ckpt_path last
 

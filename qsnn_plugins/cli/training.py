@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
 
 from qsnn_plugins.errors import QSNNError
 
@@ -32,7 +33,14 @@ def train(words: list[str]) -> int:
     return 0
 
 
+# Advice of Lightning that does not fit: the data lie in memory or in a mapped file, and its own use
+# of torch's trees is nothing that a user can mend.
+_MISPLACED_ADVICE = (".*does not have many workers.*", ".*isinstance.treespec, LeafSpec.*")
+
+
 def _run(words: list[str]) -> None:
+    for message in _MISPLACED_ADVICE:
+        warnings.filterwarnings("ignore", message)
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.recipe_cli import RecipeCLI
