@@ -1,0 +1,41 @@
+"""Plugins for snnTorch: neurons that feel native there."""
+
+from qsnn_plugins.snntorch.kinds import KBitLeaky, MultiBitLeaky, TernaryLeaky
+from qsnn_plugins.snntorch.multi_step import MultiStep
+from qsnn_plugins.snntorch.neuron import QuantLeaky
+from qsnn_plugins.snntorch.nir import export_to_nir
+from qsnn_plugins.snntorch.reset import reset_net
+from qsnn_plugins.snntorch.state import StateQuant
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = [
+    "KBitLeaky",
+    "MultiBitLeaky",
+    "MultiStep",
+    "QuantLeaky",
+    "StateQuant",
+    "TernaryLeaky",
+    "build_neuron",
+    "export_to_nir",
+    "reset_net",
+]
+
+
+def build_neuron(spec: QuantSpec, channels: int | None = None) -> MultiStep:
+    """Build the multi-step neuron that `spec` describes, over `channels` where it asks for them.
+
+    It is the papers' u[t] = 0.5 u[t-1] + x[t] with a hard reset in the same step.
+
+    Example:
+        >>> build_neuron(QuantSpec()).neuron.reset_mechanism
+        'zero'
+    """
+    neuron = QuantLeaky(
+        beta=0.5,
+        init_hidden=True,
+        reset_mechanism="zero",
+        reset_delay=False,
+        spec=spec,
+        channels=channels,
+    )
+    return MultiStep(neuron)
