@@ -7,6 +7,7 @@ are parametrized, and everything is taken back.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -219,6 +220,9 @@ def inject_neurons(
         for place in swap.places:
             place.parent._modules[place.key] = swap.new
     setattr(network, _RECORD, _Record(swaps, orders))
+    if left:
+        told = f"{len(left)} neurons were left alone: the report that injection returns says why"
+        warnings.warn(told, stacklevel=3)
     return InjectionReport(tuple(replaced), tuple(left), tuple(weights))
 
 
