@@ -1,6 +1,8 @@
 """Plugins for snnTorch: neurons that feel native there."""
 
+from qsnn_plugins.snntorch.inject import eject, inject
 from qsnn_plugins.snntorch.kinds import KBitLeaky, MultiBitLeaky, TernaryLeaky
+from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.snntorch.multi_step import MultiStep
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.snntorch.nir import export_to_nir
@@ -12,11 +14,14 @@ __all__ = [
     "KBitLeaky",
     "MultiBitLeaky",
     "MultiStep",
+    "QuantLapicque",
     "QuantLeaky",
     "StateQuant",
     "TernaryLeaky",
     "build_neuron",
+    "eject",
     "export_to_nir",
+    "inject",
     "reset_net",
 ]
 

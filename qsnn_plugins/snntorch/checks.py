@@ -73,8 +73,13 @@ def first_threshold(
         return threshold
     if channels is None or channels < 1:
         raise ArgumentError("channels", channels, "an integer from 1: one threshold a channel")
+    first = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).flatten()
+    if len(first) not in (1, channels):
+        raise ArgumentError(
+            "threshold", threshold, f"a number, or one for each of {channels} channels"
+        )
     # a copy, so that neurons which are given the same tensor do not share a parameter's memory
-    return torch.as_tensor(threshold, dtype=torch.get_default_dtype()).expand(channels).clone()
+    return first.expand(channels).clone()
 
 
 def check_input(x: Tensor, mem: Tensor | None, device: torch.device, channels: int | None) -> None:

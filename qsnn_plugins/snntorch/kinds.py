@@ -11,6 +11,7 @@ from qsnn_plugins.functional.stacked import MembraneGradient
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
+from qsnn_plugins.spec.spike import SpikeValue
 
 __all__ = ["KBitLeaky", "MultiBitLeaky", "TernaryLeaky"]
 
@@ -87,7 +88,7 @@ class KBitLeaky(QuantLeaky):
         beta: Tensor | float,
         threshold: Tensor | float = 1.0,
         *leaky: Any,
-        bits: int = 4,
+        bits: int = 2,
         scale: MembraneScale = "fixed",
         scale_value: float | None = None,
         gradient: MembraneGradient = "clipped_straight_through",
@@ -106,14 +107,16 @@ class KBitLeaky(QuantLeaky):
 class MultiBitLeaky(QuantLeaky):
     """Leaky neuron that counts how often the threshold fits into its membrane (bit budget Eq. 7).
 
-    The membrane stays a float, unless `membrane` says otherwise.
+    The membrane stays a float, unless `membrane` says otherwise; "subtract" takes off as many
+    thresholds as were counted.
 
     Args:
         beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
         threshold: See `QuantLeaky`.
         *leaky: Further arguments of `snntorch.Leaky`.
-        spike: Bits of the spikes, and whether they carry the threshold as a factor.
-        membrane: What is stored. Where that is not a float, "subtract" needs `reset_delay=False`.
+        bits: S, from 1 to 8.
+        value: What is sent on, see `SpikeSpec`.
+        membrane: What is stored, or None for a float; else "subtract" needs `reset_delay=False`.
         threshold_spec: Whether the layer's threshold learns, and on which path.
         **named: Further arguments of `QuantLeaky`, other than `spec`.
 
@@ -130,10 +133,13 @@ class MultiBitLeaky(QuantLeaky):
         beta: Tensor | float,
         threshold: Tensor | float = 1.0,
         *leaky: Any,
-        spike: SpikeSpec = SpikeSpec(bits=2),  # noqa: B008 - frozen
-        membrane: MembraneSpec = MembraneSpec(kind="float"),  # noqa: B008 - frozen
+        bits: int = 2,
+        value: SpikeValue = "count",
+        membrane: MembraneSpec | None = None,
         threshold_spec: ThresholdSpec | None = None,
         **named: Any,
     ) -> None:
+        membrane = membrane or MembraneSpec(kind="float")
+        spike = SpikeSpec(bits=bits, value=value)
         spec = QuantSpec(membrane, spike, threshold_spec or ThresholdSpec())
         super().__init__(beta, threshold, *leaky, spec=spec, **named)

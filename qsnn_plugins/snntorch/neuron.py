@@ -170,14 +170,9 @@ class QuantLeaky(snntorch.Leaky):
             threshold = per_channel(threshold, x.dim())
         # the separate path is the whole gradient of the threshold
         constant = threshold.detach() if gradient == "separate" else threshold
-        v_reset = None if how == "subtract" else 0.0
 
         owed = self._owed(m, threshold) if self.reset_delay and how != "none" else None
-        if owed is not None and how == "zero":
-            m = reset(m, owed, v_reset=0.0)
-        h = self.beta.to(x.dtype).clamp(0, 1) * m + x
-        if owed is not None and how == "subtract":
-            h = reset(h, owed, constant, v_reset=None)
+        h = self._charge(x, m, owed, constant)
         if self.pruning is not None:
             h = self.pruning(h)
         spike = self._spike(distance(h, threshold, gradient, learning.window), constant)
@@ -186,8 +181,18 @@ class QuantLeaky(snntorch.Leaky):
         elif self.reset_delay or how == "none":
             m = self.membrane(h)
         else:
+            v_reset = None if how == "subtract" else 0.0
             m = self.membrane(reset(h, spike, constant, v_reset))
         return spike * constant if self.quant_spec.spike.value == "threshold" else spike, m
+
+    def _charge(self, x: Tensor, m: Tensor, owed: Tensor | None, threshold: Tensor) -> Tensor:
+        """Charge, after the reset of m or with the subtraction that the last step owes."""
+        if owed is not None and self.reset_mechanism == "zero":
+            m = reset(m, owed, v_reset=0.0)
+        h = self.beta.to(x.dtype).clamp(0, 1) * m + x
+        if owed is not None and self.reset_mechanism == "subtract":
+            h = reset(h, owed, threshold, v_reset=None)
+        return h
 
     def _owed(self, m: Tensor, threshold: Tensor) -> Tensor:
         if self._keeps_comparison:

@@ -126,7 +126,7 @@ def test_spikes_of_several_bits_against_numpy(delay, value, how):
     rng = np.random.default_rng(1)
     x = rng.normal(0.4, 1.5, (8, 300))
     lif = MultiBitLeaky(
-        0.5, 0.75, reset_mechanism=how, reset_delay=delay, spike=SpikeSpec(bits=2, value=value)
+        0.5, 0.75, reset_mechanism=how, reset_delay=delay, bits=2, value=value
     ).double()
     m, owed, seen = np.zeros(300), np.zeros(300), set()
     for step in x:
