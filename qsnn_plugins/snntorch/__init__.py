@@ -5,7 +5,6 @@ from qsnn_plugins.snntorch.kinds import KBitLeaky, MultiBitLeaky, TernaryLeaky
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.snntorch.multi_step import MultiStep
 from qsnn_plugins.snntorch.neuron import QuantLeaky
-from qsnn_plugins.snntorch.nir import export_to_nir
 from qsnn_plugins.snntorch.reset import reset_net
 from qsnn_plugins.snntorch.state import StateQuant
 from qsnn_plugins.spec import QuantSpec
@@ -20,7 +19,6 @@ __all__ = [
     "TernaryLeaky",
     "build_neuron",
     "eject",
-    "export_to_nir",
     "inject",
     "reset_net",
 ]

@@ -22,6 +22,7 @@ from qsnn_plugins.snntorch.checks import (
 )
 from qsnn_plugins.snntorch.delay import keep_comparison
 from qsnn_plugins.snntorch.instances import hold_weakly
+from qsnn_plugins.snntorch.nir import refuse_nir
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["QuantLeaky"]
@@ -151,6 +152,7 @@ class QuantLeaky(snntorch.Leaky):
             if isinstance(result, tuple):
                 return result[0].to(input_.dtype), result[1]
             return result.to(input_.dtype)
+        refuse_nir(self)
         if mem is not None:
             self.mem = mem
         if self.mem.shape != input_.shape:

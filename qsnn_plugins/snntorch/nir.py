@@ -1,51 +1,35 @@
-"""Export to NIR that drops no quantization without a word."""
+"""NIR export, which has no word for a quantized neuron."""
 
 from __future__ import annotations
 
-from typing import Any
+import torch
+from torch import nn
 
-from torch import Tensor, nn
+from qsnn_plugins.errors import QSNNError
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.snntorch.checks import is_plain
-from qsnn_plugins.snntorch.neuron import QuantLeaky
-
-__all__ = ["export_to_nir"]
+__all__ = ["refuse_nir"]
 
 
-def export_to_nir(network: nn.Module, sample_data: Tensor, **options: Any) -> Any:
-    """Export a network to NIR as `snntorch.export_nir.export_to_nir` does, or refuse.
+def refuse_nir(neuron: nn.Module) -> None:
+    """Raise an error if the NIR exporter is at work.
 
-    NIR's leaky neuron has no field for what is stored of a membrane, nor for spikes of several
-    bits, learned thresholds on a separate path or pruning. The host exports a subclass of Leaky as
-    a plain one, so a network with quantized neurons would come out as another network.
+    `snntorch.export_nir.export_to_nir` takes every subclass of Leaky for a plain one: NIR has no
+    field for what is stored of a membrane, so that another network would come out without a word.
+    The exporter leaves one trace, a forward pass during which `nn.Module.__call__` is nirtorch's.
 
     Args:
-        network: A network of snnTorch.
-        sample_data: Input of one step.
-        **options: Further arguments of the host's function.
-
-    Returns:
-        The NIR graph.
+        neuron: A quantized neuron that is being run.
 
     Raises:
-        ArgumentError: If the network has a quantized neuron.
-        ImportError: If NIR is not installed.
+        QSNNError: If nirtorch runs it.
 
     Example:
-        >>> import torch
-        >>> from qsnn_plugins.snntorch import TernaryLeaky
-        >>> export_to_nir(nn.Sequential(TernaryLeaky(beta=0.5)), torch.zeros(1, 2))
-        Traceback (most recent call last):
-        ...
-        qsnn_plugins.errors.ArgumentError: network='Sequential' is not allowed: \
-give one whose neurons are not quantized: NIR would drop it from 0 (TernaryLeaky)
+        >>> refuse_nir(nn.Identity())
     """
-    for name, module in network.named_modules():
-        if isinstance(module, QuantLeaky) and not is_plain(module.quant_spec):
-            where = f"{name or 'it'} ({type(module).__name__})"
-            allowed = f"one whose neurons are not quantized: NIR would drop it from {where}"
-            raise ArgumentError("network", type(network).__name__, allowed)
-    from snntorch.export_nir import export_to_nir as export  # needs the package nir
-
-    return export(network, sample_data, **options)
+    if torch.compiler.is_compiling():
+        return
+    if nn.Module.__call__.__module__.startswith("nirtorch"):
+        raise QSNNError(
+            f"NIR export would lose the quantization of {type(neuron).__name__} without a word; "
+            "qsnn_plugins.snntorch.eject gives the host's neurons back where that is meant"
+        )

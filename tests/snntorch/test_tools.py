@@ -11,15 +11,13 @@ import torch
 from snntorch import utils
 from torch import nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.nn import MembranePruning
 from qsnn_plugins.snntorch import (
-    KBitLeaky,
     MultiStep,
     QuantLeaky,
     TernaryLeaky,
     build_neuron,
-    export_to_nir,
     reset_net,
 )
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
@@ -216,9 +214,37 @@ def test_a_deep_copy_and_a_state_dict_give_the_same_network(spec):
     assert net[1].neuron.mem.any()
 
 
-def test_nir_export_refuses_what_it_would_drop():
-    sample = torch.rand(1, 6)
-    with pytest.raises(ArgumentError, match=r"network='Sequential'.*1 \(TernaryLeaky\)"):
-        export_to_nir(network(), sample)
-    with pytest.raises(ArgumentError, match="KBitLeaky"):
-        export_to_nir(KBitLeaky(0.5), sample)
+def nir_like(call):
+    """What nirtorch's tracer puts in the place of `nn.Module.__call__`."""
+
+    def my_forward(module, *args, **kwargs):
+        return call(module, *args, **kwargs)
+
+    my_forward.__module__ = "nirtorch.graph"
+    return my_forward
+
+
+def test_nir_export_is_refused_where_it_would_drop_something(monkeypatch):
+    net, x = network(), torch.rand(1, 6)
+    net(x)
+    monkeypatch.setattr(nn.Module, "__call__", nir_like(nn.Module.__call__))
+    with pytest.raises(QSNNError, match="NIR export would lose the quantization of TernaryLeaky"):
+        net(x)
+    plain = QuantLeaky(0.5, init_hidden=True, spec=QuantSpec.full_precision())
+    nn.Sequential(nn.Linear(6, 8), plain)(x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nir_export_itself():
+    pytest.importorskip("nirtorch", reason="nirtorch is not installed")
+    from snntorch.export_nir import export_to_nir
+
+    def layers(**how):
+        four = torch.full((4,), 0.5)
+        lif = QuantLeaky(four, torch.ones(4), init_hidden=True, **how)
+        return nn.Sequential(nn.Linear(6, 4), lif)
+
+    with pytest.raises(QSNNError, match="NIR export would lose"):
+        export_to_nir(layers(), torch.rand(1, 6), ignore_dims=[0])
+    plain = layers(spec=QuantSpec.full_precision())
+    assert "1" in export_to_nir(plain, torch.rand(1, 6), ignore_dims=[0]).nodes
