@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import layer_quantizer, quantize_weights, weight_layers
+from qsnn_plugins.nn import layer_quantizer, quantize_weights, remove_quantizer, weight_layers
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = [
@@ -259,7 +258,7 @@ def eject_neurons(network: nn.Module) -> nn.Module:
             place.parent._modules[place.key] = swap.old
     for layer, order in record.orders:
         if layer_quantizer(layer) is not None:
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            remove_quantizer(layer)
         # torch registers `weight` anew, behind `bias`
         for name in order:
             layer._parameters[name] = layer._parameters.pop(name)
