@@ -80,7 +80,8 @@ def compare(kind, arguments, seed, dtype, spec, is_plain=True):
 def assert_equal(got, expected, gradients_to=0.0):
     assume(0.05 < expected[0].mean().item() < 0.6)
     for i, (mine, host_s) in enumerate(zip(got, expected, strict=True)):
-        if i < 2 or not gradients_to:
+        # 0.0.0.0.14 writes the leak as v (1 - 1 / tau), which rounds otherwise
+        if not gradients_to or i == 0 or (i == 1 and not IS_LEGACY):
             assert torch.equal(mine, host_s)
         else:
             torch.testing.assert_close(mine, host_s, rtol=gradients_to, atol=gradients_to)

@@ -359,6 +359,7 @@ def test_channels_are_seen_on_an_example_input(build):
     assert before[:2] == snapshot(network)[:2]
 
 
+@pytest.mark.skipif(IS_LEGACY, reason="0.0.0.0.14's own neurons stop at a state of another shape")
 def test_a_neuron_that_sees_two_numbers_of_channels_is_refused():
     shared = neuron.IFNode()
     network = nn.Sequential(nn.Linear(4, 3), shared, nn.Linear(3, 2), shared)

@@ -109,7 +109,7 @@ def test_store_v_seq_does_not_change_the_spikes(kind):
     assert torch.equal(plain(x), storing(x))
     assert torch.equal(plain[3].v, storing[3].v)
     storing[1].store_v_seq = False
-    assert storing[1].v_seq is None
+    assert IS_LEGACY or storing[1].v_seq is None
 
 
 @only_new
@@ -224,7 +224,8 @@ def test_channels_and_devices_that_do_not_fit_are_refused(step_mode):
 
 
 def test_a_batch_of_another_size_starts_at_rest_as_in_the_host(kind):
-    for node in (kind(step_mode="m"), neuron.LIFNode(step_mode="m")):
+    host_s = [] if IS_LEGACY else [neuron.LIFNode(step_mode="m")]  # 0.0.0.0.14's own raises
+    for node in (kind(step_mode="m"), *host_s):
         node.eval()
         node(torch.rand(4, 2, 5))
         again = torch.rand(4, 3, 5)
