@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import snntorch
 import torch
 from torch import Tensor
 
@@ -15,12 +16,15 @@ from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 __all__ = ["check_input", "check_leak", "check_spec", "first_threshold"]
 
 
-def check_leak(beta: Tensor | float, threshold: Tensor | float) -> None:
-    """Raise an error that names beta or the threshold if one is out of its range."""
+def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
+    """Raise an error that names beta, the threshold or the reset if it is not allowed."""
     if not bool(((torch.as_tensor(beta) >= 0) & (torch.as_tensor(beta) <= 1)).all()):
         raise ArgumentError("beta", beta, "a decay from 0 to 1")
     if not bool((torch.as_tensor(threshold) > 0).all()):
         raise ArgumentError("threshold", threshold, "a number above 0")
+    if reset_mechanism not in snntorch.SpikingNeuron.reset_dict:
+        allowed = f"one of {', '.join(snntorch.SpikingNeuron.reset_dict)}"
+        raise ArgumentError("reset_mechanism", reset_mechanism, allowed)
 
 
 def is_plain(spec: QuantSpec) -> bool:
@@ -82,19 +86,22 @@ def first_threshold(
     return first.expand(channels).clone()
 
 
-def check_input(x: Tensor, mem: Tensor | None, device: torch.device, channels: int | None) -> None:
+def check_input(x: Tensor, mem: Tensor, device: torch.device, channels: int | None) -> None:
     """Raise an error if one step's input cannot be right.
 
-    A multi-step input [T, N, ...] cannot be told from one step [N, ...] by its shape alone: it is
-    noticed where a passed membrane has fewer dimensions, or where the spec fixes the channels.
+    The first input alone does not tell a sequence [T, N, ...] from one step [N, ...]: it is
+    noticed where a membrane was passed or kept, or where the spec fixes the channels.
     """
     if not x.is_floating_point():
         raise ArgumentError("input_.dtype", x.dtype, "a floating point dtype")
     if x.device != device:
         raise ArgumentError("input_.device", str(x.device), f"{device}, where the neuron is")
-    if mem is not None and mem.numel() and mem.dim() != x.dim():
-        allowed = f"{x.dim()} dimensions as input_ has; MultiStep runs time-major input [T, N, ...]"
-        raise ArgumentError("mem.shape", list(mem.shape), allowed)
+    if mem.numel() and mem.dim() != x.dim():
+        allowed = (
+            f"{mem.dim()} dimensions as the membrane has: MultiStep runs time-major input "
+            "[T, N, ...], and reset_net forgets the membrane"
+        )
+        raise ArgumentError("input_.shape", list(x.shape), allowed)
     if channels is not None and (x.dim() < 2 or x.shape[1] != channels):
         allowed = f"[N, C={channels}, ...], one step; MultiStep runs time-major input [T, N, ...]"
         raise ArgumentError("input_.shape", list(x.shape), allowed)

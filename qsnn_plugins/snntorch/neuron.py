@@ -80,6 +80,8 @@ class QuantLeaky(snntorch.Leaky):
         (tensor([[0., 1., 0.]]), tensor([[ 1.,  0., -1.]]))
     """
 
+    mem: Tensor
+
     def __init__(
         self,
         beta: Tensor | float,
@@ -101,7 +103,7 @@ class QuantLeaky(snntorch.Leaky):
         channels: int | None = None,
     ) -> None:
         spec = spec or QuantSpec()
-        check_leak(beta, threshold)
+        check_leak(beta, threshold, reset_mechanism)
         counts_later = reset_delay and reset_mechanism == "subtract"
         check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, counts_later)
         super().__init__(
@@ -143,7 +145,8 @@ class QuantLeaky(snntorch.Leaky):
 
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Run one step over input_ [N, ...] from mem, or from the state that was kept."""
-        check_input(input_, mem, self.beta.device, self.channels)
+        kept = self.mem if mem is None else mem
+        check_input(input_, kept, self.beta.device, self.channels)
         if self.init_hidden and mem is not None:
             raise ArgumentError("mem", list(mem.shape), "None where init_hidden=True")
         if self._is_plain:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from snntorch import SpikingNeuron
 from torch import nn
 
+from qsnn_plugins.snntorch.neuron import QuantLeaky
+
 __all__ = ["reset_net"]
 
 
@@ -29,3 +31,5 @@ def reset_net(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, SpikingNeuron) and hasattr(module, "reset_mem"):
             module.reset_mem()
+            if isinstance(module, QuantLeaky):
+                module.mem = module.mem.new_zeros(0)  # the next input may have any shape

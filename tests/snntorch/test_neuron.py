@@ -12,7 +12,7 @@ from snntorch import surrogate
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.nn import Spike
-from qsnn_plugins.snntorch import KBitLeaky, MultiBitLeaky, QuantLeaky, TernaryLeaky
+from qsnn_plugins.snntorch import KBitLeaky, MultiBitLeaky, QuantLeaky, TernaryLeaky, reset_net
 from qsnn_plugins.snntorch.delay import keep_comparison
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from tests.snntorch.kinds import MEMBRANES, rate_is_alive, steps
@@ -232,6 +232,7 @@ def refused(match, make):
         ("beta=nan", {"beta": math.nan}),
         ("beta=-0.1", {"beta": -0.1}),
         ("threshold=0.0", {"threshold": 0.0}),
+        ("reset_mechanism='hard'.*subtract, zero, none", {"reset_mechanism": "hard"}),
         ("threshold=tensor", {"threshold": torch.tensor([1.0, -1.0])}),
         ("state_quant=.*spec.membrane", {"state_quant": torch.round}),
         ("inhibition=True", {"inhibition": True}),
@@ -256,12 +257,19 @@ def test_inputs_that_cannot_be_right_are_named():
     lif = TernaryLeaky(0.5)
     refused("input_.dtype=torch.int64", lambda: lif(torch.zeros(2, 3, dtype=torch.int64)))
     refused("input_.device='meta'.*cpu", lambda: lif(torch.zeros(2, 3, device="meta")))
-    refused("mem.shape=.*MultiStep", lambda: lif(torch.rand(5, 2, 3), torch.zeros(2, 3)))
+    passed = r"input_.shape=\[5, 2, 3\].*2 dimensions.*MultiStep"
+    refused(passed, lambda: lif(torch.rand(5, 2, 3), torch.zeros(2, 3)))
+    lif(torch.rand(2, 3))
+    refused(passed, lambda: lif(torch.rand(5, 2, 3)))
+    assert lif(torch.rand(4, 3))[0].shape == (4, 3)  # another batch begins anew, as in the host
+    reset_net(lif)
+    assert lif(torch.rand(5, 2, 3))[0].shape == (5, 2, 3)
     hidden = TernaryLeaky(0.5, init_hidden=True)
     refused("mem=.*init_hidden", lambda: hidden(torch.rand(2, 3), torch.zeros(2, 3)))
     spec = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
     channels = QuantLeaky(0.5, spec=spec, channels=3)
     assert channels(torch.rand(2, 3, 4))[0].shape == (2, 3, 4)
+    reset_net(channels)
     refused("input_.shape=.*C=3.*MultiStep", lambda: channels(torch.rand(5, 2, 3, 4)))
 
 
