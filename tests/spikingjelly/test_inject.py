@@ -191,6 +191,25 @@ def test_ejected_at_once_a_network_computes_what_it_did(build):
         assert torch.equal(network(x), expected)
 
 
+@pytest.mark.skipif(IS_LEGACY, reason="0.0.0.0.14 rounds the leak otherwise")
+@pytest.mark.parametrize("build", NETWORKS)
+def test_a_spec_that_quantizes_nothing_changes_nothing(build):
+    torch.manual_seed(0)
+    network, x = build()
+    results = []
+    for inject_it in (False, True):
+        if inject_it:
+            inject(network, QuantSpec.full_precision(), keep_surrogate=True)
+        functional.reset_net(network)
+        network.zero_grad()
+        out = network(x)
+        out.sum().backward()
+        results.append([out.detach(), *(p.grad.clone() for p in network.parameters())])
+    assert results[0][0].abs().sum() > 0
+    for mine, theirs in zip(*results, strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_an_optimizer_stays_valid_through_injection_and_ejection():
     network = nn.Sequential(nn.Linear(4, 8), neuron.ParametricLIFNode(), nn.Linear(8, 2))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
