@@ -101,9 +101,8 @@ def _channel_dim(module: nn.Module) -> int:
 def _convert(
     module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
 ) -> Conversion | LeftAlone | None:
-    is_neuron = isinstance(module, neuron.BaseNode) or (
-        isinstance(module, base.MemoryModule | base.MultiStepModule)
-        and type(module).__module__.startswith(neuron.__name__)
+    is_neuron = isinstance(module, base.MemoryModule | base.MultiStepModule) and any(
+        kind.__module__.startswith(neuron.__name__) for kind in type(module).__mro__
     )
     if not is_neuron:
         return None

@@ -294,6 +294,10 @@ class OddLIF(neuron.LIFNode):
     pass
 
 
+class OwnNode(neuron.BaseNode):
+    pass
+
+
 def test_what_is_left_alone_is_told_and_nothing_to_replace_raises():
     psn = neuron.PSN(T=4) if hasattr(neuron, "PSN") else neuron.QIFNode()
     network = nn.Sequential(nn.Linear(4, 4), psn, OddLIF(), neuron.LIFNode(), TernaryLIFNode())
@@ -310,6 +314,9 @@ def test_what_is_left_alone_is_told_and_nothing_to_replace_raises():
     only = nn.Sequential(nn.Linear(4, 4), OddLIF())
     with pytest.raises(ArgumentError, match=r"1 \(OddLIF\) is left alone, a subclass of LIFNode"):
         inject(only, presets.imsnn())
+    own = nn.Sequential(nn.Linear(4, 4), OwnNode())
+    with pytest.raises(ArgumentError, match="LIFNode, IFNode and ParametricLIFNode can be"):
+        inject(own, presets.imsnn())
     with pytest.raises(ArgumentError, match="weights alone"):
         inject(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), presets.imsnn())
     with pytest.raises(ArgumentError, match="a neuron alone cannot be replaced in place"):
@@ -394,3 +401,16 @@ def test_reset_net_finds_the_new_neurons_after_it_has_run():
     network(torch.rand(2, 4))
     functional.reset_net(network)
     assert network[1].v == 0.0
+    eject(network)
+    network(torch.rand(2, 4))
+    assert isinstance(network[1].v, torch.Tensor)
+    functional.reset_net(network)
+    assert network[1].v == 0.0
+
+
+def test_an_ejected_neuron_takes_the_mode_of_the_injected_one():
+    network = mixed()
+    inject(network, QuantSpec())
+    network.eval()
+    eject(network)
+    assert not any(module.training for module in network.modules())
