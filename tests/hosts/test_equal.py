@@ -198,13 +198,18 @@ def test_a_network_from_a_string_answers_alike_on_both_hosts():
     for host in ("spikingjelly", "snntorch"):
         torch.manual_seed(0)
         networks.append(StringNet("6C3-AP2-8C3-GAP-FC12-FC5", spec=spec, host=host))
-    rates = []
+    rates, grads = [], []
     networks[1].blocks.conv1.neuron.register_forward_hook(
         lambda _, __, spikes: rates.append(spikes.mean())
     )
     first = [network(x) for network in networks]
     torch.testing.assert_close(*first, rtol=0, atol=1e-6)
     assert 0.05 < rates[0] < 0.6
+    for network, logits in zip(networks, first, strict=True):
+        logits.square().sum().backward()
+        grads.append([parameter.grad for parameter in network.parameters()])
+    for grad, other in zip(*grads, strict=True):
+        torch.testing.assert_close(grad, other, rtol=1e-3, atol=1e-4)
     for network, logits in zip(networks, first, strict=True):
         assert not torch.equal(network(x), logits)  # it went on from the state
         network.reset_states()

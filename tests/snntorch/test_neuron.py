@@ -278,3 +278,27 @@ def test_a_spike_that_fires_at_the_threshold_can_be_asked_for():
     for arguments, fires in (({}, 0.0), ({"spike_grad": at}, 1.0)):
         spk, mem = TernaryLeaky(0.5, **arguments)(torch.tensor([1.0]))
         assert spk.item() == float(mem > 1.0) == fires
+
+
+def test_a_learned_beta_beyond_its_range_is_clamped_as_in_the_host():
+    lif = TernaryLeaky(0.5, learn_beta=True, reset_mechanism="none")
+    lif.beta.data.fill_(1.7)
+    assert lif(torch.tensor([-0.4]), torch.tensor([1.0]))[1].item() == 1.0  # 0.6, not 1.3
+    assert lif(torch.tensor([-0.4]), torch.tensor([-1.0]))[1].item() == -1.0
+    assert lif(torch.tensor([-1.4]), torch.tensor([1.0]))[1].item() == 0.0  # -0.4, not 0.3
+    assert lif(torch.tensor([-1.55]), torch.tensor([1.0]))[1].item() == -1.0  # -0.55, not 0.15
+
+
+def test_no_gradient_flows_through_a_delayed_reset():
+    lif = MultiBitLeaky(0.5)
+    x = torch.tensor([1.3, 0.4, 2.6], requires_grad=True)
+    _, mem = lif(x)
+    lif(torch.zeros(3), mem)[1].sum().backward()
+    assert x.grad.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_the_dtype_is_the_input_s_whatever_the_surrogate_and_the_state():
+    lif = TernaryLeaky(0.5, spike_grad=surrogate.atan())
+    lif(torch.randn(5))
+    spk, mem = lif(torch.randn(5, dtype=torch.bfloat16))  # goes on from a float32 state
+    assert spk.dtype == mem.dtype == torch.bfloat16
