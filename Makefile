@@ -6,16 +6,18 @@ PIP_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+LEGACY := .venv-legacy
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-legacy lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
 	@echo "make test   run the whole test suite"
+	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
 	@echo "make lint   ruff and mypy, as they run before a commit"
-	@echo "make clean  remove $(VENV), caches and build folders; runs/ and data/ stay"
+	@echo "make clean  remove $(VENV), $(LEGACY), caches and build folders; runs/ and data/ stay"
 
 # the development extras hold all that the demo needs
 demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
@@ -25,13 +27,17 @@ demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest
 
+test-legacy: $(LEGACY)/.installed
+	$(LEGACY)/bin/python -m pytest tests/spikingjelly \
+		$(addprefix qsnn_plugins/spikingjelly/,base.py inject.py kinds.py legacy.py neuron.py)
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LEGACY) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find qsnn_plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -47,4 +53,14 @@ $(VENV)/.installed-torch: $(VENV)/.created constraints.txt
 
 $(VENV)/.installed-%: $(VENV)/.installed-torch pyproject.toml
 	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt -e '.[$*]'
+	touch $@
+
+# SpikingJelly goes in without what it asks for, which is a torchvision of another torch; the
+# model builders need torchvision's Python part alone.
+$(LEGACY)/.installed: constraints.txt
+	$(PYTHON) -m venv $(LEGACY)
+	$(LEGACY)/bin/pip install $(PIP_ARGS) -c constraints.txt torch numpy scipy matplotlib tqdm \
+		tensorboard pillow hypothesis pytest pytest-timeout
+	$(LEGACY)/bin/pip install $(PIP_ARGS) -c constraints.txt --no-deps torchvision
+	$(LEGACY)/bin/pip install $(PIP_ARGS) --no-deps spikingjelly==0.0.0.0.14
 	touch $@

@@ -20,6 +20,7 @@ LAYERS = [
     {"spec"},
     {"presets", "ops"},
     {"nn"},
+    {"injection"},
     {"spikingjelly", "snntorch"},
     {"models", "data"},
     {"cost"},

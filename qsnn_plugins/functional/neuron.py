@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["lif_charge", "multi_step", "reset", "step"]
+__all__ = ["if_charge", "lif_charge", "multi_step", "plif_charge", "reset", "step"]
 
 
 def lif_charge(
@@ -45,6 +45,50 @@ def lif_charge(
     if decay_input:
         return v + (x - (v - v_rest)) / tau
     return v - (v - v_rest) / tau + x
+
+
+def plif_charge(
+    x: Tensor, v: Tensor, decay: Tensor, decay_input: bool = False, v_rest: float = 0.0
+) -> Tensor:
+    """Leaky charging with a learned decay, as SpikingJelly's `ParametricLIFNode` writes it.
+
+        h = v - (v - v_rest) decay + x            decay_input=False
+        h = v + (x - (v - v_rest)) decay          decay_input=True
+
+    Args:
+        x: Input current, any shape.
+        v: Stored membrane, shape of `x`.
+        decay: 1 / tau, between 0 and 1.
+        decay_input: Whether the input is decayed too.
+        v_rest: Value that the membrane leaks to.
+
+    Returns:
+        Charged membrane h, shape of `x`.
+
+    Example:
+        >>> plif_charge(torch.tensor([0.25]), torch.tensor([1.0]), torch.tensor(0.5))
+        tensor([0.7500])
+    """
+    if decay_input:
+        return v + (x - (v - v_rest)) * decay
+    return v - (v - v_rest) * decay + x
+
+
+def if_charge(x: Tensor, v: Tensor) -> Tensor:
+    """Charging without a leak, h = v + x.
+
+    Args:
+        x: Input current, any shape.
+        v: Stored membrane, shape of `x`.
+
+    Returns:
+        Charged membrane h, shape of `x`.
+
+    Example:
+        >>> if_charge(torch.tensor([0.25]), torch.tensor([1.0]))
+        tensor([1.2500])
+    """
+    return v + x
 
 
 def reset(

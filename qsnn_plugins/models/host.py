@@ -12,7 +12,7 @@ from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["Host", "HostName", "load_host"]
 
-HostName = Literal["spikingjelly"]
+HostName = Literal["spikingjelly", "snntorch"]
 
 
 class Host(Protocol):

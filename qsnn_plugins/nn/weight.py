@@ -24,6 +24,7 @@ __all__ = [
     "bake_weights",
     "layer_quantizer",
     "quantize_weights",
+    "remove_quantizer",
     "set_weight_epoch",
     "weight_layers",
     "weight_quantizer",
@@ -170,9 +171,29 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
             done.append(layers[name])
     except BaseException:
         for layer in done:
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+            remove_quantizer(layer)
         raise
     return list(quantizers)
+
+
+def remove_quantizer(layer: nn.Module) -> None:
+    """Take the parametrizations off a layer's weight, which is the float parameter again.
+
+    Copies of the layer keep theirs: torch lets a copy share the class that it makes for a
+    parametrized layer, and would take the weight off all of them.
+
+    Example:
+        >>> from copy import deepcopy
+        >>> layer = nn.Linear(2, 2)
+        >>> _ = quantize_weights(layer, WeightSpec(kind="mint", bits=2))
+        >>> remove_quantizer(deepcopy(layer))
+        >>> layer.weight.shape
+        torch.Size([2, 2])
+    """
+    shared = type(layer)
+    own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
+    layer.__class__ = type(shared.__name__, shared.__bases__, own)
+    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
 
 
 def _check_layer(name: str, layer: WeightLayer) -> None:
@@ -215,7 +236,7 @@ def bake_weights(network: nn.Module) -> list[str]:
             parametrizations.weight.train(training)
     for name, value in values.items():
         layer = layers[name]
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        remove_quantizer(layer)
         with torch.no_grad():
             layer.weight.copy_(value)
     return list(values)

@@ -7,13 +7,49 @@ mend()  # SpikingJelly's model builders import torchvision
 from spikingjelly.activation_based.functional import reset_net  # noqa: E402
 
 from qsnn_plugins.spec import QuantSpec  # noqa: E402
-from qsnn_plugins.spikingjelly.neuron import QuantLIFNode, TernaryLIFNode  # noqa: E402
+from qsnn_plugins.spikingjelly.base import QuantNode  # noqa: E402
+from qsnn_plugins.spikingjelly.inject import eject, inject  # noqa: E402
+from qsnn_plugins.spikingjelly.kinds import (  # noqa: E402
+    KBitIFNode,
+    KBitLIFNode,
+    MultiBitIFNode,
+    MultiBitLIFNode,
+    TernaryIFNode,
+    TernaryLIFNode,
+)
+from qsnn_plugins.spikingjelly.neuron import (  # noqa: E402
+    QuantIFNode,
+    QuantLIFNode,
+    QuantParametricLIFNode,
+)
 
-__all__ = ["QuantLIFNode", "TernaryLIFNode", "build_neuron", "reset_net"]
+__all__ = [
+    "KBitIFNode",
+    "KBitLIFNode",
+    "MultiBitIFNode",
+    "MultiBitLIFNode",
+    "QuantIFNode",
+    "QuantLIFNode",
+    "QuantNode",
+    "QuantParametricLIFNode",
+    "TernaryIFNode",
+    "TernaryLIFNode",
+    "build_neuron",
+    "eject",
+    "inject",
+    "reset_net",
+]
 
 
 def build_neuron(spec: QuantSpec, channels: int | None = None) -> QuantLIFNode:
-    """Build the multi-step neuron that `spec` describes, over `channels` where it asks for them.
+    """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
+
+    Args:
+        spec: How the neuron is quantized; its weight part is not read here.
+        channels: Channels of its input; needed where each learns a threshold or is masked.
+
+    Raises:
+        ArgumentError: If `channels` is needed and missing.
 
     Example:
         >>> build_neuron(QuantSpec()).step_mode

@@ -19,6 +19,7 @@ from qsnn_plugins.nn import (
     bake_weights,
     layer_quantizer,
     quantize_weights,
+    remove_quantizer,
     set_weight_epoch,
     weight_layers,
     weight_quantizer,
@@ -359,3 +360,15 @@ def test_epoch_reaches_every_schedule():
     for epoch in (-1, 11):
         with pytest.raises(ArgumentError, match="epoch="):
             set_weight_epoch(network, epoch, epochs=10)
+
+
+@pytest.mark.parametrize("undo", [bake_weights, lambda net: [remove_quantizer(net[0])]])
+def test_undoing_a_copy_leaves_the_original_alone(undo):
+    network = nn.Sequential(nn.Linear(3, 2))
+    quantize_weights(network, WeightSpec(kind="uniform", bits=2))
+    x = torch.rand(4, 3)
+    expected = network(x)
+    twin = copy.deepcopy(network)
+    undo(twin)
+    assert torch.equal(network(x), expected)
+    assert type(twin[0]) is nn.Linear

@@ -10,6 +10,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode, TernaryLIFNode
+from qsnn_plugins.spikingjelly.legacy import IS_LEGACY
 from tests.functional.lif_simulation import CONVENTIONS, currents
 
 
@@ -75,6 +76,7 @@ def test_reset_forgets_and_a_second_batch_size_is_taken():
     assert node(torch.rand(4, 5, 6)).shape == (4, 5, 6)
 
 
+@pytest.mark.skipif(IS_LEGACY, reason="0.0.0.0.14 rounds v (1 - 1 / tau) + x otherwise")
 @given(
     tau=st.floats(1.05, 20.0),
     decay_input=st.booleans(),

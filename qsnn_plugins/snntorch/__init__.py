@@ -1,0 +1,51 @@
+"""Plugins for snnTorch: neurons that feel native there."""
+
+from qsnn_plugins.snntorch.inject import eject, inject
+from qsnn_plugins.snntorch.kinds import KBitLeaky, MultiBitLeaky, TernaryLeaky
+from qsnn_plugins.snntorch.lapicque import QuantLapicque
+from qsnn_plugins.snntorch.multi_step import MultiStep
+from qsnn_plugins.snntorch.neuron import QuantLeaky
+from qsnn_plugins.snntorch.reset import reset_net
+from qsnn_plugins.snntorch.state import StateQuant
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = [
+    "KBitLeaky",
+    "MultiBitLeaky",
+    "MultiStep",
+    "QuantLapicque",
+    "QuantLeaky",
+    "StateQuant",
+    "TernaryLeaky",
+    "build_neuron",
+    "eject",
+    "inject",
+    "reset_net",
+]
+
+
+def build_neuron(spec: QuantSpec, channels: int | None = None) -> MultiStep:
+    """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
+
+    It is the papers' u[t] = 0.5 u[t-1] + x[t] with a hard reset in the same step.
+
+    Args:
+        spec: How the neuron is quantized; its weight part is not read here.
+        channels: Channels of its input; needed where each learns a threshold or is masked.
+
+    Raises:
+        ArgumentError: If `channels` is needed and missing.
+
+    Example:
+        >>> build_neuron(QuantSpec()).neuron.reset_mechanism
+        'zero'
+    """
+    neuron = QuantLeaky(
+        beta=0.5,
+        init_hidden=True,
+        reset_mechanism="zero",
+        reset_delay=False,
+        spec=spec,
+        channels=channels,
+    )
+    return MultiStep(neuron)

@@ -1,0 +1,107 @@
+"""What the neurons refuse, each in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import snntorch
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import Spike
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
+
+__all__ = ["check_input", "check_leak", "check_spec", "first_threshold"]
+
+
+def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
+    """Raise an error that names beta, the threshold or the reset if it is not allowed."""
+    if not bool(((torch.as_tensor(beta) >= 0) & (torch.as_tensor(beta) <= 1)).all()):
+        raise ArgumentError("beta", beta, "a decay from 0 to 1")
+    if not bool((torch.as_tensor(threshold) > 0).all()):
+        raise ArgumentError("threshold", threshold, "a number above 0")
+    if reset_mechanism not in snntorch.SpikingNeuron.reset_dict:
+        allowed = f"one of {', '.join(snntorch.SpikingNeuron.reset_dict)}"
+        raise ArgumentError("reset_mechanism", reset_mechanism, allowed)
+
+
+def is_plain(spec: QuantSpec) -> bool:
+    """Return whether a spec leaves a neuron as the host has it."""
+    return (
+        spec.membrane.kind == "float"
+        and spec.spike.bits == 1
+        and spec.spike.value == "count"
+        and not spec.threshold.learned
+        and not spec.pruning.prunes
+    )
+
+
+def check_spec(
+    spec: QuantSpec,
+    spike_grad: Callable[[Tensor], Tensor] | None,
+    surrogate_disable: bool,
+    inhibition: bool,
+    state_quant: Any,
+    counts_later: bool,
+) -> None:
+    """Raise an error that names the host's argument that does not go with the spec."""
+    if state_quant:
+        raise ArgumentError("state_quant", state_quant, "False: spec.membrane says what is stored")
+    if inhibition and not is_plain(spec):
+        allowed = "False, or a spec that quantizes nothing: one neuron would fire, all would reset"
+        raise ArgumentError("inhibition", inhibition, allowed)
+    bits = spec.spike.bits
+    if bits == 1:
+        return
+    fits = isinstance(spike_grad, Spike) and spike_grad.bits == bits
+    if spike_grad is not None and not fits:
+        allowed = f"None: spikes of {bits} bits have a gradient of their own"
+        raise ArgumentError("spike_grad", spike_grad, allowed)
+    if surrogate_disable:
+        raise ArgumentError("surrogate_disable", True, f"False where spikes have {bits} bits")
+    if counts_later and spec.membrane.kind != "float":
+        allowed = (
+            f"False with 'subtract', spikes of {bits} bits and a quantized membrane: "
+            "the stored level does not tell how often to subtract"
+        )
+        raise ArgumentError("reset_delay", True, allowed)
+
+
+def first_threshold(
+    threshold: Tensor | float, learning: ThresholdSpec, channels: int | None
+) -> Tensor | float:
+    """Return the threshold to begin with: one a channel where the spec says so."""
+    if not learning.learned or learning.per == "layer":
+        return threshold
+    if channels is None or channels < 1:
+        raise ArgumentError("channels", channels, "an integer from 1: one threshold a channel")
+    first = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).flatten()
+    if len(first) not in (1, channels):
+        raise ArgumentError(
+            "threshold", threshold, f"a number, or one for each of {channels} channels"
+        )
+    # a copy, so that neurons which are given the same tensor do not share a parameter's memory
+    return first.expand(channels).clone()
+
+
+def check_input(x: Tensor, mem: Tensor, device: torch.device, channels: int | None) -> None:
+    """Raise an error if one step's input cannot be right.
+
+    The first input alone does not tell a sequence [T, N, ...] from one step [N, ...]: it is
+    noticed where a membrane was passed or kept, or where the spec fixes the channels.
+    """
+    if not x.is_floating_point():
+        raise ArgumentError("input_.dtype", x.dtype, "a floating point dtype")
+    if x.device != device:
+        raise ArgumentError("input_.device", str(x.device), f"{device}, where the neuron is")
+    if mem.numel() and mem.dim() != x.dim():
+        allowed = (
+            f"{mem.dim()} dimensions as the membrane has: MultiStep runs time-major input "
+            "[T, N, ...], and reset_net forgets the membrane"
+        )
+        raise ArgumentError("input_.shape", list(x.shape), allowed)
+    if channels is not None and (x.dim() < 2 or x.shape[1] != channels):
+        allowed = f"[N, C={channels}, ...], one step; MultiStep runs time-major input [T, N, ...]"
+        raise ArgumentError("input_.shape", list(x.shape), allowed)

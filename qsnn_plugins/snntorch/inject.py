@@ -1,0 +1,152 @@
+"""A spec for the networks that people have in snnTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import snntorch
+from torch import Tensor, nn
+
+from qsnn_plugins.injection import (
+    Conversion,
+    InjectionReport,
+    LeftAlone,
+    eject_neurons,
+    inject_neurons,
+)
+from qsnn_plugins.snntorch.checks import is_plain
+from qsnn_plugins.snntorch.lapicque import QuantLapicque
+from qsnn_plugins.snntorch.neuron import QuantLeaky
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["eject", "inject"]
+
+
+def inject(
+    network: nn.Module,
+    spec: QuantSpec,
+    example_input: Tensor | None = None,
+    keep_surrogate: bool = False,
+) -> InjectionReport:
+    """Quantize a snnTorch network in place: its Leaky and Lapicque neurons, and its weights.
+
+    A new neuron keeps leak, threshold and graded spikes (learned ones as the same parameters),
+    reset mechanism and delay, `init_hidden` and `output`; its state starts at rest, and its
+    surrogate is the spec's, unless the old ones are kept. Neurons of other classes, subclasses
+    included, are left alone: what they do beside would be lost. Build the optimizer afterwards
+    where the spec brings parameters of its own, such as learned thresholds.
+
+    Args:
+        network: A network with neurons of snnTorch; shared ones stay shared.
+        spec: How it is going to be quantized.
+        example_input: Input of the network, needed where the spec masks channels or gives each a
+            threshold; a copy of the network is run on it once.
+        keep_surrogate: Whether the neurons keep their surrogate functions.
+
+    Returns:
+        What was replaced, left alone and quantized; a table when printed.
+
+    Raises:
+        ArgumentError: If there is nothing to replace, the network was injected before or is a
+            neuron itself, or the spec does not fit it. Nothing is changed then.
+
+    Example:
+        >>> neuron = snntorch.Leaky(beta=0.5, init_hidden=True)
+        >>> network = nn.Sequential(nn.Linear(4, 2), neuron, nn.Linear(2, 1))
+        >>> print(inject(network, QuantSpec()))
+        replaced  1  Leaky -> QuantLeaky (surrogate atan -> triangle)
+        >>> type(eject(network)[1]).__name__
+        'Leaky'
+    """
+
+    def convert(module: nn.Module, channels: int | None) -> Conversion | LeftAlone | None:
+        return _convert(module, spec, channels, keep_surrogate)
+
+    return inject_neurons(network, spec, convert, example_input)
+
+
+def eject(network: nn.Module) -> nn.Module:
+    """Undo `inject`: the network with its own neurons and plain float weights.
+
+    Args:
+        network: A network after `inject`, or a copy of one.
+
+    Returns:
+        The network; neurons and parameters are the objects that they were.
+
+    Raises:
+        ArgumentError: If it was not injected.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(4, 2), snntorch.Leaky(beta=0.5))
+        >>> _ = inject(network, QuantSpec())
+        >>> type(eject(network)[1])
+        <class 'snntorch._neurons.leaky.Leaky'>
+    """
+    return eject_neurons(network)
+
+
+def _convert(
+    module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
+) -> Conversion | LeftAlone | None:
+    if not isinstance(module, snntorch.SpikingNeuron):
+        return None
+    why = _why_left(module, spec)
+    if why:
+        return LeftAlone(why)
+    old: Any = module
+    named = {
+        "threshold": old.threshold.detach().clone(),
+        "spike_grad": old.spike_grad if keep_surrogate else None,
+        "surrogate_disable": old.surrogate_disable,
+        "init_hidden": old.init_hidden,
+        "inhibition": old.inhibition,
+        "learn_beta": isinstance(old.beta, nn.Parameter),
+        "learn_threshold": isinstance(old.threshold, nn.Parameter),
+        "reset_mechanism": old.reset_mechanism,
+        "output": old.output,
+        "graded_spikes_factor": old.graded_spikes_factor.detach().clone(),
+        "learn_graded_spikes_factor": isinstance(old.graded_spikes_factor, nn.Parameter),
+        "spec": spec,
+        "channels": channels,
+    }
+    new: QuantLeaky
+    if isinstance(old, snntorch.Lapicque):
+        named["learn_beta"] = False  # R and C leak, which never learn
+        new = QuantLapicque(_lapicque_leak(old), old.time_step / old.C, **named)
+    else:
+        # a learned beta may lie beyond the range that it is clamped to
+        beta = old.beta.detach().clamp(0, 1)
+        new = QuantLeaky(beta, reset_delay=old.reset_delay, **named)
+    for name, parameter in old._parameters.items():
+        mine = new._parameters.get(name)
+        if mine is not None and parameter is not None and mine.shape == parameter.shape:
+            new._parameters[name] = parameter  # an optimizer that has it stays valid
+    if keep_surrogate or old.surrogate_disable:
+        return Conversion(new)
+    ours = spec.spike.surrogate if spec.spike.bits == 1 else "straight-through"
+    theirs = getattr(old.spike_grad, "__qualname__", type(old.spike_grad).__name__)
+    return Conversion(new, f"surrogate {theirs.partition('.')[0]} -> {ours}")
+
+
+def _lapicque_leak(old: Any) -> Tensor:
+    return (1 - old.time_step / (old.R * old.C)).reshape(())
+
+
+def _why_left(module: Any, spec: QuantSpec) -> str:
+    """Why a neuron stays as it is; nothing where it can be replaced."""
+    known = (snntorch.Leaky, snntorch.Lapicque)
+    if isinstance(module, QuantLeaky):
+        return "it is one of qsnn_plugins already"
+    if type(module) not in known:
+        for kind in known:
+            if isinstance(module, kind):
+                return f"a subclass of {kind.__name__}, what it adds would be lost"
+        return "Leaky and Lapicque can be replaced"
+    if module.state_quant:
+        return "it has a state_quant of its own"
+    if module.inhibition and not is_plain(spec):
+        return "inhibition lets one neuron fire, and all would reset"
+    if isinstance(module, snntorch.Lapicque) and not 0 <= _lapicque_leak(module) <= 1:
+        return f"its leak 1 - Δt/RC is {float(_lapicque_leak(module)):.3g}, not from 0 to 1"
+    return ""

@@ -1,0 +1,145 @@
+"""`QuantLeaky` under the names of what it stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.functional.stacked import MembraneGradient
+from qsnn_plugins.snntorch.neuron import QuantLeaky
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spec.membrane import MembraneScale
+from qsnn_plugins.spec.spike import SpikeValue
+
+__all__ = ["KBitLeaky", "MultiBitLeaky", "TernaryLeaky"]
+
+
+class TernaryLeaky(QuantLeaky):
+    """Leaky neuron whose membrane is stored as -1, 0 or +1 after each step.
+
+    The membrane of IM-SNN (Eq. 5) and SpQuant-SNN with its stacked surrogate gradient (IM-SNN
+    Eq. 9) and the triangle as the spike's, as a drop-in for `snntorch.Leaky`. The papers' neuron
+    is `TernaryLeaky(beta=0.5, reset_mechanism="zero", reset_delay=False)`. With a delayed reset a
+    fourth code says "+1, and fired": 2 bits still.
+
+    Args:
+        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
+        threshold: See `QuantLeaky`.
+        *leaky: Further arguments of `snntorch.Leaky`.
+        smoothness: T of the stacked surrogate gradient, above 0.
+        threshold_spec: Whether the layer's threshold learns, and on which path.
+        **named: Further arguments of `QuantLeaky`, other than `spec`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> lif = TernaryLeaky(beta=0.5)
+        >>> spk, mem = lif(torch.tensor([0.75, 1.25, -2.0]))
+        >>> spk, mem  # the second is a unit in the last place above 1: it fired
+        (tensor([0., 1., 0.]), tensor([ 1.0000,  1.0000, -1.0000]))
+        >>> lif(torch.tensor([0.5, 0.5, 0.5]), mem)[1]
+        tensor([1., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
+        *leaky: Any,
+        smoothness: float = 2.0,
+        threshold_spec: ThresholdSpec | None = None,
+        **named: Any,
+    ) -> None:
+        membrane = MembraneSpec(smoothness=smoothness)
+        spec = QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
+        super().__init__(beta, threshold, *leaky, spec=spec, **named)
+
+
+class KBitLeaky(QuantLeaky):
+    """Leaky neuron whose membrane is stored in k bits of equal steps (Q-SNN Eq. 8).
+
+    There are 2^k - 1 levels from -α to α. By default α is the threshold, so that the threshold
+    is a level, and a delayed reset's further code fills the k bits.
+
+    Args:
+        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
+        threshold: See `QuantLeaky`.
+        *leaky: Further arguments of `snntorch.Leaky`.
+        bits: k, from 1 to 8; one bit stores 0 or α.
+        scale: Where α comes from, see `MembraneSpec`.
+        scale_value: α, or its first value; None is the threshold, the mean of several.
+        gradient: Gradient of the quantizer, see `MembraneSpec`.
+        threshold_spec: Whether the layer's threshold learns, and on which path.
+        **named: Further arguments of `QuantLeaky`, other than `spec`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> KBitLeaky(beta=0.5, threshold=1.5, bits=3)(torch.tensor([0.4, 1.1, -9.0]))[1]
+        tensor([ 0.5000,  1.0000, -1.5000])
+    """
+
+    def __init__(
+        self,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
+        *leaky: Any,
+        bits: int = 2,
+        scale: MembraneScale = "fixed",
+        scale_value: float | None = None,
+        gradient: MembraneGradient = "clipped_straight_through",
+        threshold_spec: ThresholdSpec | None = None,
+        **named: Any,
+    ) -> None:
+        if scale_value is None:
+            scale_value = float(torch.as_tensor(threshold, dtype=torch.float32).mean())
+        membrane = MembraneSpec(
+            kind="uniform", bits=bits, scale=scale, scale_value=scale_value, gradient=gradient
+        )
+        spec = QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
+        super().__init__(beta, threshold, *leaky, spec=spec, **named)
+
+
+class MultiBitLeaky(QuantLeaky):
+    """Leaky neuron that counts how often the threshold fits into its membrane (bit budget Eq. 7).
+
+    The membrane stays a float, unless `membrane` says otherwise; "subtract" takes off as many
+    thresholds as were counted.
+
+    Args:
+        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
+        threshold: See `QuantLeaky`.
+        *leaky: Further arguments of `snntorch.Leaky`.
+        bits: S, from 1 to 8.
+        value: What is sent on, see `SpikeSpec`.
+        membrane: What is stored, or None for a float; else "subtract" needs `reset_delay=False`.
+        threshold_spec: Whether the layer's threshold learns, and on which path.
+        **named: Further arguments of `QuantLeaky`, other than `spec`.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> MultiBitLeaky(beta=0.5, reset_delay=False)(torch.tensor([1.5, 2.25, 9.0]))
+        (tensor([1., 2., 3.]), tensor([0.5000, 0.2500, 6.0000]))
+    """
+
+    def __init__(
+        self,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
+        *leaky: Any,
+        bits: int = 2,
+        value: SpikeValue = "count",
+        membrane: MembraneSpec | None = None,
+        threshold_spec: ThresholdSpec | None = None,
+        **named: Any,
+    ) -> None:
+        membrane = membrane or MembraneSpec(kind="float")
+        spike = SpikeSpec(bits=bits, value=value)
+        spec = QuantSpec(membrane, spike, threshold_spec or ThresholdSpec())
+        super().__init__(beta, threshold, *leaky, spec=spec, **named)

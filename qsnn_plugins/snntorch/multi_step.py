@@ -1,0 +1,51 @@
+"""Time-major input for neurons that know one step."""
+
+from __future__ import annotations
+
+import torch
+from snntorch import SpikingNeuron
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["MultiStep"]
+
+
+class MultiStep(nn.Module):
+    """Runs a neuron of snnTorch, one of ours or its own, over time-major input.
+
+    Input is [T, N, ...]; each output of the neuron is stacked to [T, N, ...]: spikes alone where
+    it has `init_hidden` and no `output`, else spikes and membranes. The state goes on from one
+    call to the next, until `reset_net`; what is pruned counts anew with each call.
+
+    Args:
+        neuron: A neuron that keeps its state in itself, such as `QuantLeaky`.
+
+    Raises:
+        ArgumentError: If `neuron` is no neuron of snnTorch; at a forward, if the input has no two
+            dimensions for T and N, or no step.
+
+    Example:
+        >>> from qsnn_plugins.snntorch import TernaryLeaky
+        >>> neuron = MultiStep(TernaryLeaky(beta=0.5, init_hidden=True, reset_delay=False))
+        >>> neuron(torch.tensor([[[0.75]], [[0.25]], [[0.75]]])).flatten()
+        tensor([0., 0., 1.])
+    """
+
+    def __init__(self, neuron: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(neuron, SpikingNeuron):
+            raise ArgumentError("neuron", type(neuron).__name__, "a neuron of snnTorch")
+        self.neuron = neuron
+
+    def forward(self, x_seq: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map x_seq [T, N, ...] to spikes, or to spikes and states, each [T, N, ...]."""
+        if x_seq.dim() < 2 or not len(x_seq):
+            raise ArgumentError("x_seq.shape", list(x_seq.shape), "[T, N, ...] with T from 1")
+        pruning = getattr(self.neuron, "pruning", None)
+        if pruning is not None:
+            pruning.restart()
+        steps = [self.neuron(x) for x in x_seq.unbind()]
+        if isinstance(steps[0], Tensor):
+            return torch.stack(steps)
+        return tuple(torch.stack(states) for states in zip(*steps, strict=True))

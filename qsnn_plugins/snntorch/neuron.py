@@ -1,0 +1,221 @@
+"""A neuron with a quantized membrane, native in snnTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.neuron import reset
+from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
+from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
+from qsnn_plugins.snntorch.checks import (
+    check_input,
+    check_leak,
+    check_spec,
+    first_threshold,
+    is_plain,
+)
+from qsnn_plugins.snntorch.delay import keep_comparison
+from qsnn_plugins.snntorch.instances import hold_weakly
+from qsnn_plugins.snntorch.nir import refuse_nir
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["QuantLeaky"]
+
+
+class QuantLeaky(snntorch.Leaky):
+    r"""Leaky neuron of snnTorch whose membrane is stored as a `QuantSpec` says.
+
+        h[t] = beta m[t-1] + x[t]                    charge
+        h[t] ← h[t] M[t]                             mask, where the spec prunes
+        s[t] = 1[h[t] > threshold]                   fire, with a surrogate gradient
+        m[t] = Q(h[t] - s[t] threshold)              store after the reset ("zero": h (1 - s))
+
+    That is `reset_delay=False`. With the host's default, `reset_delay=True`, the charged membrane
+    itself is stored, and the reset of s[t-1] = 1[m[t-1] > threshold] lands in the next step: in h
+    for "subtract", in m[t-1] for "zero". So that a coarse level tells the truth about the spike,
+    what is stored is kept on its side of the threshold (`keep_comparison`), which takes one code
+    more (`storage_bits`); then m alone is the state, also where it is passed and returned.
+
+    Spikes are decided by the unquantized h and have the dtype of the input. Where the spec
+    quantizes nothing (`QuantSpec.full_precision()`), this is `snntorch.Leaky` bit for bit. There,
+    and only there, "subtract" with `reset_delay=False` has the host's own rule that a membrane
+    which is still above the threshold after its reset must cross twice the threshold to fire.
+
+    Input is one step [N, ...]; `MultiStep` runs [T, N, ...]. The return values are the host's:
+    (spk, mem), or spk alone with `init_hidden` and without `output`. Spikes of several bits count
+    how often `threshold` fits into h. A learned threshold is kept above 0.
+
+    Args:
+        beta: Decay, from 0 to 1, a number or a tensor.
+        threshold: Threshold, above 0, a number or a tensor; its first value where it learns.
+        spike_grad: Surrogate of the host, or None for the one that the spec names.
+        surrogate_disable: See `snntorch.Leaky`, as for all arguments that are not explained here.
+        init_hidden: Whether the state is kept inside and not passed.
+        inhibition: Only where nothing is quantized.
+        learn_beta: Whether beta is a parameter.
+        learn_threshold: Whether the threshold is one; a learned threshold of the spec sets it.
+        reset_mechanism: "subtract", "zero" or "none".
+        state_quant: False: the spec says what is stored.
+        output: Whether the membrane is returned too with `init_hidden`.
+        graded_spikes_factor: Factor of the spikes that are sent.
+        learn_graded_spikes_factor: Whether it is a parameter.
+        reset_delay: Whether the reset lands one step later.
+        spec: How the neuron is quantized; its weight part is not read here.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold or is
+            masked.
+
+    Raises:
+        ArgumentError: If an argument is not allowed, or `channels` is needed and missing; at a
+            forward, if the input is on another device or its shape cannot be right.
+
+    Example:
+        >>> lif = QuantLeaky(beta=0.5, reset_delay=False, spec=QuantSpec())
+        >>> lif(torch.tensor([[0.75, 1.25, -2.0]]))
+        (tensor([[0., 1., 0.]]), tensor([[ 1.,  0., -1.]]))
+    """
+
+    mem: Tensor
+
+    def __init__(
+        self,
+        beta: Tensor | float,
+        threshold: Tensor | float = 1.0,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: bool = False,
+        output: bool = False,
+        graded_spikes_factor: Tensor | float = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        reset_delay: bool = True,
+        *,
+        spec: QuantSpec | None = None,
+        channels: int | None = None,
+    ) -> None:
+        spec = spec or QuantSpec()
+        check_leak(beta, threshold, reset_mechanism)
+        counts_later = reset_delay and reset_mechanism == "subtract"
+        check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, counts_later)
+        super().__init__(
+            beta,
+            first_threshold(threshold, spec.threshold, channels),
+            Spike.from_spec(spec.spike, fires_at_zero=False) if spike_grad is None else spike_grad,
+            surrogate_disable,
+            init_hidden,
+            inhibition,
+            learn_beta,
+            learn_threshold or spec.threshold.learned,
+            reset_mechanism,
+            False,
+            output,
+            graded_spikes_factor,
+            learn_graded_spikes_factor,
+            reset_delay,
+        )
+        hold_weakly(self)
+        self.quant_spec, self._is_plain = spec, is_plain(spec)
+        needs_channels = spec.threshold.per == "channel" and spec.threshold.learned
+        needs_channels |= spec.pruning.channel_threshold is not None
+        self.channels = channels if needs_channels else None
+        self.membrane = membrane_quantizer(spec.membrane)
+        self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
+
+    @property
+    def storage_bits(self) -> int:
+        """Whole bits that one stored membrane takes, a delayed reset's further code included."""
+        codes = len(self.quant_spec.membrane.level_table)
+        if not codes:
+            return 32
+        return math.ceil(math.log2(codes + self._keeps_comparison))
+
+    @property
+    def _keeps_comparison(self) -> bool:
+        is_exact = self.quant_spec.membrane.kind == "float"
+        return self.reset_delay and self.reset_mechanism != "none" and not is_exact
+
+    def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Run one step over input_ [N, ...] from mem, or from the state that was kept."""
+        kept = self.mem if mem is None else mem
+        check_input(input_, kept, self.beta.device, self.channels)
+        if self.init_hidden and mem is not None:
+            raise ArgumentError("mem", list(mem.shape), "None where init_hidden=True")
+        if self._is_plain:
+            # spikes of the host's surrogates are float32 whatever goes in
+            result = super().forward(input_, mem)
+            if isinstance(result, tuple):
+                return result[0].to(input_.dtype), result[1]
+            return result.to(input_.dtype)
+        refuse_nir(self)
+        if mem is not None:
+            self.mem = mem
+        if self.mem.shape != input_.shape:
+            self.mem = torch.zeros_like(input_)
+        spike, self.mem = self._step(input_, self.mem.to(input_.dtype))
+        spike = spike * self.graded_spikes_factor.to(spike.dtype)
+        return (spike, self.mem) if self.output or not self.init_hidden else spike
+
+    def _step(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        learning, how = self.quant_spec.threshold, self.reset_mechanism
+        gradient = learning.gradient
+        threshold = self.threshold.to(x.dtype)
+        if isinstance(self.threshold, nn.Parameter):
+            threshold = keep_positive(threshold)
+            gradient = "ordinary" if gradient == "fixed" else gradient
+        if learning.per == "channel" and learning.learned:
+            threshold = per_channel(threshold, x.dim())
+        # the separate path is the whole gradient of the threshold
+        constant = threshold.detach() if gradient == "separate" else threshold
+
+        owed = self._owed(m, threshold) if self.reset_delay and how != "none" else None
+        h = self._charge(x, m, owed, constant)
+        if self.pruning is not None:
+            h = self.pruning(h)
+        spike = self._spike(distance(h, threshold, gradient, learning.window), constant)
+        if self._keeps_comparison:
+            m = keep_comparison(self.membrane(h), spike > 0, threshold.detach())
+        elif self.reset_delay or how == "none":
+            m = self.membrane(h)
+        else:
+            v_reset = None if how == "subtract" else 0.0
+            m = self.membrane(reset(h, spike, constant, v_reset))
+        return spike * constant if self.quant_spec.spike.value == "threshold" else spike, m
+
+    def _charge(self, x: Tensor, m: Tensor, owed: Tensor | None, threshold: Tensor) -> Tensor:
+        """Charge, after the reset of m or with the subtraction that the last step owes."""
+        if owed is not None and self.reset_mechanism == "zero":
+            m = reset(m, owed, v_reset=0.0)
+        h = self.beta.to(x.dtype).clamp(0, 1) * m + x
+        if owed is not None and self.reset_mechanism == "subtract":
+            h = reset(h, owed, threshold, v_reset=None)
+        return h
+
+    def _owed(self, m: Tensor, threshold: Tensor) -> Tensor:
+        if self._keeps_comparison:
+            return (m > threshold).to(m.dtype)
+        return self._spike(m - threshold, threshold).detach()
+
+    def _spike(self, above: Tensor, threshold: Tensor) -> Tensor:
+        if isinstance(self.spike_grad, Spike):
+            return self.spike_grad(above, threshold)
+        return self.spike_grad(above).to(above.dtype)
+
+    def reset_mem(self) -> Tensor:
+        """Forget the state, and what was pruned; return the zero state."""
+        if self.pruning is not None:
+            self.pruning.restart()
+        return super().reset_mem()
+
+    def extra_repr(self) -> str:
+        """Name what the host's arguments say."""
+        beta = f"{float(self.beta):.4g}" if self.beta.numel() == 1 else list(self.beta.shape)
+        return f"beta={beta}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"

@@ -1,0 +1,187 @@
+"""The part of injection that knows no host, with ReLU as the neuron and a quantized one for it."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.injection import (
+    Conversion,
+    InjectionReport,
+    LeftAlone,
+    eject_neurons,
+    inject_neurons,
+)
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec, WeightSpec
+
+SPEC = QuantSpec(weight=WeightSpec(kind="uniform", bits=4, ends="eight_bit"))
+CHANNELS = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
+
+
+class Stand(nn.Module):
+    """What a ReLU is replaced by; it has a parameter, a buffer and a mode."""
+
+    def __init__(self, channels=None):
+        super().__init__()
+        self.channels = channels
+        self.offset = nn.Parameter(torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        return (x + self.offset).relu()
+
+
+def convert(module, channels):
+    if isinstance(module, nn.Sigmoid):
+        return LeftAlone("it is smooth")
+    if not isinstance(module, nn.ReLU):
+        return None
+    if getattr(module, "refused", False):
+        raise ArgumentError("slope", 0.0, "a number above 0")
+    return Conversion(Stand(channels), "with an offset")
+
+
+def network_of():
+    shared = nn.ReLU()
+    return nn.Sequential(
+        nn.Linear(3, 4),
+        shared,
+        nn.Linear(4, 4),
+        nn.ModuleDict({"a": shared, "b": nn.Sequential(nn.ReLU())}),
+        nn.Linear(4, 4),
+        nn.Linear(4, 2, bias=False),
+    )
+
+
+def identities(network):
+    return (
+        [(name, id(module), type(module)) for name, module in network.named_modules()],
+        [(name, id(parameter)) for name, parameter in network.named_parameters()],
+        [(name, value.clone()) for name, value in network.state_dict().items()],
+    )
+
+
+def same(before, after):
+    return before[:2] == after[:2] and all(
+        name == other and torch.equal(value, value_after)
+        for (name, value), (other, value_after) in zip(before[2], after[2], strict=True)
+    )
+
+
+def test_the_report_is_a_table():
+    report = inject_neurons(network_of(), SPEC, convert)
+    assert str(report).splitlines() == [
+        "replaced  1, 3.a  ReLU -> Stand (with an offset)",
+        "replaced  3.b.0   ReLU -> Stand (with an offset)",
+        "weight    0       8 bits",
+        "weight    2       4 bits",
+        "weight    4       4 bits",
+        "weight    5       8 bits",
+    ]
+    assert str(InjectionReport()) == ""
+
+
+def test_ejection_restores_objects_order_and_values_and_the_check_would_notice():
+    network = network_of()
+    network[4].weight = network[2].weight  # tied
+    before = identities(network)
+    inject_neurons(network, SPEC, convert)
+    assert not same(before, (before[0], before[1], identities(network)[2][: len(before[2])]))
+    assert (
+        network[4].parametrizations.weight.original is network[2].parametrizations.weight.original
+    )
+    eject_neurons(network)
+    assert same(before, identities(network))
+    assert network[4].weight is network[2].weight
+    network[1] = nn.ReLU()
+    assert not same(before, identities(network))
+
+
+@pytest.mark.parametrize("fault", ["conversion", "weight"])
+def test_a_refusal_on_the_way_changes_nothing(fault):
+    network = network_of()
+    if fault == "conversion":
+        network[3]["b"][0].refused = True
+        message = r"3\.b\.0\.slope=0\.0 is not allowed: give a number above 0"
+    else:
+        torch.nn.utils.parametrize.register_parametrization(network[5], "weight", nn.Tanh())
+        message = r"5\.weight='parametrized'"
+    before = identities(network)
+    with pytest.raises(ArgumentError, match=message):
+        inject_neurons(network, SPEC, convert)
+    assert same(before, identities(network))
+    with pytest.raises(ArgumentError, match="an injected one"):
+        eject_neurons(network)
+
+
+def test_mode_and_device_are_those_of_the_old():
+    network = network_of()
+    network[3]["b"].eval()
+    network[2].to("meta")
+    inject_neurons(network, QuantSpec(), convert)
+    assert network[1].training
+    assert not network[3]["b"][0].training
+    assert network[1].offset.device.type == "cpu"
+    assert network[3]["b"][0].offset.device.type == "meta"
+    assert network[3]["b"][0].seen.device.type == "meta"
+
+
+def test_hooks_of_every_kind_move_and_their_handles_stay_valid():
+    network, calls = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), []
+
+    def note(name):
+        return lambda *_, **__: calls.append(name)
+
+    neuron = network[1]
+    handles = [
+        neuron.register_forward_pre_hook(note("pre")),
+        neuron.register_forward_hook(note("post")),
+        neuron.register_forward_hook(note("post with keywords"), with_kwargs=True),
+        neuron.register_full_backward_hook(note("backward")),
+    ]
+    inject_neurons(network, QuantSpec(), convert)
+    network(torch.rand(2, 3)).sum().backward()
+    assert calls == ["pre", "post", "post with keywords", "backward"]
+    for handle in handles:
+        handle.remove()
+    network(torch.rand(2, 3)).sum().backward()
+    assert len(calls) == 4
+
+
+def test_channels_come_from_one_run_of_a_copy():
+    class Chain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm, self.act = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()
+            self.second, self.last = nn.Linear(4, 2), nn.ReLU()
+
+        def forward(self, x):
+            return self.last(self.second(self.act(self.norm(self.first(x)))))
+
+    chain = Chain()
+    values = copy.deepcopy(chain.state_dict())
+    inject_neurons(chain, CHANNELS, convert, torch.rand(5, 3))
+    assert (chain.act.channels, chain.last.channels) == (4, 2)
+    assert all(torch.equal(value, chain.state_dict()[name]) for name, value in values.items())
+    assert chain.training
+    assert chain.norm.training
+    with pytest.raises(ArgumentError, match="example_input=None is not allowed: give an input of"):
+        inject_neurons(Chain(), CHANNELS, convert)
+
+
+def test_a_network_that_cannot_be_copied_says_what_to_do():
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    network[1].v = network[0](torch.rand(2, 3))  # as a state that carries gradients
+    with pytest.raises(ArgumentError, match="one whose states were reset"):
+        inject_neurons(network, CHANNELS, convert, torch.rand(2, 3))
+
+
+def test_pickled_networks_can_be_ejected(tmp_path):
+    network = network_of()
+    inject_neurons(network, QuantSpec(), convert)
+    torch.save(network, tmp_path / "network.pt")
+    again = torch.load(tmp_path / "network.pt", weights_only=False)
+    assert isinstance(eject_neurons(again)[1], nn.ReLU)
+    assert again[1] is again[3]["a"]
