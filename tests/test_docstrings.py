@@ -12,6 +12,7 @@ PACKAGES = [
     "spec",
     "presets",
     "spikingjelly",
+    "snntorch",
     "models",
     "data",
     "lightning",

@@ -112,7 +112,6 @@ def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "tiny", raising=False)
-    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "0")  # a run sets it; this takes it back
     # Lightning's log still writes to the stream of the test that imported it, closed by now.
     monkeypatch.setattr(logging, "raiseExceptions", False)
 

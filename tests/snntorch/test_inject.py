@@ -77,8 +77,7 @@ SPECS = {
 @pytest.mark.filterwarnings("ignore:the step's maximum")
 @pytest.mark.parametrize("name", SPECS)
 def test_the_tutorial_network_trains_round_trips_and_comes_back(name):
-    # binary weights are standardised first, and of unit size
-    spec, x = SPECS[name], images(0.15 if name == "qsnn" else 1.5)
+    spec, x = SPECS[name], images()
     net = tutorial_network()
     before = copy.deepcopy(net.state_dict())
     expected = run(net, x)
