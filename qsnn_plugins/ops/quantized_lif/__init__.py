@@ -21,7 +21,7 @@ from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import cpp, reference
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
-__all__ = ["BACKENDS", "Parameters", "choose", "quantized_lif"]
+__all__ = ["BACKENDS", "Parameters", "asked_for", "choose", "quantized_lif", "settle"]
 
 BACKENDS = ("reference", "cpp", "cupy")
 
@@ -65,13 +65,12 @@ def quantized_lif(
     if x_seq.dim() == 0 or x_seq.shape[0] == 0:
         raise ArgumentError("x_seq.shape", tuple(x_seq.shape), "[T, N, ...] with T >= 1")
     if not isinstance(v, Tensor):
-        v = torch.full((), v, dtype=x_seq.dtype, device=x_seq.device)
+        v = x_seq.new_full((), v)
     if v.dim() > 0 and v.shape != x_seq.shape[1:]:
         allowed = f"{tuple(x_seq.shape[1:])}, or one number"
         raise ArgumentError("v.shape", tuple(v.shape), allowed)
     if not isinstance(threshold, Tensor):
-        wide = torch.promote_types(x_seq.dtype, torch.float32)
-        threshold = torch.full((), threshold, dtype=wide, device=x_seq.device)
+        threshold = x_seq.new_full((), threshold, dtype=cpp.wide_type(x_seq.dtype))
     name = choose(x_seq, v, threshold, parameters, backend)
     run = cpp.quantized_lif if name == "cpp" else reference.quantized_lif
     return run(x_seq, v, threshold, parameters)
@@ -110,9 +109,28 @@ def choose(
     named = backend or asked_for()
     if named == "reference":
         return named
+    return settle(named, cpp.refusal(x_seq, v, threshold, parameters))
+
+
+def settle(named: str | None, reason: str | None) -> str:
+    """Return the backend that runs, where `reason` says why the kernel does not, or None.
+
+    Args:
+        named: The backend that was asked for by name, or None.
+        reason: Why the kernel cannot run, or None if it can.
+
+    Returns:
+        "reference" or "cpp".
+
+    Raises:
+        BackendError: If the named backend cannot run.
+
+    Example:
+        >>> settle("cpp", None)
+        'cpp'
+    """
     if named == "cupy":
         raise BackendError(named, "it is not part of this version of qsnn-plugins")
-    reason = cpp.refusal(x_seq, v, threshold, parameters)
     if reason is None:
         return "cpp"
     if named is not None:

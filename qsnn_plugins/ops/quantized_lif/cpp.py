@@ -20,7 +20,7 @@ from qsnn_plugins.functional.threshold import ThresholdGradient
 from qsnn_plugins.ops.compiler import BuildError, build
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
-__all__ = ["quantized_lif", "refusal"]
+__all__ = ["quantized_lif", "refusal", "wide_type"]
 
 SOURCE = Path(__file__).parent / "kernel.cpp"
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -80,6 +80,16 @@ def _missing_once() -> str | None:
     except OSError as error:
         return f"the kernel does not load: {error}"
     return None
+
+
+def wide_type(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which a threshold is kept: float32 for 16-bit input.
+
+    Example:
+        >>> wide_type(torch.bfloat16)
+        torch.float32
+    """
+    return torch.promote_types(dtype, torch.float32)
 
 
 def refusal(x_seq: Tensor, v: Tensor, threshold: Tensor, parameters: Parameters) -> str | None:
