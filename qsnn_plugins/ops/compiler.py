@@ -49,12 +49,18 @@ def compiler() -> str:
 def cache_folder() -> Path:
     """Return the folder of what was built: QSNN_CACHE_DIR, or ~/.cache/qsnn_plugins.
 
+    Raises:
+        BuildError: If neither is known.
+
     Example:
         >>> cache_folder().is_absolute()
         True
     """
     told = os.environ.get("QSNN_CACHE_DIR")
-    return (Path(told) if told else Path.home() / ".cache" / "qsnn_plugins").absolute()
+    try:
+        return (Path(told) if told else Path.home() / ".cache" / "qsnn_plugins").absolute()
+    except RuntimeError as error:
+        raise BuildError("there is no home folder for a cache; set QSNN_CACHE_DIR") from error
 
 
 def build(source: Path, flags: tuple[str, ...] = FLAGS) -> Path:

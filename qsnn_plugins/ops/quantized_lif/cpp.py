@@ -229,7 +229,7 @@ def _run_forward(
 
 def _run_backward(
     grad_spikes: Tensor,
-    grad_last: Tensor,
+    grad_last: Tensor | None,
     x_seq: Tensor,
     v: Tensor,
     threshold: Tensor,
@@ -238,13 +238,15 @@ def _run_backward(
     neuron = _neuron(x_seq, threshold, *values)
     x_seq, state = x_seq.contiguous(), v.float().contiguous()
     grad_spikes = grad_spikes.to(x_seq.dtype).contiguous()
-    grad_last = grad_last.float().contiguous()
+    last = None if grad_last is None else grad_last.float().contiguous()
     grad_x = torch.empty_like(x_seq)
-    grad_v = torch.empty(x_seq.shape[1:], dtype=torch.float32)
+    wanted = v.shape == x_seq.shape[1:]
+    grad_v = torch.empty(v.shape, dtype=torch.float32) if wanted else torch.zeros(())
     grad_threshold = torch.empty((), dtype=torch.float64)
     _library().qsnn_backward(
         *(neuron, x_seq.data_ptr(), *_state(state, neuron), grad_spikes.data_ptr()),
-        *(grad_last.data_ptr(), grad_x.data_ptr(), grad_v.data_ptr(), grad_threshold.data_ptr()),
+        *(None if last is None else last.data_ptr(), grad_x.data_ptr()),
+        *(grad_v.data_ptr() if wanted else None, grad_threshold.data_ptr()),
     )
     return grad_x, grad_v.to(v.dtype), grad_threshold.to(threshold.dtype)
 
@@ -268,7 +270,7 @@ _backward = torch.library.custom_op(
     _run_backward,
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor grad_spikes, Tensor grad_last, {_TENSORS}{_SCHEMA})"
+    schema=f"(Tensor grad_spikes, Tensor? grad_last, {_TENSORS}{_SCHEMA})"
     " -> (Tensor, Tensor, Tensor)",
 )
 
@@ -281,22 +283,26 @@ def _(x_seq: Tensor, v: Tensor, threshold: Tensor, *values: Any) -> tuple[Tensor
 @_backward.register_fake
 def _(
     grad_spikes: Tensor,
-    grad_last: Tensor,
+    grad_last: Tensor | None,
     x_seq: Tensor,
     v: Tensor,
     threshold: Tensor,
     *values: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    state = v.new_empty(x_seq.shape[1:])
-    return x_seq.new_empty(x_seq.shape), state, threshold.new_empty(())
+    return x_seq.new_empty(x_seq.shape), v.new_empty(v.shape), threshold.new_empty(())
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x_seq, v, threshold, *ctx.values = inputs
     ctx.save_for_backward(x_seq, v, threshold)
+    ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx: Any, grad_spikes: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(
+    ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    if grad_spikes is None:
+        grad_spikes = torch.zeros_like(ctx.saved_tensors[0])
     grads = _backward(grad_spikes, grad_last, *ctx.saved_tensors, *ctx.values)
     wanted = ctx.needs_input_grad[:3]
     given = [grad if want else None for grad, want in zip(grads, wanted, strict=True)]

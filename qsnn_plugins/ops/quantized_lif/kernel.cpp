@@ -375,7 +375,10 @@ void backward(const Neuron& p, const T* x, const float* v, bool one_for_all, con
             start(v, one_for_all, from, q, n);
             for (int64_t t = 0; t < p.steps; t++)
                 advance(p, read(x + t * p.neurons + from, wide, n), q, &charged[t * size], bumps, n);
-            std::copy(grad_last + from, grad_last + from + n, grad_r);
+            if (grad_last)
+                std::copy(grad_last + from, grad_last + from + n, grad_r);
+            else
+                std::fill(grad_r, grad_r + n, 0.0f);
             std::fill(threshold, threshold + n, 0.0f);
             for (int64_t t = p.steps - 1; t >= 0; t--) {
                 const int64_t at = t * p.neurons + from;
@@ -389,7 +392,7 @@ void backward(const Neuron& p, const T* x, const float* v, bool one_for_all, con
                 write(grad_x + at, of_x, n);
                 std::swap(q, grad_r);
             }
-            std::copy(grad_r, grad_r + n, grad_v + from);
+            if (grad_v) std::copy(grad_r, grad_r + n, grad_v + from);
             double sum = 0;
             for (int64_t i = 0; i < n; i++) sum += threshold[i];
             partial[block] = sum;

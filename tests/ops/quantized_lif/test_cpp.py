@@ -145,6 +145,19 @@ def test_one_state_for_all_is_that_state_for_each():
     assert torch.equal(last, its_last)
 
 
+@pytest.mark.parametrize("used", ["spikes", "last"])
+def test_one_output_alone_may_be_used(used):
+    x_seq, v = inputs((4, 37))
+    grads = []
+    for name in ("cpp", "reference"):
+        leaf = x_seq.clone().requires_grad_()
+        spikes, last = quantized_lif(leaf, v, 1.0, Parameters(), name)
+        (spikes if used == "spikes" else last).square().sum().backward()
+        grads.append(leaf.grad)
+    assert grads[0].abs().max() > 0.1
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
+
+
 def test_nan_stays_where_it_is():
     x_seq, _ = inputs((3, 40))
     x_seq[1, 7] = float("nan")
