@@ -32,3 +32,22 @@ class ArgumentError(QSNNError, ValueError):
 
 class DataError(QSNNError):
     """A data set is missing, truncated or not what it should be."""
+
+
+class BackendError(QSNNError):
+    """A backend that was asked for by name cannot run here.
+
+    Args:
+        backend: Its name.
+        reason: Why it cannot, in words.
+
+    Example:
+        >>> raise BackendError("cpp", "there is no compiler g++")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.BackendError: backend 'cpp' cannot run: there is no compiler g++
+    """
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(f"backend {backend!r} cannot run: {reason}")
+        self.backend, self.reason = backend, reason

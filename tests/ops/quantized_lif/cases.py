@@ -1,0 +1,87 @@
+"""Neurons and inputs on which the kernel and its reference are compared."""
+
+import itertools
+
+import torch
+
+from qsnn_plugins.functional import RELEASED_LEVELS
+from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
+
+LEARNED = ThresholdSpec(gradient="ordinary")
+SEPARATE = ThresholdSpec(gradient="separate")
+
+MEMBRANES = [
+    MembraneSpec(kind="float"),
+    MembraneSpec(kind="clip", lower=-0.5, upper=0.75),
+    MembraneSpec(kind="pruned"),
+    MembraneSpec(kind="pruned", levels=RELEASED_LEVELS, surrogate="arctan"),
+    MembraneSpec(kind="threshold_centred", bits=4),
+    MembraneSpec(smoothness=3.5),
+    MembraneSpec(smoothness=60.0),
+    MembraneSpec(gradient="straight_through"),
+    MembraneSpec(gradient="clipped_straight_through"),
+    MembraneSpec(levels=(-1.0, 1.0)),
+    MembraneSpec(levels=(-2.0, 0.0, 1.0)),
+    MembraneSpec(levels=(0.0, 0.5, 1.0)),
+    MembraneSpec(levels=RELEASED_LEVELS),
+    *(
+        MembraneSpec(surrogate=kind, smoothness=2.5)
+        for kind in ("triangle", "rectangle", "arctan", "piecewise_leaky_relu")
+    ),
+]
+SPIKES = [
+    SpikeSpec(surrogate=kind, sharpness=sharpness)
+    for kind in ("triangle", "rectangle", "sigmoid", "arctan", "piecewise_leaky_relu")
+    for sharpness in (1.0, 2.5)
+]
+
+CASES = [
+    *(Parameters(membrane, threshold=LEARNED) for membrane in MEMBRANES),
+    *(Parameters(spike=spike, threshold=LEARNED) for spike in SPIKES),
+    *(
+        Parameters(threshold=ThresholdSpec(gradient="separate", window=window))
+        for window in ("triangle", "arctan")
+    ),
+    *(
+        Parameters(
+            threshold=threshold,
+            tau=tau,
+            decay_input=decay_input,
+            v_reset=v_reset,
+            detach_reset=detach_reset,
+            fires_at_threshold=not detach_reset,
+        )
+        for (tau, decay_input), v_reset, detach_reset, threshold in itertools.product(
+            [(2.0, False), (4.0, True), (None, False)],
+            [0.0, None, -0.25],
+            [False, True],
+            [ThresholdSpec(), LEARNED, SEPARATE],
+        )
+    ),
+]
+
+
+NAMES = [f"{number}-{case.membrane.kind}-{case.threshold}" for number, case in enumerate(CASES)]
+
+
+def inputs(shape, seed=0, dtype=torch.float32):
+    """Currents and a first state, multiples of 1/16: ties with thresholds and borders occur."""
+    generator = torch.Generator().manual_seed(seed)
+    x_seq = (torch.randn(shape, generator=generator) * 20 + 6).round() / 16
+    v = (torch.randn(shape[1:], generator=generator) * 12).round() / 16
+    return x_seq.to(dtype), v.to(dtype)
+
+
+def run(parameters, x_seq, v, threshold, backend, seed=1):
+    """Spikes, last state, and the gradients for random upstream gradients of both."""
+    generator = torch.Generator().manual_seed(seed)
+    up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq.dtype)
+    up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v.dtype)
+    leaves = [x_seq.clone().requires_grad_(), v.clone().requires_grad_()]
+    given = torch.tensor(threshold, dtype=torch.promote_types(x_seq.dtype, torch.float32))
+    if parameters.threshold.learned:
+        leaves.append(given.requires_grad_())
+    spikes, last = quantized_lif(*leaves[:2], given, parameters, backend)
+    gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
+    return spikes.detach(), last.detach(), *gradients

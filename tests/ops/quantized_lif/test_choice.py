@@ -1,0 +1,102 @@
+"""Which backend runs, and what is said when one is refused."""
+
+import logging
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from qsnn_plugins.debug import debugging
+from qsnn_plugins.errors import ArgumentError, BackendError
+from qsnn_plugins.ops import quantized_lif as operator
+from qsnn_plugins.ops.quantized_lif import Parameters, choose, cpp, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec
+
+X, V, ONE = torch.zeros(2, 3), torch.zeros(3), torch.tensor(1.0)
+REFUSED = {
+    "x_seq has the dtype torch.float64": {"x_seq": X.double()},
+    "v has the dtype torch.float64": {"v": V.double()},
+    "x_seq is on the device meta": {"x_seq": X.to("meta")},
+    r"the threshold has the shape \(3,\)": {"threshold": torch.ones(3)},
+    "spikes have 2 bits": {"parameters": Parameters(spike=SpikeSpec(bits=2))},
+    "spikes have the value": {"parameters": Parameters(spike=SpikeSpec(value="threshold"))},
+}
+
+
+def arguments(**changed):
+    return {"x_seq": X, "v": V, "threshold": ONE, "parameters": Parameters(), **changed}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said(monkeypatch):
+    monkeypatch.delenv("QSNN_BACKEND", raising=False)
+    operator._say.cache_clear()
+
+
+@pytest.mark.parametrize(("reason", "changed"), REFUSED.items())
+def test_what_the_kernel_does_not_cover_goes_to_the_reference(reason, changed, caplog):
+    with caplog.at_level(logging.WARNING, "qsnn_plugins.ops"):
+        assert choose(**arguments(**changed)) == "reference"
+        assert choose(**arguments(**changed)) == "reference"
+    (record,) = caplog.records
+    assert record.message.startswith("the neuron runs on the reference, not on the C++ kernel: ")
+    with pytest.raises(BackendError, match=f"backend 'cpp' cannot run: {reason}"):
+        choose(**arguments(**changed), backend="cpp")
+
+
+def test_debug_mode_is_refused():
+    with debugging(), pytest.raises(ArgumentError, match="1 NaN among 3 values"):
+        quantized_lif(torch.tensor([[0.0, float("nan"), 1.0]]), 0.0, 1.0, Parameters())
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_backend_is_chosen_by_name(by, monkeypatch):
+    def chosen(name):
+        if by == "argument":
+            return choose(**arguments(), backend=name)
+        monkeypatch.setenv("QSNN_BACKEND", name)
+        return choose(**arguments())
+
+    assert chosen("reference") == "reference"
+    monkeypatch.setattr(cpp, "_missing_once", lambda: None)
+    assert chosen("cpp") == "cpp"
+    monkeypatch.setattr(cpp, "_missing_once", lambda: "there is no compiler g++")
+    with pytest.raises(BackendError, match="there is no compiler"):
+        chosen("cpp")
+    with pytest.raises(BackendError, match="not part of this version"):
+        chosen("cupy")
+    with pytest.raises(ArgumentError, match="'numba' is not allowed"):
+        chosen("numba")
+
+
+def test_without_a_compiler_the_reference_runs_and_one_line_says_so(tmp_path):
+    code = (
+        "import os; os.environ['CXX'] = 'no-such-compiler'\n"
+        "import torch; from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif\n"
+        "for _ in range(3): print(quantized_lif(torch.ones(2, 1), 0.0, 1.0, Parameters())[0].sum())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "tensor(2.)\n" * 3
+    assert result.stderr.count("there is no compiler no-such-compiler") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"x_seq": torch.zeros(2, 3, dtype=torch.int64)}, r"x_seq\.dtype"),
+        ({"x_seq": torch.zeros(0, 3)}, r"x_seq\.shape=\(0, 3\)"),
+        ({"x_seq": torch.tensor(1.0)}, r"x_seq\.shape=\(\)"),
+        ({"v": torch.zeros(4)}, r"v\.shape=\(4,\) is not allowed: give \(3,\)"),
+    ],
+)
+def test_bad_arguments_are_named(changed, told):
+    with pytest.raises(ArgumentError, match=told):
+        quantized_lif(**arguments(**changed))
+
+
+def test_a_membrane_with_a_scale_of_its_own_is_no_parameter():
+    with pytest.raises(ArgumentError, match=r"membrane\.kind='uniform'"):
+        Parameters(MembraneSpec(kind="uniform"))

@@ -1,0 +1,275 @@
+"""The C++ kernel against its reference."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
+from qsnn_plugins.spec import MembraneSpec
+from tests.functional.lif_simulation import CONVENTIONS, currents
+from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, inputs, run
+
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory_is_nan():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def assert_gradients(ours, theirs, tolerance=1e-5):
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other.to(mine.dtype), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("parameters", CASES, ids=NAMES)
+def test_equals_the_reference_in_double_precision(parameters):
+    x_seq, v = inputs((5, 3, 7, 11))
+    if parameters.decay_input:
+        x_seq *= 2
+    # levels that are not dyadic are other numbers in double precision
+    exactly = x_seq.dtype if parameters.membrane.kind == "threshold_centred" else torch.float64
+    spikes, last, *gradients = run(parameters, x_seq, v, 0.75, "cpp")
+    exact = run(parameters, x_seq.to(exactly), v.to(exactly), 0.75, "reference")
+    assert 0.1 < spikes.mean() < 0.7
+    assert torch.equal(spikes, exact[0].float())
+    assert torch.equal(last, exact[1].float())
+    assert all(gradient.abs().max() > 0.01 for gradient in gradients)
+    assert_gradients(gradients, exact[2:])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 17), (2,), (3, 5, 0), (7, 4099), (13, 2, 3, 31), (199, 67), (5000, 3)]
+)
+@pytest.mark.parametrize("kind", ["levels", "float"])
+def test_any_shape_and_any_leak(shape, kind):
+    parameters = Parameters(MembraneSpec(kind=kind), threshold=LEARNED, tau=3.0, decay_input=True)
+    generator = torch.Generator().manual_seed(5)
+    x_seq = torch.randn(shape, generator=generator) * 4
+    v = torch.randn(shape[1:], generator=generator)
+    ours, theirs = (run(parameters, x_seq, v, 0.9, name) for name in ("cpp", "reference"))
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    assert_gradients(ours[2:4], theirs[2:4])
+    torch.testing.assert_close(ours[4], theirs[4], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("reference", CONVENTIONS, ids=str)
+def test_equals_the_numpy_simulation(reference):
+    x = currents(scale=reference.tau if reference.decay_input else 1.0, seed=2)
+    rng = np.random.default_rng(3)
+    weight_s, weight_q = rng.normal(size=x.shape), np.zeros(x.shape)
+    weight_q[-1] = rng.normal(size=x.shape[1:])
+    parameters = Parameters(
+        MembraneSpec(smoothness=reference.smoothness),
+        threshold=LEARNED if reference.threshold_gradient == "ordinary" else SEPARATE,
+        tau=reference.tau,
+        decay_input=reference.decay_input,
+        v_reset=reference.v_reset,
+        detach_reset=reference.detach_reset,
+    )
+    x_seq = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+    threshold = torch.tensor(reference.threshold, requires_grad=True)
+    spikes, last = quantized_lif(x_seq, reference.v_reset or 0.0, threshold, parameters, "cpp")
+    _, s, _, q = reference.run(x)
+    assert np.array_equal(spikes.detach().numpy(), s)
+    assert np.array_equal(last.detach().numpy(), q[-1])
+    ((spikes * torch.tensor(weight_s)).sum() + (last * torch.tensor(weight_q[-1])).sum()).backward()
+    grad_x, grad_threshold = reference.gradients(x, weight_s, weight_q)
+    np.testing.assert_allclose(x_seq.grad.numpy(), grad_x, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(threshold.grad.item(), grad_threshold, rtol=1e-4)
+
+
+def test_the_state_of_every_step_is_that_of_the_reference():
+    x_seq, v = inputs((9, 301))
+    ours = theirs = v
+    for x in x_seq:
+        step = x.unsqueeze(0)
+        _, ours = quantized_lif(step, ours, 1.0, Parameters(), "cpp")
+        _, theirs = quantized_lif(step, theirs, 1.0, Parameters(), "reference")
+        assert torch.equal(ours, theirs)
+        assert set(ours.unique().tolist()) == {-1.0, 0.0, 1.0}
+    assert torch.equal(ours, quantized_lif(x_seq, v, 1.0, Parameters(), "cpp")[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("steps", [1, 6])
+def test_16_bit_input_is_computed_in_float32(dtype, steps):
+    parameters = Parameters(threshold=LEARNED)
+    x_seq, v = inputs((steps, 5, 211), dtype=dtype)
+    ours, theirs = (run(parameters, x_seq, v, 0.8, name) for name in ("cpp", "reference"))
+    assert ours[0].dtype == ours[1].dtype == ours[2].dtype == ours[3].dtype == dtype
+    assert ours[4].dtype == torch.float32
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    assert_gradients(ours[2:4], theirs[2:4], torch.finfo(dtype).eps)
+    torch.testing.assert_close(ours[4], theirs[4], rtol=1e-3, atol=1e-2)
+
+
+def test_input_in_any_layout():
+    x_seq, v = inputs((4, 6, 5, 7))
+    parameters = Parameters(threshold=LEARNED)
+    straight = run(parameters, x_seq, v, 1.0, "cpp")
+    backwards = x_seq.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    unaligned = torch.empty(x_seq.numel() + 1)[1:].view(x_seq.shape).copy_(x_seq)
+    for other in (backwards, unaligned):
+        leaf = other.detach().requires_grad_()
+        spikes, last = quantized_lif(leaf, v.mT.contiguous().mT, 1.0, parameters, "cpp")
+        assert torch.equal(spikes, straight[0])
+        assert torch.equal(last, straight[1])
+        (spikes * 2).sum().backward()
+        assert leaf.grad.shape == leaf.shape
+
+
+def test_one_state_for_all_is_that_state_for_each():
+    x_seq, _ = inputs((4, 37))
+    one = torch.tensor(0.5, requires_grad=True)
+    each = torch.full((37,), 0.5, requires_grad=True)
+    for v in (one, each):
+        spikes, last = quantized_lif(x_seq, v, 1.0, Parameters(), "cpp")
+        (spikes.sum() + last.sum()).backward()
+    torch.testing.assert_close(one.grad, each.grad.sum())
+    (spikes, last), (from_number, its_last) = (
+        quantized_lif(x_seq, v, 1.0, Parameters(), "cpp") for v in (each, 0.5)
+    )
+    assert torch.equal(spikes, from_number)
+    assert torch.equal(last, its_last)
+
+
+@pytest.mark.parametrize("used", ["spikes", "last"])
+def test_one_output_alone_may_be_used(used):
+    x_seq, v = inputs((4, 37))
+    grads = []
+    for name in ("cpp", "reference"):
+        leaf = x_seq.clone().requires_grad_()
+        spikes, last = quantized_lif(leaf, v, 1.0, Parameters(), name)
+        (spikes if used == "spikes" else last).square().sum().backward()
+        grads.append(leaf.grad)
+    assert grads[0].abs().max() > 0.1
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
+
+
+def test_nan_stays_where_it_is():
+    x_seq, _ = inputs((3, 40))
+    x_seq[1, 7] = float("nan")
+    for name in ("cpp", "reference"):
+        spikes, last = quantized_lif(x_seq, 0.0, 1.0, Parameters(), name)
+        assert last.isnan().nonzero().flatten().tolist() == [7]
+        assert spikes[1:, 7].tolist() == [0.0, 0.0]
+
+
+def test_threads_do_not_change_a_bit():
+    x_seq, v = inputs((4, 9, 4111))
+    parameters = Parameters(threshold=SEPARATE, v_reset=None)
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(run(parameters, x_seq, v, 0.75, "cpp"))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_the_kernel_is_what_runs(monkeypatch):
+    library, calls = cpp._library(), []
+
+    def counted(name):
+        return lambda *arguments: (calls.append(name), getattr(library, name)(*arguments))
+
+    names = ("qsnn_forward", "qsnn_backward")
+    fake = SimpleNamespace(**{name: counted(name) for name in names})
+    monkeypatch.setattr(cpp, "_library", lambda: fake)
+    x_seq, v = inputs((2, 5))
+    run(Parameters(), x_seq, v, 1.0, None)
+    assert calls == ["qsnn_forward", "qsnn_backward"]
+    run(Parameters(), x_seq, v, 1.0, "reference")
+    assert len(calls) == 2
+
+
+def test_four_bytes_a_neuron_and_step_are_saved():
+    x_seq, saved = torch.randn(4, 8, 25, requires_grad=True) * 1.0, {}
+
+    def keep(tensor):
+        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        quantized_lif(x_seq, 0.0, torch.tensor(1.0), Parameters(threshold=LEARNED), "cpp")
+    assert saved.pop(x_seq.data_ptr()) == 4.0 * x_seq.numel()
+    assert sum(saved.values()) == 8, "the state and the threshold, a number each"
+
+
+def test_the_operators_are_registered_in_full():
+    x_seq, v = inputs((3, 5))
+    threshold = torch.tensor(1.0, requires_grad=True)
+    values = cpp._flat(Parameters(threshold=LEARNED))
+    for state in (v.requires_grad_(), torch.tensor(0.0)):
+        arguments = (x_seq.clone().requires_grad_(), state, threshold, *values)
+        torch.library.opcheck(cpp._forward, arguments)
+    grads = torch.randn(3, 5), torch.randn(5)
+    torch.library.opcheck(cpp._backward, (*grads, x_seq, v.detach(), threshold.detach(), *values))
+
+
+def test_compiled_it_is_one_node():
+    seen = []
+
+    def backend(module, _):
+        seen.extend(node.target for node in module.graph.nodes if node.op == "call_function")
+        return module
+
+    parts = Parameters(threshold=LEARNED)
+
+    def neuron(x_seq, threshold):
+        built = Parameters(parts.membrane, parts.spike, parts.threshold, tau=2.0)
+        return quantized_lif(x_seq, 0.0, threshold, built)[0]
+
+    torch._dynamo.reset()
+    compiled = torch.compile(neuron, fullgraph=True, backend=backend)
+    x_seq, _ = inputs((3, 50))
+    threshold = torch.tensor(1.0, requires_grad=True)
+    assert torch.equal(compiled(x_seq, threshold), neuron(x_seq, threshold))
+    assert seen.count(torch.ops.qsnn_plugins.quantized_lif.default) == 1
+    assert not any("quantized" not in str(target) and "mul" in str(target) for target in seen)
+
+
+def test_it_runs_under_autocast():
+    layer = torch.nn.Linear(6, 10)
+    x = torch.randn(4, 3, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        currents = layer(x)
+        spikes, _ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), "cpp")
+        expected, _ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), "reference")
+    assert spikes.dtype == torch.bfloat16
+    assert torch.equal(spikes, expected)
+    spikes.sum().backward()
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_sanitizers_find_nothing(tmp_path):
+    program = tmp_path / "sanitized"
+    flags = ["-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"]
+    command = [COMPILER, *flags, "-fno-sanitize-recover=all", f"-I{cpp.SOURCE.parent}"]
+    built = subprocess.run(
+        [*command, str(Path(__file__).parent / "sanitized.cpp"), "-o", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode != 0 and "san" in built.stderr and "cannot find" in built.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert built.returncode == 0, built.stderr
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    result = subprocess.run(
+        [str(program)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert int(result.stdout) > 1000

@@ -1,0 +1,113 @@
+"""Which neurons of a host the kernel runs, and that they compute what their own loop does."""
+
+import logging
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from qsnn_plugins.errors import BackendError
+from qsnn_plugins.nn import Spike, membrane_quantizer
+from qsnn_plugins.ops import quantized_lif as operator
+from qsnn_plugins.ops.quantized_lif.neuron import run
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said(monkeypatch):
+    monkeypatch.delenv("QSNN_BACKEND", raising=False)
+    operator._say.cache_clear()
+
+
+def neuron(spec=None, **changed):
+    spec = spec or QuantSpec()
+    parts = {
+        "spec": spec,
+        "threshold": 1.0,
+        "surrogate_function": Spike.from_spec(spec.spike),
+        "membrane": membrane_quantizer(spec.membrane),
+        "tau": 2.0,
+        "decay_input": False,
+        "v_reset": 0.0,
+        "detach_reset": False,
+    }
+    return parts | changed
+
+
+def hooked():
+    spike = Spike()
+    spike.register_forward_hook(lambda *_: None)
+    return spike
+
+
+def primitive():
+    spike = Spike()
+    spike.set_spiking_mode(False)
+    return spike
+
+
+REFUSED = {
+    "the membrane is 'uniform'": neuron(QuantSpec(MembraneSpec(kind="uniform"))),
+    "membranes are masked": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
+    "the surrogate function is Sigmoid": neuron(surrogate_function=nn.Sigmoid()),
+    "the surrogate function returns its primitive": neuron(surrogate_function=primitive()),
+    "a hook looks": neuron(surrogate_function=hooked()),
+    "quantizer is not the spec's": neuron(membrane=membrane_quantizer(MembraneSpec(kind="clip"))),
+    "spikes have 2 bits": neuron(QuantSpec(spike=SpikeSpec(bits=2))),
+    r"the threshold has the shape \(3, 1\)": neuron(threshold=torch.ones(3)),
+}
+
+
+@pytest.mark.parametrize(("reason", "parts"), REFUSED.items())
+def test_what_no_kernel_covers_is_left_to_the_neuron(reason, parts, caplog, monkeypatch):
+    x_seq = torch.zeros(4, 2, 3, 5)
+    with caplog.at_level(logging.WARNING, "qsnn_plugins.ops"):
+        assert run(x_seq, x_seq[0], **parts) is None
+        assert run(x_seq, x_seq[0], **parts) is None
+    assert len(caplog.records) == 1
+    monkeypatch.setenv("QSNN_BACKEND", "cpp")
+    with pytest.raises(BackendError, match=reason):
+        run(x_seq, x_seq[0], **parts)
+    monkeypatch.setenv("QSNN_BACKEND", "reference")
+    assert run(x_seq, x_seq[0], **parts) is None
+
+
+def test_a_surrogate_that_a_schedule_sharpened_is_the_one_that_runs():
+    x_seq = torch.rand(4, 50) * 2
+    grads = []
+    for sharpness in (1.0, 4.0):
+        spike = Spike()
+        spike.sharpness = sharpness
+        leaf = x_seq.clone().requires_grad_()
+        spikes, _ = run(leaf, torch.zeros(50), **neuron(surrogate_function=spike))
+        spikes.sum().backward()
+        grads.append(leaf.grad)
+    assert not torch.allclose(*grads)
+
+
+def test_a_learned_threshold_below_its_floor_learns_still():
+    threshold = nn.Parameter(torch.tensor(-0.5))
+    parts = neuron(QuantSpec(threshold=ThresholdSpec(gradient="ordinary")), threshold=threshold)
+    spikes, _ = run(torch.full((1, 3), 5e-4), torch.zeros(3), **parts)
+    assert spikes.tolist() == [[0.0, 0.0, 0.0]], "as used it is 0.001"
+    spikes.sum().backward()
+    assert threshold.grad < -1
+
+
+def test_one_value_for_all_is_saved_as_one_value():
+    x_seq, sizes = torch.randn(4, 8, 25, requires_grad=True) * 1.0, SimpleNamespace(saved=[])
+
+    def keep(tensor):
+        sizes.saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run(x_seq, torch.zeros(()).expand(8, 25), **neuron())
+    assert sorted(sizes.saved) == [1, 1, 800]
