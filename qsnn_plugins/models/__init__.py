@@ -1,6 +1,7 @@
 """The papers' networks that no host has, over time-major input [T, N, C, H, W]."""
 
 from qsnn_plugins.models.layers import parse_layers
+from qsnn_plugins.models.residual import ResidualBlock, ResidualNet
 from qsnn_plugins.models.string_net import StringNet
 from qsnn_plugins.models.strings import NETWORK_STRINGS, NetworkString, string_net
 from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet
@@ -8,6 +9,8 @@ from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet
 __all__ = [
     "NETWORK_STRINGS",
     "NetworkString",
+    "ResidualBlock",
+    "ResidualNet",
     "StringNet",
     "TimeDistributed",
     "TimeMajorNet",
