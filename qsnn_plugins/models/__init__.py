@@ -4,7 +4,7 @@ from qsnn_plugins.models.layers import parse_layers
 from qsnn_plugins.models.residual import ResidualBlock, ResidualNet
 from qsnn_plugins.models.string_net import StringNet
 from qsnn_plugins.models.strings import NETWORK_STRINGS, NetworkString, string_net
-from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet
+from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
 
 __all__ = [
     "NETWORK_STRINGS",
@@ -14,6 +14,7 @@ __all__ = [
     "StringNet",
     "TimeDistributed",
     "TimeMajorNet",
+    "begin_wide",
     "parse_layers",
     "string_net",
 ]

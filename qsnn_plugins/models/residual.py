@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.host import HostName
-from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet
+from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["ResidualBlock", "ResidualNet"]
@@ -102,7 +102,7 @@ class ResidualNet(TimeMajorNet):
     ResNet-19 is tdBN's. Q-SNN has it without the hidden linear layer (`hidden_features=0`), TET
     with a first convolution to 64 channels (`stem_channels=64`). Each stage but the first halves
     the map; the last map is averaged. Convolutions have no biases, linear layers do; the hidden
-    linear layer has a neuron and no normalization.
+    linear layer has a neuron and no normalization, and begins with wider weights.
 
     Args:
         depth: Layers with weights, as the papers count them.
@@ -165,9 +165,10 @@ class ResidualNet(TimeMajorNet):
         features = self._add_stages(plan, self._scaled(stem_channels))
         self.blocks.add_module("pool", TimeDistributed(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         if hidden:
-            fc1 = TimeDistributed(nn.Linear(features, self._scaled(hidden)))
+            fc1 = nn.Linear(features, self._scaled(hidden))
+            begin_wide(fc1, averaged=True)
             features = self._scaled(hidden)
-            self.blocks.add_module("fc1", self.with_neuron(fc1, features))
+            self.blocks.add_module("fc1", self.with_neuron(TimeDistributed(fc1), features))
         name = "fc2" if hidden else "fc1"
         self.blocks.add_module(name, TimeDistributed(nn.Linear(features, classes)))
         self.finish(classes)

@@ -13,7 +13,7 @@ from torch import nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.host import HostName
 from qsnn_plugins.models.layers import Token, parse_layers
-from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet
+from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["Normalized", "StringNet"]
@@ -86,7 +86,8 @@ class StringNet(TimeMajorNet):
         host: Whose neurons it is built of.
         conv_bias: Whether convolutions have biases, as in the papers' counts of parameters.
         linear_bias: Whether linear layers have them.
-        normalized: Which layers before a neuron have batch normalization.
+        normalized: Which layers before a neuron have batch normalization; the others begin with
+            wider weights, see `begin_wide`.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -139,19 +140,25 @@ class StringNet(TimeMajorNet):
                 return "fc", synapse
             if self._normalized == "all":
                 synapse.append(nn.BatchNorm1d(token.channels))
+            else:
+                begin_wide(linear)
             return "fc", self.with_neuron(synapse, shape.channels)
         shape.require_map(token)
-        synapse = self._convolutions(token, shape.channels)
+        convolutions = self._convolutions(token, shape.channels)
         shape.channels = token.channels
+        synapse = TimeDistributed(*convolutions)
         if self._normalized != "none":
             synapse.append(nn.BatchNorm2d(token.channels))
+        else:
+            for convolution in convolutions:
+                begin_wide(convolution)
         return "conv", self.with_neuron(synapse, token.channels)
 
-    def _convolutions(self, token: Token, inputs: int) -> TimeDistributed:
+    def _convolutions(self, token: Token, inputs: int) -> list[nn.Conv2d]:
         outputs, k, bias = token.channels, token.size, self._conv_bias
         if token.kind == "depthwise":
-            return TimeDistributed(
+            return [
                 nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias),
                 nn.Conv2d(inputs, outputs, 1, bias=bias),
-            )
-        return TimeDistributed(nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=bias))
+            ]
+        return [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=bias)]

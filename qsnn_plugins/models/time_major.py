@@ -9,7 +9,32 @@ from qsnn_plugins.models.host import HostName, load_host
 from qsnn_plugins.nn import quantize_weights
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["TimeDistributed", "TimeMajorNet"]
+__all__ = ["TimeDistributed", "TimeMajorNet", "begin_wide"]
+
+_RATE = 1 / 6
+
+
+def begin_wide(layer: nn.Conv2d | nn.Linear, averaged: bool = False) -> None:
+    """Draw the weights of a layer that feeds a neuron without normalization in between.
+
+    Where neurons fire at a rate r = 1/6, a variance of 1 / (r fan-in) gives the next ones an input
+    of variance 1, the threshold; behind global pooling, which leaves the rates themselves, it is
+    1 / (r² fan-in). torch's own, 1 / (3 fan-in), leaves all neurons from the second layer on
+    silent.
+
+    Args:
+        layer: A layer whose weight is a plain parameter.
+        averaged: Whether its input is averaged over a map.
+
+    Example:
+        >>> import torch
+        >>> layer = nn.Linear(600, 200)
+        >>> begin_wide(layer)
+        >>> round(float(layer.weight.detach().std()), 2)
+        0.1
+    """
+    mean_square = _RATE**2 if averaged else _RATE
+    nn.init.normal_(layer.weight, std=(mean_square * layer.weight[0].numel()) ** -0.5)
 
 
 class TimeDistributed(nn.Sequential):
