@@ -1,5 +1,6 @@
 """The papers' networks that no host has, over time-major input [T, N, C, H, W]."""
 
+from qsnn_plugins.models.hosted import HostedNet
 from qsnn_plugins.models.layers import parse_layers
 from qsnn_plugins.models.residual import ResidualBlock, ResidualNet
 from qsnn_plugins.models.string_net import StringNet
@@ -8,6 +9,7 @@ from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_
 
 __all__ = [
     "NETWORK_STRINGS",
+    "HostedNet",
     "NetworkString",
     "ResidualBlock",
     "ResidualNet",

@@ -7,9 +7,10 @@ mend()  # SpikingJelly's model builders import torchvision
 from spikingjelly.activation_based.functional import reset_net  # noqa: E402
 
 from qsnn_plugins.spec import QuantSpec  # noqa: E402
+from qsnn_plugins.spikingjelly.networks import build_network  # noqa: E402
 from qsnn_plugins.spikingjelly.neuron import QuantLIFNode, TernaryLIFNode  # noqa: E402
 
-__all__ = ["QuantLIFNode", "TernaryLIFNode", "build_neuron", "reset_net"]
+__all__ = ["QuantLIFNode", "TernaryLIFNode", "build_network", "build_neuron", "reset_net"]
 
 
 def build_neuron(spec: QuantSpec, channels: int | None = None) -> QuantLIFNode:
