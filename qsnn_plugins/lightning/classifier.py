@@ -30,7 +30,8 @@ Schedule = Literal["cosine", "constant"]
 class SpikingClassifier(LightningModule):
     """Spiking network, loss, optimiser and schedule of a classification recipe.
 
-    A batch is (frames [N, T, C, H, W], labels [N]). The network gets the frames time-major and in
+    A batch is (frames [N, T, C, H, W], labels [N]), or (images [N, C, H, W], labels [N]), which are
+    shown at each of `time_steps` steps (direct coding). The network gets them time-major and in
     floating point, and gives logits [T, N, K]; their mean over T decides.
 
     Args:
@@ -41,14 +42,18 @@ class SpikingClassifier(LightningModule):
         optimizer: Optimiser, given the parameters.
         schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
             keeps it.
+        time_steps: T of static images, from 1; None where the data has time steps of its own.
 
     Raises:
-        ArgumentError: If `schedule` is unknown.
+        ArgumentError: If `schedule` is unknown or `time_steps` is below 1.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
         >>> model = SpikingClassifier(StringNet("4C3-GAP-FC3"))
         >>> model(torch.zeros(2, 5, 2, 6, 6, dtype=torch.uint8)).shape  # [N, T, ...] to [T, N, K]
+        torch.Size([5, 2, 3])
+        >>> model = SpikingClassifier(StringNet("4C3-GAP-FC3", in_channels=1), time_steps=5)
+        >>> model(torch.zeros(2, 1, 6, 6)).shape  # [N, ...] to [T, N, K]
         torch.Size([5, 2, 3])
     """
 
@@ -58,21 +63,40 @@ class SpikingClassifier(LightningModule):
         loss: nn.Module | None = None,
         optimizer: OptimizerCallable = torch.optim.Adam,
         schedule: Schedule = "cosine",
+        time_steps: int | None = None,
     ) -> None:
         super().__init__()
         if schedule not in get_args(Schedule):
             raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+        if time_steps is not None and time_steps < 1:
+            raise ArgumentError("time_steps", time_steps, "an integer from 1, or None")
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
-        self.optimizer, self.schedule = optimizer, schedule
+        self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
         classes = cast(int, network.out_channels)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Map frames [N, T, C, H, W] of fresh recordings to logits [T, N, K]."""
+        """Map fresh recordings [N, T, C, H, W] or images [N, C, H, W] to logits [T, N, K].
+
+        Raises:
+            ArgumentError: If images come without `time_steps`, or recordings with it.
+        """
         self.network.reset_states()
-        return self.network(frames.transpose(0, 1).to(self.dtype))
+        return self.network(self._over_time(frames).to(self.dtype))
+
+    def _over_time(self, frames: Tensor) -> Tensor:
+        shape = list(frames.shape)
+        if self.time_steps is None:
+            if frames.dim() == 4:
+                allowed = f"an integer from 1: a batch of shape {shape} has images without steps"
+                raise ArgumentError("time_steps", None, allowed)
+            return frames.transpose(0, 1)
+        if frames.dim() != 4:
+            allowed = f"None: a batch of shape {shape} has steps of its own"
+            raise ArgumentError("time_steps", self.time_steps, allowed)
+        return frames.expand(self.time_steps, *shape)
 
     def on_train_epoch_start(self) -> None:
         """Move the schedules of weight quantizers on."""

@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.host import HostName, load_host
-from qsnn_plugins.nn import quantize_weights
+from qsnn_plugins.models.host import HostName
+from qsnn_plugins.models.layers import Token, parse_layers
+from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["StringNet", "Token", "parse_layers"]
+__all__ = ["Normalized", "StringNet"]
 
-_TOKENS = {
-    "conv": re.compile(r"(?P<channels>\d+)C(?P<size>\d+)"),
-    "depthwise": re.compile(r"(?P<channels>\d+)DW"),
-    "average_pool": re.compile(r"AP(?P<size>\d+)"),
-    "max_pool": re.compile(r"MP(?P<size>\d+)"),
-    "global_pool": re.compile(r"GAP"),
-    "linear": re.compile(r"FC(?P<channels>\d+)"),
-}
-_KNOWN = "nCk, nDW, APk, MPk, GAP or FCn, with n and k above 0"
-
-
-class Token(NamedTuple):
-    """One layer of a network's string."""
-
-    kind: str
-    text: str
-    channels: int = 0
-    size: int = 0
-
-
-def parse_layers(layers: str) -> list[Token]:
-    """Read a network's string, such as "64C3-AP2-GAP-FC10".
-
-    Args:
-        layers: Tokens joined by "-": nCk (k x k convolution to n channels), nDW (3 x 3 depthwise
-            and 1 x 1 pointwise convolution), APk and MPk (average and maximum pooling), GAP
-            (global average pooling), FCn (linear layer).
-
-    Returns:
-        The tokens in order.
-
-    Raises:
-        ArgumentError: If a token is unknown; the error names it and where it stands.
-
-    Example:
-        >>> [token.kind for token in parse_layers("8C3-AP2-FC10")]
-        ['conv', 'average_pool', 'linear']
-        >>> parse_layers("8C3-BP2-FC10")
-        Traceback (most recent call last):
-        ...
-        qsnn_plugins.errors.ArgumentError: layers, token 2 (at character 5)='BP2' is not allowed: \
-give nCk, nDW, APk, MPk, GAP or FCn, with n and k above 0
-    """
-    tokens, character = [], 1
-    for number, text in enumerate(layers.split("-"), start=1):
-        for kind, pattern in _TOKENS.items():
-            match = pattern.fullmatch(text)
-            values = {k: int(v) for k, v in match.groupdict().items()} if match else {}
-            if match and all(values.values()):
-                tokens.append(Token(kind, text, **values))
-                break
-        else:
-            raise ArgumentError(f"layers, token {number} (at character {character})", text, _KNOWN)
-        character += len(text) + 1
-    return tokens
-
+Normalized = Literal["all", "convolutions", "none"]
 
 _POOLS: dict[str, Callable[[int], nn.Module]] = {
     "average_pool": nn.AvgPool2d,
@@ -93,7 +38,7 @@ class _Shape:
     def require_map(self, token: Token) -> None:
         """Refuse a layer that needs height and width after a linear one."""
         if self.is_flat:
-            raise ArgumentError("layers", token.text, "only FCn after the first FCn")
+            raise ArgumentError("layers", token.text, "only FCn and APk after the first FCn")
 
     def pool(self, token: Token) -> None:
         """Shrink by a pooling window."""
@@ -104,6 +49,13 @@ class _Shape:
             self.size = (self.size[0] // token.size, self.size[1] // token.size)
             if 0 in self.size:
                 raise ArgumentError("layers", token.text, "a pooling window within the map")
+
+    def vote(self, token: Token) -> None:
+        """Average groups of outputs."""
+        if self.channels % token.size:
+            allowed = f"a divisor of the {self.channels} outputs before it"
+            raise ArgumentError("layers", token.text, allowed)
+        self.channels //= token.size
 
     def flatten(self, token: Token) -> int:
         """Become flat, and return how many features a linear layer sees."""
@@ -116,24 +68,14 @@ class _Shape:
         return self.channels * math.prod(self.size)
 
 
-class TimeDistributed(nn.Sequential):
-    """Layers without state, applied to every step of time-major input at once.
-
-    [T, N, ...] is folded to [T·N, ...] and back, so that batch normalization sees all steps.
-    """
-
-    def forward(self, x_seq: Tensor) -> Tensor:
-        """Map [T, N, ...] to [T, N, ...]."""
-        return super().forward(x_seq.flatten(0, 1)).unflatten(0, x_seq.shape[:2])
-
-
-class StringNet(nn.Module):
+class StringNet(TimeMajorNet):
     """Spiking network from the string in which a paper writes it.
 
     Convolutions and hidden linear layers are followed by batch normalization over all steps and by
     a neuron; a linear layer at the end gives logits. Convolutions keep the size of the map for odd
     k. Hidden linear layers are normalized too: after global pooling their input is too small to
-    reach a threshold.
+    reach a threshold. "FC100-AP10" at the end is voting: the linear layer is a hidden one, and the
+    spikes of each ten of its neurons are averaged, which gives ten outputs.
 
     Args:
         layers: The string, see `parse_layers`.
@@ -143,6 +85,9 @@ class StringNet(nn.Module):
         spec: How the network is quantized.
         host: Whose neurons it is built of.
         conv_bias: Whether convolutions have biases, as in the papers' counts of parameters.
+        linear_bias: Whether linear layers have them.
+        normalized: Which layers before a neuron have batch normalization; the others begin with
+            wider weights, see `begin_wide`.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -152,6 +97,8 @@ class StringNet(nn.Module):
         >>> network = StringNet("8C3-AP2-GAP-FC10", in_channels=2)
         >>> network(torch.rand(4, 1, 2, 6, 6)).shape  # [T, N, K]
         torch.Size([4, 1, 10])
+        >>> StringNet("(4C3-MP2)x2-FC16-FC20-AP10", input_size=(8, 8)).out_channels
+        2
     """
 
     def __init__(
@@ -162,65 +109,56 @@ class StringNet(nn.Module):
         spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
         host: HostName = "spikingjelly",
         conv_bias: bool = True,
+        linear_bias: bool = True,
+        normalized: Normalized = "all",
     ) -> None:
-        super().__init__()
-        if in_channels < 1:
-            raise ArgumentError("in_channels", in_channels, "an integer from 1")
-        self.in_channels, self.spec, self._host = in_channels, spec, load_host(host)
-        self.blocks = nn.Sequential()
+        super().__init__(in_channels, spec, host)
+        if normalized not in get_args(Normalized):
+            choices = ", ".join(get_args(Normalized))
+            raise ArgumentError("normalized", normalized, f"one of {choices}")
+        self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()
         tokens = parse_layers(layers)
-        for token in tokens:
-            is_last = token is tokens[-1]
-            kind, block = self._build(token, shape, is_last, conv_bias)
+        for place, token in enumerate(tokens, start=1):
+            kind, block = self._build(token, shape, is_last=place == len(tokens))
             numbers[kind] += 1
             self.blocks.add_module(f"{kind}{numbers[kind]}", block)
-        self.out_channels = shape.channels
-        quantize_weights(self, spec.weight)
+        self.finish(shape.channels)
 
-    def _build(
-        self, token: Token, shape: _Shape, is_last: bool, conv_bias: bool
-    ) -> tuple[str, nn.Module]:
+    def _build(self, token: Token, shape: _Shape, is_last: bool) -> tuple[str, nn.Module]:
+        if token.kind == "average_pool" and shape.is_flat:
+            shape.vote(token)
+            return "vote", TimeDistributed(nn.AvgPool1d(token.size))
         if token.kind in _POOLS:
             shape.pool(token)
             return "pool", TimeDistributed(_POOLS[token.kind](token.size))
         if token.kind == "linear":
-            linear = nn.Linear(shape.flatten(token), token.channels)
+            linear = nn.Linear(shape.flatten(token), token.channels, bias=self._linear_bias)
             shape.channels = token.channels
+            synapse = TimeDistributed(nn.Flatten(), linear)
             if is_last:
-                return "fc", TimeDistributed(nn.Flatten(), linear)
-            synapse = TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(token.channels))
-            return "fc", self._with_neuron(synapse, shape.channels)
+                return "fc", synapse
+            if self._normalized == "all":
+                synapse.append(nn.BatchNorm1d(token.channels))
+            else:
+                begin_wide(linear)
+            return "fc", self.with_neuron(synapse, shape.channels)
         shape.require_map(token)
-        inputs, outputs, k = shape.channels, token.channels, token.size
-        if token.kind == "depthwise":
-            convolutions = [
-                nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=conv_bias),
-                nn.Conv2d(inputs, outputs, 1, bias=conv_bias),
-            ]
+        convolutions = self._convolutions(token, shape.channels)
+        shape.channels = token.channels
+        synapse = TimeDistributed(*convolutions)
+        if self._normalized != "none":
+            synapse.append(nn.BatchNorm2d(token.channels))
         else:
-            convolutions = [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=conv_bias)]
-        shape.channels = outputs
-        synapse = TimeDistributed(*convolutions, nn.BatchNorm2d(outputs))
-        return "conv", self._with_neuron(synapse, shape.channels)
+            for convolution in convolutions:
+                begin_wide(convolution)
+        return "conv", self.with_neuron(synapse, token.channels)
 
-    def _with_neuron(self, synapse: nn.Module, channels: int) -> nn.Sequential:
-        block = nn.Sequential()
-        block.add_module("synapse", synapse)
-        block.add_module("neuron", self._host.build_neuron(self.spec, channels))
-        return block
-
-    def reset_states(self) -> None:
-        """Forget the states of all neurons."""
-        self._host.reset_net(self)
-
-    def forward(self, x_seq: Tensor) -> Tensor:
-        """Map input [T, N, C, H, W] to logits [T, N, K] of every step.
-
-        Raises:
-            ArgumentError: If the input has another number of dimensions or channels.
-        """
-        if x_seq.dim() != 5 or x_seq.shape[2] != self.in_channels:
-            allowed = f"[T, N, {self.in_channels}, H, W] (the network's in_channels)"
-            raise ArgumentError("input shape", list(x_seq.shape), allowed)
-        return self.blocks(x_seq)
+    def _convolutions(self, token: Token, inputs: int) -> list[nn.Conv2d]:
+        outputs, k, bias = token.channels, token.size, self._conv_bias
+        if token.kind == "depthwise":
+            return [
+                nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias),
+                nn.Conv2d(inputs, outputs, 1, bias=bias),
+            ]
+        return [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=bias)]

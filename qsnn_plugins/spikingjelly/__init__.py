@@ -17,6 +17,7 @@ from qsnn_plugins.spikingjelly.kinds import (  # noqa: E402
     TernaryIFNode,
     TernaryLIFNode,
 )
+from qsnn_plugins.spikingjelly.networks import build_network  # noqa: E402
 from qsnn_plugins.spikingjelly.neuron import (  # noqa: E402
     QuantIFNode,
     QuantLIFNode,
@@ -34,6 +35,7 @@ __all__ = [
     "QuantParametricLIFNode",
     "TernaryIFNode",
     "TernaryLIFNode",
+    "build_network",
     "build_neuron",
     "eject",
     "inject",

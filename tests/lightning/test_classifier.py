@@ -1,5 +1,7 @@
 """The classifier learns, refuses what it cannot learn from, and gives one result a seed."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -54,6 +56,40 @@ def test_frames_with_other_channels_are_one_sentence(model, trainer):
     data = TensorDataset(torch.zeros(4, 2, 3, 8, 8), torch.zeros(4, dtype=torch.long))
     with pytest.raises(ArgumentError, match=r"input shape=\[2, 4, 3, 8, 8\]"):
         trainer(max_epochs=1).fit(model, DataLoader(data, batch_size=4))
+
+
+def test_an_image_is_shown_at_every_step():
+    torch.manual_seed(0)
+    network = StringNet("4C3-GAP-FC2", in_channels=3)
+    model, same = SpikingClassifier(network, time_steps=5).eval(), SpikingClassifier(network).eval()
+    images = torch.randint(0, 9, (2, 3, 6, 6), dtype=torch.uint8)
+    logits = model(images)
+    assert logits.shape == (5, 2, 2)
+    assert torch.equal(logits, same(images.unsqueeze(1).repeat(1, 5, 1, 1, 1)))
+    assert not torch.equal(logits[0], logits[1]), "the membrane goes on from step to step"
+
+
+def test_static_images_train(trainer):
+    torch.manual_seed(0)
+    labels = torch.arange(32) % 2
+    images = torch.rand(32, 2, 8, 8)
+    images[torch.arange(32), labels] = 0
+    loader = DataLoader(TensorDataset(images, labels), batch_size=8)
+    adam = partial(torch.optim.Adam, lr=1e-2)
+    model = SpikingClassifier(StringNet("8C3-AP2-8C3-GAP-FC2"), optimizer=adam, time_steps=3)
+    t = trainer(max_epochs=15, enable_checkpointing=False)
+    t.fit(model, loader)
+    assert t.test(model, loader, verbose=False)[0]["test_accuracy"] == 1.0
+
+
+def test_images_and_recordings_are_not_taken_for_each_other():
+    network = StringNet("4C3-GAP-FC2", in_channels=3)
+    with pytest.raises(ArgumentError, match=r"time_steps=None.*\[2, 3, 6, 6\] has images"):
+        SpikingClassifier(network)(torch.zeros(2, 3, 6, 6))
+    with pytest.raises(ArgumentError, match=r"time_steps=4.*\[2, 4, 3, 6, 6\] has steps"):
+        SpikingClassifier(network, time_steps=4)(torch.zeros(2, 4, 3, 6, 6))
+    with pytest.raises(ArgumentError, match="time_steps=0"):
+        SpikingClassifier(network, time_steps=0)
 
 
 def test_an_unknown_schedule_is_refused():

@@ -1,0 +1,54 @@
+"""Networks that a host has, quantized by injection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from qsnn_plugins.models.host import load_host
+from qsnn_plugins.models.time_major import TimeMajorNet
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["HostedNet"]
+
+
+class HostedNet(TimeMajorNet):
+    """One of SpikingJelly's own networks, whose neurons and weights become those of a spec.
+
+    Leak, threshold and reset are the host's. The network is `blocks.host`.
+
+    Args:
+        name: sew_resnet34, sew_resnet50, or a Spikformer by its blocks and channels:
+            spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_8_512
+            (ImageNet).
+        classes: Number of outputs.
+        in_channels: Channels of the input; SEW-ResNets have 3.
+        input_size: (height, width) of the input.
+        spec: How the network is quantized.
+
+    Raises:
+        ArgumentError: If there is no such network, or an argument does not fit it.
+
+    Example:
+        >>> HostedNet("spikformer_2_256")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: name='spikformer_2_256' is not allowed: give one of ...
+    """
+
+    def __init__(
+        self,
+        name: str,
+        classes: int = 10,
+        in_channels: int = 3,
+        input_size: tuple[int, int] = (32, 32),
+        spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(in_channels, spec, "spikingjelly")
+        host: Any = load_host("spikingjelly")
+        network = host.build_network(name, classes, in_channels, tuple(input_size))
+        example = torch.zeros(1, 2, in_channels, *input_size)
+        self.report = host.inject(network, spec, example_input=example)
+        self.blocks.add_module("host", network)
+        self.out_channels = classes

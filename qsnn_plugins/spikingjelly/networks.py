@@ -1,0 +1,78 @@
+"""SpikingJelly's own networks, in multi-step mode, as the papers use them."""
+
+from __future__ import annotations
+
+from spikingjelly.activation_based import functional, neuron
+from spikingjelly.activation_based.model import sew_resnet, spikformer
+from torch import nn
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["NETWORKS", "build_network"]
+
+_SEW = {"sew_resnet34": sew_resnet.sew_resnet34, "sew_resnet50": sew_resnet.sew_resnet50}
+# blocks, channels, heads, and the side of a patch: 4 for CIFAR, 16 for ImageNet
+_SPIKFORMERS = {
+    "spikformer_4_256": (4, 256, 8, 4),
+    "spikformer_2_384": (2, 384, 12, 4),
+    "spikformer_4_384": (4, 384, 12, 4),
+    "spikformer_8_512": (8, 512, 8, 16),
+}
+NETWORKS = (*_SEW, *_SPIKFORMERS)
+
+
+def build_network(
+    name: str, classes: int, in_channels: int = 3, input_size: tuple[int, int] = (32, 32)
+) -> nn.Module:
+    """Build a network of SpikingJelly over [T, N, C, H, W], with its own neurons.
+
+    SEW-ResNets add their branches (connect function ADD) and have LIF neurons with τ = 2 whose
+    input does not decay; Spikformers have those of SpikingJelly's builder.
+
+    Args:
+        name: One of `NETWORKS`; a Spikformer's numbers are blocks and channels.
+        classes: Number of outputs.
+        in_channels: Channels of the input.
+        input_size: (height, width) of the input.
+
+    Returns:
+        The network in multi-step mode.
+
+    Raises:
+        ArgumentError: If there is no such network, or the input is not one for it.
+
+    Example:
+        >>> network = build_network("spikformer_2_384", classes=10)
+        >>> len(network.blocks)
+        2
+    """
+    if name not in NETWORKS:
+        raise ArgumentError("name", name, f"one of {', '.join(NETWORKS)}")
+    if classes < 1:
+        raise ArgumentError("classes", classes, "an integer from 1")
+    if name in _SEW:
+        network: nn.Module = _SEW[name](
+            cnf="ADD",
+            spiking_neuron=neuron.LIFNode,
+            num_classes=classes,
+            decay_input=False,
+            detach_reset=True,
+        )
+        if in_channels != 3:
+            raise ArgumentError("in_channels", in_channels, f"3: {name} is over images")
+        functional.set_step_mode(network, "m")
+        return network
+    blocks, channels, heads, patch = _SPIKFORMERS[name]
+    height, width = input_size
+    if height < patch or width < patch or height % patch or width % patch:
+        raise ArgumentError("input_size", input_size, f"multiples of {patch}, the side of a patch")
+    return spikformer.Spikformer(
+        in_channels=in_channels,
+        img_size_h=height,
+        img_size_w=width,
+        patch_size=patch,
+        num_classes=classes,
+        embed_dims=channels,
+        num_heads=heads,
+        depths=blocks,
+    )
