@@ -161,6 +161,6 @@ class SpikingClassifier(LightningModule):
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= classes:
             raise DataError(
-                f"labels run from {low} to {high}, but the network has {classes} outputs "
-                f"(its layers end in FC{classes}): they must lie in 0..{classes - 1}"
+                f"labels run from {low} to {high}, but the network has {classes} outputs: "
+                f"they must lie in 0..{classes - 1}"
             )
