@@ -31,10 +31,9 @@ class HostedNet(TimeMajorNet):
         ArgumentError: If there is no such network, or an argument does not fit it.
 
     Example:
-        >>> HostedNet("spikformer_2_256")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        qsnn_plugins.errors.ArgumentError: name='spikformer_2_256' is not allowed: give one of ...
+        >>> network = HostedNet("spikformer_2_384", classes=10)
+        >>> network(torch.rand(2, 1, 3, 32, 32)).shape  # [T, N, K]
+        torch.Size([2, 1, 10])
     """
 
     def __init__(

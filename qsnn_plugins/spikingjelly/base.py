@@ -78,11 +78,11 @@ class QuantNode(BaseNode):
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Return the charged membrane h of x and the stored v, each of shape [N, ...]."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how it charges")
 
     def host_steps(self, x_seq: Tensor, v: Tensor, store_v_seq: bool) -> tuple[Any, ...]:
         """Run the host's own steps: spikes [T, N, ...], the last v, all v or None."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} names no steps of the host's")
 
     def materialize_states(
         self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], step_mode: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from spikingjelly.activation_based import functional, neuron
-from spikingjelly.activation_based.model import sew_resnet, spikformer
 from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spikingjelly.legacy import IS_LEGACY
 
 __all__ = ["NETWORKS", "build_network"]
 
-_SEW = {"sew_resnet34": sew_resnet.sew_resnet34, "sew_resnet50": sew_resnet.sew_resnet50}
+_SEW = ("sew_resnet34", "sew_resnet50")
 # blocks, channels, heads, and the side of a patch: 4 for CIFAR, 16 for ImageNet
 _SPIKFORMERS = {
     "spikformer_4_256": (4, 256, 8, 4),
@@ -51,17 +51,12 @@ def build_network(
     if classes < 1:
         raise ArgumentError("classes", classes, "an integer from 1")
     if name in _SEW:
-        network: nn.Module = _SEW[name](
-            cnf="ADD",
-            spiking_neuron=neuron.LIFNode,
-            num_classes=classes,
-            decay_input=False,
-            detach_reset=True,
-        )
-        if in_channels != 3:
-            raise ArgumentError("in_channels", in_channels, f"3: {name} is over images")
-        functional.set_step_mode(network, "m")
-        return network
+        return _build_sew_resnet(name, classes, in_channels)
+    if IS_LEGACY:
+        raise ArgumentError("name", name, "SpikingJelly 2.0 or later: 0.0.0.0.14 has no Spikformer")
+    # the host's builders import torchvision, and 0.0.0.0.14 lacks this one: only when it is used
+    from spikingjelly.activation_based.model import spikformer
+
     blocks, channels, heads, patch = _SPIKFORMERS[name]
     height, width = input_size
     if height < patch or width < patch or height % patch or width % patch:
@@ -76,3 +71,19 @@ def build_network(
         num_heads=heads,
         depths=blocks,
     )
+
+
+def _build_sew_resnet(name: str, classes: int, in_channels: int) -> nn.Module:
+    if in_channels != 3:
+        raise ArgumentError("in_channels", in_channels, f"3: {name} is over images")
+    from spikingjelly.activation_based.model import sew_resnet
+
+    network: nn.Module = getattr(sew_resnet, name)(
+        cnf="ADD",
+        spiking_neuron=neuron.LIFNode,
+        num_classes=classes,
+        decay_input=False,
+        detach_reset=True,
+    )
+    functional.set_step_mode(network, "m")
+    return network

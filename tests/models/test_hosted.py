@@ -6,16 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from qsnn_plugins import presets, spikingjelly
+from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import HostedNet
 from qsnn_plugins.nn import FiringRates, layer_quantizer, quantized_neurons, weight_layers
 from qsnn_plugins.spikingjelly.networks import NETWORKS, build_network
 from tests.models.counts import FLOAT, count
 
-injected = pytest.mark.skipif(
-    not hasattr(spikingjelly, "inject"), reason="inject() is not there yet"
-)
 # parameters in M; the Spikformers' hold LayerNorms that the papers' code has and never uses, and
 # biases before normalization, neither of which SpikingJelly's builder has
 PARAMETERS = {
@@ -45,14 +42,12 @@ def test_the_count_notices_another_network():
     assert total / 1e6 != pytest.approx(4.16, rel=0.005)
 
 
-@injected
 @pytest.mark.parametrize("name", MACS)
 def test_the_multiplications_of_a_spikformer(name):
     c = count(lambda: HostedNet(name, spec=FLOAT), (32, 32))
     assert c.macs / 1e9 == pytest.approx(MACS[name], rel=0.03)  # with the attention's products
 
 
-@injected
 @pytest.mark.parametrize("name", ["spikformer_2_384", "sew_resnet34"])
 def test_a_hosted_network_fires_learns_and_comes_back(name):
     torch.manual_seed(0)
