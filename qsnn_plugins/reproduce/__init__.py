@@ -8,5 +8,15 @@ from qsnn_plugins.reproduce.paper import (
     TableRow,
     load_paper,
 )
+from qsnn_plugins.reproduce.results import Result, load_results
 
-__all__ = ["PAPERS", "Paper", "PaperTable", "TableColumn", "TableRow", "load_paper"]
+__all__ = [
+    "PAPERS",
+    "Paper",
+    "PaperTable",
+    "Result",
+    "TableColumn",
+    "TableRow",
+    "load_paper",
+    "load_results",
+]
