@@ -1,5 +1,7 @@
 """What a network costs: memory, operations and energy, in the ways that papers and chips count."""
 
+from qsnn_plugins.cost.account import report
+from qsnn_plugins.cost.activity import Activity, ActivityRecorder, measure_activity
 from qsnn_plugins.cost.energy import (
     ENERGY_TABLES,
     EnergyTable,
@@ -8,11 +10,14 @@ from qsnn_plugins.cost.energy import (
 )
 from qsnn_plugins.cost.layers import NeuronCost, ParameterCost, SynapseCost
 from qsnn_plugins.cost.network import Memory, NetworkCost
+from qsnn_plugins.cost.table import cost_table, plain_values
 from qsnn_plugins.cost.ways import MEMORY_WAYS, MemoryWay, memory_way
 
 __all__ = [
     "ENERGY_TABLES",
     "MEMORY_WAYS",
+    "Activity",
+    "ActivityRecorder",
     "EnergyTable",
     "Memory",
     "MemoryWay",
@@ -21,6 +26,10 @@ __all__ = [
     "OperationEnergy",
     "ParameterCost",
     "SynapseCost",
+    "cost_table",
     "energy_table",
+    "measure_activity",
     "memory_way",
+    "plain_values",
+    "report",
 ]
