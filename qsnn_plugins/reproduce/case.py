@@ -30,13 +30,13 @@ class Case:
         column: Name of the column.
         unit: Its unit.
         settings: Those of the row, and of the column.
-        network: Key of the network, or None.
+        networks: Key of the row's network in each column that has one.
         rules: Name of the row's rule in each column that has one.
         units: Unit of each column.
         baseline: The same column of the row that reductions refer to.
 
     Example:
-        >>> Case("qsnn", "resnet19", "MB", {"batch": 64}, None, {}, {}).in_unit(10_007_976)
+        >>> Case("qsnn", "resnet19", "MB", {"batch": 64}, {}, {}, {}).in_unit(10_007_976)
         10.007976
     """
 
@@ -44,7 +44,7 @@ class Case:
     column: str
     unit: str
     settings: Mapping[str, Any]
-    network: str | None
+    networks: Mapping[str, str]
     rules: Mapping[str, str]
     units: Mapping[str, str]
     baseline: Case | None = None
@@ -52,9 +52,9 @@ class Case:
     @cached_property
     def cost(self) -> NetworkCost:
         """The row's network as its settings quantize it."""
-        if self.network is None:
+        if self.column not in self.networks:
             raise NotComputed("a network: this one is not in the package")
-        return count_network(self.network, row_spec(self.paper, self.settings))
+        return count_network(self.networks[self.column], row_spec(self.paper, self.settings))
 
     def behind_convolutions(self) -> list[NeuronCost]:
         """Neurons that a convolution charges, in the order in which they run."""

@@ -206,16 +206,18 @@ class _Maker:
 
 
 def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> Case:
-    rules = {name: c.rule_for(row.group) for name, c in table.columns.items()}
+    columns = table.columns.items()
+    rules = {name: c.rule_for(row.group) for name, c in columns}
+    networks = {name: (c.network if row.own else None) or row.network for name, c in columns}
     base = table.rows[row.baseline] if row.baseline else None
     return Case(
         paper,
         column.name,
         column.unit,
         {**row.settings, **column.settings},
-        column.network or row.network,
+        {name: network for name, network in networks.items() if network},
         {name: rule for name, rule in rules.items() if rule},
-        {name: c.unit for name, c in table.columns.items()},
+        {name: c.unit for name, c in columns},
         _case(paper, table, base, column) if base else None,
     )
 

@@ -79,10 +79,11 @@ def parameters_and_largest_membranes(case: Case) -> float:
     return case.in_unit(case.cost.memory("qsnn", samples=case.settings["batch"]).total)
 
 
-@rule("share of the baseline's memory that is saved, both computed")
+@rule("share of the baseline's memory that is saved, both computed and rounded to hundredths")
 def memory_saved(case: Case) -> float:
     column = case.column.removesuffix("_reduction")
-    return 100 * (1 - case.other(column) / _of_baseline(case).other(column))
+    ours, base = case.other(column), _of_baseline(case).other(column)
+    return 100 * (1 - round(ours, 2) / round(base, 2))
 
 
 @rule("parameters in 32 bits, but hidden weights at the row's bits and the ends' at 8")

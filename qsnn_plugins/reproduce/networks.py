@@ -84,6 +84,7 @@ NETWORKS: Mapping[str, CountedNetwork] = {
     "mobilenet_light": _string("mobilenet_light"),
     "yolov2": _string("yolov2_printed_size"),
     "yolov2_table4": _string("yolov2_table4"),
+    "yolov2_table4_416": _string("yolov2_table4", size=(416, 416)),
     "vgg16_qsnn": _layers(_CIFAR, NETWORK_STRINGS["vgg16_cifar"].layers),
     "vggsnn_qsnn": _layers(
         _CIFAR,

@@ -38,7 +38,8 @@ class TableColumn:
         reasons: Why cells differ from what is computed, by group of rows.
         measured: Whether it takes a training, or hardware, to fill it.
         settings: What the column alone decides, such as its data set.
-        network: Key of the network counted in this column, where rows do not say it.
+        network: Key of the network counted in this column of the authors' own rows, where it is
+            not the row's.
 
     Example:
         >>> TableColumn("accuracy", "Top-1", "%", measured=True).rule_for("own") is None
