@@ -25,6 +25,7 @@ class HostedNet(TimeMajorNet):
         classes: Number of outputs.
         in_channels: Channels of the input; SEW-ResNets have 3.
         input_size: (height, width) of the input.
+        width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
         spec: How the network is quantized.
 
     Raises:
@@ -42,11 +43,12 @@ class HostedNet(TimeMajorNet):
         classes: int = 10,
         in_channels: int = 3,
         input_size: tuple[int, int] = (32, 32),
+        width: float = 1.0,
         spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
         host: Any = load_host("spikingjelly")
-        network = host.build_network(name, classes, in_channels, tuple(input_size))
+        network = host.build_network(name, classes, in_channels, tuple(input_size), width)
         example = torch.zeros(1, 2, in_channels, *input_size)
         self.report = host.inject(network, spec, example_input=example)
         self.blocks.add_module("host", network)
