@@ -20,8 +20,8 @@ class HostedNet(TimeMajorNet):
 
     Args:
         name: sew_resnet34, sew_resnet50, or a Spikformer by its blocks and channels:
-            spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_8_512
-            (ImageNet).
+            spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_6_512,
+            spikformer_8_384, spikformer_8_512, spikformer_10_512, spikformer_8_768 (ImageNet).
         classes: Number of outputs.
         in_channels: Channels of the input; SEW-ResNets have 3.
         input_size: (height, width) of the input.

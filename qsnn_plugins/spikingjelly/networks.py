@@ -18,7 +18,11 @@ _SPIKFORMERS = {
     "spikformer_4_256": (4, 256, 8, 4),
     "spikformer_2_384": (2, 384, 12, 4),
     "spikformer_4_384": (4, 384, 12, 4),
+    "spikformer_6_512": (6, 512, 8, 16),
+    "spikformer_8_384": (8, 384, 12, 16),
     "spikformer_8_512": (8, 512, 8, 16),
+    "spikformer_10_512": (10, 512, 8, 16),
+    "spikformer_8_768": (8, 768, 12, 16),
 }
 NETWORKS = (*_SEW, *_SPIKFORMERS)
 

@@ -19,7 +19,11 @@ PARAMETERS = {
     "spikformer_4_256": (10, 4.16),
     "spikformer_2_384": (10, 5.77),
     "spikformer_4_384": (10, 9.33),
+    "spikformer_6_512": (1000, 23.37),
+    "spikformer_8_384": (1000, 16.81),
     "spikformer_8_512": (1000, 29.72),
+    "spikformer_10_512": (1000, 36.01),
+    "spikformer_8_768": (1000, 66.34),
     "sew_resnet34": (1000, 21.79),
     "sew_resnet50": (1000, 25.56),
 }
