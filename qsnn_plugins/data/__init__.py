@@ -1,10 +1,10 @@
 """Data modules for Lightning: real data sets on disk, and embedded ones that need no download.
 
-They share their keyword arguments, and what they give. Of event data an item is (frames, label) with
-frames uint8 [T, C, H, W]; a batch is frames uint8 [N, T, C, H, W] and labels int64 [N]; channel 0 is
-OFF (darker) and channel 1 is ON (brighter). Of still images a batch is images float32 [N, C, H, W],
-normalised, and labels. The test split serves validation too, as in the papers: no checkpoint is
-chosen by it. docs/data.md lists them all.
+They share their keyword arguments, and what they give. Of event data, an item is (frames, label)
+with frames uint8 [T, C, H, W]; a batch is frames uint8 [N, T, C, H, W] and labels int64 [N].
+Channel 0 is OFF (darker) and channel 1 is ON (brighter). Of still images, a batch is images float32
+[N, C, H, W], normalised, and labels. The test split serves validation too, as in the papers: no
+checkpoint is chosen by it. docs/data.md lists them all.
 """
 
 from qsnn_plugins.torchvision_ops import mend

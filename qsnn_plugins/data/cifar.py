@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qsnn_plugins.data.cifar_records import SIDE, Records, read_records
 from qsnn_plugins.data.download import Archive, fetch
-from qsnn_plugins.data.image_transforms import Statistics, small_image_transform
+from qsnn_plugins.data.image_transforms import small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
-from qsnn_plugins.errors import DataError
-
-_SIDE = 32
-_PIXELS = 3 * _SIDE * _SIDE  # bytes: all red, then all green, then all blue
-
-
-@dataclass(frozen=True)
-class Records:
-    """Where the images of a binary archive lie, and how.
-
-    Args:
-        name: Name of the data set.
-        train: Names of the training files.
-        test: Name of the test file.
-        images: Images a training file, and images of the test file.
-        classes: Number of values of each label byte before an image; the last byte counts.
-        statistics: Means and standard deviations of the channels, of values in [0, 1].
-        archive: Where to get them.
-    """
-
-    name: str
-    train: tuple[str, ...]
-    test: str
-    images: tuple[int, int]
-    classes: tuple[int, ...]
-    statistics: Statistics
-    archive: Archive
-
 
 # The statistics are those of all pixels of the training images.
 _CIFAR10 = Records(
@@ -86,9 +57,9 @@ class _CIFAR(ImagesDataModule):
         statistics = self.records.statistics
         super().__init__(
             num_classes=self.records.classes[-1],
-            image_shape=(3, _SIDE, _SIDE),
-            augmentation=small_image_transform(augment, _SIDE, statistics),
-            preparation=small_image_transform("none", _SIDE, statistics),
+            image_shape=(3, SIDE, SIDE),
+            augmentation=small_image_transform(augment, SIDE, statistics),
+            preparation=small_image_transform("none", SIDE, statistics),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
@@ -102,13 +73,10 @@ class _CIFAR(ImagesDataModule):
 
     def pictures(self) -> tuple[ImageArray, ImageArray]:
         """Return the training and the test split, in memory."""
-        train_images, test_images = self.records.images
-        parts = [
-            read_records(self.root / name, self.records, train_images)
-            for name in self.records.train
-        ]
+        records, (each, last) = self.records, self.records.images
+        parts = [read_records(self.root / name, records, each) for name in records.train]
         pixels, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        test = read_records(self.root / self.records.test, self.records, test_images)
+        test = read_records(self.root / records.test, records, last)
         return ImageArray(pixels, labels), ImageArray(*test)
 
 
@@ -185,47 +153,3 @@ class CIFAR100(_CIFAR):
         download: bool = False,
     ) -> None:
         super().__init__(root, augment, batch_size, num_workers, seed, download)
-
-
-def read_records(
-    path: Path, records: Records, images: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read a binary file of CIFAR: of each image, its label bytes and then its pixels.
-
-    Args:
-        path: The file.
-        records: What it should hold.
-        images: Number of its images.
-
-    Returns:
-        Pixels uint8 [N, 32, 32, 3] and labels int64 [N].
-
-    Raises:
-        DataError: The file is missing, has another length, or a label that the data set has not.
-    """
-    try:
-        raw = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(
-            f"{path} of {records.name} cannot be read ({error.strerror}): unpack {records.archive.url} "
-            "there, give another folder with root, let it be fetched with download=true, or run on "
-            "embedded images with class_path: Digits"
-        ) from error
-    size = len(records.classes) + _PIXELS
-    if len(raw) != images * size:
-        raise DataError(
-            f"{path} is truncated or not {records.name}: it ends at byte {len(raw)}, "
-            f"and {images} records of {size} bytes end at byte {images * size}"
-        )
-    rows = raw.reshape(images, size)
-    for byte, count in enumerate(records.classes):
-        foreign = rows[:, byte] >= count
-        if foreign.any():
-            first = int(foreign.argmax())
-            raise DataError(
-                f"{path} is not {records.name}: at byte {first * size + byte}, a label of "
-                f"{rows[first, byte]} where 0 to {count - 1} may stand"
-            )
-    labels = rows[:, len(records.classes) - 1].astype(np.int64)
-    planes = rows[:, len(records.classes) :].reshape(images, 3, _SIDE, _SIDE)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels

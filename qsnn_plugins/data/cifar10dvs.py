@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.class_splits import check_split
+from qsnn_plugins.data.aedat import read_aedat4, read_dvs128_aedat2
+from qsnn_plugins.data.class_splits import check_split, split_classes
 from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_aedat4, read_dvs128_aedat2
 from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
     Splits,
     list_recordings,
-    split_recordings,
 )
 
 _SENSOR = (128, 128)
@@ -49,7 +48,7 @@ def _read(path: Path) -> NDArray[np.void]:
 
 def _find(root: Path, test_fraction: float, split: str) -> Splits:
     classes = list_recordings(root, _CLASSES, (".aedat", ".aedat4"))
-    return split_recordings(classes, test_fraction, split)
+    return split_classes(classes, test_fraction, split)
 
 
 _CIFAR10DVS = EventDataset(

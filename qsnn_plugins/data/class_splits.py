@@ -1,9 +1,10 @@
-"""Splits of recordings that come without one: so many of each class, always the same."""
+"""Splits for data sets that come without one: so many of each class, always the same."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,18 +13,20 @@ from qsnn_plugins.errors import ArgumentError
 
 ORDERS = ("ordered", "random")
 
+Thing = TypeVar("Thing")
+
 _SEED = 42  # as in IM-SNN's code; no setting, so that results can be compared
 
 
 def split_classes(
-    classes: Sequence[Sequence[object]], test_fraction: float, split: str
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Return the indices that train and those that test, of each class.
+    classes: Sequence[Sequence[Thing]], test_fraction: float, split: str
+) -> tuple[list[Thing], list[Thing]]:
+    """Return the things that train and those that test, class by class and each in its order.
 
     Of a class of n, the test split gets ceil(test_fraction n), so that no class is without a test.
 
     Args:
-        classes: The items of each class.
+        classes: The things of each class.
         test_fraction: Share of each class that tests: 0.1 splits 9:1, 0.2 splits 80:20.
         split: "ordered" tests on the last of each class; "random" draws them, with a fixed seed.
 
@@ -32,18 +35,20 @@ def split_classes(
 
     Example:
         >>> split_classes(["abcdefghij", "klmno"], 0.2, "ordered")
-        ([[0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3]], [[8, 9], [4]])
+        (['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'k', 'l', 'm', 'n'], ['i', 'j', 'o'])
     """
     check_split(test_fraction, split)
-    train, test = [], []
-    for label, items in enumerate(classes):
-        order = np.arange(len(items))
+    train: list[Thing] = []
+    test: list[Thing] = []
+    for label, things in enumerate(classes):
+        # rounded first: 0.07 * 100 is a little more than 7
+        count = math.ceil(round(test_fraction * len(things), 6))
+        order = np.arange(len(things))
         if split == "random":
             order = np.random.default_rng([_SEED, label]).permutation(order)
-        # rounded first: 0.1 * 1,000 is a little more than 100 in some fractions
-        first = len(items) - math.ceil(round(test_fraction * len(items), 6))
-        train.append(sorted(order[:first].tolist()))
-        test.append(sorted(order[first:].tolist()))
+        tests = set(order[len(things) - count :].tolist())
+        for index, thing in enumerate(things):
+            (test if index in tests else train).append(thing)
     return train, test
 
 

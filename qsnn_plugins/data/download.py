@@ -35,8 +35,8 @@ class Archive:
 def fetch(archives: Sequence[Archive], root: Path) -> None:
     """Download and unpack archives into the folder `root`, unless it is there already.
 
-    They are unpacked aside, and the folder is renamed when all of it is complete. An archive inside
-    an archive is unpacked too.
+    They are unpacked aside, and the folder is renamed when all of it is complete. A zip inside an
+    archive is unpacked too.
 
     Args:
         archives: What to unpack, each over the one before.
@@ -71,5 +71,5 @@ def _unpack(archive: Archive, folder: Path) -> None:
         )
     except (URLError, OSError, RuntimeError) as error:
         raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
-    for inner in [path for path in folder.rglob("*") if path.suffix in (".zip", ".tar", ".gz")]:
+    for inner in list(folder.rglob("*.zip")):
         extract_archive(str(inner), str(inner.parent), remove_finished=True)

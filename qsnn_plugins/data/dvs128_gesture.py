@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qsnn_plugins.data.aedat import read_aedat3
+from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_aedat3
 from qsnn_plugins.data.recordings import EventDataset, RecordingsDataModule, Splits
 from qsnn_plugins.errors import DataError
 
@@ -72,6 +73,7 @@ _DVS128_GESTURE = EventDataset(
     layout="with trials_to_train.txt, trials_to_test.txt, and of each file that they name "
     "<user>_<light>.aedat and <user>_<light>_labels.csv",
     homepage="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
+    nda=NeuromorphicAugmentation(flip=0),
 )
 
 

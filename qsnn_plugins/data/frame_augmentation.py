@@ -17,16 +17,18 @@ AUGMENTATIONS = ("none", "nda")
 class NeuromorphicAugmentation(nn.Module):
     """NDA (Li et al., ECCV 2022), which Q-SNN uses for CIFAR10-DVS.
 
-    A recording is flipped left to right with probability 1/2. Then one of four, each as likely,
+    A recording is flipped left to right with probability `flip`. Then one of four, each as likely,
     moves all of its frames in the same way: a roll by up to `roll` pixels along both axes, a
     rotation by up to `degrees`, a shear along the rows by up to `degrees`, or a cutout of a square
     of `cutout` pixels. Pixels take their nearest neighbour's count, so binary frames stay binary.
 
     The authors' loader rolls by up to 5, rotates and shears by up to 30 degrees for CIFAR10-DVS,
     and by up to 3 and 15 for N-Caltech101. Flip and cutout are of the paper's family and not in
-    that loader; the cutout's side is ours.
+    that loader; the cutout's side is ours. Where left and right have a meaning, as of gestures and
+    digits, `flip` has to be 0.
 
     Args:
+        flip: Probability of a flip.
         roll: Largest roll in pixels.
         degrees: Largest rotation and shear in degrees, below 90.
         cutout: Side of the cutout in pixels.
@@ -42,8 +44,13 @@ class NeuromorphicAugmentation(nn.Module):
         (torch.Size([10, 2, 48, 48]), torch.uint8, True)
     """
 
-    def __init__(self, roll: int = 5, degrees: float = 30.0, cutout: int = 16) -> None:
+    def __init__(
+        self, flip: float = 0.5, roll: int = 5, degrees: float = 30.0, cutout: int = 16
+    ) -> None:
         super().__init__()
+        if not 0 <= flip <= 1:
+            raise ArgumentError("flip", flip, "a probability from 0 to 1")
+        self.flip = flip
         self.roll = at_least("roll", roll, 0)
         if not 0 <= degrees < 90:
             raise ArgumentError("degrees", degrees, "a number from 0 to below 90")
@@ -53,7 +60,7 @@ class NeuromorphicAugmentation(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return frames [T, C, H, W], moved."""
-        if torch.rand(()) < 0.5:
+        if torch.rand(()) < self.flip:
             frames = frames.flip(-1)
         return self.choices[int(torch.randint(len(self.choices), ()))](frames)
 

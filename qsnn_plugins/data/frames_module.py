@@ -64,9 +64,9 @@ class FramesDataModule(LightningDataModule):
         super().__init__()
         self.num_classes = num_classes
         self.frame_shape = frame_shape
-        self.time_steps = (
-            time_steps if time_steps is None else at_least("time_steps", time_steps, 1)
-        )
+        if time_steps is not None:
+            at_least("time_steps", time_steps, 1)
+        self.time_steps = time_steps
         self.batch_size = at_least("batch_size", batch_size, 1)
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = at_least("seed", seed, 0)

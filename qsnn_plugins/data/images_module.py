@@ -37,6 +37,20 @@ class ImagesDataModule(FramesDataModule):
 
     Raises:
         ArgumentError: A count is too small.
+
+    Example:
+        >>> from qsnn_plugins.data.image_transforms import small_image_transform
+        >>> class Blank(ImagesDataModule):
+        ...     def pictures(self):
+        ...         images = ImageArray(np.zeros((4, 8, 8), dtype=np.uint8), np.arange(4))
+        ...         return images, images
+        >>> transform = small_image_transform("none", 8, ([0.5], [0.5]))
+        >>> data = Blank(
+        ...     num_classes=4, image_shape=(1, 8, 8), augmentation=transform, preparation=transform
+        ... )
+        >>> images, labels = next(iter(data.test_dataloader()))
+        >>> images.shape, images.dtype, labels.tolist()
+        (torch.Size([4, 1, 8, 8]), torch.float32, [0, 1, 2, 3])
     """
 
     def __init__(
@@ -46,9 +60,9 @@ class ImagesDataModule(FramesDataModule):
         image_shape: tuple[int, int, int],
         augmentation: Callable[[Any], Tensor],
         preparation: Callable[[Any], Tensor],
-        batch_size: int,
-        num_workers: int,
-        seed: int,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             num_classes=num_classes,

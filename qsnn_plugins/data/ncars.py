@@ -38,7 +38,8 @@ _NCARS = EventDataset(
     reader=EventReader("N-Cars", _SENSOR, _read),
     classes=_CLASSES,
     find=_find,
-    layout="as n-cars_train/<class>/*.dat and n-cars_test/<class>/*.dat, classes cars and background",
+    layout="as n-cars_train/<class>/*.dat and n-cars_test/<class>/*.dat, the classes being cars "
+    "and background",
     homepage="https://www.prophesee.ai/2018/03/13/dataset-n-cars/",
 )
 

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.readers import read_atis_bin
@@ -48,6 +49,7 @@ _NMNIST = EventDataset(
             name="Test.zip",
         ),
     ),
+    nda=NeuromorphicAugmentation(flip=0),
 )
 
 

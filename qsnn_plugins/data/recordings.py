@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qsnn_plugins.data.class_splits import split_classes
 from qsnn_plugins.data.download import Archive, fetch
 from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation, frame_augmentation
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
@@ -177,36 +176,6 @@ def list_recordings(
         paths = next(filter(None, by_suffix), [])
         found.append([Recording(path, label) for path in sorted(paths, key=_number)])
     return found
-
-
-def split_recordings(
-    classes: Sequence[Sequence[Recording]], test_fraction: float, split: str
-) -> Splits:
-    """Return the recordings that train and those that test, as `split_classes` draws them.
-
-    Args:
-        classes: The recordings of each class.
-        test_fraction: Share of each class that tests.
-        split: "ordered" or "random".
-
-    Raises:
-        ArgumentError: A setting is out of its range.
-
-    Example:
-        >>> cats = [Recording(Path(f"cat_{number}.bin"), 0) for number in range(10)]
-        >>> train, test = split_recordings([cats], 0.1, "ordered")
-        >>> len(train), [recording.path.name for recording in test]
-        (9, ['cat_9.bin'])
-    """
-    train, test = (
-        [
-            recordings[index]
-            for recordings, chosen in zip(classes, part, strict=True)
-            for index in chosen
-        ]
-        for part in split_classes(classes, test_fraction, split)
-    )
-    return train, test
 
 
 def _number(path: Path) -> tuple[int, str]:
