@@ -53,7 +53,7 @@ class Throughput(Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
         now = perf_counter()
-        if trainer.global_step > max(self.skip, 1):
+        if batch_idx >= self.skip or trainer.current_epoch > 0:
             self.samples += len(batch[-1]) * trainer.world_size
             self.seconds += now - self._begin
         self._begin = now
