@@ -29,6 +29,18 @@ from qsnn_plugins.functional.membrane_bits import (
 )
 from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
+from qsnn_plugins.functional.operations import (
+    arithmetic_effort,
+    bit_budget,
+    operation_energy,
+    remaining_operations,
+)
+from qsnn_plugins.functional.packing import (
+    pack_codes,
+    packed_bytes,
+    place_in_levels,
+    unpack_codes,
+)
 from qsnn_plugins.functional.power_of_two import (
     additive_power_of_two,
     additive_power_of_two_codes,
@@ -67,9 +79,11 @@ __all__ = [
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
     "apply_mask",
+    "arithmetic_effort",
     "best_scale",
     "binary",
     "binary_codes",
+    "bit_budget",
     "channel_mask",
     "clip_membrane",
     "derivative",
@@ -93,7 +107,11 @@ __all__ = [
     "multi_bit_spike",
     "multi_step",
     "nearest_level",
+    "operation_energy",
+    "pack_codes",
+    "packed_bytes",
     "per_channel",
+    "place_in_levels",
     "power_of_two",
     "power_of_two_codes",
     "power_of_two_grid",
@@ -101,6 +119,7 @@ __all__ = [
     "pruned_level",
     "rate_mse_loss",
     "regulate",
+    "remaining_operations",
     "reset",
     "round_through",
     "round_to_power_of_two",
@@ -123,5 +142,6 @@ __all__ = [
     "uniform_codes",
     "uniform_levels",
     "uniform_membrane",
+    "unpack_codes",
     "wsdr_loss",
 ]

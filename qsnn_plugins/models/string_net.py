@@ -50,6 +50,18 @@ class _Shape:
             if 0 in self.size:
                 raise ArgumentError("layers", token.text, "a pooling window within the map")
 
+    def convolve(self, token: Token) -> int:
+        """Follow a convolution, and return its padding."""
+        self.require_map(token)
+        kernel = token.size or 3
+        padding = kernel // 2 if token.padding is None else token.padding
+        if self.size is not None:
+            grown = 2 * padding - kernel + 1
+            self.size = (self.size[0] + grown, self.size[1] + grown)
+            if min(self.size) < 1:
+                raise ArgumentError("layers", token.text, "a convolution within the padded map")
+        return padding
+
     def vote(self, token: Token) -> None:
         """Average groups of outputs."""
         if self.channels % token.size:
@@ -73,7 +85,7 @@ class StringNet(TimeMajorNet):
 
     Convolutions and hidden linear layers are followed by batch normalization over all steps and by
     a neuron; a linear layer at the end gives logits. Convolutions keep the size of the map for odd
-    k. Hidden linear layers are normalized too: after global pooling their input is too small to
+    k unless their padding is given. Hidden linear layers are normalized too: after global pooling their input is too small to
     reach a threshold. "FC100-AP10" at the end is voting: the linear layer is a hidden one, and the
     spikes of each ten of its neurons are averaged, which gives ten outputs.
 
@@ -145,8 +157,7 @@ class StringNet(TimeMajorNet):
             else:
                 begin_wide(linear)
             return "fc", self.with_neuron(synapse, shape.channels)
-        shape.require_map(token)
-        convolutions = self._convolutions(token, shape.channels)
+        convolutions = self._convolutions(token, shape.channels, shape.convolve(token))
         shape.channels = token.channels
         synapse = TimeDistributed(*convolutions)
         if self._normalized != "none":
@@ -156,14 +167,14 @@ class StringNet(TimeMajorNet):
                 begin_wide(convolution)
         return "conv", self.with_neuron(synapse, token.channels)
 
-    def _convolutions(self, token: Token, inputs: int) -> list[nn.Conv2d]:
+    def _convolutions(self, token: Token, inputs: int, padding: int) -> list[nn.Conv2d]:
         outputs, k, bias = token.channels, token.size, self._conv_bias
         if token.kind == "depthwise":
             return [
                 nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias),
                 nn.Conv2d(inputs, outputs, 1, bias=bias),
             ]
-        return [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=bias)]
+        return [nn.Conv2d(inputs, outputs, k, padding=padding, bias=bias)]
 
 
 def _scaled(tokens: list[Token], width: float) -> list[Token]:

@@ -56,6 +56,18 @@ def test_the_three_readings_of_vgg9():
     assert released.conv - counts("vggsnn").conv == 64 * 9, "one more input channel"
 
 
+def test_the_detectors_weights():
+    """IM-SNN Table VII prints 103.46 MB of float weights and 12.93 MB of 4-bit ones."""
+    printed, table = counts("yolov2_printed_size"), counts("yolov2_table4")
+    weights = printed.conv + printed.linear
+    assert weights == 25_864_768
+    assert f"{weights * 4 / 1e6:.2f}" == "103.46"
+    assert f"{weights / 2 / 1e6:.2f}" == "12.93"
+    assert printed.neurons == 6_595_456
+    assert counts("yolov2_printed_size", input_size=(223, 287)).linear == printed.linear
+    assert table.conv + table.linear == 17_607_232, "Table IV's string is another network"
+
+
 def test_the_third_papers_sizes():
     dvs, caltech = counts("plif"), counts("plif", classes=101, input_size=(180, 240))
     assert (dvs.conv + dvs.linear, dvs.norm) == (1_691_904, 1_280)

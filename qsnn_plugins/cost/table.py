@@ -1,0 +1,237 @@
+"""The account as a table for people and as plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from qsnn_plugins.cost.energy import EnergyTable, energy_table
+from qsnn_plugins.cost.layers import NeuronCost, SynapseCost
+from qsnn_plugins.cost.network import NetworkCost
+from qsnn_plugins.cost.ways import MemoryWay, memory_way
+
+__all__ = ["cost_table", "plain_values"]
+
+_INDENT = 18
+_UNKNOWN = "unknown: no activity was given or measured"
+
+_SYNAPSE_VALUES = (
+    "macs",
+    "bit_budget",
+    "s_ace",
+    "ns_ace",
+    "synaptic_operations",
+    "remaining_macs",
+    "accumulations",
+    "multiplications",
+)
+_NETWORK_VALUES = ("macs", "product_macs", "sops", *_SYNAPSE_VALUES[2:])
+
+
+def plain_values(
+    cost: NetworkCost, way: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
+) -> dict[str, Any]:
+    """Return an account as nested dictionaries and lists of plain values, bytes as integers.
+
+    Args:
+        cost: The account.
+        way: How memory is counted, a key of `MEMORY_WAYS`.
+        energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
+
+    Raises:
+        ArgumentError: If there is no such way or table.
+
+    Example:
+        >>> cost = NetworkCost((), (NeuronCost("lif1", "LIFNode", 100, 32),), (), time_steps=4)
+        >>> plain_values(cost)["memory"]["membranes"]
+        400
+    """
+    counted, table = memory_way(way), energy_table(energy) if isinstance(energy, str) else energy
+    memory = cost.memory(counted)
+    return {
+        "time_steps": cost.time_steps,
+        "activity": cost.activity,
+        "synapses": [
+            asdict(s) | {name: getattr(s, name) for name in _SYNAPSE_VALUES} for s in cost.synapses
+        ],
+        "neurons": [
+            asdict(n) | {"membrane_bytes": n.membrane_bytes, "spike_bytes": n.spike_bytes}
+            for n in cost.neurons
+        ],
+        "parameters": [asdict(p) | {"bytes": p.bytes} for p in cost.parameters],
+        "memory": {"way": way, "source": counted.source}
+        | asdict(memory)
+        | {"total": memory.total, "unit": "bytes, of one sample"},
+        "operations": {name: getattr(cost, name) for name in _NETWORK_VALUES},
+        "energy": {
+            "picojoules": cost.energy(table),
+            "source": table.source,
+            "int8": asdict(table.int8),
+            "float32": asdict(table.float32),
+        },
+    }
+
+
+def cost_table(
+    cost: NetworkCost, way: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
+) -> Group:
+    """Return an account as something that a console of rich prints.
+
+    Args:
+        cost: The account.
+        way: How memory is counted, a key of `MEMORY_WAYS`.
+        energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
+
+    Raises:
+        ArgumentError: If there is no such way or table.
+
+    Example:
+        >>> from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+        >>> lif = NeuronCost("lif1", "LIFNode", 100, 32, rate=0.1, masked=0.0)
+        >>> cost = NetworkCost((), (lif,), (), time_steps=4, activity="given: 0.1")
+        >>> Console(width=100).print(cost_table(cost).renderables[-1])
+        energy            152 pJ of additions and multiplications, memory accesses not in it
+                          BitNet (Wang et al., 2023), Table 2, 7 nm, which SpQuant-SNN Eq. 31 cites
+    """
+    counted, table = memory_way(way), energy_table(energy) if isinstance(energy, str) else energy
+    return Group(_layers(cost), _memory(cost, way, counted), *_operations(cost, table))
+
+
+def _layers(cost: NetworkCost) -> Table:
+    told = cost.activity or "unknown"
+    table = Table(title=f"One sample, T = {cost.time_steps}; activity {told}", box=SIMPLE_HEAD)
+    table.add_column("layer", overflow="fold")
+    for column in ("count", "bits", "bytes", "spikes", "active", "MACs", "SynOps", "left"):
+        table.add_column(column, justify="right", no_wrap=True)
+    weights = {p.layer: p for p in cost.parameters if p.role == "weights"}
+    cut = len(_common_prefix([layer.name for layer in (*cost.synapses, *cost.neurons)]))
+    for layer in _in_order(cost):
+        name = layer.name[cut:]
+        if isinstance(layer, NeuronCost):
+            count, bits, stored = layer.count, layer.membrane_bits, layer.membrane_bytes
+            spikes, rate = f"{layer.spike_bytes:,}", _percent(layer.rate)
+            table.add_row(f"  {name}", f"{count:,}", f"{bits}", f"{stored:,}", spikes, rate)
+            continue
+        stored_weights = weights.get(layer.name)
+        table.add_row(
+            f"{name} (product)" if layer.kind == "product" else name,
+            f"{stored_weights.count:,}" if stored_weights else "",
+            f"{stored_weights.bits}" if stored_weights else "",
+            f"{stored_weights.bytes:,}" if stored_weights else "",
+            "",
+            _percent(layer.activity),
+            short(layer.macs),
+            short(layer.synaptic_operations),
+            _percent(_share_left(layer.remaining_macs, layer.total_macs)),
+        )
+    return table
+
+
+def _in_order(cost: NetworkCost) -> Iterator[SynapseCost | NeuronCost]:
+    """Each layer as it runs, neurons behind the first synapse that feeds them."""
+    pending = {neuron.name: neuron for neuron in cost.neurons}
+    for synapse in cost.synapses:
+        yield synapse
+        for name in synapse.feeds:
+            if name in pending:
+                yield pending.pop(name)
+    yield from pending.values()
+
+
+def _memory(cost: NetworkCost, way: str, counted: MemoryWay) -> Table:
+    memory = cost.memory(counted)
+    title = f"Memory of one sample, counted as {way!r}: {counted.source}"
+    table = Table(title=title, box=SIMPLE_HEAD, min_width=len(title))
+    table.add_column("stored")
+    for column in ("count", "bytes", "bytes in 32 bits"):
+        table.add_column(column, justify="right", no_wrap=True)
+    wide = 0
+    for role, stored in memory.parameters.items():
+        rows = [p for p in cost.parameters if p.role == role]
+        floats = sum(p.float_bytes for p in rows if p.role != "scales")
+        wide += floats
+        table.add_row(role, f"{sum(p.count for p in rows):,}", *_sizes(stored, floats))
+    floats = sum(n.float_bytes for n in cost.neurons) if counted.membranes == "all" else 0
+    wide += floats
+    count = f"{cost.neuron_count:,}"
+    if counted.membranes != "none":
+        table.add_row("membranes", count, *_sizes(memory.membranes, floats))
+    if counted.spikes:
+        table.add_row("spikes", count, *_sizes(memory.spikes))
+    if counted.output_bits:
+        table.add_row("layers' outputs", count, *_sizes(memory.outputs))
+    table.add_section()
+    table.add_row("total", "", *_sizes(memory.total, wide))
+    return table
+
+
+def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
+    unit = " a step" if cost.time_steps > 1 else ""
+    products = f", and {short(cost.product_macs)} of attention" if cost.product_macs else ""
+    rows = [("MACs", f"{short(cost.macs)}{unit}{products}; SOPs (MACs T S) {short(cost.sops)}")]
+    rows += [("S-ACE", f"{short(cost.s_ace)} bit operations; NS-ACE {_known(cost.ns_ace)}")]
+    total = sum(s.total_macs for s in cost.synapses)
+    left = _percent(_share_left(cost.remaining_macs, total)) or _UNKNOWN
+    rows += [
+        ("SynOps", f"{_known(cost.synaptic_operations)}; left after pruning {left} of the MACs"),
+        (
+            "operations",
+            f"{_known(cost.accumulations)} additions, "
+            f"{_known(cost.multiplications)} multiplications",
+        ),
+    ]
+    joules = cost.energy(energy)
+    spent = "additions and multiplications, memory accesses not in it"
+    told = _UNKNOWN if joules is None else f"{_energy(joules)} of {spent}"
+    rows += [("energy", f"{told}\n{'':<{_INDENT}}{energy.source}")]
+    return [Text(f"{name:<{_INDENT}}{told}") for name, told in rows]
+
+
+def short(value: float | None) -> str:
+    """Write a number in three or four digits and a letter; nothing for None."""
+    if value is None:
+        return ""
+    for size, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def _energy(picojoules: float) -> str:
+    for size, unit in ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")):
+        if picojoules >= size:
+            return f"{picojoules / size:.4g} {unit}"
+    return f"{picojoules:.4g} pJ"
+
+
+def _known(value: float | None) -> str:
+    return short(value) or _UNKNOWN
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _share_left(left: float | None, total: float) -> float | None:
+    return None if left is None or not total else left / total
+
+
+def _sizes(stored: int, floats: int = 0) -> tuple[str, str]:
+    return f"{stored:,}", f"{floats:,}" if floats else ""
+
+
+def _common_prefix(names: list[str]) -> str:
+    """The dotted parts that all names begin with, where one is left of each."""
+    shared = []
+    for parts in zip(*(name.split(".")[:-1] for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(f"{parts[0]}.")
+    return "".join(shared) if len(names) > 1 else ""
