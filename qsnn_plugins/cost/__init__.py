@@ -10,6 +10,12 @@ from qsnn_plugins.cost.energy import (
 )
 from qsnn_plugins.cost.layers import NeuronCost, ParameterCost, SynapseCost
 from qsnn_plugins.cost.network import Memory, NetworkCost
+from qsnn_plugins.cost.packing import (
+    PackedMembrane,
+    PackedWeight,
+    pack_membrane,
+    pack_weights,
+)
 from qsnn_plugins.cost.table import cost_table, plain_values
 from qsnn_plugins.cost.ways import MEMORY_WAYS, MemoryWay, memory_way
 
@@ -24,12 +30,16 @@ __all__ = [
     "NetworkCost",
     "NeuronCost",
     "OperationEnergy",
+    "PackedMembrane",
+    "PackedWeight",
     "ParameterCost",
     "SynapseCost",
     "cost_table",
     "energy_table",
     "measure_activity",
     "memory_way",
+    "pack_membrane",
+    "pack_weights",
     "plain_values",
     "report",
 ]

@@ -115,8 +115,9 @@ class ActivityRecorder:
             self._handles.append(layer.register_forward_pre_hook(self._arrived(name)))
 
     def _watch(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        steps, _, *rest = args[0].shape
-        self.input_shape = (steps, 1, *rest)
+        if isinstance(args[0], Tensor) and args[0].dim() > 1:
+            steps, _, *rest = args[0].shape
+            self.input_shape = (steps, 1, *rest)
 
     def _fired(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:

@@ -99,7 +99,7 @@ def _new(layer: WeightLayer, spec: WeightSpec, is_end: bool) -> WeightQuantizer 
 def _of_layer(
     name: str, kind: str, layer: Any, quantizer: WeightQuantizer | None, seen: set[int]
 ) -> Iterator[ParameterCost]:
-    parametrizations = getattr(layer, "parametrizations", {})
+    parametrizations: Any = getattr(layer, "parametrizations", {})
     weight = parametrizations.weight.original if "weight" in parametrizations else layer.weight
     if id(weight) not in seen:
         seen.add(id(weight))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -18,8 +17,7 @@ from qsnn_plugins.cost.ways import MemoryWay, memory_way
 
 __all__ = ["cost_table", "plain_values"]
 
-_INDENT = 18
-_UNKNOWN = "unknown: no activity was given or measured"
+_INDENT = 12
 
 _SYNAPSE_VALUES = (
     "macs",
@@ -92,26 +90,32 @@ def cost_table(
         ArgumentError: If there is no such way or table.
 
     Example:
-        >>> from rich.box import SIMPLE_HEAD
-    from rich.console import Console
+        >>> from rich.console import Console
         >>> lif = NeuronCost("lif1", "LIFNode", 100, 32, rate=0.1, masked=0.0)
         >>> cost = NetworkCost((), (lif,), (), time_steps=4, activity="given: 0.1")
-        >>> Console(width=100).print(cost_table(cost).renderables[-1])
-        energy            152 pJ of additions and multiplications, memory accesses not in it
-                          BitNet (Wang et al., 2023), Table 2, 7 nm, which SpQuant-SNN Eq. 31 cites
+        >>> Console(width=100).print(cost_table(cost).renderables[-2])
+        energy      152 pJ without memory accesses
     """
     counted, table = memory_way(way), energy_table(energy) if isinstance(energy, str) else energy
-    return Group(_layers(cost), _memory(cost, way, counted), *_operations(cost, table))
+    return Group(
+        Text(f"One sample, T = {cost.time_steps}. Activity: {cost.activity or 'unknown'}.\n"),
+        _layers(cost),
+        Text(f"\nMemory in bytes, counted as {way!r}: {counted.source}.\n"),
+        _memory(cost, counted),
+        Text(),
+        *_operations(cost, table),
+    )
 
 
 def _layers(cost: NetworkCost) -> Table:
-    told = cost.activity or "unknown"
-    table = Table(title=f"One sample, T = {cost.time_steps}; activity {told}", box=SIMPLE_HEAD)
-    table.add_column("layer", overflow="fold")
-    for column in ("count", "bits", "bytes", "spikes", "active", "MACs", "SynOps", "left"):
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("layer", overflow="fold", min_width=14)
+    is_pruned = any(s.spatial or s.channel for s in cost.synapses)
+    columns = ("count", "bits", "bytes", "spikes", "active", "MACs", "SynOps", "left")
+    for column in columns[: None if is_pruned else -1]:
         table.add_column(column, justify="right", no_wrap=True)
     weights = {p.layer: p for p in cost.parameters if p.role == "weights"}
-    cut = len(_common_prefix([layer.name for layer in (*cost.synapses, *cost.neurons)]))
+    cut = len(_common_prefix([layer.name for layer in _in_order(cost)]))
     for layer in _in_order(cost):
         name = layer.name[cut:]
         if isinstance(layer, NeuronCost):
@@ -127,9 +131,9 @@ def _layers(cost: NetworkCost) -> Table:
             f"{stored_weights.bytes:,}" if stored_weights else "",
             "",
             _percent(layer.activity),
-            short(layer.macs),
-            short(layer.synaptic_operations),
-            _percent(_share_left(layer.remaining_macs, layer.total_macs)),
+            short(layer.macs).replace(" ", ""),
+            short(layer.synaptic_operations).replace(" ", ""),
+            *[_percent(_share_left(layer.remaining_macs, layer.total_macs))][: int(is_pruned)],
         )
     return table
 
@@ -145,11 +149,10 @@ def _in_order(cost: NetworkCost) -> Iterator[SynapseCost | NeuronCost]:
     yield from pending.values()
 
 
-def _memory(cost: NetworkCost, way: str, counted: MemoryWay) -> Table:
+def _memory(cost: NetworkCost, counted: MemoryWay) -> Table:
     memory = cost.memory(counted)
-    title = f"Memory of one sample, counted as {way!r}: {counted.source}"
-    table = Table(title=title, box=SIMPLE_HEAD, min_width=len(title))
-    table.add_column("stored")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("stored", min_width=16)
     for column in ("count", "bytes", "bytes in 32 bits"):
         table.add_column(column, justify="right", no_wrap=True)
     wide = 0
@@ -167,30 +170,30 @@ def _memory(cost: NetworkCost, way: str, counted: MemoryWay) -> Table:
         table.add_row("spikes", count, *_sizes(memory.spikes))
     if counted.output_bits:
         table.add_row("layers' outputs", count, *_sizes(memory.outputs))
-    table.add_section()
     table.add_row("total", "", *_sizes(memory.total, wide))
     return table
 
 
 def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
-    unit = " a step" if cost.time_steps > 1 else ""
     products = f", and {short(cost.product_macs)} of attention" if cost.product_macs else ""
-    rows = [("MACs", f"{short(cost.macs)}{unit}{products}; SOPs (MACs T S) {short(cost.sops)}")]
-    rows += [("S-ACE", f"{short(cost.s_ace)} bit operations; NS-ACE {_known(cost.ns_ace)}")]
-    total = sum(s.total_macs for s in cost.synapses)
-    left = _percent(_share_left(cost.remaining_macs, total)) or _UNKNOWN
-    rows += [
-        ("SynOps", f"{_known(cost.synaptic_operations)}; left after pruning {left} of the MACs"),
-        (
-            "operations",
-            f"{_known(cost.accumulations)} additions, "
-            f"{_known(cost.multiplications)} multiplications",
-        ),
+    rows = [
+        ("MACs", f"{short(cost.macs)} a step{products}; SOPs (MACs T S) {short(cost.sops)}"),
+        ("S-ACE", f"{short(cost.s_ace)} bit operations; NS-ACE {short(cost.ns_ace) or '?'}"),
     ]
+    left = _share_left(cost.remaining_macs, sum(s.total_macs for s in cost.synapses))
+    if left is not None and left < 1:
+        rows.append(("pruned", f"{left:.1%} of the MACs are left"))
     joules = cost.energy(energy)
-    spent = "additions and multiplications, memory accesses not in it"
-    told = _UNKNOWN if joules is None else f"{_energy(joules)} of {spent}"
-    rows += [("energy", f"{told}\n{'':<{_INDENT}}{energy.source}")]
+    if joules is None:
+        rows.append(("?", "SynOps, additions and energy: no activity was given or measured"))
+    else:
+        additions, products = short(cost.accumulations), short(cost.multiplications)
+        synops = short(cost.synaptic_operations)
+        rows += [
+            ("operations", f"{synops} SynOps; {additions} additions, {products} multiplications"),
+            ("energy", f"{_energy(joules)} without memory accesses"),
+            ("", f"by {energy.source}"),
+        ]
     return [Text(f"{name:<{_INDENT}}{told}") for name, told in rows]
 
 
@@ -209,10 +212,6 @@ def _energy(picojoules: float) -> str:
         if picojoules >= size:
             return f"{picojoules / size:.4g} {unit}"
     return f"{picojoules:.4g} pJ"
-
-
-def _known(value: float | None) -> str:
-    return short(value) or _UNKNOWN
 
 
 def _percent(share: float | None) -> str:

@@ -40,7 +40,7 @@ class _Origin(NamedTuple):
         """Whether it is of spikes alone."""
         return bool(self.neurons) and not self.synapses and not self.is_input
 
-    def __or__(self, other: _Origin) -> _Origin:  # type: ignore[override]
+    def __or__(self, other: _Origin) -> _Origin:
         return _Origin(
             self.neurons | other.neurons,
             self.synapses | other.synapses,

@@ -8,7 +8,13 @@ from qsnn_plugins.functional.borders import (
     symmetric_levels,
 )
 from qsnn_plugins.functional.codes import Codes, encode
-from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
+from qsnn_plugins.functional.loss import (
+    mean_cross_entropy_loss,
+    rate_mse_loss,
+    spike_regulation,
+    tet_loss,
+    wsdr_loss,
+)
 from qsnn_plugins.functional.membrane import (
     RELEASED_LEVELS,
     clip_membrane,
@@ -90,6 +96,7 @@ __all__ = [
     "lif_charge",
     "linear_temperature",
     "max_magnitude",
+    "mean_cross_entropy_loss",
     "mean_magnitude",
     "middle_borders",
     "mint",

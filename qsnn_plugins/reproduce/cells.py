@@ -224,6 +224,6 @@ def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> 
 
 def _reduced(results: list[Result]) -> str | None:
     """Say that a result is of less than the recipe, where it is."""
-    changed: Iterator[str] = (" ".join(r.overrides) for r in results if r.overrides)
+    changed: Iterator[str] = (" ".join(r.changes) for r in results if r.changes)
     words = next(changed, None)
     return f"another network: measured with {words}" if words else None

@@ -40,6 +40,7 @@ class TableColumn:
         settings: What the column alone decides, such as its data set.
         network: Key of the network counted in this column of the authors' own rows, where it is
             not the row's.
+        recipe: Recipe that trains the column's cells, where its data set decides and rows say none.
 
     Example:
         >>> TableColumn("accuracy", "Top-1", "%", measured=True).rule_for("own") is None
@@ -54,6 +55,7 @@ class TableColumn:
     measured: bool = False
     settings: Mapping[str, Setting] = field(default_factory=dict)
     network: str | None = None
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         for reason in self.reasons.values():
@@ -82,6 +84,7 @@ class TableRow:
         notes: What else a reader must know of a cell, by column.
         recipe: Recipe that trains the row, such as "recipes/qsnn_resnet19_cifar10.yaml".
         overrides: Words that follow `-c RECIPE` on the command line.
+        without_recipe: Why no recipe trains an own row.
 
     Example:
         >>> TableRow("this work", {"weight_bits": 1}, {"accuracy": "95.20"}).printed["accuracy"]
@@ -99,6 +102,7 @@ class TableRow:
     notes: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
+    without_recipe: str = ""
 
     def __post_init__(self) -> None:
         for column, value in self.printed.items():

@@ -84,6 +84,13 @@ class Result:
         """Paper, table, row and column."""
         return self.paper, self.table, self.row, self.column
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Words that followed the recipe beyond those of the row: what makes the run another one."""
+        row = list(load_paper(self.paper).tables[self.table].rows[self.row].overrides)
+        words = list(self.overrides)
+        return tuple(words[len(row) :] if words[: len(row)] == row else words)
+
     def _check_cell(self) -> None:
         try:
             tables = load_paper(self.paper).tables
