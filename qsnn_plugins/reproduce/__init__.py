@@ -1,5 +1,8 @@
 """The papers' tables as data, and what is computed and measured beside what they print."""
 
+from qsnn_plugins.reproduce.case import RULES, Case, Rule
+from qsnn_plugins.reproduce.cells import Cell, Standing, Verdict, build_cells, count_standings
+from qsnn_plugins.reproduce.networks import NETWORKS, CountedNetwork, count_network, row_spec
 from qsnn_plugins.reproduce.paper import (
     PAPERS,
     Paper,
@@ -11,12 +14,24 @@ from qsnn_plugins.reproduce.paper import (
 from qsnn_plugins.reproduce.results import Result, load_results
 
 __all__ = [
+    "NETWORKS",
     "PAPERS",
+    "RULES",
+    "Case",
+    "Cell",
+    "CountedNetwork",
     "Paper",
     "PaperTable",
     "Result",
+    "Rule",
+    "Standing",
     "TableColumn",
     "TableRow",
+    "Verdict",
+    "build_cells",
+    "count_network",
+    "count_standings",
     "load_paper",
     "load_results",
+    "row_spec",
 ]

@@ -11,7 +11,7 @@ from statistics import fmean
 
 # importing them fills RULES
 from qsnn_plugins.reproduce import memory_rules, operation_rules  # noqa: F401
-from qsnn_plugins.reproduce.case import Case, NotComputed
+from qsnn_plugins.reproduce.case import Case, NotComputedError
 from qsnn_plugins.reproduce.digits import compare
 from qsnn_plugins.reproduce.paper import Paper, PaperTable, TableColumn, TableRow
 from qsnn_plugins.reproduce.results import Result
@@ -37,7 +37,7 @@ class Standing(StrEnum):
     EXPLAINED = "differ, with a reason"
     UNEXPLAINED = "differ, unexplained"
     UNMEASURED = "need a measurement"
-    UNCOMPUTED = "need a network or a rule"
+    UNCOMPUTED = "need a network, a rule or a figure"
     NOT_PRINTED = "have no printed value to compare"
 
 
@@ -104,12 +104,15 @@ class Cell:
         return Standing.UNMEASURED if self.needs_measurement else Standing.UNCOMPUTED
 
 
-def build_cells(paper: Paper, results: Iterable[Result] = ()) -> list[Cell]:
+def build_cells(
+    paper: Paper, results: Iterable[Result] = (), table: str | None = None
+) -> list[Cell]:
     """Compute every cell of a paper's tables.
 
     Args:
         paper: Its tables.
         results: What was measured; several results of one cell are averaged.
+        table: The only table, or None for all.
 
     Returns:
         The cells, table by table and row by row.
@@ -124,12 +127,13 @@ def build_cells(paper: Paper, results: Iterable[Result] = ()) -> list[Cell]:
     for result in results:
         measured.setdefault(result.cell, []).append(result)
     return [
-        _Maker(paper.paper, table, row, table.columns[column]).cell(
-            measured.get((paper.paper, table.table, row.row, column), [])
+        _Maker(paper.paper, known, row, known.columns[column]).cell(
+            measured.get((paper.paper, known.table, row.row, column), [])
         )
-        for table in paper.tables.values()
-        for row in table.rows.values()
-        for column in table.columns
+        for known in paper.tables.values()
+        if table in (None, known.table)
+        for row in known.rows.values()
+        for column in known.columns
         if column in row.printed
     ]
 
@@ -184,7 +188,7 @@ class _Maker:
             return None, f"a measurement{recipe}"
         try:
             return _case(self.paper, self.table, self.row, self.column).compute(), None
-        except NotComputed as lack:
+        except NotComputedError as lack:
             return None, str(lack)
 
     def verdict(

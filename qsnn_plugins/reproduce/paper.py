@@ -131,6 +131,7 @@ class PaperTable:
         rows: By name.
         page: Page of the paper, where our copy has page numbers.
         note: What a reader must know of the whole table.
+        groups: Groups of rows that have rules of their own, and which rows they are.
 
     Example:
         >>> load_paper("qsnn").tables["1"].page
@@ -144,9 +145,15 @@ class PaperTable:
     rows: Mapping[str, TableRow]
     page: int | None = None
     note: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for column in self.columns.values():
+            if unknown := {*column.rules, *column.reasons} - {*self.groups, "all"}:
+                raise DataError(f"column {column.name!r}: there is no group {unknown.pop()!r}")
         for row in self.rows.values():
+            if row.group is not None and row.group not in self.groups:
+                raise DataError(f"row {row.row!r}: there is no group {row.group!r}")
             for part in (row.printed, row.reasons, row.notes):
                 if unknown := set(part) - set(self.columns):
                     raise DataError(f"row {row.row!r}: there is no column {unknown.pop()!r}")

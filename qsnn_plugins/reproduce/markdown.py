@@ -1,0 +1,98 @@
+"""The pages of docs/reproduction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from qsnn_plugins.reproduce.cells import Cell, Standing, count_standings
+from qsnn_plugins.reproduce.layout import LEGEND, TableLayout, lay_out
+from qsnn_plugins.reproduce.paper import load_paper
+
+__all__ = ["paper_page", "totals_page"]
+
+_WRITTEN = (
+    "<!-- written by `qsnn reproduce --write`; edit the tables' data, the rules or docs/results -->"
+)
+
+
+def paper_page(paper: str, cells: list[Cell]) -> str:
+    """Write one paper's page.
+
+    Args:
+        paper: Key of the paper.
+        cells: Its cells.
+
+    Returns:
+        Markdown.
+
+    Example:
+        >>> paper_page("qsnn", []).splitlines()[0]
+        '# Q-SNNs: Quantized Spiking Neural Networks'
+    """
+    known = load_paper(paper)
+    lines = [f"# {known.title}", "", _WRITTEN, "", *_totals({paper: cells}), "", LEGEND, ""]
+    for layout in lay_out(known, cells):
+        lines += _table(layout)
+    return "\n".join(lines)
+
+
+def totals_page(cells: Mapping[str, list[Cell]]) -> str:
+    """Write the page that leads to the papers' pages.
+
+    Args:
+        cells: Of each paper.
+
+    Returns:
+        Markdown.
+
+    Example:
+        >>> totals_page({}).splitlines()[0]
+        '# The papers\\' tables, computed and measured'
+    """
+    lines = [
+        "# The papers' tables, computed and measured",
+        "",
+        _WRITTEN,
+        "",
+        "Each cell of each table has its printed value, beside it what we compute from the network "
+        "by a named rule or what we measured, and a verdict. Cells:",
+        "",
+        *_totals(cells, linked=True),
+        "",
+        "`qsnn reproduce PAPER --table N` prints one table, `--json` its cells. No rule sees a "
+        "printed value: a test doubles them all, and what is computed stays as it is.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _totals(cells: Mapping[str, list[Cell]], linked: bool = False) -> Iterator[str]:
+    yield "| | " + " | ".join(Standing) + " |"
+    yield "|---|" + "---:|" * len(Standing)
+    for paper, found in cells.items():
+        name = f"[{load_paper(paper).title}]({paper}.md)" if linked else "cells that"
+        yield f"| {name} | " + " | ".join(map(str, count_standings(found).values())) + " |"
+    if len(cells) > 1:
+        counts = count_standings(cell for found in cells.values() for cell in found)
+        yield "| all | " + " | ".join(map(str, counts.values())) + " |"
+
+
+def _table(layout: TableLayout) -> Iterator[str]:
+    yield from (f"## {layout.title}", "", layout.told, "")
+    yield f"| {' | '.join(layout.columns)} |"
+    yield "|---|" + "---:|" * (len(layout.columns) - 1)
+    yield from (f"| {' | '.join(row)} |" for row in layout.rows)
+    yield ""
+    for number, reason in enumerate(layout.reasons, 1):
+        yield f"- [{number}] {reason}"
+    yield from _list("Rules:", layout.rules, blank=bool(layout.reasons))
+    yield from _list("Not computed:", layout.lacks, blank=bool(layout.reasons or layout.rules))
+    yield from _list("Notes:", layout.notes, blank=bool(layout.reasons or layout.rules))
+    if layout.reasons or layout.rules or layout.lacks or layout.notes:
+        yield ""
+
+
+def _list(title: str, lines: tuple[str, ...], blank: bool) -> Iterator[str]:
+    if lines:
+        yield from ([""] if blank else [])
+        yield from (title, "", *(f"- {line}" for line in lines))
