@@ -1,17 +1,13 @@
 """The papers' tables as data, and what is computed and measured beside what they print."""
 
 from qsnn_plugins.reproduce.case import RULES, Case, Rule
-from qsnn_plugins.reproduce.cells import Cell, Standing, Verdict, build_cells, count_standings
-from qsnn_plugins.reproduce.networks import NETWORKS, CountedNetwork, count_network, row_spec
-from qsnn_plugins.reproduce.paper import (
-    PAPERS,
-    Paper,
-    PaperTable,
-    TableColumn,
-    TableRow,
-    load_paper,
-)
+from qsnn_plugins.reproduce.cell import Cell, Standing, Verdict, count_standings
+from qsnn_plugins.reproduce.cells import build_cells
+from qsnn_plugins.reproduce.networks import NETWORKS, CountedNetwork, count_network
+from qsnn_plugins.reproduce.paper import PAPERS, Paper, load_paper
 from qsnn_plugins.reproduce.results import Result, load_results
+from qsnn_plugins.reproduce.specs import row_spec
+from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
 __all__ = [
     "NETWORKS",

@@ -9,7 +9,8 @@ from typing import Any
 
 from qsnn_plugins.cost import NetworkCost, NeuronCost
 from qsnn_plugins.errors import QSNNError
-from qsnn_plugins.reproduce.networks import count_network, row_spec
+from qsnn_plugins.reproduce.networks import count_network
+from qsnn_plugins.reproduce.specs import row_spec
 
 __all__ = ["RULES", "Case", "NotComputedError", "Rule", "rule"]
 
@@ -54,7 +55,7 @@ class Case:
     def cost(self) -> NetworkCost:
         """The row's network as its settings quantize it."""
         if self.column not in self.networks:
-            raise NotComputedError("a network: this one is not in the package")
+            raise NotComputedError("a network: that of the cited work is not in the package")
         return count_network(self.networks[self.column], row_spec(self.paper, self.settings))
 
     def behind_convolutions(self) -> list[NeuronCost]:

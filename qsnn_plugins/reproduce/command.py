@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.reproduce.cells import Cell, Standing, build_cells, count_standings
+from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
+from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.layout import TableLayout, lay_out
 from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
@@ -107,6 +108,7 @@ def _print(cells: Mapping[str, list[Cell]]) -> None:
             console.print(_table(layout))
             told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
             told += [f"rule: {rule}" for rule in layout.rules]
+            told += [f"network: {network}" for network in layout.networks]
             told += [*layout.lacks, *layout.notes]
             for line in told:
                 console.print(Text(line, "dim"))

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from qsnn_plugins.reproduce.case import RULES
-from qsnn_plugins.reproduce.cells import Cell, Standing, Verdict
-from qsnn_plugins.reproduce.paper import Paper, PaperTable, TableColumn
+from qsnn_plugins.reproduce.cell import Cell, Standing, Verdict
+from qsnn_plugins.reproduce.networks import NETWORKS
+from qsnn_plugins.reproduce.paper import Paper
+from qsnn_plugins.reproduce.table import PaperTable, TableColumn
 
 __all__ = ["TableLayout", "lay_out", "table_name"]
 
 LEGEND = (
     "A cell is the printed value, and after it what we compute or, in columns that a training or "
     "hardware fills, what we measured: `=` where it has the printed digits, `≠` where it has not, "
-    "with the number of the reason or `?` where none is known. A printed value alone waits for a "
-    "measurement, or for a network or a rule. `–` stands where nothing is printed that can be read."
+    "with the difference, and the number of the reason or `?` where none is known. A printed value "
+    "alone waits for a measurement, a network or a rule. `–` stands where no number is printed, or "
+    "none that our copy lets one read."
 )
 
 
@@ -31,6 +34,7 @@ class TableLayout:
         standings: Of each row's texts, without the name; None where there is no cell.
         reasons: Numbered from 1, as the texts refer to them.
         rules: Which rule computes which column and group.
+        networks: What was counted.
         lacks: What is lacking where nothing could be computed, and in which cells.
         notes: What else must be known of cells.
 
@@ -48,6 +52,7 @@ class TableLayout:
     standings: tuple[tuple[Standing | None, ...], ...]
     reasons: tuple[str, ...]
     rules: tuple[str, ...]
+    networks: tuple[str, ...]
     lacks: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -97,7 +102,8 @@ def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayo
         tuple(rows),
         tuple(standings),
         tuple(numbers),
-        tuple(line for column in columns for line in _rules(table, column)),
+        _rules(table, columns),
+        tuple(dict.fromkeys(_networks(table, cells.values()))),
         _gathered(table, cells.values(), _lack),
         _gathered(table, cells.values(), lambda cell: table.rows[cell.row].notes.get(cell.column)),
     )
@@ -112,7 +118,16 @@ def _text(cell: Cell, numbers: dict[str, int]) -> str:
     if cell.verdict is Verdict.AGREES:
         return f"{cell.printed} = {ours}"
     mark = numbers.setdefault(cell.reason, len(numbers) + 1) if cell.reason else "?"
-    return f"{cell.printed} ≠ {ours} [{mark}]"
+    return f"{cell.printed} ≠ {ours} ({_difference(cell)}) [{mark}]"
+
+
+def _difference(cell: Cell) -> str:
+    """What is computed differs by a share, what is measured by points."""
+    difference = cell.difference or 0.0
+    if cell.measured is not None:
+        return f"{difference:+.2f}"
+    printed = float(cell.printed or 0)
+    return f"{100 * difference / printed:+.2g} %" if printed else f"{difference:+.2g}"
 
 
 def _number(value: float, printed: str | None) -> str:
@@ -123,12 +138,24 @@ def _number(value: float, printed: str | None) -> str:
     return f"{value:.{decimals + 2}f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
 
 
-def _rules(table: PaperTable, column: TableColumn) -> Iterator[str]:
-    for group, name in column.rules.items():
-        rows = "" if group == "all" else f", {table.groups[group]}"
-        if group == "all" and len(column.rules) > 1:
-            rows = ", other rows"
-        yield f"{column.title}{rows}: {RULES[name].statement}"
+def _rules(table: PaperTable, columns: Iterable[TableColumn]) -> tuple[str, ...]:
+    """Each rule once, with the columns and groups of rows that it computes."""
+    gathered: dict[str, list[str]] = {}
+    for column in columns:
+        for group, name in column.rules.items():
+            rows = ""
+            if len(column.rules) > 1:
+                rows = f" of {'other rows' if group == 'all' else table.groups[group]}"
+            gathered.setdefault(RULES[name].statement, []).append(column.title + rows)
+    return tuple(f"{statement}: {'; '.join(places)}" for statement, places in gathered.items())
+
+
+def _networks(table: PaperTable, cells: Iterable[Cell]) -> Iterator[str]:
+    for cell in cells:
+        key = table.network(table.rows[cell.row], table.columns[cell.column])
+        if key and cell.computed is not None:
+            height, width = NETWORKS[key].shape[1:]
+            yield f"{NETWORKS[key].told}, over {height} x {width}"
 
 
 def _lack(cell: Cell) -> str | None:
@@ -144,7 +171,12 @@ def _gathered(
         if told := tell(cell):
             columns = gathered.setdefault(told, {})
             columns.setdefault(table.columns[cell.column].title, []).append(cell.row)
-    return tuple(
-        f"{told}: " + " / ".join(f"{title} of {'; '.join(r)}" for title, r in columns.items())
-        for told, columns in gathered.items()
-    )
+    return tuple(f"{told}: {' / '.join(_places(columns))}" for told, columns in gathered.items())
+
+
+def _places(columns: dict[str, list[str]]) -> Iterator[str]:
+    """Columns of the same rows in one breath."""
+    by_rows: dict[tuple[str, ...], list[str]] = {}
+    for title, rows in columns.items():
+        by_rows.setdefault(tuple(rows), []).append(title)
+    return (f"{', '.join(titles)} of {'; '.join(rows)}" for rows, titles in by_rows.items())

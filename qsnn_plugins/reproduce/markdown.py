@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from qsnn_plugins.reproduce.cells import Cell, Standing, count_standings
+from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
 from qsnn_plugins.reproduce.layout import LEGEND, TableLayout, lay_out
 from qsnn_plugins.reproduce.paper import load_paper
 
@@ -47,7 +47,7 @@ def totals_page(cells: Mapping[str, list[Cell]]) -> str:
 
     Example:
         >>> totals_page({}).splitlines()[0]
-        '# The papers\\' tables, computed and measured'
+        "# The papers' tables, computed and measured"
     """
     lines = [
         "# The papers' tables, computed and measured",
@@ -83,16 +83,13 @@ def _table(layout: TableLayout) -> Iterator[str]:
     yield "|---|" + "---:|" * (len(layout.columns) - 1)
     yield from (f"| {' | '.join(row)} |" for row in layout.rows)
     yield ""
-    for number, reason in enumerate(layout.reasons, 1):
-        yield f"- [{number}] {reason}"
-    yield from _list("Rules:", layout.rules, blank=bool(layout.reasons))
-    yield from _list("Not computed:", layout.lacks, blank=bool(layout.reasons or layout.rules))
-    yield from _list("Notes:", layout.notes, blank=bool(layout.reasons or layout.rules))
-    if layout.reasons or layout.rules or layout.lacks or layout.notes:
-        yield ""
-
-
-def _list(title: str, lines: tuple[str, ...], blank: bool) -> Iterator[str]:
-    if lines:
-        yield from ([""] if blank else [])
-        yield from (title, "", *(f"- {line}" for line in lines))
+    reasons = tuple(f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1))
+    for title, told in (
+        ("Reasons:", reasons),
+        ("Rules:", layout.rules),
+        ("Networks:", layout.networks),
+        ("Not computed:", layout.lacks),
+        ("Notes:", layout.notes),
+    ):
+        if told:
+            yield from (title, "", *(f"- {line}" for line in told), "")
