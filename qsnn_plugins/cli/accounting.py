@@ -164,8 +164,11 @@ def _checkpoint(path: str, built: RecipeCLI) -> Path:
 
 def _load(model: torch.nn.Module, path: Path) -> None:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(content["state_dict"])
-    except Exception as error:
-        reason = unloadable(error) or f"{path} is no checkpoint of this package"
-        raise RecipeError(reason) from None
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception:  # a file of any kind can be given
+        allowed = "tensors and plain values, with a state_dict among them"
+        raise RecipeError(f"{path} is no checkpoint that can be read: {allowed}") from None
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise RecipeError(unloadable(error) or f"{path} does not fit") from None
