@@ -9,7 +9,7 @@ from qsnn_plugins.cost import pack_membrane, pack_weights, report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.nn import layer_quantizer
-from qsnn_plugins.snntorch import TernaryLeaky
+from qsnn_plugins.snntorch import QuantLeaky, TernaryLeaky
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
 
 WEIGHTS = [
@@ -112,3 +112,10 @@ def test_a_delayed_reset_has_as_many_states_as_its_bits_can_tell():
 def test_a_membrane_of_floats_is_not_packed():
     with pytest.raises(ArgumentError, match="Identity"):
         pack_membrane(torch.nn.Identity(), torch.zeros(3))
+
+
+def test_a_delayed_reset_may_need_a_further_bit():
+    four = QuantSpec(MembraneSpec(levels=(-2, -1, 0, 1)))
+    for delay, bits in ((False, 2), (True, 3)):
+        node = QuantLeaky(beta=0.5, init_hidden=True, reset_delay=delay, spec=four)
+        assert report(node, None, (4, 1, 6), step_mode="s").neurons[0].membrane_bits == bits

@@ -107,3 +107,15 @@ def test_other_parameters_are_not_forgotten():
     cost = report(Positional(), None, (2, 1, 4))
     assert (cost.count("other"), cost.count("normalization")) == (4, 8)
     assert cost.memory().total == 12 * 4
+
+
+def test_a_scale_that_weights_and_membranes_share_is_stored_once():
+    spec = QuantSpec(
+        MembraneSpec(kind="tanh", bits=2, scale="learned"), weight=WeightSpec("mint", bits=2)
+    )
+    network = StringNet("4C3-GAP-FC3", spec=spec)
+    shape = (2, 1, 2, 6, 6)
+    assert report(network, None, shape).count("scales") == 3
+    convolution, neuron = network.blocks.conv1.synapse[0], network.blocks.conv1.neuron
+    neuron.membrane.share_scale(convolution.parametrizations.weight[0].beta)
+    assert report(network, None, shape).count("scales") == 2

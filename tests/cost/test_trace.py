@@ -12,7 +12,7 @@ from qsnn_plugins import presets
 from qsnn_plugins.cost import report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
-from qsnn_plugins.spikingjelly import inject
+from qsnn_plugins.spikingjelly import QuantLIFNode, inject
 from qsnn_plugins.spikingjelly.networks import NETWORKS
 
 STEPS = 2
@@ -232,3 +232,26 @@ def test_a_network_that_looks_at_values_runs_with_zeros():
 def test_a_shape_that_does_not_fit(shape):
     with pytest.raises(ArgumentError, match="input_shape"):
         report(nn.Sequential(nn.Linear(4, 2)), None, shape)
+
+
+def test_states_of_another_input_do_not_matter():
+    network = nn.Sequential(nn.Linear(4, 2), QuantLIFNode())
+    network(torch.rand(5, 3, 4))
+    assert report(network, None, (6, 1, 4), step_mode="s").neurons[0].count == 2
+    assert network[1].v.shape == (5, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("build", "states"),
+    [
+        (lambda: snntorch.Leaky(0.9, init_hidden=True), 1),
+        (lambda: snntorch.RLeaky(0.9, linear_features=5, init_hidden=True), 2),  # its spikes too
+        (lambda: snntorch.Alpha(0.9, 0.8, init_hidden=True), 3),
+        (lambda: neuron.LIFNode(store_v_seq=True), 1),
+        (lambda: neuron.ParametricLIFNode(), 1),
+    ],
+)
+def test_stored_states_of_the_hosts_neurons(build, states):
+    (only,) = report(build(), None, (3, 1, 5), step_mode="s").neurons
+    assert (only.count, only.states, only.membrane_bits) == (5, states, 32)
+    assert only.membrane_bytes == 5 * states * 4
