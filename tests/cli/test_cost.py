@@ -64,7 +64,11 @@ def printed(cost, capsys):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_counted(recipe, cost, capsys):
-    assert cost("-c", str(recipe), "--json", "--rates", "0.1", "--full_precision") == 0
+    words = ["-c", str(recipe), "--json", "--rates", "0.1", "--full_precision"]
+    data = yaml.safe_load(recipe.read_text())["data"]["init_args"]
+    if isinstance(data.get("classes"), str):  # a list of classes in a file, which is not here
+        words += ["--input_shape", "2,1,3,64,64"]
+    assert cost(*words) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["recipe"] == recipe.stem
     assert values["operations"]["macs"] > 0
@@ -108,6 +112,13 @@ def test_values_behind_the_recipe_and_overlays_count(printed):
     assert wide["memory"]["parameters"]["weights"] == 72 + 288 + 80
     assert printed()["memory"]["parameters"]["weights"] == 27 + 108 + 30
     assert wide["memory"]["membranes"] == (4 * 24 * 24 + 8 * 12 * 12) // 4
+
+
+def test_with_a_shape_the_data_are_not_touched(printed):
+    broken = ("--data.init_args.time_steps", "0")
+    values = printed("--input_shape", "3,1,2,12,12", *broken)
+    assert values["time_steps"] == 3
+    assert values["neurons"][0]["count"] == 4 * 12 * 12
 
 
 def test_noise_is_said_to_be_so(printed):
@@ -182,6 +193,7 @@ BAD = [
     (["--ckpt_path", "other.ckpt"], "the checkpoint is not of this recipe's network"),
     (["--input_shape", "4,x"], "input_shape='4,x' is not allowed"),
     (["--input_shape", "4,1,7,16,16"], "input shape=[4, 1, 7, 16, 16] is not allowed"),
+    (["--data.init_args.time_steps", "0"], "time_steps=0 is not allowed"),
     (["-c", "god.yaml"], "there is no recipe god.yaml"),
     (["--foo", "3"], "the command line has --foo 3"),
     (FLOAT, "the network of small quantizes nothing"),
