@@ -1,4 +1,4 @@
-"""`qsnn recipes`: every row that a training fills, with its command, its print and what we measured.
+"""`qsnn recipes`: every row that a training fills, its command, its print and what we measured.
 
 What it prints is `recipes/README.md`; a test fails where that file says something else.
 """

@@ -86,7 +86,7 @@ class Result:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Words that followed the recipe beyond those of the row: what makes the run another one."""
+        """Words beyond those of the row: what makes the run another one."""
         row = list(load_paper(self.paper).tables[self.table].rows[self.row].overrides)
         words = list(self.overrides)
         return tuple(words[len(row) :] if words[: len(row)] == row else words)

@@ -36,7 +36,9 @@ def embedded_words(recipe):
 
 def cases():
     for recipe in RECIPES:
-        hosts = ["snntorch", "spikingjelly"] if network(recipe)["class_path"] != "HostedNet" else [None]
+        hosts = (
+            ["snntorch", "spikingjelly"] if network(recipe)["class_path"] != "HostedNet" else [None]
+        )
         for host in hosts:
             yield pytest.param(recipe, host, id=f"{recipe.stem}-{host or 'hosted'}")
 
