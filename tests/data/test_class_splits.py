@@ -18,8 +18,8 @@ def test_each_class_is_split_alike(split, fraction, counts):
 
 def test_whole_tenths_stay_whole():
     """A tenth of 1,000 is 100, whatever floating point makes of it."""
-    for fraction, count in ((0.1, 100), (0.2, 200), (0.07, 70), (0.3, 300)):
-        assert len(split_classes([range(1_000)], fraction, "random")[1]) == count
+    for fraction, whole, count in ((0.1, 1_000, 100), (0.2, 1_000, 200), (0.07, 100, 7)):
+        assert len(split_classes([range(whole)], fraction, "random")[1]) == count
 
 
 def test_random_is_drawn_and_always_the_same():

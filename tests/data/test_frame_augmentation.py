@@ -47,6 +47,14 @@ def test_binary_frames_stay_binary_and_keep_their_form():
         assert moved.max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["_rotate", "_shear"])
+def test_pixels_take_their_nearest_neighbours_count(kind):
+    torch.manual_seed(0)
+    frames = 200 * recording(high=2)
+    for _ in range(20):
+        assert set(only(kind)(frames).unique().tolist()) <= {0, 200}
+
+
 def test_a_roll_is_numpys_and_as_long_as_allowed():
     torch.manual_seed(0)
     frames, seen = recording(), set()
