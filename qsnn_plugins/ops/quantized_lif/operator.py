@@ -96,7 +96,7 @@ def _parted(values: tuple[Any, ...]) -> tuple[Given, Plain]:
 def _(*values: Any) -> tuple[Tensor, ...]:
     given, plain = _parted(values)
     x_seq = given.x_seq
-    measures = plain.membrane == "uniform" and plain.scale != "given"
+    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
     return (
         x_seq.new_empty(x_seq.shape),
         x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32),
@@ -123,11 +123,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     ctx: Any, of_spikes: Tensor | None, of_last: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    given = Given(*ctx.saved_tensors[2:])
+    saved = ctx.saved_tensors  # read once: a checkpoint unpacks them anew each time
+    given = Given(*saved[2:])
     if of_spikes is None:
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
-    gradients = backward(of_spikes, of_last, wanted[3], *ctx.saved_tensors, *ctx.plain)
+    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.plain)
     own = [
         each.to(of.dtype) if want else None
         for each, of, want in zip(gradients, given, wanted, strict=False)

@@ -150,7 +150,7 @@ class Plain(NamedTuple):
     surrogate: str
     smoothness: float
     bounds: list[float]
-    scale: str
+    scale_of_steps: str
     momentum: float
     threshold_gradient: str
     window: str
