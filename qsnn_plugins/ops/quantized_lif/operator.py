@@ -1,7 +1,8 @@
-"""The fused neuron as two operators of torch, a forward and a backward, which the kernels fill in."""
+"""The fused neuron as two operators of torch, which the kernels fill in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import torch
@@ -85,10 +86,12 @@ def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold and scale."""
-    return cpp.backward(*values[:5], *_parted(values[5:]))
+    of_spikes, of_last, scale_learns, maxima, packed, *rest = values
+    given, plain = _parted(rest)
+    return cpp.backward(of_spikes, of_last, scale_learns, maxima, packed, given, plain)
 
 
-def _parted(values: tuple[Any, ...]) -> tuple[Given, Plain]:
+def _parted(values: Sequence[Any]) -> tuple[Given, Plain]:
     return Given(*values[:_COUNT]), Plain(*values[_COUNT:])
 
 

@@ -284,8 +284,8 @@ def test_it_runs_under_autocast():
     x = torch.randn(4, 3, 6)
     with torch.autocast("cpu", torch.bfloat16):
         currents = layer(x)
-        spikes, *_ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), backend="cpp")
-        expected, *_ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), backend="reference")
+        spikes, *_ = quantized_lif(currents, 0.0, 0.2, Parameters(), backend="cpp")
+        expected, *_ = quantized_lif(currents, 0.0, 0.2, Parameters(), backend="reference")
     assert spikes.dtype == torch.bfloat16
     assert torch.equal(spikes, expected)
     spikes.sum().backward()

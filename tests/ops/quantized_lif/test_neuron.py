@@ -13,7 +13,7 @@ from qsnn_plugins.errors import BackendError
 from qsnn_plugins.nn import Spike, membrane_quantizer
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, ThresholdSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
