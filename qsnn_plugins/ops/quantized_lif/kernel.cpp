@@ -28,7 +28,7 @@ extern "C" struct Call {
 namespace {
 
 constexpr int64_t SCRATCH = 16384;  // floats of h in a block's backward: 64 KiB
-constexpr int64_t WIDEST = 2048, NARROWEST = 64, LANES = 16;
+constexpr int64_t WIDEST = 1024, NARROWEST = 64, LANES = 16;
 
 int64_t block_size(int64_t steps) {
     return std::clamp(SCRATCH / (steps + 1) / LANES * LANES, NARROWEST, WIDEST);

@@ -30,6 +30,7 @@ constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
 constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
 constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, RESTS_AT_ZERO = QSNN_RESTS_AT_ZERO;
 constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying is as exact
+constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
 constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
 constexpr bool TWO_BUMPS = QSNN_TWO_BUMPS, SCALE_LEARNS = QSNN_SCALE_LEARNS;
 constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
@@ -82,7 +83,7 @@ QSNN_INLINE float from_bits(int bits) {
 // 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
 QSNN_INLINE float power_of_two(float a) {
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
-    a = a < -126.0f ? -126.0f : a;
+    a = a > -126.0f ? a : -126.0f;
     const float shifted = a + ROUND, f = a - (shifted - ROUND);
     float y = 1.32647269e-3f;
     y = fuse(y, f, 9.67151266e-3f);
@@ -193,7 +194,8 @@ QSNN_INLINE float sent(float spikes, float threshold) {
 
 // Two equal steps around a centre: both bumps in one power and one division.
 QSNN_INLINE float two_bumps(const Numbers& p, float u) {
-    const float e = power_of_two(-1.44269504f * p.smoothness * fabsf(u - p.centre));
+    const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
+    const float e = power_of_two(-1.44269504f * p.smoothness * away);
     const float root = fuse(e, p.bump_sum + e, 1.0f);
     const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
     return p.bump_height * e * top / (root * root);
@@ -216,7 +218,8 @@ QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
 
 QSNN_INLINE float spike_slope(const Numbers& p, float distance, float threshold) {
     if constexpr (GREATEST_SPIKE == 1)
-        return p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
+        return SHARPNESS_IS_ONE ? unit_derivative<SPIKE_SHAPE>(distance)
+                                : p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
     const float over = distance / threshold;
     return (over >= -1.0f) & (over < GREATEST_SPIKE) ? 1.0f / threshold : 0.0f;
 }
@@ -258,7 +261,7 @@ QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float o
     } else if constexpr (LEARNING == SEPARATE) {
         g.threshold = distance >= 0.0f ? -of_distance * window(distance) : 0.0f;
     }
-    g.x = of_h * p.gain_of_x;
+    g.x = LEAK == TIME_CONSTANT_OF_INPUT ? of_h * p.gain_of_x : of_h;
     g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : of_h * p.gain_of_q;
     return g;
 }
