@@ -24,9 +24,8 @@ def embedded_words(recipe):
 
 def cases():
     for recipe in RECIPES:
-        hosts = (
-            ["snntorch", "spikingjelly"] if network(recipe)["class_path"] != "HostedNet" else [None]
-        )
+        is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+        hosts = [None] if is_hosted else ["snntorch", "spikingjelly"]
         for host in hosts:
             yield pytest.param(recipe, host, id=f"{Path(recipe).stem}-{host or 'hosted'}")
 
