@@ -27,10 +27,11 @@ class ImageNet(ImagesDataModule):
     ImageNet-100 is a list of a hundred synsets; the papers do not print theirs.
 
     Args:
-        root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG` or `val/*.JPEG`
-            beside a table `LOC_val_solution.csv` of image and synset, as Kaggle ships it.
-        classes: The synsets of a subset, or a text file that begins each line with one; None takes
-            all 1,000.
+        root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
+            unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
+            synset, as Kaggle ships it.
+        classes: The synsets of a subset, or a text file that begins each line with one, which is
+            read at once; None takes all 1,000.
         size: Side of the crop in pixels, 224 in the papers.
         resize: Shorter side of a test image before its middle is taken, in pixels.
         augment: Of the training split: "none" (the middle, as in a test), or "crop_flip" (a crop of

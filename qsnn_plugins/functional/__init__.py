@@ -8,6 +8,7 @@ from qsnn_plugins.functional.borders import (
     symmetric_levels,
 )
 from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.loss import (
     mean_cross_entropy_loss,
     rate_mse_loss,
@@ -22,6 +23,7 @@ from qsnn_plugins.functional.membrane import (
     pruned_level,
 )
 from qsnn_plugins.functional.membrane_bits import (
+    average_scale,
     step_max,
     tanh_membrane,
     uniform_levels,
@@ -80,6 +82,7 @@ __all__ = [
     "additive_power_of_two_grid",
     "apply_mask",
     "arithmetic_effort",
+    "average_scale",
     "best_scale",
     "binary",
     "binary_codes",
@@ -92,6 +95,7 @@ __all__ = [
     "encode",
     "heaviside",
     "k_means_borders",
+    "keep_comparison",
     "keep_positive",
     "lif_charge",
     "linear_temperature",
