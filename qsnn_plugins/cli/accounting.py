@@ -14,6 +14,7 @@ from qsnn_plugins.torchvision_ops import mend
 
 mend()  # Lightning imports torchvision, which may need it
 
+from jsonargparse import Namespace as Settings
 from lightning import Trainer
 
 from qsnn_plugins.cli.cost import recipe_words
@@ -33,13 +34,18 @@ from qsnn_plugins.cost.layers import FLOAT_BITS
 from qsnn_plugins.errors import ArgumentError
 
 _SEED = 42
+_NO_DATA = "lightning.LightningDataModule"
 
 
 class _BuildOnly(RecipeCLI):
-    """A recipe's data and model, and no trainer."""
+    """A recipe's model, its data where they are needed, and no trainer."""
+
+    needs_data = True
 
     def before_instantiate_classes(self) -> None:
-        """Leave the run's folder alone: nothing runs."""
+        """Leave the run's folder alone, since nothing runs, and files that nobody reads."""
+        if not self.needs_data:
+            self.config.data = Settings(class_path=_NO_DATA, init_args=Settings())
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build none."""
@@ -59,6 +65,7 @@ def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
     """
     check_checkpoint(options.ckpt_path)
     words = recipe_words(options, others)
+    _BuildOnly.needs_data = options.ckpt_path is not None or options.input_shape is None
     built = _BuildOnly.run(words, run=False, args=words)
     model: Any = built.model
     network = getattr(model, "network", None)
@@ -164,8 +171,11 @@ def _checkpoint(path: str, built: RecipeCLI) -> Path:
 
 def _load(model: torch.nn.Module, path: Path) -> None:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(content["state_dict"])
-    except Exception as error:
-        reason = unloadable(error) or f"{path} is no checkpoint of this package"
-        raise RecipeError(reason) from None
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception:  # a file of any kind can be given
+        allowed = "tensors and plain values, with a state_dict among them"
+        raise RecipeError(f"{path} is no checkpoint that can be read: {allowed}") from None
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise RecipeError(unloadable(error) or f"{path} does not fit") from None

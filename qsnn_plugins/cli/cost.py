@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from argparse import SUPPRESS, ArgumentParser, Namespace
@@ -31,7 +32,7 @@ def main(words: list[str]) -> int:
 def _main(words: list[str]) -> None:
     options, others = _parser().parse_known_args(words)
     # A recipe may name the user's own classes; what is installed is still found first.
-    sys.path.append("")
+    sys.path.append(os.getcwd())
     from qsnn_plugins.cli.accounting import account, energies
     from qsnn_plugins.cost import cost_table, memory_way, plain_values
     from qsnn_plugins.errors import ArgumentError

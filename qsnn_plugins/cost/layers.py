@@ -63,7 +63,8 @@ class SynapseCost:
     steps and None where the activity is not known. A padded place counts as an operation.
 
     Args:
-        name: The layer's name in its network.
+        name: The layer's name in its network; of a product that of the module it runs in, with
+            "(product)" behind it.
         kind: "conv", "linear", or "product", which has no weights (attention).
         total_macs: Multiply-accumulations over all steps, with every input present.
         time_steps: T.

@@ -12,7 +12,7 @@ __all__ = ["all_neurons", "forget_states", "neuron_states"]
 
 # A host's base class of neurons, by the package that defines it.
 _BASES = {"spikingjelly": ("BaseNode", "SimpleBaseNode"), "snntorch": ("SpikingNeuron",)}
-_SNNTORCH_STATES = ("mem", "syn", "syn_exc", "syn_inh", "spk")
+_SNNTORCH_STATES = ("mem", "mem_prev", "syn", "syn_exc", "syn_inh", "spk")
 
 
 def all_neurons(network: nn.Module) -> dict[str, nn.Module]:

@@ -125,7 +125,7 @@ def _layers(cost: NetworkCost) -> Table:
             continue
         stored_weights = weights.get(layer.name)
         table.add_row(
-            f"{name} (product)" if layer.kind == "product" else name,
+            name,
             f"{stored_weights.count:,}" if stored_weights else "",
             f"{stored_weights.bits}" if stored_weights else "",
             f"{stored_weights.bytes:,}" if stored_weights else "",

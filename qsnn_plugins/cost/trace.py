@@ -6,6 +6,7 @@ The run needs no values: it is of a copy on the meta device, which costs neither
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,8 +149,9 @@ class _Tracer(TorchDispatchMode):
             return f"{name}.predictor", "linear"
         if name in self.layers:
             return name, "linear" if isinstance(module, nn.Linear) else "conv"
-        # a factor that comes from nowhere is a weight
-        return name, "linear" if _Origin() in factors else "product"
+        if _Origin() in factors:  # a factor that comes from nowhere is a weight
+            return name, "linear"
+        return f"{name} (product)", "product"
 
 
 def trace(
@@ -192,7 +194,9 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
     tracer = _Tracer(network)
     with torch.no_grad(), _watched(network, tracer), tracer:
         tracer.origins[x] = _Origin(is_input=True)
-        network.train(False)
+        with warnings.catch_warnings():  # a scale of evaluation matters to nobody here
+            warnings.simplefilter("ignore")
+            network.eval()
         for step in x.unbind() if step_mode == "s" else [x]:
             network(step)
     for name, traced in tracer.trace.neurons.items():

@@ -8,14 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from qsnn_plugins.cost import NetworkCost, NeuronCost
-from qsnn_plugins.reproduce.networks import count_network, row_spec
+from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.reproduce.networks import count_network
+from qsnn_plugins.reproduce.specs import row_spec
 
-__all__ = ["RULES", "Case", "NotComputed", "Rule", "rule"]
+__all__ = ["RULES", "Case", "NotComputedError", "Rule", "rule"]
 
 UNITS = {"kB": 1e3, "MB": 1e6, "M": 1e6, "G": 1e9}
 
 
-class NotComputed(Exception):
+class NotComputedError(QSNNError):
     """A cell that cannot be computed; the message says what it needs."""
 
 
@@ -30,13 +32,13 @@ class Case:
         column: Name of the column.
         unit: Its unit.
         settings: Those of the row, and of the column.
-        network: Key of the network, or None.
+        networks: Key of the row's network in each column that has one.
         rules: Name of the row's rule in each column that has one.
         units: Unit of each column.
         baseline: The same column of the row that reductions refer to.
 
     Example:
-        >>> Case("qsnn", "resnet19", "MB", {"batch": 64}, None, {}, {}).in_unit(10_007_976)
+        >>> Case("qsnn", "resnet19", "MB", {"batch": 64}, {}, {}, {}).in_unit(10_007_976)
         10.007976
     """
 
@@ -44,7 +46,7 @@ class Case:
     column: str
     unit: str
     settings: Mapping[str, Any]
-    network: str | None
+    networks: Mapping[str, str]
     rules: Mapping[str, str]
     units: Mapping[str, str]
     baseline: Case | None = None
@@ -52,14 +54,20 @@ class Case:
     @cached_property
     def cost(self) -> NetworkCost:
         """The row's network as its settings quantize it."""
-        if self.network is None:
-            raise NotComputed("a network: this one is not in the package")
-        return count_network(self.network, row_spec(self.paper, self.settings))
+        if self.column not in self.networks:
+            raise NotComputedError("a network: that of the cited work is not in the package")
+        return count_network(self.networks[self.column], row_spec(self.paper, self.settings))
 
     def behind_convolutions(self) -> list[NeuronCost]:
         """Neurons that a convolution charges, in the order in which they run."""
         fed = {name for s in self.cost.synapses if s.kind == "conv" for name in s.feeds}
         return [neuron for neuron in self.cost.neurons if neuron.name in fed]
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights, biases and normalization."""
+        cost = self.cost
+        return cost.count("weights") + cost.count("biases") + cost.count("normalization")
 
     def in_unit(self, value: float) -> float:
         """Give bytes, operations or parameters in the column's unit."""
@@ -69,10 +77,10 @@ class Case:
         """Apply the column's rule.
 
         Raises:
-            NotComputed: If there is no rule, or it lacks something.
+            NotComputedError: If there is no rule, or it lacks something.
         """
         if self.column not in self.rules:
-            raise NotComputed("a rule: how it was counted is not known")
+            raise NotComputedError("a rule: how it was counted is not known")
         return RULES[self.rules[self.column]].compute(self)
 
     def other(self, column: str) -> float:
@@ -101,19 +109,16 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(statement: str) -> Callable[[Callable[[Case], float]], Callable[[Case], float]]:
-    """Add a function to `RULES` under its name.
+def rule(compute: Callable[[Case], float]) -> Callable[[Case], float]:
+    """Add a function to `RULES` under its name; its docstring is the statement.
 
     Example:
-        >>> @rule("the answer")
-        ... def answer(case: Case) -> float:
+        >>> def answer(case: Case) -> float:
+        ...     "The answer."
         ...     return 42.0
-        >>> RULES.pop("answer").statement
-        'the answer'
+        >>> rule(answer) is answer, RULES.pop("answer").statement
+        (True, 'The answer')
     """
-
-    def add(compute: Callable[[Case], float]) -> Callable[[Case], float]:
-        RULES[compute.__name__] = Rule(statement, compute)
-        return compute
-
-    return add
+    statement = " ".join(str(compute.__doc__).split()).removesuffix(".")
+    RULES[compute.__name__] = Rule(statement, compute)
+    return compute

@@ -2,147 +2,56 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from statistics import fmean
 
 # importing them fills RULES
 from qsnn_plugins.reproduce import memory_rules, operation_rules  # noqa: F401
-from qsnn_plugins.reproduce.case import Case, NotComputed
+from qsnn_plugins.reproduce.case import Case, NotComputedError
+from qsnn_plugins.reproduce.cell import Cell, Verdict
 from qsnn_plugins.reproduce.digits import compare
-from qsnn_plugins.reproduce.paper import Paper, PaperTable, TableColumn, TableRow
+from qsnn_plugins.reproduce.paper import Paper
 from qsnn_plugins.reproduce.results import Result
+from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
-__all__ = ["Cell", "Standing", "Verdict", "build_cells", "count_standings"]
+__all__ = ["build_cells"]
 
 TRUNCATED = "truncated: printed with the further digits cut off"
 
 
-class Verdict(StrEnum):
-    """What comes of holding a printed value against ours."""
-
-    AGREES = "agrees"
-    DIFFERS = "differs"
-    NOT_COMPUTED = "not computed"
-    NOT_PRINTED = "not printed"
-
-
-class Standing(StrEnum):
-    """Verdicts as they are totalled."""
-
-    AGREES = "agree"
-    EXPLAINED = "differ, with a reason"
-    UNEXPLAINED = "differ, unexplained"
-    UNMEASURED = "need a measurement"
-    UNCOMPUTED = "need a network or a rule"
-    NOT_PRINTED = "have no printed value to compare"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a table.
-
-    Args:
-        paper: Key of the paper.
-        table: Number of the table.
-        row: Name of the row.
-        column: Name of the column.
-        printed: As printed, or None where the print cannot be read or has no number.
-        computed: By the rule, in the unit, or None.
-        measured: Mean of the recorded results, or None.
-        unit: Of all three.
-        rule: Name of the rule, or None.
-        verdict: What comes of it.
-        reason: Why it differs, what it lacks, or None.
-        needs_measurement: Whether a training or hardware has to fill it.
-
-    Example:
-        >>> from qsnn_plugins.reproduce import load_paper
-        >>> cell = build_cells(load_paper("sigmoid_quantizer"))[0]
-        >>> cell.printed, cell.verdict.value
-        ('392', 'not computed')
-    """
-
-    paper: str
-    table: str
-    row: str
-    column: str
-    printed: str | None
-    computed: float | None
-    measured: float | None
-    unit: str
-    rule: str | None
-    verdict: Verdict
-    reason: str | None
-    needs_measurement: bool = False
-
-    @property
-    def ours(self) -> float | None:
-        """What we have beside the printed value."""
-        return self.measured if self.computed is None else self.computed
-
-    @property
-    def difference(self) -> float | None:
-        """Ours less the printed value."""
-        if self.printed is None or self.ours is None:
-            return None
-        return self.ours - float(self.printed)
-
-    @property
-    def standing(self) -> Standing:
-        """How the cell is totalled."""
-        match self.verdict:
-            case Verdict.AGREES:
-                return Standing.AGREES
-            case Verdict.DIFFERS:
-                return Standing.EXPLAINED if self.reason else Standing.UNEXPLAINED
-            case Verdict.NOT_PRINTED:
-                return Standing.NOT_PRINTED
-        return Standing.UNMEASURED if self.needs_measurement else Standing.UNCOMPUTED
-
-
-def build_cells(paper: Paper, results: Iterable[Result] = ()) -> list[Cell]:
+def build_cells(
+    paper: Paper, results: Iterable[Result] = (), table: str | None = None
+) -> list[Cell]:
     """Compute every cell of a paper's tables.
 
     Args:
         paper: Its tables.
         results: What was measured; several results of one cell are averaged.
+        table: The only table, or None for all.
 
     Returns:
         The cells, table by table and row by row.
 
     Example:
         >>> from qsnn_plugins.reproduce import load_paper
-        >>> cells = build_cells(load_paper("qsnn"))
-        >>> count_standings(cells)[Standing.UNEXPLAINED]
-        0
+        >>> build_cells(load_paper("qsnn"), table="fig3")[0].verdict.value
+        'agrees'
     """
     measured: dict[tuple[str, str, str, str], list[Result]] = {}
     for result in results:
         measured.setdefault(result.cell, []).append(result)
     return [
-        _Maker(paper.paper, table, row, table.columns[column]).cell(
-            measured.get((paper.paper, table.table, row.row, column), [])
+        _Maker(paper.paper, known, row, known.columns[column]).cell(
+            measured.get((paper.paper, known.table, row.row, column), [])
         )
-        for table in paper.tables.values()
-        for row in table.rows.values()
-        for column in table.columns
+        for known in paper.tables.values()
+        if table in (None, known.table)
+        for row in known.rows.values()
+        for column in known.columns
         if column in row.printed
     ]
-
-
-def count_standings(cells: Iterable[Cell]) -> dict[Standing, int]:
-    """Total the verdicts.
-
-    Example:
-        >>> count_standings([])[Standing.AGREES]
-        0
-    """
-    counted = Counter(cell.standing for cell in cells)
-    return {standing: counted[standing] for standing in Standing}
 
 
 @dataclass(frozen=True)
@@ -184,7 +93,7 @@ class _Maker:
             return None, f"a measurement{recipe}"
         try:
             return _case(self.paper, self.table, self.row, self.column).compute(), None
-        except NotComputed as lack:
+        except NotComputedError as lack:
             return None, str(lack)
 
     def verdict(
@@ -206,16 +115,18 @@ class _Maker:
 
 
 def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> Case:
-    rules = {name: c.rule_for(row.group) for name, c in table.columns.items()}
+    columns = table.columns.items()
+    rules = {name: c.rule_for(row.group) for name, c in columns}
+    networks = {name: table.network(row, c) for name, c in columns}
     base = table.rows[row.baseline] if row.baseline else None
     return Case(
         paper,
         column.name,
         column.unit,
         {**row.settings, **column.settings},
-        column.network or row.network,
+        {name: network for name, network in networks.items() if network},
         {name: rule for name, rule in rules.items() if rule},
-        {name: c.unit for name, c in table.columns.items()},
+        {name: c.unit for name, c in columns},
         _case(paper, table, base, column) if base else None,
     )
 

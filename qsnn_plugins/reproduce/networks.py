@@ -1,4 +1,4 @@
-"""The networks that the tables are counted with, and the spec that a row's settings name."""
+"""The networks that the tables are counted with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from qsnn_plugins import presets
 from qsnn_plugins.cost import NetworkCost, report
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
-from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
+from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["NETWORKS", "CountedNetwork", "count_network", "row_spec"]
+__all__ = ["NETWORKS", "CountedNetwork", "count_network"]
 
 
 class CountedNetwork(NamedTuple):
@@ -25,6 +24,10 @@ class CountedNetwork(NamedTuple):
         told: What it is, in words.
         shape: Its input, [C, H, W].
         build: Builds it without quantization.
+
+    Example:
+        >>> NETWORKS["vgg9"].shape
+        (2, 48, 48)
     """
 
     told: str
@@ -65,7 +68,7 @@ NETWORKS: Mapping[str, CountedNetwork] = {
         stem_channels=64,
     ),
     "resnet19_events": _residual(
-        "the same over two polarities, 48 x 48", (2, 48, 48), depth=19, stem_channels=64
+        "ResNet-19 as TET has it, over two polarities", (2, 48, 48), depth=19, stem_channels=64
     ),
     "resnet19_qsnn": _residual(
         "ResNet-19 as Q-SNN has it: first convolution to 128 channels, no hidden linear layer",
@@ -84,6 +87,7 @@ NETWORKS: Mapping[str, CountedNetwork] = {
     "mobilenet_light": _string("mobilenet_light"),
     "yolov2": _string("yolov2_printed_size"),
     "yolov2_table4": _string("yolov2_table4"),
+    "yolov2_table4_416": _string("yolov2_table4", size=(416, 416)),
     "vgg16_qsnn": _layers(_CIFAR, NETWORK_STRINGS["vgg16_cifar"].layers),
     "vggsnn_qsnn": _layers(
         _CIFAR,
@@ -148,37 +152,3 @@ def count_network(name: str, spec: QuantSpec) -> NetworkCost:
     if name not in NETWORKS:
         raise DataError(f"there is no network {name!r}: give one of {', '.join(NETWORKS)}")
     return report(_build(name), spec, (1, 1, *NETWORKS[name].shape))
-
-
-def row_spec(paper: str, settings: Mapping[str, Any]) -> QuantSpec:
-    """Say how a row's network is quantized, as far as its memory goes.
-
-    Args:
-        paper: Key of the paper.
-        settings: The row's: weight_bits and membrane_bits, 32 for floats.
-
-    Returns:
-        The spec.
-
-    Example:
-        >>> row_spec("qsnn", {"weight_bits": 1, "membrane_bits": 4}).membrane.storage_bits
-        4
-    """
-    weight_bits = settings.get("weight_bits", 32)
-    membrane_bits = settings.get("membrane_bits", 32)
-    if settings.get("method") == "MINT":
-        membrane = MembraneSpec(kind="tanh", bits=membrane_bits, scale="learned")
-        return QuantSpec(membrane, weight=WeightSpec(kind="mint", bits=weight_bits))
-    if settings.get("masked"):
-        return QuantSpec(MembraneSpec(kind="pruned"))
-    if weight_bits == membrane_bits == 32:
-        return QuantSpec.full_precision()
-    match paper:
-        case "qsnn":
-            return presets.qsnn(membrane_bits)
-        case "sigmoid_quantizer":
-            return presets.sigmoid_quantizer(weight_bits)
-        case "bit_budget":
-            # its caption takes float weights to be 16 bits wide
-            return QuantSpec.full_precision()
-    return presets.imsnn(None if weight_bits == 32 else weight_bits)

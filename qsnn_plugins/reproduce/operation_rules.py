@@ -3,66 +3,76 @@
 from __future__ import annotations
 
 from qsnn_plugins.cost import SynapseCost
-from qsnn_plugins.functional.operations import arithmetic_effort, bit_budget as budget_of
-from qsnn_plugins.functional.operations import remaining_operations
-from qsnn_plugins.reproduce.case import Case, NotComputed, rule
+from qsnn_plugins.functional import operations
+from qsnn_plugins.reproduce.case import Case, NotComputedError, rule
 
 _SHORTCUTS = ("shortcut", "downsample")
 _BFLOAT_BITS = 16
 
 
-@rule("parameters of all kinds")
+@rule
 def parameters(case: Case) -> float:
-    roles = ("weights", "biases", "normalization")
-    return case.in_unit(sum(case.cost.count(role) for role in roles))
+    """Parameters of all kinds."""
+    return case.in_unit(case.parameter_count)
 
 
-@rule("parameters of all kinds in units of 16 bits: their number times W / 16")
+@rule
 def parameters_of_sixteen_bits(case: Case) -> float:
+    """Parameters of all kinds in units of 16 bits: their number times W / 16."""
     return parameters(case) * case.settings["weight_bits"] / _BFLOAT_BITS
 
 
-@rule("T · W · S (Eq. 4), float weights being 16 bits")
+@rule
 def bit_budget(case: Case) -> float:
+    """T · W · S (Eq. 4), float weights being 16 bits."""
     return _budget(case)
 
 
-@rule("MACs of convolutions and linear layers, times T · S")
+@rule
 def synaptic_operations(case: Case) -> float:
+    """MACs of convolutions and linear layers, times T · S."""
     return case.in_unit(_macs(case) * _steps(case))
 
 
-@rule("MACs of convolutions and linear layers, times T · W · S (Eq. 8)")
+@rule
 def effort(case: Case) -> float:
-    return case.in_unit(arithmetic_effort(_macs(case), _budget(case)))
+    """MACs of convolutions and linear layers, times T · W · S (Eq. 8)."""
+    return case.in_unit(operations.arithmetic_effort(_macs(case), _budget(case)))
 
 
-@rule("the same without the shortcuts")
+@rule
 def effort_without_shortcuts(case: Case) -> float:
+    """MACs of linear layers and of convolutions but shortcuts, times T · W · S (Eq. 8)."""
     macs = _macs(case, leave_out=_SHORTCUTS)
-    return case.in_unit(arithmetic_effort(macs, _budget(case)))
+    return case.in_unit(operations.arithmetic_effort(macs, _budget(case)))
 
 
-@rule("MACs of convolutions and linear layers but those of attention, times T · S")
+@rule
 def synaptic_operations_without_attention(case: Case) -> float:
+    """MACs of convolutions and linear layers but those of attention, times T · S."""
     return case.in_unit(_macs(case, leave_out=("attn",)) * _steps(case))
 
 
-@rule("MACs of convolutions and linear layers but those of attention, times T · W · S (Eq. 8)")
+@rule
 def effort_without_attention(case: Case) -> float:
-    return case.in_unit(arithmetic_effort(_macs(case, leave_out=("attn",)), _budget(case)))
+    """MACs of convolutions and linear layers but those of attention, times T · W · S (Eq. 8)."""
+    return case.in_unit(
+        operations.arithmetic_effort(_macs(case, leave_out=("attn",)), _budget(case))
+    )
 
 
-@rule("two operations for every membrane behind a convolution in each of ten steps")
+@rule
 def membrane_operations(case: Case) -> float:
+    """Two operations for every membrane behind a convolution in each of ten steps."""
     if case.settings.get("masked"):
-        raise NotComputed("a measurement: the share of membranes that are negative")
+        raise NotComputedError("a figure: the share of membranes that are negative")
     return case.in_unit(2 * 10 * sum(neuron.count for neuron in case.behind_convolutions()))
 
 
-@rule("operations over those that are left (Eq. 30) at the 80 % sparsity that section 1 states")
+@rule
 def operations_saved(case: Case) -> float:
-    return 1 / remaining_operations(1, spatial=float(case.settings["sparsity"]))
+    """Operations over those that are left (Eq. 30) at the 80 % sparsity that section 1 states."""
+    return 1 / operations.remaining_operations(1, spatial=float(case.settings["sparsity"]))
 
 
 def _macs(case: Case, leave_out: tuple[str, ...] = ()) -> float:
@@ -79,4 +89,6 @@ def _steps(case: Case) -> int:
 
 def _budget(case: Case) -> float:
     settings = case.settings
-    return budget_of(settings["time_steps"], settings["weight_bits"], settings["spike_bits"])
+    return operations.bit_budget(
+        settings["time_steps"], settings["weight_bits"], settings["spike_bits"]
+    )
