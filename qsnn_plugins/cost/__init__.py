@@ -1,7 +1,7 @@
 """What a network costs: memory, operations and energy, in the ways that papers and chips count."""
 
 from qsnn_plugins.cost.account import report
-from qsnn_plugins.cost.activity import Activity, ActivityRecorder, measure_activity
+from qsnn_plugins.cost.activity import Activity
 from qsnn_plugins.cost.energy import (
     ENERGY_TABLES,
     EnergyTable,
@@ -16,7 +16,9 @@ from qsnn_plugins.cost.packing import (
     pack_membrane,
     pack_weights,
 )
-from qsnn_plugins.cost.table import cost_table, plain_values
+from qsnn_plugins.cost.plain import plain_values
+from qsnn_plugins.cost.recorder import ActivityRecorder, measure_activity
+from qsnn_plugins.cost.table import cost_table
 from qsnn_plugins.cost.ways import MEMORY_WAYS, MemoryWay, memory_way
 
 __all__ = [

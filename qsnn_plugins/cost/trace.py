@@ -5,12 +5,10 @@ The run needs no values: it is of a copy on the meta device, which costs neither
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
+from qsnn_plugins.cost.detached import detached_copy
 from qsnn_plugins.cost.layers import SynapseKind
 from qsnn_plugins.cost.neurons import all_neurons, forget_states, neuron_states
 from qsnn_plugins.errors import ArgumentError, QSNNError
@@ -170,14 +169,14 @@ def trace(
         ArgumentError: If the network does not take an input of this shape.
     """
     try:
-        copied = _copy(network, with_values=False)
+        copied = detached_copy(network, with_values=False)
         return _run(copied, torch.zeros(input_shape, device="meta"), step_mode)
     except QSNNError:
         raise
     except Exception:  # some networks look at values, which meta tensors have not
         pass
     try:
-        return _run(_copy(network, with_values=True), torch.zeros(input_shape), step_mode)
+        return _run(detached_copy(network, with_values=True), torch.zeros(input_shape), step_mode)
     except QSNNError:
         raise
     except Exception as error:
@@ -226,23 +225,3 @@ def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _copy(network: nn.Module, with_values: bool) -> nn.Module:
-    """A copy of a network: on the meta device, where its tensors are not copied, or on the CPU."""
-    memo: dict[int, Any] = {}
-    for module in network.modules():
-        own = (module._parameters, module._buffers, vars(module), vars(module).get("_memories", {}))
-        for value in (value for values in own for value in values.values()):
-            if isinstance(value, ModuleType):  # which cannot be copied, and need not be
-                memo[id(value)] = value
-            elif isinstance(value, Tensor) and id(value) not in memo:
-                memo[id(value)] = _plain(value, "cpu" if with_values else "meta")
-    return copy.deepcopy(network, memo)
-
-
-def _plain(tensor: Tensor, device: str) -> Tensor:
-    moved = tensor.detach().to(device)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
-    return moved.clone()
