@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from argparse import ArgumentParser
-from collections.abc import Iterable
+from argparse import ArgumentParser, Namespace
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,10 +60,10 @@ class _Record:
         self.results: list[Result] = []
         self._epochs: list[dict[str, str]] = []
 
-    def add(self, words: Iterable[str], run: Run, value: float, results: list[Result]) -> None:
+    def add(self, run: Run, value: float, results: list[Result]) -> None:
         """Add a run and write both files aside before they are renamed."""
         self.results += results
-        place = {"words": " ".join(words), "seed": str(run.seed)}
+        place = {"words": " ".join(run.words), "seed": str(run.seed)}
         self._epochs += [
             place | {key: row.get(key) or "" for key in _KEPT} for row in run.metrics()
         ]
@@ -92,38 +92,47 @@ def main(words: list[str]) -> int:
     add("-c", "--config", action="append", required=True, help="the recipe, then overlays")
     add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
     add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time; OMP_NUM_THREADS says each one's threads",
+    )
     options, others = parser.parse_known_args(words)
     try:
-        _measure(options.config[0], options.config[1:], others, options.seeds, options.rows)
+        _measure(options, others)
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _measure(
-    recipe: str, overlays: list[str], others: list[str], seeds: list[int], containing: str
-) -> None:
-    rows, commit, machine = rows_of(recipe, containing), checkout_commit(), machine_name()
+def _measure(options: Namespace, others: list[str]) -> None:
+    recipe, *overlays = options.config
+    rows, commit, machine = rows_of(recipe, options.rows), checkout_commit(), machine_name()
+    machine += f", {options.jobs} runs at a time" if options.jobs > 1 else ""
     started = datetime.now(UTC)
     added = tuple(word for file in overlays for word in ("-c", file)) + tuple(others)
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
-    record, summary = _Record(name), []
-    for number, (overrides, cells) in enumerate(rows.items()):
-        words, values = ("-c", recipe, *overrides, *added), []
-        for seed in seeds:
-            folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S}")
-            run = Run(words, seed, folder / f"row{number}-seed{seed}")
-            values.append(run.accuracy())
+    folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S}")
+    tasks = [
+        (cells, Run(("-c", recipe, *overrides, *added), seed, folder / f"row{i}-seed{seed}"))
+        for i, (overrides, cells) in enumerate(rows.items())
+        for seed in options.seeds
+    ]
+    record, values = _Record(name), dict[str, list[float]]()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
+        for (cells, run), value in zip(tasks, accuracies, strict=True):
             results = [
                 Result(
                     *cell.key,
-                    value=round(values[-1], 6),
+                    value=round(value, 6),
                     unit=cell.column.unit,
                     recipe=recipe,
-                    overrides=words[2:],
+                    overrides=run.words[2:],
                     command=run.command,
-                    seed=seed,
+                    seed=run.seed,
                     epochs=run.epochs,
                     date=f"{started:%Y-%m-%d}",
                     machine=machine,
@@ -132,23 +141,28 @@ def _measure(
                 )
                 for cell in cells
             ]
-            record.add(words[2:], run, values[-1], results)
-            print(f"{cells[0].row.row}, seed {seed}: {values[-1]:.2f} %", flush=True)
-        summary.append((cells[0], values, model_size(words, cells[0].paper)))
-    _print(summary, record)
+            record.add(run, value, results)
+            values.setdefault(cells[0].row.row, []).append(value)
+            print(f"{cells[0].row.row}, seed {run.seed}: {value:.2f} %", flush=True)
+    sizes = {
+        cells[0].row.row: model_size(("-c", recipe, *overrides, *added), cells[0].paper)
+        for overrides, cells in rows.items()
+    }
+    _print(values, sizes, record)
+    print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
 
 
-def _print(summary: list[tuple[TrainedCell, list[float], int]], record: _Record) -> None:
+def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Record) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"recorded in {record.path}")
     for column in ("row", "model size, kB", "test accuracy, %", "spread", "seeds"):
         table.add_column(column, justify="left" if column == "row" else "right")
-    for cell, values, size in summary:
-        spread = f"{stdev(values):.2f}" if len(values) > 1 else ""
-        kilobytes = f"{size / 1000:,.2f}"
-        table.add_row(cell.row.row, kilobytes, f"{fmean(values):.2f}", spread, str(len(values)))
+    for row, found in values.items():
+        spread = f"{stdev(found):.2f}" if len(found) > 1 else ""
+        size = f"{sizes[row] / 1000:,.2f}"
+        table.add_row(row, size, f"{fmean(found):.2f}", spread, str(len(found)))
     Console().print(table)
     print("spread: standard deviation over the seeds; now run: qsnn recipes --write")
 

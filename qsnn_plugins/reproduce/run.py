@@ -97,9 +97,9 @@ def model_size(words: tuple[str, ...], paper: str) -> int:
     Raises:
         DataError: If it cannot be counted.
     """
-    way = _WAYS.get(paper, paper)
+    options = ["--json", "--full_precision", f"--way={_WAYS.get(paper, paper)}"]
     process = subprocess.run(
-        [sys.executable, "-m", "qsnn_plugins", "cost", *words, "--json", f"--way={way}"],
+        [sys.executable, "-m", "qsnn_plugins", "cost", *words, *options],
         capture_output=True,
         text=True,
         check=False,

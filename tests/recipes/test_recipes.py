@@ -5,21 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from qsnn_plugins.cli import lightning
-
-ROOT = Path(__file__).parents[2]
-RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "recipes").glob("*.yaml"))
-OVERLAYS = sorted(path.relative_to(ROOT) for path in (ROOT / "recipes/overlays").glob("*.yaml"))
-
-
-def config(recipe):
-    return yaml.safe_load((ROOT / recipe).read_text())
-
-
-def network(recipe):
-    return config(recipe)["model"]["init_args"]["network"]
+from tests.recipes.configs import RECIPES, ROOT, load, network_of
 
 
 def header(recipe):
@@ -36,11 +24,10 @@ def embedded_words(recipe):
 
 def cases():
     for recipe in RECIPES:
-        hosts = (
-            ["snntorch", "spikingjelly"] if network(recipe)["class_path"] != "HostedNet" else [None]
-        )
+        is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+        hosts = [None] if is_hosted else ["snntorch", "spikingjelly"]
         for host in hosts:
-            yield pytest.param(recipe, host, id=f"{recipe.stem}-{host or 'hosted'}")
+            yield pytest.param(recipe, host, id=f"{Path(recipe).stem}-{host or 'hosted'}")
 
 
 def run(monkeypatch, *words):
@@ -55,13 +42,14 @@ def placed(words):
 
 def tiny(recipe):
     """What shrinks a recipe: its width, where it has one."""
-    has_width = not network(recipe)["init_args"].get("name", "").startswith("sew_resnet")
+    name = network_of(load(recipe))["init_args"].get("name", "")
+    has_width = not name.startswith("sew_resnet")
     width = ["--model.network.width=0.0625"] if has_width else []
     return ["-c", str(ROOT / "tests/recipes/tiny.yaml"), *width]
 
 
 def test_the_glob_finds_the_recipes():
-    assert Path("recipes/spquant_vgg9.yaml") in RECIPES
+    assert "recipes/spquant_vgg9.yaml" in RECIPES
     assert len(RECIPES) > 30
 
 
@@ -74,3 +62,43 @@ def test_a_recipe_trains_on_embedded_data(recipe, host, monkeypatch, tmp_path):
     assert run(monkeypatch, "fit", *words) == 0
     (written,) = tmp_path.rglob("config.yaml")
     assert host is None or f"host: {host}" in written.read_text()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_trained_is_tested(monkeypatch, tmp_path, capsys):
+    recipe = "recipes/spquant_vgg9.yaml"
+    words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "fit", *words) == 0
+    assert run(monkeypatch, "test", *words, "--ckpt_path=last") == 0
+    assert "test accuracy: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_says_what_it_is_and_how_to_run_it(recipe):
+    told = header(recipe)
+    for word in ("# Table:", "# Needs:", f"# Command: lightning fit -c {recipe}"):
+        assert word in told, word
+    for named in re.findall(r"recipes/[\w/]+\.yaml", told):
+        assert (ROOT / named).is_file(), named
+    is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+    assert ("--model.network.host=snntorch" in told) != is_hosted
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_deterministic(recipe):
+    config = load(recipe)
+    assert config["seed_everything"] == 42
+    assert config["trainer"]["deterministic"] is True
+
+
+OVERLAYS = sorted((ROOT / "recipes/overlays").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_says_how_to_put_it_on_a_recipe(overlay):
+    name = str(overlay.relative_to(ROOT))
+    told = re.sub(r" \\\n# *", " ", overlay.read_text())
+    used = re.search(rf"# .+ -c (recipes/\w+\.yaml) .*{re.escape(name)}", told)
+    assert used is not None
+    assert (ROOT / used[1]).is_file()
