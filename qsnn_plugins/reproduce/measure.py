@@ -39,7 +39,7 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
         DataError: If there is no such row.
 
     Example:
-        >>> list(rows_of("recipes/sigmoid_quantizer_plif_nmnist.yaml", "N-MNIST, 4-bit"))
+        >>> list(rows_of("recipes/sigmoid_quantizer_decolle_nmnist.yaml", "N-MNIST, 4-bit"))
         [('-c', 'recipes/overlays/weights_4bit.yaml')]
     """
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
