@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
 
-from qsnn_plugins.errors import DataError, QSNNError
-from qsnn_plugins.reproduce.recipes import RESULTS, TrainedCell, trained_cells
+from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
+from qsnn_plugins.reproduce.recipes import RESULTS
 from qsnn_plugins.reproduce.results import Result
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
+from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "rows_of"]
 
@@ -38,7 +39,7 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
         DataError: If there is no such row.
 
     Example:
-        >>> list(rows_of("recipes/sigmoid_quantizer_plif_nmnist.yaml", "N-MNIST, 4-bit"))
+        >>> list(rows_of("recipes/sigmoid_quantizer_decolle_nmnist.yaml", "N-MNIST, 4-bit"))
         [('-c', 'recipes/overlays/weights_4bit.yaml')]
     """
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
@@ -92,12 +93,7 @@ def main(words: list[str]) -> int:
     add("-c", "--config", action="append", required=True, help="the recipe, then overlays")
     add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
     add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
-    add(
-        "--jobs",
-        type=int,
-        default=1,
-        help="runs at a time; OMP_NUM_THREADS says each one's threads",
-    )
+    add("--jobs", type=int, default=1, help="runs at a time; OMP_NUM_THREADS is that of each")
     options, others = parser.parse_known_args(words)
     try:
         _measure(options, others)
@@ -108,6 +104,8 @@ def main(words: list[str]) -> int:
 
 
 def _measure(options: Namespace, others: list[str]) -> None:
+    if options.jobs < 1:
+        raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
     recipe, *overlays = options.config
     rows, commit, machine = rows_of(recipe, options.rows), checkout_commit(), machine_name()
     machine += f", {options.jobs} runs at a time" if options.jobs > 1 else ""

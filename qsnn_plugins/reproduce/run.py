@@ -63,8 +63,13 @@ class Run:
         return int(self.metrics()[-1]["epoch"]) + 1
 
     def metrics(self) -> list[dict[str, str]]:
-        """One row a validation: epoch, step and what was measured."""
-        return [row for row in self._metrics("fit") if row.get("val_accuracy")]
+        """One row a validation: epoch, step, what was measured and the last batch's loss."""
+        rows, loss = [], ""
+        for row in self._metrics("fit"):
+            loss = row.get("train_loss") or loss
+            if row.get("val_accuracy"):
+                rows.append(row | {"train_loss": loss})
+        return rows
 
     def _call(self, *words: str) -> None:
         quiet = ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={self.folder}"]

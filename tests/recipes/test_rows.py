@@ -8,7 +8,8 @@ from qsnn_plugins import data
 from qsnn_plugins.cli.recipes import accepted
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.reproduce import load_results
-from qsnn_plugins.reproduce.recipes import recipes_page, trained_cells
+from qsnn_plugins.reproduce.recipes import recipes_page
+from qsnn_plugins.reproduce.trained import trained_cells
 from tests.recipes.configs import RECIPES, ROOT, build, load, merged, network_of, spec_of
 
 CELLS = list(trained_cells())

@@ -95,6 +95,11 @@ def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
     assert not trained
 
 
+def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
+    assert measure.main(["-c", DECOLLE, "--jobs", "0"]) == 1
+    assert "--jobs=0 is not allowed: give a number of runs from 1" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -113,9 +118,10 @@ def test_the_newest_version_of_a_run_counts(tmp_path):
     for version, accuracy in ((2, 0.2), (10, 0.9)):
         folder = tmp_path / f"fit/version_{version}"
         folder.mkdir(parents=True)
-        (folder / "metrics.csv").write_text(f"epoch,val_accuracy\n{version},{accuracy}\n")
+        lines = ["epoch,train_loss,val_accuracy", f"{version},0.7,", f"{version},,{accuracy}"]
+        (folder / "metrics.csv").write_text("\n".join(lines))
     run = Run((), 1, tmp_path)
-    assert run.metrics() == [{"epoch": "10", "val_accuracy": "0.9"}]
+    assert run.metrics() == [{"epoch": "10", "train_loss": "0.7", "val_accuracy": "0.9"}]
     assert run.epochs == 11
 
 

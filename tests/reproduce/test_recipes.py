@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from qsnn_plugins.reproduce import Result, recipes
-from qsnn_plugins.reproduce.recipes import recipes_page, trained_cells
+from qsnn_plugins.reproduce.recipes import recipes_page
+from qsnn_plugins.reproduce.trained import trained_cells
 
 ROW = "CIFAR-10, Q-SNN, ResNet19, 1w-4u"
 OVERLAY = ("-c", "recipes/overlays/membranes_4bit.yaml")
