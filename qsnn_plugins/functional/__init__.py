@@ -8,6 +8,7 @@ from qsnn_plugins.functional.borders import (
     symmetric_levels,
 )
 from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
 from qsnn_plugins.functional.membrane import (
     RELEASED_LEVELS,
@@ -16,6 +17,7 @@ from qsnn_plugins.functional.membrane import (
     pruned_level,
 )
 from qsnn_plugins.functional.membrane_bits import (
+    average_scale,
     step_max,
     tanh_membrane,
     uniform_levels,
@@ -74,6 +76,7 @@ __all__ = [
     "additive_power_of_two_grid",
     "apply_mask",
     "arithmetic_effort",
+    "average_scale",
     "best_scale",
     "binary",
     "binary_codes",
@@ -86,6 +89,7 @@ __all__ = [
     "encode",
     "heaviside",
     "k_means_borders",
+    "keep_comparison",
     "keep_positive",
     "lif_charge",
     "linear_temperature",
