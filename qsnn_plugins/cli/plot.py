@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
@@ -24,10 +24,11 @@ FROM_RESULTS = ("bits", "memory")
 _MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8}
 _FOLDER = Path("runs/figures")
 _USAGE = """\
-qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--and -c RECIPE ... --ckpt_path FILE]
-       qsnn plot bits|memory [--results DIR] [-c RECIPE]
+qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
+       qsnn plot bits|memory [-c RECIPE]
 
-Saves FIGURE.png and FIGURE.svg. What stands behind --and is a further network in the same figure.
+Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`. Behind --and stands a further
+network of the same figure, with its own recipe, checkpoint and label.
 
 figures:
 """
@@ -47,27 +48,25 @@ def main(words: list[str]) -> int:
 
 
 def _main(words: list[str]) -> None:
-    first, *others = _split(words)
-    options, rest = _parser().parse_known_args(first)
-    _check(options.figure, len(others))
+    options, rest = _parser().parse_known_args(words)
+    figure, networks = options.figure, _split(rest)
+    _check(figure, len(networks) - 1)
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
-    from qsnn_plugins.cli.plotting import draw_networks, draw_results
+    from qsnn_plugins.cli.plot_networks import draw_networks
+    from qsnn_plugins.cli.plot_results import draw_results
     from qsnn_plugins.errors import ArgumentError
     from qsnn_plugins.plot import save_figure
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if options.figure in FROM_RESULTS:
-                figure = draw_results(options, rest)
-            else:
-                parser = _network_parser()
-                further = [parser.parse_known_args(part) for part in others]
-                figure = draw_networks(options, [(options, rest), *further])
+            parsed = [_network_parser().parse_known_args(part) for part in networks]
+            draw = draw_results if figure in FROM_RESULTS else draw_networks
+            drawn = draw(options, parsed)
     except ArgumentError as error:
         raise RecipeError(str(error)) from None
-    print(*save_figure(figure, options.out or _FOLDER / options.figure), sep="\n")
+    print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
 
 
 def _split(words: list[str]) -> list[list[str]]:
@@ -81,11 +80,12 @@ def _split(words: list[str]) -> list[list[str]]:
 
 
 def _check(figure: str | None, further: int) -> None:
+    if figure is None:
+        raise RecipeError(f"qsnn plot: which figure? It knows {', '.join(FIGURES)}")
     if figure not in FIGURES:
-        near = get_close_matches(str(figure), FIGURES, n=1)
+        near = get_close_matches(figure, FIGURES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
-        asked = f"no figure {figure!r}" if figure else "no figure without a name"
-        raise RecipeError(f"qsnn plot knows {asked}; {hint}")
+        raise RecipeError(f"qsnn plot knows no figure {figure!r}; {hint}")
     if further and figure in FROM_RESULTS:
         raise RecipeError(f"--and: {figure} is drawn from results, not from networks")
     if further >= (most := _MOST.get(figure, further + 1)):
@@ -95,10 +95,9 @@ def _check(figure: str | None, further: int) -> None:
 
 def _network_parser() -> ArgumentParser:
     parser = _Parser(prog="qsnn plot", add_help=False, allow_abbrev=False)
-    # read again with the rest of the recipe's words
-    parser.add_argument("-c", "--config", action="append", type=Path, metavar="RECIPE")
-    parser.add_argument("--ckpt_path", metavar="FILE", help="its checkpoint, or `last`")
-    parser.add_argument("--label", help="what the network is called in the figure")
+    parser.add_argument("-c", "--config", action="append", type=Path)
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("--label")
     return parser
 
 
@@ -107,7 +106,6 @@ def _parser() -> ArgumentParser:
         prog="qsnn plot",
         usage=_USAGE + "".join(f"  {name:<15}{told}\n" for name, told in FIGURES.items()),
         epilog=_EPILOG,
-        parents=[_network_parser()],
         allow_abbrev=False,
     )
     add = parser.add_argument

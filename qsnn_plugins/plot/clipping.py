@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import silent_region
-from qsnn_plugins.plot.recorder import Run, measure_layers
+from qsnn_plugins.plot.recorder import measure_layers
+from qsnn_plugins.plot.running import Run
 from qsnn_plugins.plot.style import house_style, line_styles, new_figure, short_names
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     Example:
         >>> layer = ClippedLayer("conv1", -4.0, (-1.0,), (0.25,), (0.0125,), (0.01,))
         >>> [axes.get_ylabel() for axes in clipping_figure([layer]).axes]
-        ['of those, fire later (%)', 'r_s: all neurons (%)']
+        ['of those, fire later (%)', 'firing rate $r_s$ (%)']
     """
     figure, axes = new_figure(max(4.5, 0.6 * len(layers) + 2.5), 5.0, rows=2)
     upper, lower = axes[:, 0]
@@ -122,13 +123,14 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
         lower.plot(places, [100 * a.rates[i] for a in layers], label=label, **style)
     upper.set_title("Membranes below a bound after the first step")
     upper.set_ylabel("of those, fire later (%)")
-    lower.set_ylabel("r_s: all neurons (%)")
+    lower.set_ylabel("firing rate $r_s$ (%)")
     lower.set_xlabel("layer, and its lowest membrane")
     names = short_names([a.name for a in layers])
     told = [f"{name}\n{a.lowest:.1f}" for name, a in zip(names, layers, strict=True)]
     upper.set_xticks(places, [""] * len(layers))
     lower.set_xticks(places, told)
     for part in (upper, lower):
+        part.set_xlim(-0.5, len(layers) - 0.5)
         part.set_ylim(bottom=0)
     figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper")
     return figure

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons
 from qsnn_plugins.nn import layer_quantizer, weight_layers
-from qsnn_plugins.plot.recorder import Run, run_batches
+from qsnn_plugins.plot.running import Run, run_batches
 
 __all__ = ["Distribution", "spike_distributions", "weight_distributions"]
 

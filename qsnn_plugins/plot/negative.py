@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from qsnn_plugins.functional import negative_firing
-from qsnn_plugins.plot.recorder import Run, measure_layers
+from qsnn_plugins.plot.recorder import measure_layers
+from qsnn_plugins.plot.running import Run
 from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
 
 if TYPE_CHECKING:

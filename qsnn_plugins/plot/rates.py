@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost import ActivityRecorder
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.recorder import Run, run_batches
+from qsnn_plugins.plot.running import Run, run_batches
 from qsnn_plugins.plot.style import house_style, line_styles, new_figure, short_names
 
 if TYPE_CHECKING:

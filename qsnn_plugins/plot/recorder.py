@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qsnn_plugins.cost.neurons import all_neurons, forget_states
+from qsnn_plugins.cost.neurons import all_neurons
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.plot.running import Run, run_batches
 
-__all__ = ["measure_layers", "run_batches"]
+__all__ = ["measure_layers"]
 
 # (after the reset, stored, spikes), each [T, N, ...], to means over the N samples
 Measure = Callable[[Tensor, Tensor, Tensor], Tensor]
-Run = Callable[[Tensor], Any]
 
 
 def measure_layers(
@@ -65,41 +65,6 @@ def measure_layers(
         for layer in layers.values():
             layer.leave()
     return {name: layer.sum / layer.samples for name, layer in layers.items() if layer.samples}
-
-
-def run_batches(
-    network: nn.Module, batches: Iterable[Tensor], run: Run | None = None
-) -> Iterable[int]:
-    """Run batches in evaluation mode without gradients, and yield after each how many have run.
-
-    Args:
-        network: See `measure_layers`.
-        batches: See `measure_layers`.
-        run: See `measure_layers`.
-
-    Raises:
-        ArgumentError: If there is no batch.
-
-    Example:
-        >>> list(run_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
-        [1]
-    """
-    modes = {module: module.training for module in network.modules()}
-    run, count = run or network, 0
-    try:
-        network.eval()
-        for batch in batches:
-            forget_states(network)
-            with torch.no_grad():
-                run(batch)
-            count += 1
-            yield count
-    finally:
-        forget_states(network)
-        for module, mode in modes.items():
-            module.training = mode
-    if not count:
-        raise ArgumentError("batches", 0, "one batch or more")
 
 
 class _Layer:

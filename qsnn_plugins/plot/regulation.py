@@ -50,16 +50,21 @@ def distributions_figure(
     for line, row in zip(axes, rows, strict=True):
         names = short_names([same[0].name for same in row])
         for panel, name, same in zip(line, names, row, strict=False):
-            shares = "\n".join(f"{found.positive:.2f}" for found in same)
+            shares = " | ".join(f"{found.positive:.2f}" for found in same)
             panel.set_title(f"{name}\n{shares}", fontsize="small")
             _bars(panel, same, styles)
+            if panel is not line[0]:
+                panel.tick_params(labelleft=False)
         for panel in line[len(row) :]:
             panel.remove()
-    axes[0, 0].set_ylabel("weights: share")
-    axes[1, 0].set_ylabel("spikes: share")
-    figure.supxlabel("value: weights in parts of the largest, spikes as sent", fontsize="medium")
+    axes[0, 0].set_ylabel("share of weights")
+    axes[1, 0].set_ylabel("share of spikes")
+    figure.supxlabel(
+        "value: weights in parts of the largest, spikes as sent; above a panel: share above 0",
+        fontsize="medium",
+    )
     handles = axes[0, 0].containers
-    figure.legend(handles, list(weights), loc="outside lower center", ncols=len(weights))
+    figure.legend(handles, list(weights), loc="outside upper center", ncols=len(weights))
     return figure
 
 

@@ -89,7 +89,7 @@ def line_styles(count: int) -> list[dict[str, Any]]:
     _check(count)
     return [
         {"color": shade, "marker": _MARKERS[i], "linestyle": _DASHES[i % len(_DASHES)]}
-        for i, shade in enumerate(_shades(count))
+        for i, shade in enumerate(_shades(count, lightest=0.75))
     ]
 
 
@@ -112,7 +112,7 @@ def bar_styles(count: int) -> list[dict[str, Any]]:
     _check(count)
     return [
         {"facecolor": shade, "hatch": _HATCHES[i], "edgecolor": "black", "linewidth": 0.6}
-        for i, shade in enumerate(_shades(count))
+        for i, shade in enumerate(_shades(count, lightest=0.9))
     ]
 
 
@@ -136,12 +136,11 @@ def short_names(names: list[str]) -> list[str]:
     return [".".join(p) for p in parts]
 
 
-def _shades(count: int) -> list[Any]:
+def _shades(count: int, lightest: float) -> list[Any]:
     """Colours whose lightness rises from the first to the last."""
     from matplotlib import colormaps
 
-    last = 0.85 if count > 1 else 0.0
-    return [colormaps["cividis"](last * i / max(count - 1, 1)) for i in range(count)]
+    return [colormaps["cividis"](lightest * i / max(count - 1, 1)) for i in range(count)]
 
 
 def _check(count: int) -> None:
