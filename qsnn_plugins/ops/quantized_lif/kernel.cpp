@@ -1,7 +1,8 @@
 // The quantized LIF neuron over all time steps on the CPU, forward and backward.
 //
 // Neurons are taken in blocks that stay in the first cache levels. Blocks do not depend on the number
-// of threads, nor does the order of any sum. neuron.h has the neuron, README.md the equations.
+// of threads, nor does the order of any sum. neuron.h has the neuron, values.h the types, README.md
+// the equations.
 
 #include <algorithm>
 #include <cstdint>
@@ -11,13 +12,7 @@
 #include <sys/mman.h>
 #endif
 
-#include "neuron.h"
-
-struct bfloat {
-    uint16_t bits;
-};
-
-using Value = QSNN_VALUE;  // float, _Float16 or bfloat
+#include "values.h"
 
 // Sizes and memory of a call. A threshold is one for all neurons, or one for each of `channels` that
 // change every `inner` neurons; v is one number, or one for each neuron.
@@ -36,22 +31,6 @@ constexpr int64_t WIDEST = 2048, NARROWEST = 64, LANES = 16;
 
 int64_t block_size(int64_t steps) {
     return std::clamp(SCRATCH / (steps + 1) / LANES * LANES, NARROWEST, WIDEST);
-}
-
-float widen(float a) { return a; }
-
-float widen(_Float16 a) { return static_cast<float>(a); }
-
-float widen(bfloat a) { return from_bits(static_cast<int>(static_cast<uint32_t>(a.bits) << 16)); }
-
-void narrow(float a, float& to) { to = a; }
-
-void narrow(float a, _Float16& to) { to = static_cast<_Float16>(a); }
-
-void narrow(float a, bfloat& to) {
-    const uint32_t bits = static_cast<uint32_t>(bits_of(a));
-    const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    to.bits = static_cast<uint16_t>(a == a ? rounded : 0x7fc0);
 }
 
 // Large results are fresh memory; with huge pages the system is asked for it less often.

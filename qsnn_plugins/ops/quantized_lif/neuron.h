@@ -79,8 +79,22 @@ QSNN_INLINE float from_bits(int bits) {
 #endif
 }
 
+// A quotient in a gradient, which need not be rounded as the reference's is.
+QSNN_INLINE float ratio(float a, float b) {
+#ifdef __CUDACC__
+    return __fdividef(a, b);
+#else
+    return a / b;
+#endif
+}
+
 // 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
 QSNN_INLINE float power_of_two(float a) {
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(a));
+    return y;
+#else
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
     a = a < -126.0f ? -126.0f : a;
     const float shifted = a + ROUND, f = a - (shifted - ROUND);
@@ -91,6 +105,7 @@ QSNN_INLINE float power_of_two(float a) {
     y = fuse(y, f, 6.93146978e-1f);
     y = fuse(y, f, 1.0f);
     return from_bits(bits_of(y) + (int)((unsigned)bits_of(shifted) << 23));
+#endif
 }
 
 QSNN_INLINE float exp_negative(float a) { return power_of_two(a * 1.44269504f); }
@@ -102,15 +117,15 @@ QSNN_INLINE float unit_derivative(float z) {
     if constexpr (shape == RECTANGLE) return size < 0.5f ? 1.0f : 0.0f;
     if constexpr (shape == SIGMOID) {
         const float e = exp_negative(-size);
-        return e / ((1.0f + e) * (1.0f + e));
+        return ratio(e, (1.0f + e) * (1.0f + e));
     }
-    if constexpr (shape == ARCTAN) return 0.5f / (1.0f + (PI / 2 * z) * (PI / 2 * z));
+    if constexpr (shape == ARCTAN) return ratio(0.5f, 1.0f + (PI / 2 * z) * (PI / 2 * z));
     return size <= 1.0f ? 0.5f : 0.01f;
 }
 
 // The penalty window at a distance of 0 or more.
 QSNN_INLINE float window(float distance) {
-    if constexpr (WINDOW == SIGMOID) return 1.0f / (1.0f + exp_negative(-distance));
+    if constexpr (WINDOW == SIGMOID) return ratio(1.0f, 1.0f + exp_negative(-distance));
     if constexpr (WINDOW == ARCTAN) return atanf(PI / 2 * distance) / PI + 0.5f;
     const float z = distance < 1.0f ? distance : 1.0f;
     return 0.5f + z - 0.5f * z * z;
@@ -196,13 +211,17 @@ QSNN_INLINE float two_bumps(const Numbers& p, float u) {
     const float e = power_of_two(-1.44269504f * p.smoothness * fabsf(u - p.centre));
     const float root = fuse(e, p.bump_sum + e, 1.0f);
     const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
-    return p.bump_height * e * top / (root * root);
+    return ratio(p.bump_height * e * top, root * root);
 }
 
 // Slope that stands in for that of storing r.
 QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
     float each = 1.0f;
-    const float u = HAS_SCALE && SLOPE != STRAIGHT ? over_scale(r, scale) : r;
+    constexpr bool JUMPS =
+        SLOPE == INSIDE || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
+    float u = r;
+    if constexpr (HAS_SCALE && SLOPE != STRAIGHT)
+        u = JUMPS ? over_scale(r, scale) : ratio(r, scale < TINY ? TINY : scale);
     if constexpr (SLOPE == INSIDE) each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
     if constexpr (SLOPE == STACKED && TWO_BUMPS) each = two_bumps(p, u);
     if constexpr (SLOPE == STACKED && !TWO_BUMPS) {
