@@ -63,9 +63,7 @@ def cache_folder() -> Path:
         raise BuildError("there is no home folder for a cache; set QSNN_CACHE_DIR") from error
 
 
-def build(
-    source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...] = ()
-) -> Path:
+def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...] = ()) -> Path:
     """Compile `source` to a shared library, unless the cache has it.
 
     The library's name is a digest of the sources, the compiler, the flags and the processor. It

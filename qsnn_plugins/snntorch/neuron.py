@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.neuron import reset
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
@@ -22,7 +23,6 @@ from qsnn_plugins.snntorch.checks import (
     first_threshold,
     is_plain,
 )
-from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.snntorch.instances import hold_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec

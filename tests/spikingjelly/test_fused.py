@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode
 
@@ -22,20 +21,24 @@ SPECS = {
     "learned": QuantSpec(threshold=ThresholdSpec(gradient="ordinary")),
     "separate": QuantSpec(threshold=ThresholdSpec(gradient="separate")),
     "arctan": QuantSpec(spike=SpikeSpec(surrogate="arctan", sharpness=2.0)),
-    "full precision": QuantSpec.full_precision(),
+    "4 bits, running": QuantSpec(MembraneSpec(kind="uniform", bits=4)),
+    "3 bits, step's maximum": QuantSpec(MembraneSpec(kind="uniform", bits=3, scale="step_max")),
+    "2 bits, learned": QuantSpec(MembraneSpec(kind="uniform", scale="learned")),
+    "spikes of 2 bits": QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=2)),
+    "thresholds a channel": QuantSpec(threshold=ThresholdSpec(gradient="separate", per="channel")),
 }
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    library, calls = cpp._library(), []
+    calls = []
 
     def counted(name):
-        return lambda *arguments: (calls.append(name), getattr(library, name)(*arguments))
+        kernel = getattr(cpp, name)
+        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
 
-    names = ("qsnn_forward", "qsnn_backward")
-    fake = SimpleNamespace(**{name: counted(name) for name in names})
-    monkeypatch.setattr(cpp, "_library", lambda: fake)
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(cpp, name, counted(name))
     return calls
 
 
@@ -46,7 +49,12 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, c
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         node = QuantLIFNode(
-            tau=3.0, v_reset=v_reset, detach_reset=detach_reset, step_mode="m", spec=spec
+            tau=3.0,
+            v_reset=v_reset,
+            detach_reset=detach_reset,
+            step_mode="m",
+            spec=spec,
+            channels=41,
         )
         x_seq = torch.randn(6, 5, 41, generator=torch.Generator().manual_seed(0))
         x_seq = (x_seq + 0.3).requires_grad_()
@@ -55,7 +63,7 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, c
         (loss.sum() + node.v.square().sum()).backward()
         gradients = [x_seq.grad, *(p.grad for p in node.parameters())]
         results.append((spikes, node.v, gradients))
-    assert calls == 2 * ["qsnn_forward"] + 2 * ["qsnn_backward"]
+    assert calls == 2 * ["forward"] + 2 * ["backward"]
     (spikes, v, gradients), (its_spikes, its_v, its_gradients) = results
     assert 0.05 < spikes.mean() < 0.6
     assert torch.equal(spikes, its_spikes)
@@ -63,19 +71,20 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, c
     torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
 
 
-def test_it_equals_lif_node_where_nothing_is_quantized(calls):
-    spec = QuantSpec(MembraneSpec(kind="float"), SpikeSpec(surrogate="sigmoid", sharpness=4.0))
-    ours = QuantLIFNode(tau=2.0, decay_input=True, step_mode="m", spec=spec)
+def test_the_kernel_equals_lif_node_where_nothing_is_quantized():
+    spike = SpikeSpec(surrogate="sigmoid", sharpness=4.0)
+    parameters = Parameters(MembraneSpec(kind="float"), spike, tau=2.0, decay_input=True)
     theirs = neuron.LIFNode(step_mode="m", surrogate_function=surrogate.Sigmoid(alpha=4.0))
-    x_seq, grads = torch.randn(7, 3, 33) * 2 + 0.5, []
-    for node in (ours, theirs):
+    x_seq, ours = torch.randn(7, 3, 33) * 2 + 0.5, []
+    for run in (lambda x: quantized_lif(x, 0.0, 1.0, parameters, backend="cpp")[:2], theirs):
         leaf = x_seq.clone().requires_grad_()
-        spikes = node(leaf)
-        spikes.sum().backward()
-        grads.append(leaf.grad)
-    assert calls == ["qsnn_forward", "qsnn_backward"]
-    assert torch.equal(ours.v, theirs.v)
-    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
+        result = run(leaf)
+        spikes, last = result if isinstance(result, tuple) else (result, theirs.v)
+        (spikes.sum() + last.square().sum()).backward()
+        ours.append((spikes, last, leaf.grad))
+    assert torch.equal(ours[0][0], ours[1][0])
+    assert torch.equal(ours[0][1], ours[1][1])
+    torch.testing.assert_close(ours[0][2], ours[1][2], rtol=1e-5, atol=1e-6)
 
 
 def test_four_bytes_a_neuron_and_step_are_saved_from_rest():

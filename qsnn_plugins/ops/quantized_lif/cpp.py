@@ -80,13 +80,11 @@ def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]
     given = _in_order(given)
     x_seq = given.x_seq
     spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
-    measures = plain.membrane == "uniform" and plain.scale != "given"
+    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
     maxima = torch.empty(len(x_seq) if measures else 0, dtype=torch.float32)
     built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
     values = _floats(plain)
-    built.qsnn_forward(
-        _call(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr()
-    )
+    built.qsnn_forward(_call(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
     return spikes, last, maxima, torch.empty(0, dtype=torch.int32)
 
 
@@ -115,6 +113,7 @@ def backward(
     of_spikes = of_spikes.to(x_seq.dtype).contiguous()
     of_last = None if of_last is None else of_last.float().contiguous()
     of_x, of_v = torch.empty_like(x_seq), torch.zeros_like(v)
+    wants_v = v.shape == x_seq.shape[1:]
     learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
     of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
     sums = torch.zeros(2, dtype=torch.float64)
@@ -122,7 +121,7 @@ def backward(
     values = _floats(plain)
     built.qsnn_backward(
         *(_call(given, values), maxima.data_ptr(), of_spikes.data_ptr(), _pointer(of_last)),
-        *(of_x.data_ptr(), _pointer(of_v if v.dim() else None), _pointer(of_each)),
+        *(of_x.data_ptr(), _pointer(of_v if wants_v else None), _pointer(of_each)),
         sums.data_ptr(),
     )
     of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
@@ -154,7 +153,7 @@ def _call(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
         threads=1 if x_seq.numel() < SMALL else torch.get_num_threads(),
         inner=inner_size(threshold.shape, x_seq.shape),
         channels=threshold.numel(),
-        v_is_each=given.v.dim() > 0,
+        v_is_each=given.v.shape == x_seq.shape[1:],
         numbers=ctypes.addressof(values),
         x=x_seq.data_ptr(),
         v=given.v.data_ptr(),

@@ -8,10 +8,6 @@
 #include <cstdint>
 #include <vector>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include "values.h"
 
 // Sizes and memory of a call. A threshold is one for all neurons, or one for each of `channels` that
@@ -31,18 +27,6 @@ constexpr int64_t WIDEST = 2048, NARROWEST = 64, LANES = 16;
 
 int64_t block_size(int64_t steps) {
     return std::clamp(SCRATCH / (steps + 1) / LANES * LANES, NARROWEST, WIDEST);
-}
-
-// Large results are fresh memory; with huge pages the system is asked for it less often.
-void expect_large(void* memory, int64_t bytes) {
-#ifdef __linux__
-    constexpr uintptr_t PAGE = 1 << 21;
-    const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + PAGE - 1) / PAGE * PAGE;
-    const uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + bytes) / PAGE * PAGE;
-    if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
 }
 
 // Thresholds of a block: of one value all lanes read the same.
@@ -252,8 +236,6 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
 }  // namespace
 
 extern "C" void qsnn_forward(const Call* call, Value* sends, float* last, float* maxima) {
-    expect_large(sends, call->steps * call->neurons * sizeof(Value));
-    expect_large(last, call->neurons * sizeof(float));
     if constexpr (MEASURES)
         forward_measured(*call, sends, last, maxima);
     else
@@ -263,7 +245,6 @@ extern "C" void qsnn_forward(const Call* call, Value* sends, float* last, float*
 extern "C" void qsnn_backward(const Call* call, const float* maxima, const Value* of_sent,
                               const float* of_last, Value* of_x, float* of_v,
                               float* of_threshold_of_each, double* sums) {
-    expect_large(of_x, call->steps * call->neurons * sizeof(Value));
     backward(*call, maxima, of_sent, of_last,
              {of_x, of_v, of_threshold_of_each, sums});
 }

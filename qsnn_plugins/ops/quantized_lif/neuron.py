@@ -77,10 +77,10 @@ def run(
     if v.numel() > 0 and not v.requires_grad and not any(v.stride()):
         v = v[(0,) * v.dim()]
     tensors = {"decay": decay}
-    if parameters.has_scale:
+    if parameters.measures:  # copies: the buffers change before the backward
+        tensors |= {"scale": store.scale.clone(), "has_seen": store.has_seen.clone()}
+    elif parameters.has_scale:
         tensors["scale"] = store.given_scale
-    if parameters.measures:
-        tensors["has_seen"] = store.has_seen
     spikes, last, maxima = operator.quantized_lif(x_seq, v, threshold, parameters, **tensors)
     if parameters.measures:
         for greatest in maxima.unbind():

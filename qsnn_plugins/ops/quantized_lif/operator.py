@@ -1,7 +1,8 @@
-"""The fused neuron as two operators of torch, a forward and a backward, which the kernels fill in."""
+"""The fused neuron as two operators of torch, which the kernels fill in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import torch
@@ -85,10 +86,12 @@ def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold and scale."""
-    return cpp.backward(*values[:5], *_parted(values[5:]))
+    of_spikes, of_last, scale_learns, maxima, packed, *rest = values
+    given, plain = _parted(rest)
+    return cpp.backward(of_spikes, of_last, scale_learns, maxima, packed, given, plain)
 
 
-def _parted(values: tuple[Any, ...]) -> tuple[Given, Plain]:
+def _parted(values: Sequence[Any]) -> tuple[Given, Plain]:
     return Given(*values[:_COUNT]), Plain(*values[_COUNT:])
 
 
@@ -96,7 +99,7 @@ def _parted(values: tuple[Any, ...]) -> tuple[Given, Plain]:
 def _(*values: Any) -> tuple[Tensor, ...]:
     given, plain = _parted(values)
     x_seq = given.x_seq
-    measures = plain.membrane == "uniform" and plain.scale != "given"
+    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
     return (
         x_seq.new_empty(x_seq.shape),
         x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32),
@@ -123,11 +126,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     ctx: Any, of_spikes: Tensor | None, of_last: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    given = Given(*ctx.saved_tensors[2:])
+    saved = ctx.saved_tensors  # read once: a checkpoint unpacks them anew each time
+    given = Given(*saved[2:])
     if of_spikes is None:
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
-    gradients = backward(of_spikes, of_last, wanted[3], *ctx.saved_tensors, *ctx.plain)
+    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.plain)
     own = [
         each.to(of.dtype) if want else None
         for each, of, want in zip(gradients, given, wanted, strict=False)

@@ -102,18 +102,33 @@ class Parameters:
     def plain(self) -> Plain:
         """Return the values one by one: a schema of torch holds no dataclass."""
         membrane, spike, kind = self.membrane, self.spike, self.membrane.kind
-        gradient = membrane.gradient
+        gradient: str = membrane.gradient
         if kind in ("float", "clip"):
             gradient = "clipped_straight_through" if kind == "clip" else "straight_through"
         return Plain(
-            *(self.tau, self.decay_input, self.decays),
-            *(self.v_reset, self.resets, self.reset_is_late),
-            *(self.detach_reset, self.fires_at_threshold),
-            *(spike.surrogate, spike.sharpness, spike.bits, spike.value == "threshold"),
-            *(kind, list(self.levels), membrane.bits),
-            *(gradient, membrane.surrogate, membrane.smoothness),
-            *([membrane.lower, membrane.upper], self.scale, membrane.momentum),
-            *(self.threshold.gradient, self.threshold.window),
+            tau=self.tau,
+            decay_input=self.decay_input,
+            decays=self.decays,
+            v_reset=self.v_reset,
+            resets=self.resets,
+            reset_is_late=self.reset_is_late,
+            detach_reset=self.detach_reset,
+            fires_at_threshold=self.fires_at_threshold,
+            spike_surrogate=spike.surrogate,
+            sharpness=spike.sharpness,
+            spike_bits=spike.bits,
+            sends_threshold=spike.value == "threshold",
+            membrane=kind,
+            levels=list(self.levels),
+            bits=membrane.bits,
+            gradient=gradient,
+            surrogate=membrane.surrogate,
+            smoothness=membrane.smoothness,
+            bounds=[membrane.lower, membrane.upper],
+            scale_of_steps=self.scale,
+            momentum=membrane.momentum,
+            threshold_gradient=self.threshold.gradient,
+            window=self.threshold.window,
         )
 
 
@@ -150,7 +165,7 @@ class Plain(NamedTuple):
     surrogate: str
     smoothness: float
     bounds: list[float]
-    scale: str
+    scale_of_steps: str
     momentum: float
     threshold_gradient: str
     window: str

@@ -77,7 +77,9 @@ class _Neuron:
         # the separate path is the whole gradient of the threshold
         separate = parameters.threshold.gradient == "separate"
         self.constant = self.threshold.detach() if separate else self.threshold
-        self.scale, self.has_seen = scale, has_seen
+        unused = currents.new_empty(())
+        self.scale = unused if scale is None else scale
+        self.has_seen = unused if has_seen is None else has_seen
         self.decay = None if decay is None else decay.to(currents.dtype).clamp(0, 1)
         self.maxima: list[Tensor] = []
 
@@ -132,13 +134,11 @@ class _Neuron:
         return quantize(r, self.parameters.levels, *shape)
 
     def _scale_of(self, r: Tensor) -> Tensor:
-        if self.scale is None:
-            raise ValueError("a uniform membrane has a scale")
         if not self.parameters.measures:
             return self.scale
         self.maxima.append(step_max(r))
         if self.parameters.scale == "step_max":
             return self.maxima[-1]
-        given = self.scale, self.has_seen, self.maxima[-1].to(self.scale.dtype)
-        self.scale, self.has_seen = average_scale(*given, self.parameters.membrane.momentum)
+        greatest, momentum = self.maxima[-1].to(self.scale.dtype), self.parameters.membrane.momentum
+        self.scale, self.has_seen = average_scale(self.scale, self.has_seen, greatest, momentum)
         return self.scale

@@ -50,7 +50,7 @@ def defines(plain: Plain, threshold_a_channel: bool, scale_learns: bool) -> tupl
         "SLOPE_SHAPE": SHAPES.index(plain.surrogate) if stacked else 0,
         "LEARNING": LEARNING.index(plain.threshold_gradient),
         "WINDOW": SHAPES.index(plain.window) if plain.threshold_gradient == "separate" else 0,
-        "SCALE": SCALES.index(plain.scale) if plain.membrane == "uniform" else 0,
+        "SCALE": SCALES.index(plain.scale_of_steps) if plain.membrane == "uniform" else 0,
         "LEVEL_COUNT": len(plain.levels),
         "LEAST_CODE": least if plain.membrane == "uniform" else 0,
         "GREATEST_CODE": greatest if plain.membrane == "uniform" else 1,
