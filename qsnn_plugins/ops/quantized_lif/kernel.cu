@@ -57,7 +57,7 @@ QSNN_INLINE void forward(const Call& call, Index first) {
 }
 
 // The scale that step t stored with, from the one before and the step's greatest |r|.
-QSNN_INLINE Running next_running(const Call& call, const Numbers& p, int t) {
+QSNN_INLINE Running next_running(const Call& call, const Numbers& p, Index t) {
     const Running before = t > 0 ? call.running[t]
                                  : Running{*call.scale, *call.has_seen ? 1.0f : 0.0f};
     bool has_seen = before.has_seen > 0.0f;
@@ -70,7 +70,7 @@ QSNN_INLINE Running next_running(const Call& call, const Numbers& p, int t) {
 template <int WIDTH>
 QSNN_INLINE int forward_measured(const Call& call, Index first) {
     const auto& p = numbers_of(call);
-    const int t = (int)call.step;
+    const Index t = call.step;
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     Floats<WIDTH> r;
     if (t == 0) {
@@ -290,8 +290,9 @@ __global__ void __launch_bounds__(BLOCK) qsnn_backward_scalar(const __grid_const
 }
 
 // The scale of every step, for a backward: a chain that one thread walks.
-__global__ void qsnn_scales(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK) qsnn_scales(const __grid_constant__ Call call) {
     if constexpr (MEASURES) {
+        if (threadIdx.x > 0) return;
         const auto& p = numbers_of(call);
         for (int t = 0; t < call.steps; t++) call.running[t + 1] = next_running(call, p, t);
     }
