@@ -270,6 +270,7 @@ QSNN_INLINE void run_backward(const Call& call) {
 }
 
 constexpr int VECTOR = 16 / sizeof(Value);
+constexpr int RESIDENT = 3;  // blocks; left to itself the compiler spills to have more of them
 
 extern "C" {
 
@@ -281,11 +282,11 @@ __global__ void __launch_bounds__(BLOCK) qsnn_forward_scalar(const __grid_consta
     run_forward<1>(call);
 }
 
-__global__ void __launch_bounds__(BLOCK) qsnn_backward_vector(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_vector(const __grid_constant__ Call call) {
     run_backward<VECTOR>(call);
 }
 
-__global__ void __launch_bounds__(BLOCK) qsnn_backward_scalar(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_scalar(const __grid_constant__ Call call) {
     run_backward<1>(call);
 }
 

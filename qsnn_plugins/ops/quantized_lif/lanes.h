@@ -10,6 +10,7 @@ using Index = long long;
 constexpr int BLOCK = QSNN_BLOCK, WARP = 32;  // threads
 constexpr bool PACKS = QSNN_PACKS;  // whether the forward leaves the stored membranes in 2 bits
 constexpr int STEPS_A_WORD = 16;
+static_assert(2 * STEPS_A_WORD == 8 * sizeof(int), "2 bits a step");
 static_assert(!PACKS || (STORE == LEVELS && LEVEL_COUNT <= 3 && !RESET_IS_LATE), "2 bits suffice");
 
 struct Running {

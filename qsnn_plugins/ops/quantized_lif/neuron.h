@@ -226,6 +226,9 @@ QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
     if constexpr (SLOPE == STACKED && TWO_BUMPS) each = two_bumps(p, u);
     if constexpr (SLOPE == STACKED && !TWO_BUMPS) {
         each = 0.0f;
+#ifdef __CUDACC__  // many bumps at once would not fit into the registers
+#pragma unroll(BORDER_COUNT > 2 ? 1 : 2)
+#endif
         for (int k = 0; k < BORDER_COUNT; k++)
             each += p.heights[k] * p.smoothness *
                     unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.borders[k]));

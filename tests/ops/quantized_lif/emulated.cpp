@@ -8,16 +8,19 @@ Quad shared[3072];  // 48 KiB, the most that a launch gets unasked
 static void (*kernel)(Call);
 static const Call* call;
 
-extern "C" size_t size_of_call() { return sizeof(Call); }
+extern "C" long long size_of_call() { return sizeof(Call); }
 
-// Shared memory holds NaN, and nothing of the block before. Returns whether the launch is possible.
-extern "C" bool emulate(void (*name)(Call), long long blocks, long long bytes, const Call* values) {
-    if (blocks < 1 || bytes > static_cast<long long>(sizeof shared)) return false;
-    kernel = name, call = values;
-    for (long long block = 0; block < blocks; block++) {
+// Returns how many threads of a block wait for others that have ended: 0 of a correct kernel.
+extern "C" long long emulate(void (*name)(Call), long long blocks, long long bytes,
+                             long long backwards, const Call* values) {
+    if (blocks < 1 || bytes > static_cast<long long>(sizeof shared)) std::abort();
+    kernel = name, call = values, emulated::backwards = backwards;
+    for (long long i = 0; i < blocks; i++) {
+        // NaN, and nothing of the block before
         std::memset(shared, 0xff, sizeof shared);
-        blockIdx.x = static_cast<unsigned>(block);
-        emulated::run_block([] { kernel(*call); });
+        blockIdx.x = static_cast<unsigned>(backwards ? blocks - 1 - i : i);
+        const int waiting = emulated::run_block([] { kernel(*call); });
+        if (waiting) return waiting;
     }
-    return true;
+    return 0;
 }

@@ -8,7 +8,6 @@
 #include <ucontext.h>
 
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -41,6 +40,7 @@ inline Fiber fibers[THREADS];
 inline ucontext_t scheduler;
 inline double passed_on[THREADS];
 inline void (*work)();
+inline bool backwards;
 
 inline void wait_for_all() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
 
@@ -52,7 +52,8 @@ inline void start() {
 // Runs every thread up to its next barrier; returns how many have ended.
 inline int run_to_barrier() {
     int ended = 0;
-    for (int i = 0; i < THREADS; i++) {
+    for (int turn = 0; turn < THREADS; turn++) {
+        const int i = backwards ? THREADS - 1 - turn : turn;
         threadIdx.x = i;
         if (!fibers[i].has_ended) swapcontext(&scheduler, &fibers[i].context);
         ended += fibers[i].has_ended;
@@ -60,7 +61,8 @@ inline int run_to_barrier() {
     return ended;
 }
 
-inline void run_block(void (*of_thread)()) {
+// Returns how many threads wait at a barrier to which others do not come.
+inline int run_block(void (*of_thread)()) {
     work = of_thread;
     for (Fiber& fiber : fibers) {
         fiber.has_ended = false;
@@ -71,13 +73,8 @@ inline void run_block(void (*of_thread)()) {
         makecontext(&fiber.context, start, 0);
     }
     int ended = 0;
-    while (ended < THREADS) {
-        ended = run_to_barrier();
-        if (ended > 0 && ended < THREADS) {
-            std::fprintf(stderr, "%d of %d threads wait for the others\n", THREADS - ended, THREADS);
-            std::abort();
-        }
-    }
+    while (ended == 0) ended = run_to_barrier();
+    return THREADS - ended;
 }
 
 }  // namespace emulated
