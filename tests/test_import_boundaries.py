@@ -43,6 +43,8 @@ HOMES = {
     "tonic": {"data"},
     "sklearn": {"data"},
     "torchvision": {"data"},
+    "expelliarmus": {"data"},
+    "PIL": {"data"},
 }
 HEAVY = ("spikingjelly", "snntorch", "lightning", "torchmetrics", "cupy", "torchvision", "tonic")
 

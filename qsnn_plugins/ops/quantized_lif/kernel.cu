@@ -8,7 +8,7 @@
 
 // One step: what is sent, and h on the way.
 template <int WIDTH>
-QSNN_INLINE Lanes<Value, WIDTH> advance(const Numbers& p, const Lanes<Value, WIDTH>& x,
+QSNN_INLINE Lanes<Value, WIDTH> advance(const Known& p, const Lanes<Value, WIDTH>& x,
                                         const Floats<WIDTH>& threshold, float scale,
                                         Floats<WIDTH>& q, Floats<WIDTH>& h) {
     Lanes<Value, WIDTH> send;
@@ -25,7 +25,7 @@ QSNN_INLINE Lanes<Value, WIDTH> advance(const Numbers& p, const Lanes<Value, WID
 
 template <int WIDTH>
 QSNN_INLINE void forward(const Call& call, Index first) {
-    const auto& p = numbers_of(call);
+    const Known p = with_decay(call.numbers, call.decay);
     const float scale = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     Floats<WIDTH> q = start<WIDTH>(call, first), h;
@@ -57,7 +57,7 @@ QSNN_INLINE void forward(const Call& call, Index first) {
 }
 
 // The scale that step t stored with, from the one before and the step's greatest |r|.
-QSNN_INLINE Running next_running(const Call& call, const Numbers& p, Index t) {
+QSNN_INLINE Running next_running(const Call& call, const Known& p, Index t) {
     const Running before = t > 0 ? call.running[t]
                                  : Running{*call.scale, *call.has_seen ? 1.0f : 0.0f};
     bool has_seen = before.has_seen > 0.0f;
@@ -69,7 +69,7 @@ QSNN_INLINE Running next_running(const Call& call, const Numbers& p, Index t) {
 // launch to the next, which finds the maximum complete. Returns this thread's, as bits.
 template <int WIDTH>
 QSNN_INLINE int forward_measured(const Call& call, Index first) {
-    const auto& p = numbers_of(call);
+    const Known p = with_decay(call.numbers, call.decay);
     const Index t = call.step;
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     Floats<WIDTH> r;
@@ -113,7 +113,7 @@ struct Backward {
         if (call.of_last) of_q = load<WIDTH>(call.of_last + first);
     }
 
-    QSNN_INLINE Lanes<Value, WIDTH> step(const Numbers& p, const Floats<WIDTH>& h,
+    QSNN_INLINE Lanes<Value, WIDTH> step(const Known& p, const Floats<WIDTH>& h,
                                          const Floats<WIDTH>& before,
                                          const Lanes<Value, WIDTH>& of_sent,
                                          const Floats<WIDTH>& threshold, float scale) {
@@ -143,7 +143,7 @@ struct Backward {
 // The steps of a segment again: h of step from + k is put at k + RESET_IS_LATE, behind the membrane
 // that came before all where a late reset asks for it.
 template <int WIDTH>
-QSNN_INLINE void recompute(const Call& call, Index first, Index from, Index end, const Numbers& p,
+QSNN_INLINE void recompute(const Call& call, Index first, Index from, Index end, const Known& p,
                            const Floats<WIDTH>& threshold, float given, Floats<WIDTH>& q) {
     const Places<WIDTH> places;
     if constexpr (RESET_IS_LATE) places.put(0, q);
@@ -167,7 +167,7 @@ QSNN_INLINE void recompute(const Call& call, Index first, Index from, Index end,
 // the membrane before each.
 template <int WIDTH>
 QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sums) {
-    const auto& p = numbers_of(call);
+    const Known p = with_decay(call.numbers, call.decay);
     const float given = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     const Places<WIDTH> places;
@@ -209,7 +209,7 @@ QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sum
 // From x and the packed membranes: h of each step is recomputed alone.
 template <int WIDTH>
 QSNN_INLINE void back_from_packed(const Call& call, Index first, Backward<WIDTH>& sums) {
-    const auto& p = numbers_of(call);
+    const Known p = with_decay(call.numbers, call.decay);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     const Index steps = call.steps;
     Lanes<int, WIDTH> words{};
@@ -294,7 +294,7 @@ __global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_scalar(const __
 __global__ void __launch_bounds__(BLOCK) qsnn_scales(const __grid_constant__ Call call) {
     if constexpr (MEASURES) {
         if (threadIdx.x > 0) return;
-        const auto& p = numbers_of(call);
+        const Known p = with_decay(call.numbers, call.decay);
         for (int t = 0; t < call.steps; t++) call.running[t + 1] = next_running(call, p, t);
     }
 }

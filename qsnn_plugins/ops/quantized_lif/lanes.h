@@ -92,14 +92,6 @@ struct Places {
     }
 };
 
-// A copy only where a number of them comes from the device.
-QSNN_INLINE decltype(auto) numbers_of(const Call& call) {
-    if constexpr (LEAK == DECAY)
-        return with_decay(call.numbers, call.decay);
-    else
-        return (call.numbers);
-}
-
 QSNN_INLINE float given_scale(const Call& call) { return HAS_SCALE ? *call.scale : 1.0f; }
 
 QSNN_INLINE float scale_of(const Call& call, Index t, float given) {
@@ -132,14 +124,14 @@ QSNN_INLINE Floats<WIDTH> thresholds(const Call& call, Index first) {
 }
 
 // A stored level as 2 bits, of which 3 is no level but NaN.
-QSNN_INLINE int code_of(const Numbers& p, float q) {
+QSNN_INLINE int code_of(const Known& p, float q) {
     int code = 3;
 #pragma unroll
     for (int k = LEVEL_COUNT - 1; k >= 0; k--) code = q == p.levels[k] ? k : code;
     return code;
 }
 
-QSNN_INLINE float level_of(const Numbers& p, int code) {
+QSNN_INLINE float level_of(const Known& p, int code) {
     float q = from_bits(0x7fc00000);
 #pragma unroll
     for (int k = 0; k < LEVEL_COUNT; k++) q = code == k ? p.levels[k] : q;

@@ -30,13 +30,14 @@ constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
 constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
 constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, RESTS_AT_ZERO = QSNN_RESTS_AT_ZERO;
 constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying is as exact
+constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
 constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
 constexpr bool TWO_BUMPS = QSNN_TWO_BUMPS, SCALE_LEARNS = QSNN_SCALE_LEARNS;
 constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
 
-struct Numbers {
+struct Scalars {
     float tau, over_tau;
     float decay;                            // of DECAY, filled in by the kernel
     float v_reset, sharpness, smoothness;
@@ -45,8 +46,25 @@ struct Numbers {
     float silent;                           // up to here a pruned membrane is stored as 0
     float centre, bump_sum, bump_height;    // of TWO_BUMPS
     float momentum;                         // of RUNNING
+};
+
+struct Numbers : Scalars {
     float borders[BORDER_COUNT + 1], heights[BORDER_COUNT + 1], levels[LEVEL_COUNT + 1];
 };
+
+// What a step reads. A GPU's thread has the scalars and leaves the tables where they are: an index
+// that is no constant would move all of a copy out of the registers.
+#ifdef __CUDACC__
+struct Known : Scalars {
+    const float (&borders)[BORDER_COUNT + 1], (&heights)[BORDER_COUNT + 1];
+    const float (&levels)[LEVEL_COUNT + 1];
+
+    QSNN_INLINE Known(const Numbers& all)
+        : Scalars(all), borders(all.borders), heights(all.heights), levels(all.levels) {}
+};
+#else
+using Known = Numbers;
+#endif
 
 constexpr float PI = 3.14159265358979f, TINY = 1.17549435e-38f, EPSILON = 1.1920929e-7f;
 
@@ -96,7 +114,7 @@ QSNN_INLINE float power_of_two(float a) {
     return y;
 #else
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
-    a = a < -126.0f ? -126.0f : a;
+    a = a > -126.0f ? a : -126.0f;
     const float shifted = a + ROUND, f = a - (shifted - ROUND);
     float y = 1.32647269e-3f;
     y = fuse(y, f, 9.67151266e-3f);
@@ -132,7 +150,8 @@ QSNN_INLINE float window(float distance) {
 }
 
 // Numbers of a call: a decay is a tensor's, which may lie where only the kernel can read it.
-QSNN_INLINE Numbers with_decay(Numbers p, const float* decay) {
+QSNN_INLINE Known with_decay(const Numbers& given, const float* decay) {
+    Known p(given);
     if constexpr (LEAK == DECAY) {
         p.decay = *decay < 0.0f ? 0.0f : *decay > 1.0f ? 1.0f : *decay;
         p.gain_of_q = p.decay;
@@ -140,7 +159,7 @@ QSNN_INLINE Numbers with_decay(Numbers p, const float* decay) {
     return p;
 }
 
-QSNN_INLINE float charge(const Numbers& p, float x, float q) {
+QSNN_INLINE float charge(const Known& p, float x, float q) {
     if constexpr (LEAK == NO_LEAK) return q + x;
     if constexpr (LEAK == DECAY) return p.decay * q + x;
     const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
@@ -162,14 +181,14 @@ QSNN_INLINE float count(float distance, float threshold) {
 }
 
 // What of h is left to be stored; a late reset leaves all of it.
-QSNN_INLINE float reset(const Numbers& p, float h, float spikes, float threshold) {
+QSNN_INLINE float reset(const Known& p, float h, float spikes, float threshold) {
     if constexpr (RESET_IS_LATE || RESET == NONE) return h;
     if constexpr (RESET == SOFT) return h - spikes * threshold;
     return spikes > 0.0f ? p.v_reset : h;
 }
 
 // Charge from the stored membrane q, with the reset that the step before may owe.
-QSNN_INLINE float charged(const Numbers& p, float x, float q, float threshold) {
+QSNN_INLINE float charged(const Known& p, float x, float q, float threshold) {
     if constexpr (!RESET_IS_LATE || RESET == NONE) return charge(p, x, q);
     const float owed = count(q - threshold, threshold);
     if constexpr (RESET == HARD) return charge(p, x, owed > 0.0f ? 0.0f : q);
@@ -178,7 +197,7 @@ QSNN_INLINE float charged(const Numbers& p, float x, float q, float threshold) {
 
 QSNN_INLINE float over_scale(float r, float scale) { return r / (scale < TINY ? TINY : scale); }
 
-QSNN_INLINE float quantize(const Numbers& p, float r, float scale) {
+QSNN_INLINE float quantize(const Known& p, float r, float scale) {
     if constexpr (STORE == CLIP) return r < p.lower ? p.lower : r > p.upper ? p.upper : r;
     if constexpr (STORE == LEVELS) {
         float level = p.levels[0];
@@ -194,7 +213,7 @@ QSNN_INLINE float quantize(const Numbers& p, float r, float scale) {
 }
 
 // What is stored of r. Before a late reset it is kept on the side of the threshold where it was.
-QSNN_INLINE float stored(const Numbers& p, float r, float threshold, float scale) {
+QSNN_INLINE float stored(const Known& p, float r, float threshold, float scale) {
     const float q = quantize(p, r, scale);
     if constexpr (!KEEPS_COMPARISON || RESET == NONE) return q;
     const float above = threshold * (1.0f + EPSILON);
@@ -207,15 +226,16 @@ QSNN_INLINE float sent(float spikes, float threshold) {
 }
 
 // Two equal steps around a centre: both bumps in one power and one division.
-QSNN_INLINE float two_bumps(const Numbers& p, float u) {
-    const float e = power_of_two(-1.44269504f * p.smoothness * fabsf(u - p.centre));
+QSNN_INLINE float two_bumps(const Known& p, float u) {
+    const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
+    const float e = power_of_two(-1.44269504f * p.smoothness * away);
     const float root = fuse(e, p.bump_sum + e, 1.0f);
     const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
     return ratio(p.bump_height * e * top, root * root);
 }
 
 // Slope that stands in for that of storing r.
-QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
+QSNN_INLINE float slope(const Known& p, float r, float scale) {
     float each = 1.0f;
     constexpr bool JUMPS =
         SLOPE == INSIDE || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
@@ -236,9 +256,10 @@ QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
     return SILENCES && r <= p.silent ? 0.0f : each;
 }
 
-QSNN_INLINE float spike_slope(const Numbers& p, float distance, float threshold) {
+QSNN_INLINE float spike_slope(const Known& p, float distance, float threshold) {
     if constexpr (GREATEST_SPIKE == 1)
-        return p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
+        return SHARPNESS_IS_ONE ? unit_derivative<SPIKE_SHAPE>(distance)
+                                : p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
     const float over = distance / threshold;
     return (over >= -1.0f) & (over < GREATEST_SPIKE) ? 1.0f / threshold : 0.0f;
 }
@@ -249,7 +270,7 @@ struct Gradients {
 
 // One step backward. `before` is the h of the step before (or the first q), which tells what reset
 // it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
-QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float of_q, float of_sent,
+QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_q, float of_sent,
                                 float threshold, float scale) {
     Gradients g{};
     const float distance = h - threshold, spikes = count(distance, threshold);
@@ -280,13 +301,13 @@ QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float o
     } else if constexpr (LEARNING == SEPARATE) {
         g.threshold = distance >= 0.0f ? -of_distance * window(distance) : 0.0f;
     }
-    g.x = of_h * p.gain_of_x;
+    g.x = LEAK == TIME_CONSTANT_OF_INPUT ? of_h * p.gain_of_x : of_h;
     g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : of_h * p.gain_of_q;
     return g;
 }
 
 // The scale of a step whose greatest |r| is known.
-QSNN_INLINE float next_scale(const Numbers& p, float scale, bool& has_seen, float greatest) {
+QSNN_INLINE float next_scale(const Known& p, float scale, bool& has_seen, float greatest) {
     if constexpr (SCALE == STEP_MAX) return greatest;
     if (!(greatest > 0.0f)) return scale;
     const float average = has_seen ? scale + p.momentum * (greatest - scale) : greatest;

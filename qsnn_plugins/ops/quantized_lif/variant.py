@@ -64,6 +64,8 @@ def defines(plain: Plain, threshold_a_channel: bool, scale_learns: bool) -> tupl
         "DETACHED": plain.detach_reset,
         "FIRES_AT_ZERO": plain.fires_at_threshold,
         "RESTS_AT_ZERO": not plain.v_reset,
+        "SHARPNESS_IS_ONE": plain.sharpness == 1,
+        "CENTRE_IS_ZERO": len(plain.levels) == 3 and plain.levels[1] == 0,
         "TAU_IS_EXACT": plain.tau is not None and math.frexp(plain.tau)[0] == 0.5,
         "SENDS_THRESHOLD": plain.sends_threshold,
         "SILENCES": plain.membrane == "pruned" and plain.levels[0] < 0,
