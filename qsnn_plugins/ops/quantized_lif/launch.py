@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import math
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,8 @@ class Launcher:
         self, given: Given, plain: Plain, scale_learns: bool, packs: bool, **more: Tensor | None
     ) -> None:
         x_seq, v, threshold = given.x_seq, given.v, given.threshold
-        frozen = plain._replace(levels=tuple(plain.levels), bounds=tuple(plain.bounds))
-        self.choices, self.numbers = _prepared(
-            x_seq.dtype, frozen, threshold.dim() > 0, scale_learns, packs
-        )
+        kind = x_seq.dtype, threshold.dim() > 0, scale_learns, packs
+        self.choices, self.numbers = _prepared(*kind, *map(_hashable, plain))
         self.device = x_seq.device
         self.call = Call(
             steps=len(x_seq),
@@ -158,12 +156,18 @@ def _named(given: Given) -> list[tuple[str, Tensor]]:
     return [("x", given.x_seq), *zip(Given._fields[1:], given[1:], strict=True)]
 
 
-@cache
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
 def _prepared(
-    dtype: torch.dtype, plain: Plain, threshold_a_channel: bool, scale_learns: bool, packs: bool
+    dtype: torch.dtype, threshold_a_channel: bool, scale_learns: bool, packs: bool, *values: Any
 ) -> tuple[tuple[str, ...], bytes]:
-    values = numbers(plain)
-    alike = [*values, *(0.0 for _ in range(len(values) % 2))]  # Call is a multiple of 8 bytes
+    """Flags of a kernel and the bytes of its numbers."""
+    plain = Plain(*values)
+    flat = numbers(plain)
+    alike = [*flat, *(0.0 for _ in range(len(flat) % 2))]  # Call is a multiple of 8 bytes
     choices = flags(dtype, plain, threshold_a_channel, scale_learns, packs)
     return choices, np.array(alike, dtype=np.float32).tobytes()
 
