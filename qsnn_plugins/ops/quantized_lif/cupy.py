@@ -32,7 +32,7 @@ def missing() -> str | None:
         if int(cupy.__version__.partition(".")[0]) < OLDEST:
             return f"CuPy {cupy.__version__} is older than {OLDEST}"
         choices = flags(torch.float32, Parameters().plain(), False, False, False)
-        kernel("qsnn_forward_vector", choices).compile()
+        kernel("qsnn_forward_vector", choices)
     except ImportError as error:
         return f"CuPy cannot be imported: {error}"
     except Exception as error:  # CuPy's errors have no root of their own
