@@ -222,14 +222,16 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
                 const float *h = &charges[(t + 1) * size], *before = h - size;
                 const Value* __restrict up = of_sent + t * call.neurons + from;
                 Value* __restrict of_x = results.x + t * call.neurons + from;
-                const float scale = scales[t];
+                const float scale = scales[t], scale_before = t > 0 ? scales[t - 1] : scale;
                 if (block + 1 < blocks)
                     expect(call.x + t * call.neurons + from + n,
                            std::min(size, call.neurons - from - n));
 #pragma omp simd
                 for (int64_t i = 0; i < n; i++) {
                     const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
-                    const Gradients g = step_back(p, h[i], before[i], of_q[i], widen(up[i]),
+                    const float was =
+                        t > 0 ? seen(p, before[i], threshold, scale_before) : before[i];
+                    const Gradients g = step_back(p, h[i], was, of_q[i], widen(up[i]),
                                                   threshold, scale);
                     narrow(g.x, of_x[i]);
                     of_q[i] = g.q;

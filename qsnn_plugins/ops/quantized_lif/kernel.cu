@@ -140,6 +140,14 @@ struct Backward {
     }
 };
 
+template <int WIDTH>
+QSNN_INLINE Floats<WIDTH> seen(const Known& p, Floats<WIDTH> h, const Floats<WIDTH>& threshold,
+                               float scale) {
+#pragma unroll
+    for (int i = 0; i < WIDTH; i++) h.lane[i] = seen(p, h.lane[i], threshold.lane[i], scale);
+    return h;
+}
+
 // The steps of a segment again: h of step from + k is put at k + RESET_IS_LATE, behind the membrane
 // that came before all where a late reset asks for it.
 template <int WIDTH>
@@ -193,8 +201,10 @@ QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sum
                 if (chunk + k >= end) continue;
                 const int place = (int)(chunk + k - from);
                 const Floats<WIDTH> h = places.get(place + RESET_IS_LATE);
-                const Floats<WIDTH> before = RESET_IS_LATE ? places.get(place) : h;
                 const float scale = scale_of(call, chunk + k, given);
+                Floats<WIDTH> before = RESET_IS_LATE ? places.get(place) : h;
+                if (RESET_IS_LATE && place > 0)
+                    before = seen<WIDTH>(p, before, threshold, scale_of(call, chunk + k - 1, given));
                 store(call.of_x + (chunk + k) * call.neurons + first,
                       sums.step(p, h, before, up[k], threshold, scale));
             }

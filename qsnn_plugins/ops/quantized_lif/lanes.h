@@ -51,8 +51,31 @@ QSNN_INLINE Lanes<Type, WIDTH> load(const Type* from) {
 }
 
 template <int WIDTH, typename Type>
-QSNN_INLINE void store(Type* to, const Lanes<Type, WIDTH>& values) {
+QSNN_INLINE void copy(Type* to, const Lanes<Type, WIDTH>& values) {
     *reinterpret_cast<Lanes<Type, WIDTH>*>(to) = values;
+}
+
+// Leaves lanes in global memory, 16 bytes at once: of a copy the compiler makes single lanes.
+template <int WIDTH, typename Type>
+QSNN_INLINE void store(Type* to, const Lanes<Type, WIDTH>& values) {
+#ifdef __CUDACC__
+    constexpr int WORDS = sizeof values / 4, LANES_A_WORD = sizeof(Type) == 4 ? 1 : 2;
+    if constexpr (WORDS >= 4) {
+        unsigned words[WORDS];
+#pragma unroll
+        for (int i = 0; i < WORDS; i++)
+            words[i] = word_of(values.lane[i * LANES_A_WORD], values.lane[(i + 1) * LANES_A_WORD - 1]);
+#pragma unroll
+        for (int i = 0; i < WORDS; i += 4)
+            asm volatile(
+                "{ .reg .u64 place; cvta.to.global.u64 place, %0; "
+                "st.global.v4.b32 [place], {%1, %2, %3, %4}; }" ::"l"((char*)to + 4 * i),
+                "r"(words[i]), "r"(words[i + 1]), "r"(words[i + 2]), "r"(words[i + 3])
+                : "memory");
+        return;
+    }
+#endif
+    copy(to, values);
 }
 
 template <int WIDTH>
@@ -80,14 +103,14 @@ struct Places {
     QSNN_INLINE void put(int place, const Floats<WIDTH>& values) const {
 #pragma unroll
         for (int i = 0; i < PARTS; i++)
-            store(part(place, i), load<PART>(values.lane + i * PART));
+            copy(part(place, i), load<PART>(values.lane + i * PART));
     }
 
     QSNN_INLINE Floats<WIDTH> get(int place) const {
         Floats<WIDTH> values;
 #pragma unroll
         for (int i = 0; i < PARTS; i++)
-            store(values.lane + i * PART, load<PART>(part(place, i)));
+            copy(values.lane + i * PART, load<PART>(part(place, i)));
         return values;
     }
 };

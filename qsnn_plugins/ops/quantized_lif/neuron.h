@@ -268,8 +268,15 @@ struct Gradients {
     float x, q, threshold, scale;
 };
 
-// One step backward. `before` is the h of the step before (or the first q), which tells what reset
-// it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
+// What a late reset saw, from the charge that it was stored of. Of spikes of one bit the charge itself
+// tells the same, as what is stored lies on its side of the threshold.
+QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
+    if constexpr (RESET_IS_LATE && GREATEST_SPIKE > 1) return stored(p, h, threshold, scale);
+    return h;
+}
+
+// One step backward. `before` is what was `seen` of the step before, or the first q, which tells what
+// reset it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
 QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_q, float of_sent,
                                 float threshold, float scale) {
     Gradients g{};

@@ -34,6 +34,18 @@ QSNN_INLINE float widen(binary16 a) {
 #endif
 }
 
+#ifdef __CUDACC__
+// 32 bits of memory: one value of 32, or two of 16.
+QSNN_INLINE unsigned word_of(float a, float) { return __float_as_uint(a); }
+
+QSNN_INLINE unsigned word_of(int a, int) { return (unsigned)a; }
+
+template <typename Half>
+QSNN_INLINE unsigned word_of(Half first, Half second) {
+    return first.bits | (unsigned)second.bits << 16;
+}
+#endif
+
 QSNN_INLINE void narrow(float a, float& to) { to = a; }
 
 QSNN_INLINE void narrow(float a, bfloat& to) {

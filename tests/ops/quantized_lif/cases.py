@@ -116,6 +116,7 @@ CASES += [
             (MembraneSpec(kind="float"), SpikeSpec(), SEPARATE),
             (MembraneSpec(kind="uniform", bits=3), SpikeSpec(), LEARNED),
             (MembraneSpec(kind="float"), SpikeSpec(bits=2), LEARNED),
+            (MembraneSpec(), SpikeSpec(bits=2), LEARNED),
         ]
         for v_reset, resets, is_late in [
             (None, True, True),

@@ -103,6 +103,23 @@ def test_every_variant_compiles_without_spills(built):
         assert not spilled, f"{name}: {spilled}"
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_memory_is_read_and_written_16_bytes_at_once(dtype, packed, tmp_path):
+    (tmp_path / "kernel.cu").write_text(launch.source())
+    flags = launch.flags(dtype, Parameters().plain(), False, False, packed)
+    command = [NVCC, "-ptx", "-arch=sm_80", *flags, "kernel.cu", "-o", "kernel.ptx"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    text = (tmp_path / "kernel.ptx").read_text()
+    bodies = re.findall(r"\.entry qsnn_\w+_vector\(.*?\n}", text, re.DOTALL)
+    assert len(bodies) == 2
+    for body in bodies:
+        assert set(re.findall(r"st\.global\.\w+", body)) == {"st.global.v4"}
+        loads = re.findall(r"ld\.global(?:\.nc)?\.(\w+)", body)
+        assert loads.count("v4") > 3
+        assert len(loads) - loads.count("v4") <= 3, "a threshold, and a membrane for all"
+
+
 def test_the_check_sees_a_spill(tmp_path):
     text = launch.source().replace("int RESIDENT = 3", "int RESIDENT = 12")
     (tmp_path / "kernel.cu").write_text(text)
