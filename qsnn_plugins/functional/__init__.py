@@ -9,7 +9,13 @@ from qsnn_plugins.functional.borders import (
 )
 from qsnn_plugins.functional.codes import Codes, encode
 from qsnn_plugins.functional.late_reset import keep_comparison
-from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
+from qsnn_plugins.functional.loss import (
+    mean_cross_entropy_loss,
+    rate_mse_loss,
+    spike_regulation,
+    tet_loss,
+    wsdr_loss,
+)
 from qsnn_plugins.functional.membrane import (
     RELEASED_LEVELS,
     clip_membrane,
@@ -25,6 +31,18 @@ from qsnn_plugins.functional.membrane_bits import (
 )
 from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
+from qsnn_plugins.functional.operations import (
+    arithmetic_effort,
+    bit_budget,
+    operation_energy,
+    remaining_operations,
+)
+from qsnn_plugins.functional.packing import (
+    pack_codes,
+    packed_bytes,
+    place_in_levels,
+    unpack_codes,
+)
 from qsnn_plugins.functional.power_of_two import (
     additive_power_of_two,
     additive_power_of_two_codes,
@@ -63,10 +81,12 @@ __all__ = [
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
     "apply_mask",
+    "arithmetic_effort",
     "average_scale",
     "best_scale",
     "binary",
     "binary_codes",
+    "bit_budget",
     "channel_mask",
     "clip_membrane",
     "derivative",
@@ -80,6 +100,7 @@ __all__ = [
     "lif_charge",
     "linear_temperature",
     "max_magnitude",
+    "mean_cross_entropy_loss",
     "mean_magnitude",
     "middle_borders",
     "mint",
@@ -90,7 +111,11 @@ __all__ = [
     "multi_bit_spike",
     "multi_step",
     "nearest_level",
+    "operation_energy",
+    "pack_codes",
+    "packed_bytes",
     "per_channel",
+    "place_in_levels",
     "power_of_two",
     "power_of_two_codes",
     "power_of_two_grid",
@@ -98,6 +123,7 @@ __all__ = [
     "pruned_level",
     "rate_mse_loss",
     "regulate",
+    "remaining_operations",
     "reset",
     "round_through",
     "round_to_power_of_two",
@@ -120,5 +146,6 @@ __all__ = [
     "uniform_codes",
     "uniform_levels",
     "uniform_membrane",
+    "unpack_codes",
     "wsdr_loss",
 ]

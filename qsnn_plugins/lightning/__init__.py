@@ -7,5 +7,6 @@ mend()
 from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402
 from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
+from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
 
-__all__ = ["NetworkReport", "RunCheckpoint", "SpikingClassifier"]
+__all__ = ["NetworkReport", "RunCheckpoint", "SpikingClassifier", "Throughput"]

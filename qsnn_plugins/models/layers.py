@@ -10,14 +10,14 @@ from qsnn_plugins.errors import ArgumentError
 __all__ = ["Token", "parse_layers"]
 
 _TOKENS = {
-    "conv": re.compile(r"(?P<channels>\d+)C(?P<size>\d+)"),
+    "conv": re.compile(r"(?P<channels>\d+)C(?P<size>\d+)(?:P(?P<padding>\d+))?"),
     "depthwise": re.compile(r"(?P<channels>\d+)DW"),
     "average_pool": re.compile(r"AP(?P<size>\d+)"),
     "max_pool": re.compile(r"MP(?P<size>\d+)"),
     "global_pool": re.compile(r"GAP"),
     "linear": re.compile(r"FC(?P<channels>\d+)"),
 }
-_KNOWN = "nCk, nDW, APk, MPk, GAP or FCn, with n and k above 0"
+_KNOWN = "nCk, nCkPp, nDW, APk, MPk, GAP or FCn, with n, k and p above 0"
 _TIMES_AFTER = re.compile(r"[x×](\d+)$")
 _TIMES_BEFORE = re.compile(r"(\d+)[x×]\(")
 _MOST = 1000
@@ -30,6 +30,7 @@ class Token(NamedTuple):
     text: str
     channels: int = 0
     size: int = 0
+    padding: int | None = None
 
 
 def parse_layers(layers: str) -> list[Token]:
@@ -39,10 +40,10 @@ def parse_layers(layers: str) -> list[Token]:
     "(128C3-MP2)x5" and "5x(128C3-MP2)".
 
     Args:
-        layers: Tokens joined by "-": nCk (k x k convolution to n channels), nDW (3 x 3 depthwise
-            and 1 x 1 pointwise convolution), APk and MPk (average and maximum pooling), GAP
-            (global average pooling), FCn (linear layer). After a linear layer, APk is voting: the
-            average of k outputs.
+        layers: Tokens joined by "-": nCk (k x k convolution to n channels), nCkPp (the same with p
+            pixels of padding), nDW (3 x 3 depthwise and 1 x 1 pointwise convolution), APk and MPk
+            (average and maximum pooling), GAP (global average pooling), FCn (linear layer). After
+            a linear layer, APk is voting: the average of k outputs.
 
     Returns:
         The tokens in order, those that are repeated as often as that.
@@ -60,7 +61,7 @@ def parse_layers(layers: str) -> list[Token]:
         Traceback (most recent call last):
         ...
         qsnn_plugins.errors.ArgumentError: layers, token 2 (at character 5)='BP2' is not allowed: \
-give nCk, nDW, APk, MPk, GAP or FCn, with n and k above 0
+give nCk, nCkPp, nDW, APk, MPk, GAP or FCn, with n, k and p above 0
     """
     return _Reader().read(layers, 1)
 
@@ -104,7 +105,8 @@ class _Reader:
         single = text[: after.start()] if after else text
         for kind, pattern in _TOKENS.items():
             match = pattern.fullmatch(single)
-            values = {k: int(v) for k, v in match.groupdict().items()} if match else {}
+            groups = match.groupdict() if match else {}
+            values = {k: int(v) for k, v in groups.items() if v is not None}
             if match and all(values.values()):
                 times = _count(after.group(1), text, where) if after else 1
                 return [Token(kind, single, **values)] * times

@@ -50,6 +50,18 @@ class _Shape:
             if 0 in self.size:
                 raise ArgumentError("layers", token.text, "a pooling window within the map")
 
+    def convolve(self, token: Token) -> int:
+        """Follow a convolution, and return its padding."""
+        self.require_map(token)
+        kernel = token.size or 3
+        padding = kernel // 2 if token.padding is None else token.padding
+        if self.size is not None:
+            grown = 2 * padding - kernel + 1
+            self.size = (self.size[0] + grown, self.size[1] + grown)
+            if min(self.size) < 1:
+                raise ArgumentError("layers", token.text, "a convolution within the padded map")
+        return padding
+
     def vote(self, token: Token) -> None:
         """Average groups of outputs."""
         if self.channels % token.size:
@@ -73,9 +85,10 @@ class StringNet(TimeMajorNet):
 
     Convolutions and hidden linear layers are followed by batch normalization over all steps and by
     a neuron; a linear layer at the end gives logits. Convolutions keep the size of the map for odd
-    k. Hidden linear layers are normalized too: after global pooling their input is too small to
-    reach a threshold. "FC100-AP10" at the end is voting: the linear layer is a hidden one, and the
-    spikes of each ten of its neurons are averaged, which gives ten outputs.
+    k unless their padding is given. Hidden linear layers are normalized too: after global pooling
+    their input is too small to reach a threshold. "FC100-AP10" at the end is voting: the linear
+    layer is a hidden one, and the spikes of each ten of its neurons are averaged, which gives ten
+    outputs.
 
     Args:
         layers: The string, see `parse_layers`.
@@ -88,6 +101,7 @@ class StringNet(TimeMajorNet):
         linear_bias: Whether linear layers have them.
         normalized: Which layers before a neuron have batch normalization; the others begin with
             wider weights, see `begin_wide`.
+        width: Factor on the channels of all layers but the last linear one, above 0.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -111,6 +125,7 @@ class StringNet(TimeMajorNet):
         conv_bias: bool = True,
         linear_bias: bool = True,
         normalized: Normalized = "all",
+        width: float = 1.0,
     ) -> None:
         super().__init__(in_channels, spec, host)
         if normalized not in get_args(Normalized):
@@ -118,7 +133,7 @@ class StringNet(TimeMajorNet):
             raise ArgumentError("normalized", normalized, f"one of {choices}")
         self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()
-        tokens = parse_layers(layers)
+        tokens = _scaled(parse_layers(layers), width)
         for place, token in enumerate(tokens, start=1):
             kind, block = self._build(token, shape, is_last=place == len(tokens))
             numbers[kind] += 1
@@ -143,8 +158,7 @@ class StringNet(TimeMajorNet):
             else:
                 begin_wide(linear)
             return "fc", self.with_neuron(synapse, shape.channels)
-        shape.require_map(token)
-        convolutions = self._convolutions(token, shape.channels)
+        convolutions = self._convolutions(token, shape.channels, shape.convolve(token))
         shape.channels = token.channels
         synapse = TimeDistributed(*convolutions)
         if self._normalized != "none":
@@ -154,11 +168,24 @@ class StringNet(TimeMajorNet):
                 begin_wide(convolution)
         return "conv", self.with_neuron(synapse, token.channels)
 
-    def _convolutions(self, token: Token, inputs: int) -> list[nn.Conv2d]:
+    def _convolutions(self, token: Token, inputs: int, padding: int) -> list[nn.Conv2d]:
         outputs, k, bias = token.channels, token.size, self._conv_bias
         if token.kind == "depthwise":
             return [
                 nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias),
                 nn.Conv2d(inputs, outputs, 1, bias=bias),
             ]
-        return [nn.Conv2d(inputs, outputs, k, padding=k // 2, bias=bias)]
+        return [nn.Conv2d(inputs, outputs, k, padding=padding, bias=bias)]
+
+
+def _scaled(tokens: list[Token], width: float) -> list[Token]:
+    """Scale the channels of all tokens but the last linear one, whose number is that of classes."""
+    if not width > 0:
+        raise ArgumentError("width", width, "a number above 0")
+    last = max((i for i, token in enumerate(tokens) if token.kind == "linear"), default=-1)
+    return [
+        token._replace(channels=max(1, round(token.channels * width)))
+        if token.channels and i != last
+        else token
+        for i, token in enumerate(tokens)
+    ]

@@ -89,6 +89,23 @@ NETWORK_STRINGS: Mapping[str, NetworkString] = MappingProxyType(
             "TET's network for event cameras, in Q-SNN too",
             "64C3-128C3-AP2-256C3x2-AP2-512C3x2-AP2-512C3x2-AP2-FC10",
         ),
+        "yolov2_printed_size": NetworkString(
+            "the network that has the 103.46 MB of weights that IM-SNN Table VII prints, and the "
+            "released one: a grid of 6 x 8 cells with two boxes and two classes. The padding of "
+            "its 1 x 1 convolutions gives the 3 x 3 map before the linear layers; which input has "
+            "the printed 59.87 MB of membranes is not known",
+            "32C3-MP2-64C3-MP2-128C3-64C1P1-128C3-MP2-256C3-128C1P1-256C3-MP2-"
+            "512C3-2x(256C1P1-512C3)-MP2-1024C3-2x(512C1P1-1024C3)-MP2-1024C1-AP2-FC512-FC576",
+            input_size=(224, 288),
+            conv_bias=False,
+        ),
+        "yolov2_table4": NetworkString(
+            "IM-SNN Table IV, to the letter: 17.61 M weights, 70.43 MB, over 224 x 288 pixels",
+            "32C3-MP2-64C3-MP2-128C3-64C1-128C3-MP2-256C3-128C1-256C3-MP2-"
+            "512C3-256C1-512C3-256C1-MP2-1024C3-512C1-1024C3-AP2-FC512-FC576",
+            input_size=(224, 288),
+            conv_bias=False,
+        ),
         "vgg16_cifar": NetworkString(
             "MINT", _VGG16, in_channels=3, input_size=(32, 32), conv_bias=False
         ),
@@ -135,6 +152,7 @@ def string_net(
     in_channels: int | None = None,
     input_size: tuple[int, int] | None = None,
     normalized: Normalized | None = None,
+    width: float = 1.0,
     spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
     host: HostName = "spikingjelly",
 ) -> StringNet:
@@ -146,6 +164,7 @@ def string_net(
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
         normalized: Which layers before a neuron have batch normalization.
+        width: Factor on the channels of all layers but the last linear one, above 0.
         spec: How the network is quantized.
         host: Whose neurons it is built of.
 
@@ -171,4 +190,5 @@ def string_net(
         known.conv_bias,
         known.linear_bias,
         known.normalized if normalized is None else normalized,
+        width,
     )

@@ -60,3 +60,11 @@ def test_a_bad_repetition_is_named_and_placed(layers, words):
     with pytest.raises(ArgumentError) as caught:
         parse_layers(layers)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_convolution_may_say_its_padding():
+    plain, padded = parse_layers("8C1-8C1P2")
+    assert (plain.padding, padded.padding) == (None, 2)
+    for layers in ("8C1P0-FC3", "8C1P-FC3"):
+        with pytest.raises(ArgumentError, match=r"nCkPp"):
+            parse_layers(layers)

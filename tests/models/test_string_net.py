@@ -120,3 +120,16 @@ def test_neurons_learn_a_threshold_a_channel_and_prune_where_the_spec_says():
     assert network.blocks.fc1.neuron.v_threshold.shape == (6,)
     network(torch.rand(2, 3, 2, 8, 8)).sum().backward()
     assert network.blocks.conv1.neuron.v_threshold.grad is not None
+
+
+def test_a_given_padding_grows_the_map():
+    network = StringNet("4C1P1-MP2-6C3P2-FC5", input_size=(6, 8))
+    shapes = []
+    for name in ("conv1", "pool1", "conv2"):
+        network.blocks.get_submodule(name).register_forward_hook(
+            lambda _, __, y: shapes.append(tuple(y.shape[2:]))
+        )
+    assert network(torch.rand(2, 1, 2, 6, 8)).shape == (2, 1, 5)
+    assert shapes == [(4, 8, 10), (4, 4, 5), (6, 6, 7)]
+    with pytest.raises(ArgumentError, match=r"'4C9P1'.*within the padded map"):
+        StringNet("4C9P1-FC5", input_size=(6, 8))

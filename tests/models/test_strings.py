@@ -56,6 +56,18 @@ def test_the_three_readings_of_vgg9():
     assert released.conv - counts("vggsnn").conv == 64 * 9, "one more input channel"
 
 
+def test_the_detectors_weights():
+    """IM-SNN Table VII prints 103.46 MB of float weights and 12.93 MB of 4-bit ones."""
+    printed, table = counts("yolov2_printed_size"), counts("yolov2_table4")
+    weights = printed.conv + printed.linear
+    assert weights == 25_864_768
+    assert f"{weights * 4 / 1e6:.2f}" == "103.46"
+    assert f"{weights / 2 / 1e6:.2f}" == "12.93"
+    assert printed.neurons == 6_595_456
+    assert counts("yolov2_printed_size", input_size=(223, 287)).linear == printed.linear
+    assert table.conv + table.linear == 17_607_232, "Table IV's string is another network"
+
+
 def test_the_third_papers_sizes():
     dvs, caltech = counts("plif"), counts("plif", classes=101, input_size=(180, 240))
     assert (dvs.conv + dvs.linear, dvs.norm) == (1_691_904, 1_280)
@@ -121,3 +133,18 @@ def test_what_is_normalized_and_what_has_a_bias():
         assert sum(name.endswith("bias") for name, _ in network.named_parameters()) == len(norms)
     with pytest.raises(ArgumentError, match="normalized='some'"):
         StringNet("4C3-GAP-FC3", normalized="some")
+
+
+def test_a_narrow_network_keeps_its_depth_and_its_classes():
+    narrow = string_net("plif", input_size=(32, 32), width=0.25)
+    channels = [
+        m.out_features if isinstance(m, nn.Linear) else m.out_channels
+        for m in narrow.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    assert channels == [32] * 5 + [128, 100]
+    assert narrow.out_channels == 10
+    same = StringNet("16C3-32C3-AP2-64C3x2-AP2-128C3x2-AP2-256C3-GAP-FC256-FC10")
+    assert str(string_net("vgg9_printed_size", width=0.25)) == str(same)
+    with pytest.raises(ArgumentError, match="width=0"):
+        string_net("vgg7", width=0)
