@@ -14,7 +14,13 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import silent_region
 from qsnn_plugins.plot.recorder import measure_layers
 from qsnn_plugins.plot.running import Run
-from qsnn_plugins.plot.style import house_style, line_styles, new_figure, short_names
+from qsnn_plugins.plot.style import (
+    house_style,
+    line_styles,
+    new_figure,
+    short_names,
+    start_at_zero,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,6 +137,6 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     lower.set_xticks(places, told)
     for part in (upper, lower):
         part.set_xlim(-0.5, len(layers) - 0.5)
-        part.set_ylim(bottom=0)
+        start_at_zero(part)
     figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper")
     return figure

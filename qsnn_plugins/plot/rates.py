@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from qsnn_plugins.cost import ActivityRecorder
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.plot.running import Run, run_batches
-from qsnn_plugins.plot.style import house_style, line_styles, new_figure, short_names
+from qsnn_plugins.plot.style import (
+    house_style,
+    line_styles,
+    new_figure,
+    short_names,
+    start_at_zero,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,6 +84,6 @@ def rates_figure(rates: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.set_ylabel("neurons and steps that fire (%)")
     axes.set_xlabel("layer")
     axes.set_xticks(range(len(layers)), short_names(layers))
-    axes.set_ylim(bottom=0)
+    start_at_zero(axes)
     figure.legend(loc="outside right upper")
     return figure

@@ -11,7 +11,14 @@ from qsnn_plugins.errors import ArgumentError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["bar_styles", "house_style", "line_styles", "new_figure", "short_names"]
+__all__ = [
+    "bar_styles",
+    "house_style",
+    "line_styles",
+    "new_figure",
+    "short_names",
+    "start_at_zero",
+]
 
 _MARKERS = "osD^vXP*"
 _DASHES = ("-", "--", ":", "-.")
@@ -114,6 +121,25 @@ def bar_styles(count: int) -> list[dict[str, Any]]:
         {"facecolor": shade, "hatch": _HATCHES[i], "edgecolor": "black", "linewidth": 0.6}
         for i, shade in enumerate(_shades(count, lightest=0.9))
     ]
+
+
+def start_at_zero(axes: Any) -> None:
+    """Let the vertical axis begin at 0, and end above all that is drawn; no marker is cut.
+
+    Args:
+        axes: Axes with lines of shares.
+
+    Example:
+        >>> _, axes = new_figure(4, 3)
+        >>> _ = axes[0, 0].plot([1, 2], [20, 21])
+        >>> start_at_zero(axes[0, 0])
+        >>> float(axes[0, 0].get_ylim()[0])
+        0.0
+    """
+    highest = max(float(axes.dataLim.y1), 0.0)
+    axes.set_ylim(0, 1.08 * highest or 1)
+    for line in axes.lines:
+        line.set_clip_on(False)
 
 
 def short_names(names: list[str]) -> list[str]:

@@ -7,7 +7,14 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.style import bar_styles, house_style, line_styles, short_names
+from qsnn_plugins.plot.style import (
+    bar_styles,
+    house_style,
+    line_styles,
+    new_figure,
+    short_names,
+    start_at_zero,
+)
 
 
 def lightness(colour):
@@ -40,6 +47,16 @@ def test_the_users_own_style_does_not_show_and_comes_back():
         with house_style():
             assert matplotlib.rcParams["font.size"] == 9
         assert matplotlib.rcParams["font.size"] == 33
+
+
+@pytest.mark.parametrize(
+    ("heights", "top"), [([20.0, 25.0], 27), ([float("nan"), 5.0], 5.4), ([0.0, 0.0], 1)]
+)
+def test_shares_begin_at_zero_and_stay_within(heights, top):
+    _, axes = new_figure(3, 2)
+    axes[0, 0].plot([0, 1], heights)
+    start_at_zero(axes[0, 0])
+    assert axes[0, 0].get_ylim() == pytest.approx((0, top))
 
 
 @pytest.mark.parametrize(
