@@ -58,7 +58,7 @@ def distributions_figure(
         for panel in line[len(row) :]:
             panel.remove()
     axes[0, 0].set_ylabel("share of weights")
-    axes[1, 0].set_ylabel("share of spikes")
+    axes[1, 0].set_ylabel("share of neurons and steps")
     figure.supxlabel(
         "value: weights in parts of the largest, spikes as sent; above a panel: share above 0",
         fontsize="medium",
