@@ -9,7 +9,7 @@ from qsnn_plugins.reproduce import load_results
 from qsnn_plugins.reproduce.recipes import recipes_page
 from qsnn_plugins.reproduce.trained import trained_cells
 from qsnn_plugins.spec import QuantSpec
-from tests.recipes.configs import RECIPES, ROOT, build, load, merged, network_of, spec_of
+from tests.recipes.configs import RECIPES, ROOT, build, merged, network_of, spec_of
 
 CELLS = list(trained_cells())
 TRAINED = [cell for cell in CELLS if cell.recipe]
@@ -138,11 +138,7 @@ def test_the_page_lists_every_command():
     assert all(f"`{cell.command}`" in page for cell in TRAINED)
 
 
-def test_no_accuracy_is_typed_into_a_recipe():
-    printed = {cell.row.printed[cell.column.name] for cell in CELLS if cell.column.unit == "%"}
-    for recipe in RECIPES:
-        header = (ROOT / recipe).read_text().partition("seed_everything")[0]
-        rows = {cell.row.printed[cell.column.name] for cell in TRAINED if cell.recipe == recipe}
-        told = set(re.findall(r"\d+\.\d+(?= %)", header))
-        assert not told & rows & printed, recipe
-        assert load(recipe)["seed_everything"] == 42
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_accuracy_is_typed_into_a_recipe(recipe):
+    header = (ROOT / recipe).read_text().partition("seed_everything")[0]
+    assert not re.search(r"\d\.\d+\s*%", header)
