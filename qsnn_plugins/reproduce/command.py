@@ -46,11 +46,12 @@ def main(words: list[str]) -> int:
         if options.json:
             print(json.dumps([plain_cell(c) for found in cells.values() for c in found], indent=2))
         elif options.markdown:
-            print("\n".join(paper_page(paper, found) for paper, found in cells.items()), end="")
+            pages = (paper_page(paper, found, options.table) for paper, found in cells.items())
+            print("\n".join(pages), end="")
         elif options.write:
             _write(cells)
         else:
-            _print(cells)
+            _print(cells, options.table)
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -78,8 +79,11 @@ def _cells(options: Namespace) -> dict[str, list[Cell]]:
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
     results = load_results(options.results)
-    found = {paper: build_cells(load_paper(paper), results, options.table) for paper in papers}
-    return {paper: cells for paper, cells in found.items() if cells or not options.table}
+    return {
+        paper: build_cells(load_paper(paper), results, options.table)
+        for paper in papers
+        if options.table is None or options.table in tables[paper]
+    }
 
 
 def _write(cells: Mapping[str, list[Cell]]) -> None:
@@ -96,7 +100,7 @@ def _write(cells: Mapping[str, list[Cell]]) -> None:
         print(PAGES / name)
 
 
-def _print(cells: Mapping[str, list[Cell]]) -> None:
+def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
     console = Console()
     every = [cell for found in cells.values() for cell in found]
     for standing, count in count_standings(every).items():
@@ -104,8 +108,8 @@ def _print(cells: Mapping[str, list[Cell]]) -> None:
     for paper, found in cells.items():
         known = load_paper(paper)
         console.print(f"\n[bold]{known.title}")
-        for layout in lay_out(known, found):
-            console.print(_table(layout))
+        for layout in lay_out(known, found, table):
+            console.print(_table(layout) if layout.rows else f"{layout.title}. {layout.told}")
             told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
             told += [f"rule: {rule}" for rule in layout.rules]
             told += [f"network: {network}" for network in layout.networks]

@@ -57,23 +57,25 @@ class TableLayout:
     notes: tuple[str, ...]
 
 
-def lay_out(paper: Paper, cells: Iterable[Cell]) -> Iterator[TableLayout]:
-    """Lay out the tables that have cells.
+def lay_out(paper: Paper, cells: Iterable[Cell], table: str | None = None) -> Iterator[TableLayout]:
+    """Lay out the tables that have cells, and those of which no row is known.
 
     Args:
         paper: Its tables.
         cells: Cells of this paper.
+        table: The only table, or None for all.
 
     Example:
         >>> from qsnn_plugins.reproduce import load_paper
-        >>> list(lay_out(load_paper("qsnn"), []))
-        []
+        >>> [layout.title for layout in lay_out(load_paper("spquant"), [])]
+        ['Table 10: Theoretical energy']
     """
     by_table: dict[str, dict[tuple[str, str], Cell]] = {}
     for cell in cells:
         by_table.setdefault(cell.table, {})[cell.row, cell.column] = cell
-    for name, found in by_table.items():
-        yield _lay_out(paper.tables[name], found)
+    for name, known in paper.tables.items():
+        if table in (None, name) and (name in by_table or not known.rows):
+            yield _lay_out(known, by_table.get(name, {}))
 
 
 def table_name(table: str) -> str:

@@ -15,12 +15,13 @@ _WRITTEN = (
 )
 
 
-def paper_page(paper: str, cells: list[Cell]) -> str:
+def paper_page(paper: str, cells: list[Cell], table: str | None = None) -> str:
     """Write one paper's page.
 
     Args:
         paper: Key of the paper.
         cells: Its cells.
+        table: The only table, or None for all.
 
     Returns:
         Markdown.
@@ -31,7 +32,7 @@ def paper_page(paper: str, cells: list[Cell]) -> str:
     """
     known = load_paper(paper)
     lines = [f"# {known.title}", "", _WRITTEN, "", *_totals({paper: cells}), "", LEGEND, ""]
-    for layout in lay_out(known, cells):
+    for layout in lay_out(known, cells, table):
         lines += _table(layout)
     return "\n".join(lines)
 
@@ -79,6 +80,8 @@ def _totals(cells: Mapping[str, list[Cell]], linked: bool = False) -> Iterator[s
 
 def _table(layout: TableLayout) -> Iterator[str]:
     yield from (f"## {layout.title}", "", layout.told, "")
+    if not layout.rows:
+        return
     yield f"| {' | '.join(layout.columns)} |"
     yield "|---|" + "---:|" * (len(layout.columns) - 1)
     yield from (f"| {' | '.join(row)} |" for row in layout.rows)

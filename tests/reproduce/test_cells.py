@@ -73,10 +73,8 @@ def test_parameters_and_effort_of_the_bit_budget(find):
     ]
     far = [cell for cell in found if abs(cell.difference / float(cell.printed)) > 0.02]
     assert all(cell.column == "sace" for cell in far)
-    assert [cell.row for cell in far if "ResNet" not in cell.row] == [
-        "quantized Spikformer, Spikformer-8-512, 1/1/1"
-    ]
-    assert len(far) == 11
+    assert all("ResNet" in cell.row for cell in far)
+    assert len(far) == 10
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -60,6 +60,13 @@ def test_a_table_of_every_paper_that_has_it(capsys):
     assert "Q-SNN" not in text
 
 
+def test_a_table_without_a_known_cell_says_so(capsys):
+    assert main(["spquant", "--table", "10", "--markdown"]) == 0
+    assert "no cell of it stands in the text" in capsys.readouterr().out
+    assert main(["spquant", "--table", "5", "--markdown"]) == 0
+    assert "Table 10" not in capsys.readouterr().out
+
+
 def test_write(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["qsnn", "--write"]) == 2

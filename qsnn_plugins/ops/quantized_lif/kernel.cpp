@@ -28,10 +28,19 @@ extern "C" struct Call {
 namespace {
 
 constexpr int64_t SCRATCH = 16384;  // floats of h in a block's backward: 64 KiB
-constexpr int64_t WIDEST = 1024, NARROWEST = 64, LANES = 16;
+constexpr int64_t WIDEST = 512, NARROWEST = 64, LANES = 16;
 
-int64_t block_size(int64_t steps) {
+int64_t backward_size(int64_t steps) {
     return std::clamp(SCRATCH / (steps + 1) / LANES * LANES, NARROWEST, WIDEST);
+}
+
+// Many steps are many streams of memory, which do better in longer pieces; measured.
+int64_t forward_size(int64_t steps) { return steps > 8 ? 8 * WIDEST : WIDEST; }
+
+// Asks for a row that is read next, while another is worked on.
+void expect(const Value* row, int64_t n) {
+    constexpr int64_t LINE = 64 / sizeof(Value);
+    for (int64_t i = 0; i < n; i += LINE) __builtin_prefetch(row + i);
 }
 
 float widen(float a) { return a; }
@@ -94,7 +103,7 @@ void run_block(const Call& call, Thresholds& thresholds, int64_t from, int64_t n
 }
 
 void forward(const Call& call, Value* sends, float* last) {
-    const int64_t size = WIDEST, blocks = (call.neurons + size - 1) / size;
+    const int64_t size = forward_size(call.steps), blocks = (call.neurons + size - 1) / size;
 #pragma omp parallel num_threads(call.threads)
     {
         Thresholds thresholds(call, size);
@@ -114,7 +123,7 @@ void forward(const Call& call, Value* sends, float* last) {
 // `left` holds r from one step to the next, and is quantized as soon as the scale is known.
 void forward_measured(const Call& call, Value* sends, float* left, float* maxima) {
     const Numbers p = with_decay(*call.numbers, call.decay);
-    const int64_t size = WIDEST, blocks = (call.neurons + size - 1) / size;
+    const int64_t size = forward_size(1), blocks = (call.neurons + size - 1) / size;
     std::vector<float> greatest(blocks);
     float scale = *call.scale;
     bool has_seen = *call.has_seen;
@@ -170,9 +179,10 @@ std::vector<float> scales_of(const Call& call, const float* maxima) {
     return scales;
 }
 
-// The first membrane, and h of every step after it.
+// The first membrane, and h of every step after it; the gradients of what was sent come next.
 void recompute(const Call& call, const Thresholds& thresholds, const float* scales, int64_t from,
-               int64_t n, float* charges, int64_t size, float* __restrict q) {
+               int64_t n, float* charges, int64_t size, float* __restrict q,
+               const Value* of_sent) {
     const Numbers p = with_decay(*call.numbers, call.decay);
     const float one = *call.threshold;
     const float* each = thresholds.each.data();
@@ -182,6 +192,7 @@ void recompute(const Call& call, const Thresholds& thresholds, const float* scal
         const Value* __restrict x = call.x + t * call.neurons + from;
         float* __restrict h = charges + (t + 1) * size;
         const float scale = scales[t];
+        expect(of_sent + t * call.neurons + from, n);
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) {
             const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
@@ -209,7 +220,7 @@ struct Results {
 void backward(const Call& call, const float* maxima, const Value* of_sent, const float* of_last,
               const Results& results) {
     const Numbers p = with_decay(*call.numbers, call.decay);
-    const int64_t size = block_size(call.steps), blocks = (call.neurons + size - 1) / size;
+    const int64_t size = backward_size(call.steps), blocks = (call.neurons + size - 1) / size;
     const std::vector<float> scales = scales_of(call, maxima);
     std::vector<double> of_thresholds(blocks), of_scales(blocks);
 #pragma omp parallel num_threads(call.threads)
@@ -222,7 +233,8 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t from = block * size, n = std::min(size, call.neurons - from);
             thresholds.enter(from, n);
-            recompute(call, thresholds, scales.data(), from, n, charges.data(), size, of_q);
+            recompute(call, thresholds, scales.data(), from, n, charges.data(), size, of_q,
+                      of_sent);
             std::fill(scratch.begin(), scratch.end(), 0.0f);
             if (of_last) std::copy(of_last + from, of_last + from + n, of_q);
             const float one = *call.threshold;
@@ -232,6 +244,9 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
                 const Value* __restrict up = of_sent + t * call.neurons + from;
                 Value* __restrict of_x = results.x + t * call.neurons + from;
                 const float scale = scales[t];
+                if (block + 1 < blocks)
+                    expect(call.x + t * call.neurons + from + n,
+                           std::min(size, call.neurons - from - n));
 #pragma omp simd
                 for (int64_t i = 0; i < n; i++) {
                     const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
