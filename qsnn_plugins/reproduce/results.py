@@ -87,10 +87,8 @@ class Result:
     @property
     def changes(self) -> tuple[str, ...]:
         """Words beyond those of the row: what makes the run another one."""
-        row, words = (
-            load_paper(self.paper).tables[self.table].rows[self.row].overrides,
-            self.overrides,
-        )
+        row = load_paper(self.paper).tables[self.table].rows[self.row].overrides
+        words = self.overrides
         for start in range(len(words) - len(row) + 1):
             if words[start : start + len(row)] == row:
                 return words[:start] + words[start + len(row) :]
