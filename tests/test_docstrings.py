@@ -17,6 +17,7 @@ PACKAGES = [
     "data",
     "lightning",
     "cost",
+    "plot",
     "reproduce",
 ]
 PUBLIC = [

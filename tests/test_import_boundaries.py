@@ -24,7 +24,7 @@ LAYERS = [
     {"spikingjelly", "snntorch"},
     {"models", "data"},
     {"cost"},
-    {"lightning"},
+    {"lightning", "plot"},
     {"reproduce"},
     {"doctor"},
     {"cli"},
@@ -45,8 +45,19 @@ HOMES = {
     "torchvision": {"data"},
     "expelliarmus": {"data"},
     "PIL": {"data"},
+    "matplotlib": {"plot"},
 }
-HEAVY = ("spikingjelly", "snntorch", "lightning", "torchmetrics", "cupy", "torchvision", "tonic")
+CORE = ("functional", "spec", "presets", "nn", "ops", "errors", "torchvision_ops", "cli", "plot")
+HEAVY = (
+    "spikingjelly",
+    "snntorch",
+    "lightning",
+    "torchmetrics",
+    "cupy",
+    "torchvision",
+    "tonic",
+    "matplotlib",
+)
 
 
 def imported(source):
@@ -92,7 +103,18 @@ def exists(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["", ".functional", ".spec", ".presets", ".nn", ".ops", ".errors", ".torchvision_ops", ".cli"],
+    [
+        "",
+        ".functional",
+        ".spec",
+        ".presets",
+        ".nn",
+        ".ops",
+        ".errors",
+        ".torchvision_ops",
+        ".cli",
+        ".plot",
+    ],
 )
 def test_the_core_imports_no_host(module):
     if not exists(f"qsnn_plugins{module}"):

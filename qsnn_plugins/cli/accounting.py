@@ -1,6 +1,5 @@
 """The network of a recipe, and what it is counted with."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 from argparse import Namespace
@@ -10,15 +9,9 @@ from typing import Any
 import torch
 import yaml
 
-from qsnn_plugins.torchvision_ops import mend
-
-mend()  # Lightning imports torchvision, which may need it
-
-from jsonargparse import Namespace as Settings
-from lightning import Trainer
-
+from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.cost import recipe_words
-from qsnn_plugins.cli.recipe_cli import RecipeCLI, check_checkpoint, unloadable
+from qsnn_plugins.cli.recipe_cli import check_checkpoint
 from qsnn_plugins.cli.training import RecipeError
 from qsnn_plugins.cost import (
     Activity,
@@ -34,22 +27,6 @@ from qsnn_plugins.cost.layers import FLOAT_BITS
 from qsnn_plugins.errors import ArgumentError
 
 _SEED = 42
-_NO_DATA = "lightning.LightningDataModule"
-
-
-class _BuildOnly(RecipeCLI):
-    """A recipe's model, its data where they are needed, and no trainer."""
-
-    needs_data = True
-
-    def before_instantiate_classes(self) -> None:
-        """Leave the run's folder alone, since nothing runs, and files that nobody reads."""
-        if not self.needs_data:
-            self.config.data = Settings(class_path=_NO_DATA, init_args=Settings())
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build none."""
-        return None  # type: ignore[return-value]
 
 
 def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
@@ -65,15 +42,12 @@ def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
     """
     check_checkpoint(options.ckpt_path)
     words = recipe_words(options, others)
-    _BuildOnly.needs_data = options.ckpt_path is not None or options.input_shape is None
-    built = _BuildOnly.run(words, run=False, args=words)
-    model: Any = built.model
-    network = getattr(model, "network", None)
-    if not isinstance(network, torch.nn.Module):
-        raise RecipeError(f"{type(model).__name__} has no `network` to account for")
-    shape = _input_shape(options.input_shape, model, built.datamodule)
+    needs_data = options.ckpt_path is not None or options.input_shape is None
+    built = BuiltRecipe.build(words, needs_data)
+    network = built.model.network
+    shape = _input_shape(options.input_shape, built.model, built.datamodule)
     if options.ckpt_path:
-        _load(model, _checkpoint(options.ckpt_path, built))
+        built.load(options.ckpt_path)
     cost = report(network, None, shape, activity=_activity(options, built, network, shape))
     if not (options.full_precision or _quantizes(cost)):
         raise RecipeError(
@@ -123,7 +97,7 @@ def _input_shape(given: str | None, model: Any, data: Any) -> tuple[int, ...]:
 
 
 def _activity(
-    options: Namespace, built: RecipeCLI, network: torch.nn.Module, shape: tuple[int, ...]
+    options: Namespace, built: BuiltRecipe, network: torch.nn.Module, shape: tuple[int, ...]
 ) -> Activity | None:
     if options.rates is not None:
         return Activity.given(options.rates, options.spatial, options.channel)
@@ -139,43 +113,11 @@ def _activity(
     return _measure(options, built, network) if options.ckpt_path else None
 
 
-def _measure(options: Namespace, built: RecipeCLI, network: torch.nn.Module) -> Activity:
-    if options.batches < 1:
-        raise ArgumentError("batches", options.batches, "an integer from 1")
-    data, model = built.datamodule, built.model.eval()
-    data.prepare_data()
-    data.setup("test")
-    samples = 0
+def _measure(options: Namespace, built: BuiltRecipe, network: torch.nn.Module) -> Activity:
+    model, samples = built.model.eval(), 0
     with ActivityRecorder(network) as recorder, torch.no_grad():
-        for place, (frames, *_) in enumerate(data.test_dataloader()):
-            if place == options.batches:
-                break
+        for frames in built.test_frames(options.batches):
             model(frames)
             samples += len(frames)
-    where = f"{samples} test samples of {type(data).__name__}, {options.ckpt_path}"
+    where = f"{samples} test samples of {type(built.datamodule).__name__}, {options.ckpt_path}"
     return recorder.activity(f"measured on {where}")
-
-
-def _checkpoint(path: str, built: RecipeCLI) -> Path:
-    if path != "last":
-        return Path(path)
-    root = built.config.trainer.default_root_dir or Path("runs", built.recipes.name)
-    found = sorted(Path(root, "checkpoints").glob("last*.ckpt"), key=lambda p: p.stat().st_mtime)
-    if not found:
-        raise RecipeError(
-            f"there is no last checkpoint in {root}: run `fit` with the same recipes first, or "
-            "give --ckpt_path a file"
-        )
-    return found[-1]
-
-
-def _load(model: torch.nn.Module, path: Path) -> None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception:  # a file of any kind can be given
-        allowed = "tensors and plain values, with a state_dict among them"
-        raise RecipeError(f"{path} is no checkpoint that can be read: {allowed}") from None
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise RecipeError(unloadable(error) or f"{path} does not fit") from None

@@ -65,6 +65,7 @@ from qsnn_plugins.functional.sigmoid_quantizer import (
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
 )
+from qsnn_plugins.functional.silent_region import negative_firing, silent_region
 from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
 from qsnn_plugins.functional.stacked import TERNARY, stacked_derivative
 from qsnn_plugins.functional.statistical import statistical, statistical_bound, statistical_codes
@@ -111,6 +112,7 @@ __all__ = [
     "multi_bit_spike",
     "multi_step",
     "nearest_level",
+    "negative_firing",
     "operation_energy",
     "pack_codes",
     "packed_bytes",
@@ -130,6 +132,7 @@ __all__ = [
     "scale_gradient",
     "sigmoid_quantizer",
     "sigmoid_quantizer_codes",
+    "silent_region",
     "spatial_mask",
     "spike_regulation",
     "stacked_derivative",

@@ -1,0 +1,94 @@
+"""A recipe's model and data without a trainer, and its trained weights, for the tools."""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.torchvision_ops import mend
+
+mend()  # Lightning imports torchvision, which may need it
+
+from jsonargparse import Namespace as Settings
+from lightning import Trainer
+
+from qsnn_plugins.cli.recipe_cli import RecipeCLI, unloadable
+from qsnn_plugins.cli.training import RecipeError
+from qsnn_plugins.errors import ArgumentError
+
+_NO_DATA = "lightning.LightningDataModule"
+
+
+class BuiltRecipe(RecipeCLI):
+    """A recipe's model, its data where they are needed, and no trainer."""
+
+    needs_data = True
+
+    @classmethod
+    def build(cls, words: list[str], needs_data: bool = True) -> Any:
+        """Build what the words of a command line name.
+
+        Raises:
+            RecipeError: What was asked for cannot be built, or has no network.
+        """
+        cls.needs_data = needs_data
+        built = cls.run(words, run=False, args=words)
+        if not isinstance(getattr(built.model, "network", None), torch.nn.Module):
+            raise RecipeError(f"{type(built.model).__name__} has no `network` to look at")
+        return built
+
+    def before_instantiate_classes(self) -> None:
+        """Leave the run's folder alone, since nothing runs, and files that nobody reads."""
+        if not self.needs_data:
+            self.config.data = Settings(class_path=_NO_DATA, init_args=Settings())
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build none."""
+        return None  # type: ignore[return-value]
+
+    def load(self, path: str) -> None:
+        """Load a checkpoint's weights; `last` is the newest of the recipe's runs.
+
+        Raises:
+            RecipeError: If there is none, it cannot be read, or it does not fit.
+        """
+        file = Path(path) if path != "last" else self._last_checkpoint()
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+        except Exception:  # a file of any kind can be given
+            allowed = "tensors and plain values, with a state_dict among them"
+            raise RecipeError(f"{file} is no checkpoint that can be read: {allowed}") from None
+        try:
+            self.model.load_state_dict(state)
+        except RuntimeError as error:
+            raise RecipeError(unloadable(error) or f"{file} does not fit") from None
+
+    def test_frames(self, batches: int) -> Iterator[Tensor]:
+        """Yield the first batches of the test data, without their labels.
+
+        Raises:
+            ArgumentError: If `batches` is below 1.
+            DataError: The data are missing or broken.
+        """
+        if batches < 1:
+            raise ArgumentError("batches", batches, "an integer from 1")
+        self.datamodule.prepare_data()
+        self.datamodule.setup("test")
+        for frames, *_ in islice(self.datamodule.test_dataloader(), batches):
+            yield frames
+
+    def _last_checkpoint(self) -> Path:
+        root = self.config.trainer.default_root_dir or Path("runs", self.recipes.name)
+        found = Path(root, "checkpoints").glob("last*.ckpt")
+        if newest := max(found, key=lambda path: path.stat().st_mtime, default=None):
+            return newest
+        raise RecipeError(
+            f"there is no last checkpoint in {root}: run `fit` with the same recipes first, or "
+            "give --ckpt_path a file"
+        )

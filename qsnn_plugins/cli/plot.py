@@ -1,0 +1,124 @@
+"""`qsnn plot`: the papers' figures, of a trained network or of measured results."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from argparse import ArgumentParser
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from qsnn_plugins.cli.training import RecipeError, errors_as_sentences
+
+FIGURES = {
+    "clipping": "membranes below a bound that fire all the same, by layer (IM-SNN Fig. 2)",
+    "negative": "negative membranes and their firing rate, by layer (IM-SNN Fig. 3)",
+    "distributions": "values of weights and spikes, by layer, of networks (Q-SNN Fig. 2 and 4)",
+    "rates": "firing rates by layer, of networks (bit budget Fig. 6)",
+    "bits": "accuracy against membrane bits, from results (IM-SNN Fig. 4)",
+    "memory": "accuracy against memory with the Pareto front, from results",
+}
+FROM_RESULTS = ("bits", "memory")
+_MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8}
+_FOLDER = Path("runs/figures")
+_USAGE = """\
+qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
+       qsnn plot bits|memory [-c RECIPE]
+
+Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`. Behind --and stands a further
+network of the same figure, with its own recipe, checkpoint and label.
+
+figures:
+"""
+_EPILOG = """
+Any value of a recipe can be set behind it, as with `qsnn fit`. Networks run on their test data.
+"""
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"qsnn plot: {message}")
+
+
+def main(words: list[str]) -> int:
+    """Save a figure; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
+    return errors_as_sentences(lambda: _main(words))
+
+
+def _main(words: list[str]) -> None:
+    options, rest = _parser().parse_known_args(words)
+    figure, networks = options.figure, _split(rest)
+    _check(figure, len(networks) - 1)
+    # A recipe may name the user's own classes; what is installed is still found first.
+    sys.path.append(os.getcwd())
+    from qsnn_plugins.cli.plot_networks import draw_networks
+    from qsnn_plugins.cli.plot_results import draw_results
+    from qsnn_plugins.errors import ArgumentError
+    from qsnn_plugins.plot import save_figure
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed = [_network_parser().parse_known_args(part) for part in networks]
+            draw = draw_results if figure in FROM_RESULTS else draw_networks
+            drawn = draw(options, parsed)
+    except ArgumentError as error:
+        raise RecipeError(str(error)) from None
+    print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
+
+
+def _split(words: list[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == "--and":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
+def _check(figure: str | None, further: int) -> None:
+    if figure is None:
+        raise RecipeError(f"qsnn plot: which figure? It knows {', '.join(FIGURES)}")
+    if figure not in FIGURES:
+        near = get_close_matches(figure, FIGURES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
+        raise RecipeError(f"qsnn plot knows no figure {figure!r}; {hint}")
+    if further and figure in FROM_RESULTS:
+        raise RecipeError(f"--and: {figure} is drawn from results, not from networks")
+    if further >= (most := _MOST.get(figure, further + 1)):
+        number = "one network" if most == 1 else f"{most} networks at most"
+        raise RecipeError(f"--and: {figure} is drawn of {number}")
+
+
+def _network_parser() -> ArgumentParser:
+    parser = _Parser(prog="qsnn plot", add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", type=Path)
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("--label")
+    return parser
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="qsnn plot",
+        usage=_USAGE + "".join(f"  {name:<15}{told}\n" for name, told in FIGURES.items()),
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("figure", nargs="?", metavar="FIGURE", help="one of the figures above")
+    add("--out", type=Path, metavar="STEM", help=f"path without suffix (default: {_FOLDER}/FIGURE)")
+    add("--batches", type=int, default=4, metavar="N", help="batches to run (default: 4)")
+    add(
+        "--bounds",
+        type=float,
+        nargs="+",
+        metavar="C",
+        help="clipping bounds of `clipping` (default: -5 to -1)",
+    )
+    add("--results", type=Path, default="docs/results", metavar="DIR", help="measured results")
+    add("--way", default="chip", help="way of counting memory of `memory` (default: chip)")
+    return parser

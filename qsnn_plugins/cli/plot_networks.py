@@ -1,0 +1,100 @@
+"""The trained networks that `qsnn plot` draws, from recipes and checkpoints."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from typing import Any
+
+from qsnn_plugins.cli.built import BuiltRecipe
+from qsnn_plugins.cli.cost import recipe_words
+from qsnn_plugins.cli.recipe_cli import check_checkpoint
+from qsnn_plugins.cli.training import RecipeError
+from qsnn_plugins.nn import quantized_neurons
+from qsnn_plugins.plot import (
+    BOUNDS,
+    clipping_figure,
+    distributions_figure,
+    measure_clipping,
+    measure_negative,
+    measure_rates,
+    negative_figure,
+    rates_figure,
+    spike_distributions,
+    weight_distributions,
+)
+
+Words = tuple[Namespace, list[str]]
+
+
+def draw_networks(options: Namespace, words: list[Words]) -> Any:
+    """Draw a figure of one or several trained networks.
+
+    Raises:
+        RecipeError: What was asked for cannot be done.
+        ArgumentError: A value is not allowed.
+        DataError: The data are missing or broken.
+    """
+    for own, _ in words:
+        if own.ckpt_path is None:
+            raise RecipeError(f"{options.figure} is measured: give each network its --ckpt_path")
+        check_checkpoint(own.ckpt_path)
+    draw = {
+        "clipping": _clipping,
+        "negative": _negative,
+        "distributions": _distributions,
+        "rates": _rates,
+    }
+    networks = {}
+    for own, others in words:
+        built = BuiltRecipe.build(recipe_words(own, others))
+        built.load(own.ckpt_path)
+        label = own.label or _label(options.figure, built)
+        if label in networks:
+            raise RecipeError(f"two networks are called {label!r}: give each a --label")
+        networks[label] = built
+    return draw[options.figure](options, networks)
+
+
+def _clipping(options: Namespace, networks: dict[str, Any]) -> Any:
+    (built,) = networks.values()
+    bounds = tuple(options.bounds or BOUNDS)
+    return clipping_figure(measure_clipping(*_parts(built, options), bounds, built.model))
+
+
+def _negative(options: Namespace, networks: dict[str, Any]) -> Any:
+    (built,) = networks.values()
+    return negative_figure(measure_negative(*_parts(built, options), built.model))
+
+
+def _distributions(options: Namespace, networks: dict[str, Any]) -> Any:
+    return distributions_figure(
+        {label: weight_distributions(built.model.network) for label, built in networks.items()},
+        {
+            label: spike_distributions(*_parts(built, options), built.model)
+            for label, built in networks.items()
+        },
+    )
+
+
+def _rates(options: Namespace, networks: dict[str, Any]) -> Any:
+    return rates_figure(
+        {
+            label: measure_rates(*_parts(built, options), built.model)
+            for label, built in networks.items()
+        }
+    )
+
+
+def _parts(built: Any, options: Namespace) -> tuple[Any, Iterable[Any]]:
+    return built.model.eval().network, built.test_frames(options.batches)
+
+
+def _label(figure: str, built: Any) -> str:
+    """Spikes' bits and steps where rates are compared, else the recipes."""
+    if figure != "rates":
+        return built.recipes.name
+    neurons: Any = quantized_neurons(built.model.network).values()
+    bits = max((neuron.quant_spec.spike.bits for neuron in neurons), default=1)
+    steps = getattr(built.model, "time_steps", None) or built.datamodule.time_steps
+    return f"S/T = {bits}/{steps}"

@@ -1,0 +1,231 @@
+"""`qsnn plot` on a small recipe: its files, its numbers, and the one sentence where it cannot."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from qsnn_plugins import cli
+from qsnn_plugins.cli import plot_networks, plot_results
+from qsnn_plugins.lightning import SpikingClassifier
+from qsnn_plugins.models import StringNet
+from qsnn_plugins.plot import measure_negative, measure_rates, weight_distributions
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+model:
+  class_path: SpikingClassifier
+  init_args:
+    network:
+      class_path: StringNet
+      init_args:
+        layers: 4C3-AP2-8C3-GAP-FC10
+data:
+  class_path: EventDigits
+  init_args: {time_steps: 4, size: 16, batch_size: 8}
+"""
+GIVEN = ("-c", "small.yaml", "--ckpt_path", "some.ckpt", "--batches", "2")
+RESULT = {
+    "paper": "qsnn",
+    "table": "1",
+    "row": "DVS-CIFAR10, Q-SNN, VGGSNN, 1w-2u",
+    "column": "accuracy",
+    "value": 90.0,
+    "unit": "%",
+    "recipe": "recipes/qsnn_vggsnn_cifar10dvs.yaml",
+    "overrides": ["-c", "recipes/overlays/embedded.yaml"],
+    "command": "c",
+    "seed": 1,
+    "epochs": 1,
+    "date": "2026-11-21",
+    "machine": "EPYC",
+    "commit": "77a97f2",
+    "log": "runs.csv",
+}
+
+
+@pytest.fixture
+def plot(tmp_path, monkeypatch):
+    """Call `qsnn plot` in this interpreter, in a folder with a recipe and a checkpoint."""
+    torch.manual_seed(0)
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    model = SpikingClassifier(StringNet("4C3-AP2-8C3-GAP-FC10"))
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "some.ckpt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["qsnn", "plot", *words])
+        return cli.qsnn()
+
+    return call
+
+
+@pytest.fixture
+def drawn(plot, monkeypatch):
+    """Call it, and return what went to the function that draws."""
+
+    def call(module, function, *words):
+        given, draw = [], getattr(module, function)
+        monkeypatch.setattr(module, function, lambda *args: given.append(args) or draw(*args))
+        assert plot(*words) == 0
+        (args,) = given
+        return args
+
+    return call
+
+
+def trained(time_steps=4):
+    """The checkpoint's network, and the frames on which the command runs it, time-major."""
+    from qsnn_plugins.data import EventDigits
+
+    model = SpikingClassifier(StringNet("4C3-AP2-8C3-GAP-FC10"))
+    model.load_state_dict(torch.load("some.ckpt", weights_only=True)["state_dict"])
+    data = EventDigits(time_steps=time_steps, size=16, batch_size=8)
+    data.prepare_data()
+    data.setup("test")
+    batches = [frames for frames, _ in data.test_dataloader()][:2]
+    return model.network, [frames.transpose(0, 1).float() for frames in batches]
+
+
+@pytest.mark.parametrize("figure", ["clipping", "negative", "distributions", "rates"])
+def test_a_figure_is_two_files(figure, plot, capsys):
+    before = {path.name for path in Path().iterdir()}
+    assert plot(figure, *GIVEN) == 0
+    files = [Path("runs/figures", f"{figure}.{form}") for form in ("png", "svg")]
+    assert capsys.readouterr().out.split() == [str(file) for file in files]
+    assert sorted(Path("runs/figures").iterdir()) == files
+    assert {path.name for path in Path().iterdir()} - before == {"runs"}
+
+
+def test_the_same_command_gives_the_same_files(plot):
+    for name in ("a", "b"):
+        assert plot("negative", *GIVEN, "--out", f"here/{name}.2") == 0
+    for form in ("png", "svg"):
+        assert Path(f"here/a.2.{form}").read_bytes() == Path(f"here/b.2.{form}").read_bytes()
+
+
+def test_it_draws_the_checkpoint_on_the_test_data(drawn):
+    (layers,) = drawn(plot_networks, "negative_figure", "negative", *GIVEN)
+    assert layers == measure_negative(*trained())
+    assert layers[0].share > 0
+
+
+def test_bounds_are_those_given(drawn):
+    words = ("--bounds", "-0.5", "0", *GIVEN)
+    (layers,) = drawn(plot_networks, "clipping_figure", "clipping", *words)
+    assert layers[0].bounds == (-0.5, 0.0)
+    assert layers[0].below[1] > layers[0].below[0] > 0
+
+
+def test_several_networks_with_labels_of_their_own(drawn):
+    more = ("--and", "-c", "small.yaml", "--ckpt_path", "some.ckpt", "--data.time_steps=2")
+    (rates,) = drawn(plot_networks, "rates_figure", "rates", *GIVEN, *more, "--label", "short")
+    assert rates == {
+        "S/T = 1/4": measure_rates(*trained()),
+        "short": measure_rates(*trained(time_steps=2)),
+    }
+
+
+def test_distributions_are_of_the_trained_weights(drawn):
+    weights, spikes = drawn(plot_networks, "distributions_figure", "distributions", *GIVEN)
+    network, _ = trained()
+    assert weights == {"small": weight_distributions(network)}
+    assert [layer.name for layer in spikes["small"]] == [
+        "blocks.conv1.neuron",
+        "blocks.conv2.neuron",
+    ]
+
+
+@pytest.fixture
+def results(plot, monkeypatch):
+    """Put results of three rows into the folder, one of them with two seeds."""
+    Path("recipes").symlink_to(ROOT / "recipes")
+    Path("docs/results").mkdir(parents=True)
+    Path("docs/results/runs.csv").touch()
+    wide = ["-c", "recipes/overlays/membranes_8bit.yaml", *RESULT["overrides"]]
+    eight = RESULT | {"row": RESULT["row"].replace("2u", "8u"), "overrides": wide}
+    values = [RESULT, RESULT | {"seed": 2, "value": 92.0}, eight | {"value": 95.0}]
+    Path("docs/results/some.json").write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(("figure", "way"), [("bits", "chip"), ("memory", "qsnn")])
+def test_results_become_points(figure, way, results, drawn):
+    words = (figure, "--way", way, "-c", RESULT["recipe"])
+    (series,) = drawn(plot_results, f"{figure}_figure", *words)
+    ((name, (two, eight)),) = series.items()
+    assert name == "qsnn_vggsnn_cifar10dvs+embedded"
+    assert (two.label, two.accuracies, eight.label) == ("1w-2u", (90.0, 92.0), "1w-8u")
+    # 2^k - 1 levels
+    assert 2**two.membrane_bits == pytest.approx(3)
+    assert 2**eight.membrane_bits == pytest.approx(255)
+    assert eight.memory > two.memory
+    assert Path(f"runs/figures/{figure}.svg").is_file()
+
+
+def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
+    (series,) = drawn(plot_results, "memory_figure", "memory")
+    capsys.readouterr()
+    words = ["-c", RESULT["recipe"], *RESULT["overrides"], "--json"]
+    monkeypatch.setattr(sys, "argv", ["qsnn", "cost", *words])
+    assert cli.qsnn() == 0
+    total = json.loads(capsys.readouterr().out)["memory"]["total"]
+    assert next(iter(series.values()))[0].memory == total
+
+
+NETWORK = GIVEN[:4]
+BAD = [
+    ([], "qsnn plot: which figure? It knows clipping, negative"),
+    (["clip"], "qsnn plot knows no figure 'clip'; did you mean 'clipping'?"),
+    (["pie", *NETWORK], "qsnn plot knows no figure 'pie'; it knows clipping, negative"),
+    (["negative", "-c", "small.yaml"], "negative is measured: give each network its --ckpt_path"),
+    (["rates", *NETWORK, "--and", "-c", "small.yaml"], "rates is measured: give each network"),
+    (["negative", *NETWORK, "--and", *NETWORK], "--and: negative is drawn of one network"),
+    (["rates", *NETWORK, *(("--and", *NETWORK) * 8)], "--and: rates is drawn of 8 networks"),
+    (["rates", *NETWORK, "--and", *NETWORK], "two networks are called 'S/T = 1/4': give each"),
+    (["negative", "-c", "small.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file"),
+    (["negative", "-c", "small.yaml", "--ckpt_path", "last"], "there is no last checkpoint in"),
+    (["negative", "-c", "small.yaml", "--ckpt_path", "small.yaml"], "small.yaml is no checkpoint"),
+    (["negative", "-c", "small.yaml", "--ckpt_path", "other.ckpt"], "the checkpoint is not of"),
+    (["negative", "-c", "no.yaml", "--ckpt_path", "some.ckpt"], "there is no recipe no.yaml"),
+    (["negative", *NETWORK, "--batches", "0"], "batches=0 is not allowed"),
+    (["negative", *NETWORK, "--batches", "x"], "qsnn plot: argument --batches: invalid int value"),
+    (["negative", *NETWORK, "--data.time_steps=1"], "membranes.shape="),
+    (["negative", *NETWORK, "--foo", "3"], "the command line has --foo 3"),
+    (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
+    (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
+    (["memory", "--way", "guess"], "way='guess' is not allowed: give one of chip"),
+    (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
+    (["bits", "--and", *NETWORK], "--and: bits is drawn from results, not from networks"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), BAD)
+def test_one_sentence_where_it_cannot(words, sentence, plot, capsys):
+    other = SpikingClassifier(StringNet("4C3-GAP-FC10"))
+    torch.save({"state_dict": other.state_dict()}, "other.ckpt")
+    assert plot(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    *_, last = captured.err.splitlines()
+    assert last.startswith(f"error: {sentence}")
+    assert "Traceback" not in captured.err
+    assert not Path("runs").exists()
+
+
+def test_a_broken_result_is_named(results, plot, capsys):
+    Path("docs/results/bad.json").write_text("{")
+    assert plot("bits") == 1
+    assert "docs/results/bad.json" in capsys.readouterr().err
+
+
+def test_help_names_every_figure(plot, capsys):
+    with pytest.raises(SystemExit) as stop:
+        plot("--help")
+    assert stop.value.code == 0
+    told = capsys.readouterr().out
+    assert all(f"  {figure} " in told for figure in cli.plot.FIGURES)
