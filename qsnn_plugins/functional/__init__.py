@@ -7,6 +7,7 @@ from qsnn_plugins.functional.borders import (
     middle_borders,
     symmetric_levels,
 )
+from qsnn_plugins.functional.boxes import clip_boxes, nms, pairwise_iou
 from qsnn_plugins.functional.codes import Codes, encode
 from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
 from qsnn_plugins.functional.membrane import (
@@ -52,21 +53,43 @@ from qsnn_plugins.functional.surrogate import derivative, primitive
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
 from qsnn_plugins.functional.uniform import uniform, uniform_codes
+from qsnn_plugins.functional.yolo_detect import Detections, detect
+from qsnn_plugins.functional.yolo_grid import (
+    GridPrediction,
+    YoloGrid,
+    decode_boxes,
+    split_outputs,
+)
+from qsnn_plugins.functional.yolo_loss import (
+    Assignment,
+    YoloReduction,
+    assign_boxes,
+    yolo_loss_parts,
+)
 
 __all__ = [
     "RELEASED_LEVELS",
     "TERNARY",
+    "Assignment",
     "Codes",
+    "Detections",
+    "GridPrediction",
+    "YoloGrid",
+    "YoloReduction",
     "additive_power_of_two",
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
     "apply_mask",
+    "assign_boxes",
     "best_scale",
     "binary",
     "binary_codes",
     "channel_mask",
+    "clip_boxes",
     "clip_membrane",
+    "decode_boxes",
     "derivative",
+    "detect",
     "distance",
     "ede_schedule",
     "encode",
@@ -86,6 +109,8 @@ __all__ = [
     "multi_bit_spike",
     "multi_step",
     "nearest_level",
+    "nms",
+    "pairwise_iou",
     "per_channel",
     "power_of_two",
     "power_of_two_codes",
@@ -102,6 +127,7 @@ __all__ = [
     "sigmoid_quantizer_codes",
     "spatial_mask",
     "spike_regulation",
+    "split_outputs",
     "stacked_derivative",
     "statistical",
     "statistical_bound",
@@ -117,4 +143,5 @@ __all__ = [
     "uniform_levels",
     "uniform_membrane",
     "wsdr_loss",
+    "yolo_loss_parts",
 ]

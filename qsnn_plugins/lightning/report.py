@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -35,17 +36,25 @@ class _SpikeCount:
         return self.spikes / max(self.outputs, 1)
 
 
+def _accuracy(metrics: Mapping[str, Tensor]) -> str:
+    return f"test accuracy: {100 * float(metrics['test_accuracy']):.1f} %"
+
+
 class NetworkReport(Callback):
-    """Prints firing rates, memory and test accuracy when a test is over.
+    """Prints firing rates, memory and a closing line when a test is over.
 
     Firing rates are measured over the whole test set by hooks that are gone afterwards.
+
+    Args:
+        closing: What the last line says of the trainer's metrics; by default the test accuracy.
 
     Example:
         >>> NetworkReport().rates  # filled by a test
         {}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, closing: Callable[[Mapping[str, Tensor]], str] = _accuracy) -> None:
+        self.closing = closing
         self.rates: dict[str, float] = {}
         self._counts: dict[str, _SpikeCount] = {}
         self._handles: list[RemovableHandle] = []
@@ -72,8 +81,7 @@ class NetworkReport(Callback):
             return
         console = Console()
         console.print(self._table(pl_module))
-        accuracy = trainer.callback_metrics["test_accuracy"]
-        console.print(f"test accuracy: {100 * float(accuracy):.1f} %", highlight=False)
+        console.print(self.closing(trainer.callback_metrics), highlight=False)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

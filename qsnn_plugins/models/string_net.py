@@ -85,9 +85,10 @@ class StringNet(TimeMajorNet):
 
     Convolutions and hidden linear layers are followed by batch normalization over all steps and by
     a neuron; a linear layer at the end gives logits. Convolutions keep the size of the map for odd
-    k unless their padding is given. Hidden linear layers are normalized too: after global pooling their input is too small to
-    reach a threshold. "FC100-AP10" at the end is voting: the linear layer is a hidden one, and the
-    spikes of each ten of its neurons are averaged, which gives ten outputs.
+    k unless their padding is given. Hidden linear layers are normalized too: after global pooling
+    their input is too small to reach a threshold. "FC100-AP10" at the end is voting: the linear
+    layer is a hidden one, and the spikes of each ten of its neurons are averaged, which gives ten
+    outputs.
 
     Args:
         layers: The string, see `parse_layers`.
