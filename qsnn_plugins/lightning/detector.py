@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
@@ -84,8 +85,13 @@ class SpikingDetector(LightningModule):
             "most": most,
         }
         detect(torch.zeros(1, outputs), grid, **self.limits)
-        # what several devices found is gathered; boxes on a GPU would be copied back one by one
-        self.precision = MeanAveragePrecision(backend="pycocotools", compute_with_cache=False)
+        # COCO's own thresholds: torchmetrics rounds them to float32, and so moves the precision
+        self.precision = MeanAveragePrecision(
+            backend="pycocotools",
+            iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+            rec_thresholds=np.linspace(0.0, 1.0, 101).tolist(),
+            compute_with_cache=False,
+        )
         self.precision.warn_on_many_detections = False
 
     def forward(self, frames: Tensor) -> Tensor:
