@@ -39,6 +39,8 @@ HOMES = {
     "lightning": {"lightning", "data", "cli"},
     "jsonargparse": {"cli"},
     "torchmetrics": {"lightning"},
+    "pycocotools": {"lightning"},
+    "PIL": {"lightning"},
     "cupy": {"ops"},
     "tonic": {"data"},
     "sklearn": {"data"},
