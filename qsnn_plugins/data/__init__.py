@@ -14,13 +14,14 @@ from qsnn_plugins.torchvision_ops import mend
 
 mend()  # Lightning imports torchvision, which may need it
 
+from qsnn_plugins.data.box_filter import BoxFilter  # noqa: E402
 from qsnn_plugins.data.cifar10dvs import CIFAR10DVS  # noqa: E402
 from qsnn_plugins.data.digits import EventDigits  # noqa: E402
 from qsnn_plugins.data.event_camera import EventCamera  # noqa: E402
 from qsnn_plugins.data.event_scenes import EventScenes  # noqa: E402
 from qsnn_plugins.data.frames import FrameBinning  # noqa: E402
 from qsnn_plugins.data.frames_module import FramesDataModule  # noqa: E402
-from qsnn_plugins.data.gen1 import BoxFilter, Gen1  # noqa: E402
+from qsnn_plugins.data.gen1 import Gen1  # noqa: E402
 from qsnn_plugins.data.nmnist import NMNIST  # noqa: E402
 from qsnn_plugins.data.scenes import SceneStyle  # noqa: E402
 

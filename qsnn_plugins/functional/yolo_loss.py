@@ -126,14 +126,13 @@ def yolo_loss_parts(
     _, row, column = found.cells
     size = outputs.new_tensor([grid.columns, grid.rows])
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 * size - torch.stack([column, row], -1)
+    roots = (boxes[:, 2:] - boxes[:, :2]).sqrt()
     answers = (*found.cells, found.box)
     free = torch.ones_like(prediction.confidences, dtype=torch.bool)
     free[answers] = False
     squares = {
         "centre": (prediction.centres[answers] - centre).square().sum(-1),
-        "shape": (prediction.roots[answers] - (boxes[:, 2:] - boxes[:, :2]).sqrt())
-        .square()
-        .sum(-1),
+        "shape": (prediction.roots[answers] - roots).square().sum(-1),
         "confidence": (prediction.confidences[answers] - found.iou).square(),
         "no_object": prediction.confidences[free].square(),
     }
