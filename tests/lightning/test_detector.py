@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from qsnn_plugins.data import EventScenes
 from qsnn_plugins.errors import ArgumentError, DataError
@@ -116,3 +117,24 @@ def test_a_label_beyond_the_grid_is_named():
     targets[0]["labels"] = torch.full_like(targets[0]["labels"], GRID.classes)
     with pytest.raises(DataError, match=r"but the grid has 2 classes: they must lie in 0\.\.1"):
         model.training_step((frames, targets), 0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_is_resumed_goes_on_with_new_scenes(trainer, tmp_path):
+    seen = []
+
+    class Numbers(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            seen.extend(int(target["image_id"]) for target in batch[1])
+
+    def fit(epochs, **arguments):
+        model = SpikingDetector(StringNet(SMALL, input_size=(48, 64)))
+        data = EventScenes(train_scenes=4, test_scenes=2, batch_size=2)
+        run = trainer(max_epochs=epochs, callbacks=[Numbers()])
+        run.fit(model, data, **arguments)
+        return run
+
+    fit(2).save_checkpoint(tmp_path / "two.ckpt")
+    assert seen == list(range(8))
+    fit(3, ckpt_path=tmp_path / "two.ckpt", weights_only=True)
+    assert seen == list(range(12))
