@@ -40,11 +40,12 @@ HOMES = {
     "jsonargparse": {"cli"},
     "torchmetrics": {"lightning"},
     "pycocotools": {"lightning"},
-    "PIL": {"lightning"},
     "cupy": {"ops"},
     "tonic": {"data"},
     "sklearn": {"data"},
     "torchvision": {"data"},
+    "expelliarmus": {"data"},
+    "PIL": {"data", "lightning"},
 }
 HEAVY = ("spikingjelly", "snntorch", "lightning", "torchmetrics", "cupy", "torchvision", "tonic")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.frames_module import EpochShuffle
+from qsnn_plugins.data.order import EpochShuffle
 
 Target = dict[str, Tensor]
 BoxesItem = tuple[Tensor, Target]
@@ -94,7 +94,10 @@ class BoxesDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[BoxesItem]:
         """Return batches of the training split in a new order each epoch."""
-        return self._loader("train", self.order(self._known("train")))
+        replicas, rank = 1, 0
+        if self.trainer is not None:
+            replicas, rank = self.trainer.world_size, self.trainer.global_rank
+        return self._loader("train", self.order(self._known("train"), replicas, rank))
 
     def val_dataloader(self) -> DataLoader[BoxesItem]:
         """Return batches of the validation split, in its own order."""
@@ -108,9 +111,9 @@ class BoxesDataModule(LightningDataModule):
         """Return the test split."""
         return self.test_dataloader()
 
-    def order(self, split: Any) -> Sampler[int]:
-        """Return the order of training."""
-        return EpochShuffle(split, seed=self.seed)
+    def order(self, split: Any, replicas: int, rank: int) -> Sampler[int]:
+        """Return the order of training, of one of several processes."""
+        return EpochShuffle(split, self.seed, replicas, rank)
 
     def _known(self, name: str) -> Any:
         if name not in self._splits:

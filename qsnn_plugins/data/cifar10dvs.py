@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.frame_cache import EventReader, Recording
+from qsnn_plugins.data.aedat import read_aedat4, read_dvs128_aedat2
+from qsnn_plugins.data.class_splits import check_split, split_classes
+from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_aedat4, read_dvs128_aedat2
 from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
@@ -22,6 +26,18 @@ _CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 )
+_FILES = (  # number and MD5 of each class's archive at figshare
+    ("airplane", "7712788", "0afd5c4bf9ae06af762a77b180354fdd"),
+    ("automobile", "7712791", "8438dfeba3bc970c94962d995b1b9bdd"),
+    ("bird", "7712794", "a9c207c91c55b9dc2002dc21c684d785"),
+    ("cat", "7712812", "52c63c677c2b15fa5146a8daf4d56687"),
+    ("deer", "7712815", "b6bf21f6c04d21ba4e23fc3e36c8a4a3"),
+    ("dog", "7712818", "f379ebdf6703d16e0a690782e62639c3"),
+    ("frog", "7712842", "cad6ed91214b1c7388a5f6ee56d08803"),
+    ("horse", "7712851", "e7cbbf77bec584ffbf913f00e682782a"),
+    ("ship", "7712836", "41c7bd7d6b251be82557c6cce9a7d5c9"),
+    ("truck", "7712839", "89f3922fd147d9aeff89e76a2b0b70a7"),
+)
 
 
 def _read(path: Path) -> NDArray[np.void]:
@@ -30,31 +46,31 @@ def _read(path: Path) -> NDArray[np.void]:
     return read_dvs128_aedat2(path)
 
 
-def _find(root: Path) -> Splits:
-    train: list[Recording] = []
-    test: list[Recording] = []
-    for recordings in list_recordings(root, _CLASSES, (".aedat", ".aedat4")):
-        first = len(recordings) * 9 // 10
-        train += recordings[:first]
-        test += recordings[first:]
-    return train, test
+def _find(root: Path, test_fraction: float, split: str) -> Splits:
+    classes = list_recordings(root, _CLASSES, (".aedat", ".aedat4"))
+    return split_classes(classes, test_fraction, split)
 
 
 _CIFAR10DVS = EventDataset(
     reader=EventReader("CIFAR10-DVS", _SENSOR, _read),
     classes=_CLASSES,
-    find=_find,
+    find=partial(_find, test_fraction=0.1, split="ordered"),
     layout="as <class>/cifar10_<class>_<number>.aedat, two or more a class",
     homepage="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
+    archives=tuple(
+        Archive(f"https://ndownloader.figshare.com/files/{number}", md5=md5, name=f"{name}.zip")
+        for name, number, md5 in _FILES
+    ),
 )
 
 
 class CIFAR10DVS(RecordingsDataModule):
     """CIFAR10-DVS (Li et al., 2017): 1,000 recordings of each of ten classes, in full.
 
-    The first nine tenths of each class, in the order of the files' numbers, are for training (900),
-    the rest for test, as in TET's code; so are the defaults: ten frames of equally many events,
-    counted, 48 x 48 pixels.
+    By default the first nine tenths of each class, in the order of the files' numbers, are for
+    training (900), the rest for test, as in TET's code; so are the other defaults: ten frames of
+    equally many events, counted, 48 x 48 pixels. The third paper (Shymyrbay et al.) splits 80:20 at
+    random: `test_fraction=0.2, split="random"`.
 
     Args:
         root: Folder with `<class>/cifar10_<class>_<number>.aedat` (AEDAT 2.0, the official
@@ -69,6 +85,10 @@ class CIFAR10DVS(RecordingsDataModule):
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
             counts them in one warning a split.
+        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        download: True downloads the data set where `root` does not exist.
+        test_fraction: Share of each class that tests.
+        split: "ordered" tests on the last of each class, "random" draws them with a fixed seed.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -92,9 +112,14 @@ class CIFAR10DVS(RecordingsDataModule):
         seed: int = 0,
         cache_dir: str | None = None,
         allow_broken: bool = False,
+        augment: str = "none",
+        download: bool = False,
+        test_fraction: float = 0.1,
+        split: str = "ordered",
     ) -> None:
+        check_split(test_fraction, split)
         super().__init__(
-            _CIFAR10DVS,
+            replace(_CIFAR10DVS, find=partial(_find, test_fraction=test_fraction, split=split)),
             root=root,
             binning=FrameBinning(time_steps, size, bin_by, binary),
             batch_size=batch_size,
@@ -102,4 +127,6 @@ class CIFAR10DVS(RecordingsDataModule):
             seed=seed,
             cache_dir=cache_dir,
             allow_broken=allow_broken,
+            augment=augment,
+            download=download,
         )

@@ -1,19 +1,24 @@
-"""Handwritten digits seen by a simulated event camera: real images, and no download."""
+"""Handwritten digits, still or seen by a simulated event camera: real images, and no download."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qsnn_plugins.data.checks import height_width
+from qsnn_plugins.data.checks import at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
-from qsnn_plugins.errors import DataError
+from qsnn_plugins.data.image_transforms import small_image_transform
+from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
+from qsnn_plugins.errors import ArgumentError, DataError
 
 _WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16
+_MEAN, _DEVIATION = 0.305, 0.376  # of all pixels of the training images, of values in [0, 1]
 _BORDER = 1  # pixels of blank paper put around the 8 x 8 image, so that strokes can move
 
 
@@ -74,9 +79,76 @@ class EventDigits(FramesDataModule):
         return _record(self.camera, self.binning)
 
 
+class Digits(ImagesDataModule):
+    """The 1,797 handwritten digits that come with scikit-learn, as still images.
+
+    They stand in for any static data set: the images (8 x 8 pixels, 17 grey levels) are resized
+    bilinearly, and repeated where three channels are asked for. The split is that of `EventDigits`.
+
+    Args:
+        channels: C, 1 or 3.
+        size: Side of the images in pixels.
+        augment: Of the training split: "none", "crop_flip", "autoaugment" or "rotate_flip"; flips
+            do digits no good, and are there because a recipe may ask for them.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation; the split does not depend on it.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: scikit-learn is not installed (when the data are first asked for).
+
+    Example:
+        >>> data = Digits(channels=3, batch_size=16)
+        >>> images, labels = next(iter(data.train_dataloader()))
+        >>> images.shape, images.dtype, data.frame_shape, data.num_classes
+        (torch.Size([16, 3, 32, 32]), torch.float32, (3, 32, 32), 10)
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        size: int = 32,
+        augment: str = "none",
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        if channels not in (1, 3):
+            raise ArgumentError("channels", channels, "1 or 3")
+        at_least("size", size, 8)
+        statistics = (_MEAN,) * channels, (_DEVIATION,) * channels
+        super().__init__(
+            num_classes=10,
+            image_shape=(channels, size, size),
+            augmentation=small_image_transform(augment, size, statistics),
+            preparation=small_image_transform("none", size, statistics),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    def pictures(self) -> tuple[ImageArray, ImageArray]:
+        """Return the training and the test split, in memory."""
+        images, labels, train, test = _load()
+        grey = (images * (255 / _WHITE)).round().astype(np.uint8)
+        if self.frame_shape[0] == 3:
+            grey = grey[..., None].repeat(3, axis=-1)
+        return ImageArray(grey[train], labels[train]), ImageArray(grey[test], labels[test])
+
+
 @lru_cache(maxsize=2)
 def _record(camera: EventCamera, binning: FrameBinning) -> tuple[FramesDataset, FramesDataset]:
     """Return both splits; kept, since a second data module often asks for the same."""
+    images, labels, train, test = _load()
+    images = np.pad(images, ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
+    recordings = camera(images, white=_WHITE)
+    frames = np.stack([binning(events, camera.shape, span=camera.span) for events in recordings])
+    return FramesDataset(frames[train], labels[train]), FramesDataset(frames[test], labels[test])
+
+
+def _load() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return images [N, 8, 8], labels, and the indices of the training and of the test split."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -86,10 +158,7 @@ def _record(camera: EventCamera, binning: FrameBinning) -> tuple[FramesDataset, 
             "pip install qsnn-plugins[demo]"
         ) from error
     images, labels = load_digits(return_X_y=True)
-    images = np.pad(images.reshape(-1, 8, 8), ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
-    recordings = camera(images, white=_WHITE)
-    frames = np.stack([binning(events, camera.shape, span=camera.span) for events in recordings])
     train, test = train_test_split(
         np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
     )
-    return FramesDataset(frames[train], labels[train]), FramesDataset(frames[test], labels[test])
+    return images.reshape(-1, 8, 8), labels, train, test

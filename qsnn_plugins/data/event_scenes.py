@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, DistributedSampler, Sampler
 
 from qsnn_plugins.data.boxes_module import BoxesDataModule, BoxesItem, boxes_target
 from qsnn_plugins.data.checks import at_least, height_width
@@ -86,9 +86,9 @@ class EventScenes(BoxesDataModule):
         stream = (self.seed, _STREAMS[name])
         return ScenesDataset(self.camera, self.binning, self.style, stream, self.scenes[name])
 
-    def order(self, split: Any) -> Sampler[int]:
-        """Return the next scenes each epoch."""
-        return OnwardOrder(len(split))
+    def order(self, split: Any, replicas: int, rank: int) -> Sampler[int]:
+        """Return the next scenes each epoch, for one of several processes."""
+        return OnwardOrder(split, replicas, rank)
 
 
 class ScenesDataset(Dataset[BoxesItem]):
@@ -145,29 +145,24 @@ class ScenesDataset(Dataset[BoxesItem]):
         ]
 
 
-class OnwardOrder(Sampler[int]):
-    """Numbers that go on from epoch to epoch.
+class OnwardOrder(DistributedSampler[Any]):
+    """Numbers that go on from epoch to epoch, shared out among processes.
 
     Args:
-        length: Numbers an epoch.
+        data_source: Its length is how many numbers an epoch has.
+        replicas: Number of processes.
+        rank: Which of them this is, from 0.
 
     Example:
-        >>> order = OnwardOrder(3)
+        >>> order = OnwardOrder(range(3))
         >>> list(order), list(order)
         ([0, 1, 2], [3, 4, 5])
     """
 
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next pass the one of `epoch`."""
-        self.epoch = epoch
+    def __init__(self, data_source: Any, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(data_source, num_replicas=replicas, rank=rank)
 
     def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.length
+        first = self.epoch * self.total_size
         self.epoch += 1
-        yield from range(first, first + self.length)
+        yield from range(first + self.rank, first + self.total_size, self.num_replicas)

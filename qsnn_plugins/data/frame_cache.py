@@ -27,12 +27,12 @@ from rich.progress import track
 from torch.utils.data import Dataset
 
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.frames_module import Item
+from qsnn_plugins.data.transformed import Item
 from qsnn_plugins.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1  # of the cache's file; part of the digest
+_FORMAT = 2  # of the cache's file; part of the digest
 _BROKEN = -1  # label of a recording that could not be read
 _WORTH_A_PROGRESS_BAR = 200  # recordings
 
@@ -44,10 +44,13 @@ class Recording:
     Args:
         path: The file.
         label: Index of its class.
+        span: Start and end in microseconds, the end excluded, where the recording is a part of the
+            file; None where it is all of it.
     """
 
     path: Path
     label: int
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,22 @@ class EventReader:
     read: Callable[[Path], NDArray[np.void]]
     version: int = 1
 
-    def frames(self, path: Path, binning: FrameBinning) -> NDArray[np.uint8]:
+    def frames(self, recording: Recording, binning: FrameBinning) -> NDArray[np.uint8]:
         """Return the frames [T, 2, H, W] of one recording.
 
         Raises:
             DataError: The recording is broken.
         """
-        events = self.read(path)
+        events = self.read(recording.path)
+        if recording.span is not None:
+            start, end = recording.span
+            events = events[(events["t"] >= start) & (events["t"] < end)]
+            if len(events) == 0:
+                raise DataError(f"{recording.path} has no event from {start} to {end} µs")
         try:
             return binning(events, self.sensor)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{recording.path}: {error}") from error
 
 
 class CachedFrames(Dataset[Item]):
@@ -155,7 +163,7 @@ def cached_frames(
             _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
         else:
             if len(frames.broken) and not allow_broken:
-                reader.frames(recordings[frames.broken[0]].path, binning)
+                reader.frames(recordings[frames.broken[0]], binning)
             return frames
     try:
         _write(path, recordings, reader, binning, split=split, allow_broken=allow_broken)
@@ -190,7 +198,7 @@ def _write(
             np.lib.format.write_array_header_1_0(file, header)
             for index, recording in enumerate(_progress(recordings, f"{reader.name} {split}")):
                 try:
-                    frames = reader.frames(recording.path, binning)
+                    frames = reader.frames(recording, binning)
                 except DataError as error:
                     if not allow_broken:
                         raise
@@ -217,7 +225,7 @@ def _digest(recordings: Sequence[Recording], reader: EventReader, binning: Frame
         status = recording.path.stat()
         # The last two folders: a data set may be moved as a whole.
         where = "/".join(recording.path.parts[-3:])
-        entry = [where, recording.label, status.st_size, status.st_mtime_ns]
+        entry = [where, recording.label, recording.span, status.st_size, status.st_mtime_ns]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()[:16]
 

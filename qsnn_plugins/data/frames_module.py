@@ -1,8 +1,8 @@
-"""What every data module shares: its loaders and the order of training."""
+"""What every data module shares: its loaders, the order of training and its augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,26 +10,29 @@ import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset
 
 from qsnn_plugins.data.checks import at_least
-
-Item = tuple[Tensor, int]
+from qsnn_plugins.data.order import EpochShuffle
+from qsnn_plugins.data.transformed import Item, TransformedDataset
 
 
 class FramesDataModule(LightningDataModule):
-    """A training and a test split of frames, with their loaders.
+    """A training and a test split of frames or of images, with their loaders.
 
     A data set derives from it and says where its splits come from, in `splits()`. Validation, test
     and prediction all read the test split.
 
     Args:
         num_classes: Number of classes; labels are 0 to `num_classes - 1`.
-        frame_shape: (C, H, W) of one frame.
-        time_steps: T, the number of frames of an item.
+        frame_shape: (C, H, W) of one frame, or of an image.
+        time_steps: T, the number of frames of an item; None where an item is one still image.
         batch_size: Items a batch.
         num_workers: Processes that load batches; 0 loads them in the training process.
-        seed: Seed of the training order, which depends on the seed and the epoch alone.
+        seed: Seed of the training order and of the augmentation, which depend on it and on the
+            epoch alone.
+        augmentation: What is done with each training item when it is asked for; it may draw from
+            torch's generator. None leaves the items as they are.
 
     Raises:
         ArgumentError: A count is too small.
@@ -52,18 +55,22 @@ class FramesDataModule(LightningDataModule):
         *,
         num_classes: int,
         frame_shape: tuple[int, int, int],
-        time_steps: int,
+        time_steps: int | None,
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
+        augmentation: Callable[[Any], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.frame_shape = frame_shape
-        self.time_steps = at_least("time_steps", time_steps, 1)
+        if time_steps is not None:
+            at_least("time_steps", time_steps, 1)
+        self.time_steps = time_steps
         self.batch_size = at_least("batch_size", batch_size, 1)
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = at_least("seed", seed, 0)
+        self.augmentation = augmentation
         self.train: Dataset[Item] | None = None
         self.test: Dataset[Item] | None = None
 
@@ -74,12 +81,18 @@ class FramesDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Load both splits, once."""
         if self.train is None:
-            self.train, self.test = self.splits()
+            train, self.test = self.splits()
+            if self.augmentation is not None:
+                train = TransformedDataset(train, self.augmentation, self.seed)
+            self.train = train
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Return batches of the training split in a new order each epoch."""
         self.setup()
-        return self._loader(self.train, sampler=EpochShuffle(self.train, seed=self.seed))
+        replicas, rank = 1, 0
+        if self.trainer is not None:
+            replicas, rank = self.trainer.world_size, self.trainer.global_rank
+        return self._loader(self.train, EpochShuffle(self.train, self.seed, replicas, rank))
 
     def test_dataloader(self) -> DataLoader[Item]:
         """Return batches of the test split, in its own order."""
@@ -128,36 +141,3 @@ class FramesDataset(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         return self.frames[index], int(self.labels[index])
-
-
-class EpochShuffle(RandomSampler):
-    """A training order that depends on the seed and the epoch alone.
-
-    A run that is resumed at an epoch goes on in the order that it would have had: Lightning calls
-    `set_epoch`. Without such a call, each pass counts as one epoch. It is a RandomSampler so that
-    Lightning knows it for a shuffled one where it distributes it.
-
-    Args:
-        data_source: What is to be ordered; its length counts.
-        seed: Seed of all epochs.
-
-    Example:
-        >>> order = EpochShuffle(range(4), seed=0)
-        >>> first, second = list(order), list(order)
-        >>> order.set_epoch(0)
-        >>> list(order) == first != second
-        True
-    """
-
-    def __init__(self, data_source: Any, seed: int) -> None:
-        super().__init__(data_source)
-        self.seed, self.epoch = seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next pass the one of `epoch`."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self))
-        self.epoch += 1
-        yield from order.tolist()

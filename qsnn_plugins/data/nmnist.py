@@ -6,6 +6,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.readers import read_atis_bin
@@ -18,6 +20,7 @@ from qsnn_plugins.data.recordings import (
 
 _SENSOR = (34, 34)
 _DIGITS = tuple("0123456789")
+_MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files"
 
 
 def _find(root: Path) -> Splits:
@@ -34,6 +37,19 @@ _NMNIST = EventDataset(
     find=_find,
     layout="as Train/<digit>/<id>.bin and Test/<digit>/<id>.bin",
     homepage="https://www.garrickorchard.com/datasets/n-mnist",
+    archives=(
+        Archive(
+            f"{_MENDELEY}/39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded",
+            md5="20959b8e626244a1b502305a9e6e2031",
+            name="Train.zip",
+        ),
+        Archive(
+            f"{_MENDELEY}/05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded",
+            md5="69ca8762b2fe404d9b9bad1103e97832",
+            name="Test.zip",
+        ),
+    ),
+    nda=NeuromorphicAugmentation(flip=0),
 )
 
 
@@ -52,6 +68,8 @@ class NMNIST(RecordingsDataModule):
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
             counts them in one warning a split.
+        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        download: True downloads the data set where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -75,6 +93,8 @@ class NMNIST(RecordingsDataModule):
         seed: int = 0,
         cache_dir: str | None = None,
         allow_broken: bool = False,
+        augment: str = "none",
+        download: bool = False,
     ) -> None:
         super().__init__(
             _NMNIST,
@@ -85,4 +105,6 @@ class NMNIST(RecordingsDataModule):
             seed=seed,
             cache_dir=cache_dir,
             allow_broken=allow_broken,
+            augment=augment,
+            download=download,
         )

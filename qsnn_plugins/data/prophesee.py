@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qsnn_plugins.data.event_file import broken
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import DataError
 
@@ -24,7 +25,7 @@ _OLDER_NAMES = {"t": "ts"}
 
 
 class DatFile:
-    r"""A recording on disk, mapped into memory.
+    r"""A long recording on disk, mapped into memory; `read_dat` reads short ones whole.
 
     Lines that begin with "% " come first, then two bytes (type and size of an event), then events
     of 8 bytes: 32 bits of microseconds, then 14 bits of column, 14 of row and 4 of polarity, from
@@ -52,7 +53,7 @@ class DatFile:
             rest = path.stat().st_size - start
             if rest % _STORED.itemsize:
                 whole = start + rest // _STORED.itemsize * _STORED.itemsize
-                raise _broken(path, whole, f"an event of 8 bytes has only {rest % 8}")
+                raise broken(path, whole, f"an event of 8 bytes has only {rest % 8}")
             count = rest // _STORED.itemsize
             # an empty file cannot be mapped
             self._events: NDArray[np.void] = (
@@ -140,19 +141,15 @@ def _body(path: Path) -> int:
         start, headed = 0, False
         while (line := file.readline(_LONGEST_LINE)).startswith(b"% "):
             if not line.endswith(b"\n"):
-                raise _broken(path, start, "a line of the header does not end")
+                raise broken(path, start, "a line of the header does not end")
             start, headed = file.tell(), True
         if not headed:
             return 0
         file.seek(start)
         kind = file.read(2)
         if len(kind) < 2:
-            raise _broken(path, start, "the type and the size of the events are not there")
+            raise broken(path, start, "the type and the size of the events are not there")
         if kind[0] not in _EVENT_TYPES or kind[1] != _STORED.itemsize:
             what = f"events of type {kind[0]} and {kind[1]} bytes, not of type 0 or 12 and 8 bytes"
-            raise _broken(path, start, what)
+            raise broken(path, start, what)
         return start + 2
-
-
-def _broken(path: Path, offset: int, what: str) -> DataError:
-    return DataError(f"{path} is truncated or of another format: at byte {offset}, {what}")

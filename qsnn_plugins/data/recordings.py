@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation, frame_augmentation
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule
-from qsnn_plugins.errors import DataError
+from qsnn_plugins.errors import ArgumentError, DataError
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
@@ -28,6 +30,8 @@ class EventDataset:
         find: A root folder to its training and its test recordings, either of which may be empty.
         layout: Where files lie under the root, in words.
         homepage: Where to get the data.
+        archives: What a download fetches; empty where there is no public address.
+        nda: Its augmentation, where one is asked for.
     """
 
     reader: EventReader
@@ -35,12 +39,14 @@ class EventDataset:
     find: Callable[[Path], Splits]
     layout: str
     homepage: str
+    archives: tuple[Archive, ...] = ()
+    nda: NeuromorphicAugmentation = field(default_factory=NeuromorphicAugmentation)
 
 
 class RecordingsDataModule(FramesDataModule):
     """Frames of the recordings under a folder, cached on disk.
 
-    A data set derives from it and hands on what an `EventDataset` says. Nothing is downloaded.
+    A data set derives from it and hands on what an `EventDataset` says.
 
     Args:
         dataset: What is to be known about the data set.
@@ -53,6 +59,8 @@ class RecordingsDataModule(FramesDataModule):
             deleted at any time; each combination of settings has its own.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
             counts them in one warning a split.
+        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        download: True downloads the data set where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -70,7 +78,16 @@ class RecordingsDataModule(FramesDataModule):
         seed: int,
         cache_dir: str | Path | None,
         allow_broken: bool,
+        augment: str,
+        download: bool,
     ) -> None:
+        if download and not dataset.archives:
+            raise ArgumentError(
+                "download",
+                download,
+                f"false: {dataset.reader.name} has no public address, get it from "
+                f"{dataset.homepage} and lay it out {dataset.layout}",
+            )
         _, *frame_shape = binning.shape(dataset.reader.sensor)
         channels, height, width = frame_shape
         super().__init__(
@@ -80,13 +97,17 @@ class RecordingsDataModule(FramesDataModule):
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
+            augmentation=frame_augmentation(augment, dataset.nda),
         )
         self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
+        self.download = download
         self.root = Path(root).expanduser().absolute()
         self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
 
     def prepare_data(self) -> None:
         """Fill the cache; of several processes on a machine, Lightning asks one to do so."""
+        if self.download:
+            fetch(self.dataset.archives, self.root)
         self._load()
 
     def splits(self) -> tuple[CachedFrames, CachedFrames]:

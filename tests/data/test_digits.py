@@ -4,8 +4,9 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from qsnn_plugins.data import EventCamera, EventDigits
+from qsnn_plugins.data import Digits, EventCamera, EventDigits
 from qsnn_plugins.data.digits import _record
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import ArgumentError, DataError
@@ -93,3 +94,50 @@ def test_a_missing_scikit_learn_is_one_sentence(monkeypatch):
 def test_bad_settings_are_named(argument, value):
     with pytest.raises(ArgumentError, match=f"^{argument}="):
         EventDigits(**{argument: value})
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def still(request):
+    data = Digits(channels=request.param, batch_size=400)
+    data.setup()
+    return data
+
+
+def test_still_digits_are_split_as_their_events(still, digits):
+    assert still.train.labels.tolist() == digits.train.labels.tolist()
+    assert still.test.labels.tolist() == digits.test.labels.tolist()
+    assert (still.num_classes, still.time_steps) == (10, None)
+
+
+def test_still_digits_are_normalised(still):
+    images, _ = next(iter(still.test_dataloader()))
+    assert images.shape == (360, *still.frame_shape)
+    assert images.shape[2:] == (32, 32)
+    assert abs(images.mean()) < 0.05
+    assert 0.85 < images.std() < 1.05
+    assert (images == images[:, :1]).all()
+
+
+def test_still_digits_can_be_told_apart(still):
+    (images, labels), *_ = still.test_dataloader()
+    train = torch.stack([still.train[index][0] for index in range(400)]).flatten(1)
+    means = torch.stack([train[still.train.labels[:400] == digit].mean(0) for digit in range(10)])
+    nearest = torch.cdist(images.flatten(1), means).argmin(1)
+    assert (nearest == labels).float().mean() > 0.85
+
+
+def test_black_on_white_is_bright_on_dark(still):
+    """A corner of the paper is 0, which is the lowest value of all."""
+    image, _ = still.test[0]
+    corner = -0.305 / 0.376
+    assert image[0, 0, 0].item() == pytest.approx(corner, abs=1e-4)
+    assert image.min().item() == pytest.approx(corner, abs=1e-4)
+    assert image.max().item() == pytest.approx((1 - 0.305) / 0.376, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("channels", 2), ("size", 4), ("augment", "x"), ("batch_size", 0)]
+)
+def test_bad_settings_of_still_digits_are_named(argument, value):
+    with pytest.raises(ArgumentError, match=f"^{argument}="):
+        Digits(**{argument: value})

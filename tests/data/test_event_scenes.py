@@ -76,8 +76,11 @@ def test_a_film_is_recorded_as_its_images_are():
     assert np.array_equal(camera.record(film)[0], camera(image)[0])
 
 
-def test_the_onward_order_has_a_length():
-    assert len(OnwardOrder(5)) == 5
+def test_processes_share_the_scenes_of_an_epoch():
+    parts = [OnwardOrder(range(4), replicas=2, rank=rank) for rank in (0, 1)]
+    assert [list(part) for part in parts] == [[0, 2], [1, 3]]
+    assert [list(part) for part in parts] == [[4, 6], [5, 7]]
+    assert len(parts[0]) == 2
 
 
 def test_what_is_not_allowed_is_named():

@@ -47,9 +47,9 @@ def parsed(monkeypatch):
     names = []
     frames = EventReader.frames
 
-    def spy(self, path, binning):
-        names.append(path.name)
-        return frames(self, path, binning)
+    def spy(self, recording, binning):
+        names.append(recording.path.name)
+        return frames(self, recording, binning)
 
     monkeypatch.setattr(EventReader, "frames", spy)
     return names
@@ -136,6 +136,26 @@ def test_a_broken_recording_can_be_left_out(tmp_path, recordings):
         np.testing.assert_array_equal(item, COUNTED(read(recordings[4].path), SENSOR))
     with pytest.raises(DataError, match="files/3 is no number"):
         ask()  # a cache that others filled does not hide it
+
+
+def test_a_recording_may_be_a_part_of_its_file(tmp_path, recordings):
+    """Its end is excluded, and two parts of a file have caches of their own."""
+    path = recordings[0].path
+    events = read(path)
+    parts = [Recording(path, 0, (100, 400)), Recording(path, 1, (400, 900))]
+    frames = cached_frames(parts, READER, COUNTED, tmp_path, split="train")
+    for part, (item, _) in zip(parts, items(frames), strict=True):
+        start, end = part.span
+        inside = (events["t"] >= start) & (events["t"] < end)
+        np.testing.assert_array_equal(item, COUNTED(events[inside], SENSOR))
+    shifted = [parts[0], replace(parts[1], span=(401, 900))]
+    assert cached_frames(shifted, READER, COUNTED, tmp_path, split="train").path != frames.path
+
+
+def test_a_part_without_events_is_broken(tmp_path, recordings):
+    empty = replace(recordings[2], span=(5_000, 6_000))
+    with pytest.raises(DataError, match=r"files/2 has no event from 5000 to 6000 µs"):
+        cached_frames([empty], READER, COUNTED, tmp_path, split="train")
 
 
 def test_all_broken_raises(tmp_path, recordings):

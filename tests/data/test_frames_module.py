@@ -1,11 +1,13 @@
 """What every data module shares."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from qsnn_plugins.data import FramesDataModule
-from qsnn_plugins.data.frames_module import EpochShuffle, FramesDataset
+from qsnn_plugins.data.frames_module import FramesDataset
 from qsnn_plugins.errors import ArgumentError
 
 from lightning import LightningModule, Trainer  # isort: skip  (only after torchvision is mended)
@@ -61,13 +63,6 @@ def test_one_seed_gives_one_order():
     assert epochs[0] != list(range(20))
 
 
-def test_seeds_are_not_shifted_epochs():
-    one, two = (EpochShuffle(range(50), seed=seed) for seed in (1, 2))
-    two.set_epoch(0)
-    one.set_epoch(1)
-    assert list(one) != list(two)
-
-
 class Watcher(LightningModule):
     """A network of one weight that writes down the items of each training epoch."""
 
@@ -78,14 +73,14 @@ class Watcher(LightningModule):
 
     def training_step(self, batch, _):
         frames, _ = batch
-        self.epochs.setdefault(self.current_epoch, []).extend(frames[:, 0, 0, 0, 0].tolist())
+        self.epochs.setdefault(self.current_epoch, []).extend(frames[:, 0, -1, 0, 0].tolist())
         return self.weight.sum()
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def train(folder, epochs, ckpt_path=None):
+def train(folder, epochs, ckpt_path=None, **settings):
     network = Watcher()
     trainer = Trainer(
         default_root_dir=folder,
@@ -95,7 +90,7 @@ def train(folder, epochs, ckpt_path=None):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(network, Numbered(batch_size=8, seed=4), ckpt_path=ckpt_path)
+    trainer.fit(network, Numbered(batch_size=8, seed=4, **settings), ckpt_path=ckpt_path)
     return network.epochs, trainer.checkpoint_callback.best_model_path
 
 
@@ -113,6 +108,66 @@ def test_data_are_loaded_once():
     data.setup("test")
     data.train_dataloader(), data.test_dataloader()
     assert data.loads == 1
+
+
+def noise(frames):
+    """Add a draw to the last channel; the first tells the item."""
+    frames = frames.clone()
+    frames[:, -1] += torch.randint(100, (4, 5), dtype=torch.uint8)
+    return frames
+
+
+def epochs(data, count):
+    loader = data.train_dataloader()
+    return [torch.cat([frames for frames, _ in loader]) for _ in range(count)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_augmentation_repeats_with_its_seed_and_its_epoch(workers):
+    """Whatever else draws, and whoever loads."""
+    first, second = epochs(Numbered(augmentation=noise, seed=5), 2)
+    torch.rand(17)
+    again = epochs(Numbered(augmentation=noise, seed=5, num_workers=workers), 2)
+    assert torch.equal(first, again[0])
+    assert torch.equal(second, again[1])
+    by_item = [epoch[epoch[:, 0, 0, 0, 0].argsort()] for epoch in (first, second)]
+    assert torch.equal(by_item[0][:, :, 0], by_item[1][:, :, 0])
+    changed = (by_item[0][:, :, 1] != by_item[1][:, :, 1]).flatten(1).any(1)
+    assert changed.all()
+    (other,) = epochs(Numbered(augmentation=noise, seed=6), 1)
+    assert not torch.equal(other[other[:, 0, 0, 0, 0].argsort()], by_item[0])
+
+
+def test_an_augmentation_leaves_the_test_split_and_the_other_draws_alone():
+    data = Numbered(augmentation=noise)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    for _ in data.train_dataloader().dataset:
+        pass
+    assert torch.equal(torch.rand(4), expected)
+    for frames, _ in data.test_dataloader():
+        assert (frames == frames[:, :1, :1, :1, :1]).all()
+
+
+def test_a_resumed_run_goes_on_with_its_augmentation(tmp_path):
+    """The watcher writes down the corner of the last channel, which the augmentation draws."""
+    whole, _ = train(tmp_path / "whole", epochs=3, augmentation=noise)
+    plain, _ = train(tmp_path / "plain", epochs=1)
+    _, checkpoint = train(tmp_path / "part", epochs=1, augmentation=noise)
+    resumed, _ = train(tmp_path / "part", epochs=3, ckpt_path=checkpoint, augmentation=noise)
+    assert whole[0] != plain[0]
+    assert resumed == {1: whole[1], 2: whole[2]}
+
+
+def test_processes_share_one_order():
+    parts = []
+    for rank in (0, 1):
+        data = Numbered(batch_size=4, seed=2)
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        parts.append(order(data.train_dataloader()))
+    alone = order(Numbered(batch_size=4, seed=2).train_dataloader())
+    assert parts == [alone[0::2], alone[1::2]]
 
 
 def test_workers_change_nothing():

@@ -1,20 +1,23 @@
 """Event files, whole, truncated and foreign."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tonic
 
+from qsnn_plugins.data.aedat import read_dvs128_aedat2
 from qsnn_plugins.data.frames import EVENT_DTYPE
-from qsnn_plugins.data.readers import read_aedat4, read_atis_bin, read_dvs128_aedat2
+from qsnn_plugins.data.readers import read_atis_bin, read_dat
 from qsnn_plugins.errors import DataError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "event_files"
-HEADER = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n#\xe9 a comment of another alphabet\r\n"
+
+
+def dat(*events, header=b"% Data file\n% Version 2\n", kind=b"\0\x08"):
+    """Return the bytes of (x, y, t, p) in a .dat file of Prophesee."""
+    words = [(t, p << 28 | y << 14 | x) for x, y, t, p in events]
+    return header + kind + np.array(words, dtype="<u4").tobytes()
 
 
 def atis(*events):
@@ -22,11 +25,6 @@ def atis(*events):
     return b"".join(
         bytes([x, y, p << 7 | t >> 16, t >> 8 & 0xFF, t & 0xFF]) for x, y, t, p in events
     )
-
-
-def aedat2(*words):
-    """Return the bytes of (address, clock) under a header."""
-    return HEADER + np.array(words, dtype=">u4").tobytes()
 
 
 @pytest.fixture
@@ -72,84 +70,40 @@ def test_a_missing_file_is_named(tmp_path):
         read_atis_bin(tmp_path / "gone.bin", (34, 34))
 
 
-def test_dvs128_addresses(write):
-    """Bit 0 is OFF, bits 1 to 7 the row from the bottom, bits 8 to 14 the column from the right."""
-    path = write(aedat2((0, 100), (0x7FFF, 150), (3 << 8 | 20 << 1 | 1, 175)))
-    events = read_dvs128_aedat2(path)
+def test_dat_events(write):
+    path = write(dat((119, 0, 3, 0), (0, 99, 2**31, 1)), "obj_000001_td.dat")
+    events = read_dat(path, (100, 120))
     assert events.dtype == EVENT_DTYPE
-    assert events.tolist() == [(127, 127, 0, True), (0, 0, 50, False), (124, 107, 75, False)]
-
-
-# SpikingJelly's package of data sets imports torchaudio, which is unused here; in a process of its
-# own the stand-ins cannot reach other tests.
-SPIKINGJELLY_READS = """
-import sys
-from unittest.mock import MagicMock
-import numpy as np
-for name in ("torchaudio", "torchaudio.transforms", "torchaudio.functional"):
-    sys.modules[name] = MagicMock()
-import qsnn_plugins.data  # mends torchvision
-from spikingjelly.datasets.cifar10_dvs import _load_origin_data
-np.savez(sys.argv[2], **_load_origin_data(sys.argv[1]))
-"""
-
-
-def test_dvs128_reads_what_spikingjelly_reads(write, tmp_path):
-    rng = np.random.default_rng(0)
-    words = np.stack([rng.integers(0, 0x8000, 500), np.sort(rng.integers(0, 10**6, 500))], axis=1)
-    path = write(aedat2(*words).replace(b"\xe9", b"e"))
-    arguments = [str(path), str(tmp_path / "theirs.npz")]
-    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS, *arguments], check=True)
-    theirs = np.load(tmp_path / "theirs.npz")
-    ours = read_dvs128_aedat2(path)
-    for field in "xyp":
-        np.testing.assert_array_equal(ours[field], theirs[field])
-    np.testing.assert_array_equal(ours["t"], theirs["t"].astype(np.int64) - int(theirs["t"][0]))
-
-
-def test_dvs128_external_pulses_are_no_events(write):
-    events = read_dvs128_aedat2(write(aedat2((0x8000, 1), (0, 2), (0x8001, 3))))
-    assert events.tolist() == [(127, 127, 0, True)]
-
-
-def test_dvs128_clock_wraps(write):
-    path = write(aedat2((0, 2**32 - 10), (0, 2**32 - 4), (0, 30)))
-    assert read_dvs128_aedat2(path)["t"].tolist() == [0, 6, 40]
+    assert events.tolist() == [(119, 0, 3, False), (0, 99, 2**31, True)]
 
 
 @pytest.mark.parametrize(
     ("raw", "offset", "what"),
     [
         (b"", 0, "the file is empty"),
-        (b"PK\3\4", 0, "the header of AEDAT 2.0"),
-        (b"#!AER-DAT3.1\r\n" + bytes(28), 0, "the header of AEDAT 2.0"),
-        (b"#!AER-DAT2.0\r\n# and so", 14, "a line of the header does not end"),
-        (HEADER, len(HEADER), "without an event"),
-        (aedat2((0, 1))[:-3], len(HEADER), "an event of 8 bytes has only 5"),
-        (aedat2((0, 1), (0x10000, 2)), len(HEADER) + 8, "address 0x10000"),
+        (atis((1, 1, 1, 1)), 0, "the header of a .dat file"),
+        (b"% and so", 0, "a line of the header does not end"),
+        (dat((1, 1, 1, 1), kind=b"\0\x10"), 24, "type and size of the events"),
+        (dat(), 26, "without an event"),
+        (dat((1, 1, 1, 1), (1, 1, 2, 1))[:-3], 34, "an event of 8 bytes has only 5"),
+        (dat((1, 1, 1, 1), (120, 1, 2, 1)), 34, "x=120, y=1: outside the sensor of 100 x 120"),
+        (dat((1, 100, 1, 1), (1, 1, 2, 1)), 26, "x=1, y=100: outside the sensor of 100 x 120"),
     ],
 )
-def test_broken_aedat2_files_are_named(write, raw, offset, what):
-    path = write(raw, "cifar10_cat_3.aedat")
+def test_broken_dat_files_are_named(write, raw, offset, what):
+    path = write(raw, "obj_000001_td.dat")
     with pytest.raises(DataError, match=rf"^{re.escape(str(path))} .*byte {offset}, .*{what}"):
-        read_dvs128_aedat2(path)
+        read_dat(path, (100, 120))
 
 
-def test_aedat4_without_its_package_says_what_to_install(write, monkeypatch):
-    monkeypatch.setattr("qsnn_plugins.data.readers.find_spec", lambda _: None)
-    with pytest.raises(DataError, match=r"pip install aedat$"):
-        read_aedat4(write(b"#!AER-DAT4.0\r\n", "a.aedat4"), (128, 128))
-
-
-def test_aedat4_fields_are_renamed(write, monkeypatch):
-    """What tonic hands on from the package aedat: t, x, y, on."""
-    theirs = np.array([(9, 3, 4, True)], dtype=[("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
-    monkeypatch.setattr("qsnn_plugins.data.readers.find_spec", lambda _: True)
-    monkeypatch.setattr(tonic.io, "read_aedat4", lambda _: theirs)
-    path = write(b"#!AER-DAT4.0\r\n", "a.aedat4")
-    assert read_aedat4(path, (128, 128)).tolist() == [(3, 4, 9, True)]
-    with pytest.raises(DataError, match=r"outside the sensor of 3 x 128"):
-        read_aedat4(path, (3, 128))
+@pytest.mark.skipif(not REAL.exists(), reason=f"real recordings are not at {REAL}")
+def test_a_real_recording_of_cars_decodes_to_what_it_must():
+    golden = np.load(REAL / "ncars_obj_004397_td.npy", allow_pickle=False)
+    events = read_dat(REAL / "ncars_obj_004397_td.dat", (100, 120))
+    for field in "xyt":
+        np.testing.assert_array_equal(events[field], golden[field])
+    np.testing.assert_array_equal(events["p"], golden["p"] != 0)
+    assert len(read_dat(REAL / "ncars_sample.dat", (100, 120))) == 2009
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"real recordings are not at {REAL}")

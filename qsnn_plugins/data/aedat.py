@@ -1,0 +1,177 @@
+"""Readers of AEDAT files, versions 2.0, 3.1 and 4: a path in, events in tonic's fields out.
+
+Rows count from the top, columns from the left, time in microseconds; p is True where it became
+brighter.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import tonic.io
+from numpy.typing import NDArray
+
+from qsnn_plugins.data.event_file import (
+    Sensor,
+    beyond,
+    broken,
+    end_of_comments,
+    file_bytes,
+    not_empty,
+)
+from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.errors import DataError
+
+_AEDAT2_EXTERNAL = 0x8000  # a pulse at the camera's input pin, not an event
+_AEDAT3_COUNTS = ("size", "offset", "overflow", "capacity", "number", "valid")
+_AEDAT3_PACKET = np.dtype(
+    [("type", "<u2"), ("source", "<u2"), *((name, "<u4") for name in _AEDAT3_COUNTS)]
+)
+_AEDAT3_POLARITY = 1  # type of a packet whose events say that a pixel became brighter or darker
+
+
+def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
+    r"""Read an AEDAT 2.0 file of a DVS128, upright as CIFAR10-DVS shows its images.
+
+    After lines that begin with '#' come pairs of 32-bit big-endian words, address and time. Of an
+    address, bit 0 is 0 for ON, bits 1 to 7 are jAER's column, counted from the right, and bits 8 to
+    14 its row, counted from the bottom; bit 15 marks external pulses, which are left out. The
+    images of CIFAR10-DVS stand upright with both exchanged, as SpikingJelly reads them: column
+    127 - (bits 8 to 14), row 127 - (bits 1 to 7).
+
+    Raises:
+        DataError: The file is empty, is not AEDAT 2.0, ends inside an event, or has an address that
+            a DVS128 cannot have.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "cifar10_cat_0.aedat"
+        >>> words = np.array([(127 - 5) << 8 | (127 - 9) << 1 | 0, 70], dtype=">u4")
+        >>> _ = path.write_bytes(b"#!AER-DAT2.0\r\n" + words.tobytes())
+        >>> read_dvs128_aedat2(path).tolist()  # time counts from the first event
+        [(5, 9, 0, True)]
+    """
+    raw = file_bytes(path)
+    start = _header(path, raw, "2.0")
+    whole = (len(raw) - start) // 8 * 8
+    if start + whole != len(raw):
+        rest = len(raw) - start - whole
+        raise broken(path, start + whole, f"an event of 8 bytes has only {rest}")
+    address, clock = (
+        np.frombuffer(raw, dtype=">u4", offset=start).astype(np.uint32).reshape(-1, 2).T
+    )
+    foreign = address > 0xFFFF
+    if foreign.any():
+        first = int(foreign.argmax())
+        raise broken(path, start + 8 * first, f"address {address[first]:#x}: a DVS128 has 16 bits")
+    inside = address & _AEDAT2_EXTERNAL == 0
+    address, clock = address[inside].astype(np.int64), clock[inside]
+    events = np.empty(len(address), dtype=EVENT_DTYPE)
+    events["x"] = 127 - (address >> 8 & 0x7F)
+    events["y"] = 127 - (address >> 1 & 0x7F)
+    events["p"] = address & 1 == 0
+    # The camera's clock of 32 bits may wrap; a difference of 32 bits, taken as signed, does not.
+    events["t"] = (clock - clock[:1]).view(np.int32)
+    return not_empty(path, events)
+
+
+def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
+    r"""Read the polarity events of an AEDAT 3.1 file, such as those of DVS128 Gesture.
+
+    After lines that begin with '#' come packets: a header of 28 bytes, then events of one type and
+    size, all little-endian. A polarity event is a word of data (bit 0: valid, bit 1: ON, bits 2 to
+    16: row, bits 17 to 31: column, both from the upper left) and a word of time, to which the
+    packet's header adds the 31 higher bits. Packets of other types and events that are marked as
+    not valid are left out. (tonic's and SpikingJelly's readers take no notice of the marks; tonic
+    1.7's cannot run, and SpikingJelly's decodes each event in Python.)
+
+    Args:
+        path: The file.
+        sensor: (H, W) in pixels; an event outside it marks a foreign file.
+
+    Raises:
+        DataError: The file is empty, is not AEDAT 3.1, ends inside a packet, or has an event
+            outside the sensor.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "user01_led.aedat"
+        >>> packet = np.array([(1, 0, 8, 4, 0, 1, 1, 1)], dtype=_AEDAT3_PACKET)
+        >>> event = np.array([5 << 17 | 9 << 2 | 1 << 1 | 1, 70], dtype="<u4")
+        >>> _ = path.write_bytes(b"#!AER-DAT3.1\r\n" + packet.tobytes() + event.tobytes())
+        >>> read_aedat3(path, sensor=(128, 128)).tolist()
+        [(5, 9, 70, True)]
+    """
+    raw = file_bytes(path)
+    start = _header(path, raw, "3.1")
+    packets = [np.empty((0, 3), dtype=np.int64)]
+    while start < len(raw):
+        body = start + _AEDAT3_PACKET.itemsize
+        if body > len(raw):
+            raise broken(path, start, f"a packet's header of 28 bytes has only {len(raw) - start}")
+        header = np.frombuffer(raw, dtype=_AEDAT3_PACKET, count=1, offset=start)[0]
+        size, capacity, number = (int(header[name]) for name in ("size", "capacity", "number"))
+        end = body + size * capacity
+        if end > len(raw) or number > capacity:
+            told = f"a packet of {capacity} events of {size} bytes has only {len(raw) - body} bytes"
+            raise broken(path, start, told)
+        if header["type"] == _AEDAT3_POLARITY:
+            if size != 8:
+                raise broken(path, start, f"polarity events of {size} bytes: they have 8")
+            words = np.frombuffer(raw, dtype="<u4", count=2 * number, offset=body).reshape(-1, 2)
+            data, clock = words.astype(np.int64).T
+            where = body + 8 * np.arange(number)
+            clock |= int(header["overflow"]) << 31
+            packets.append(np.stack([data, clock, where], axis=1)[data & 1 == 1])
+        start = end
+    data, clock, where = np.concatenate(packets).T
+    x, y = data >> 17, data >> 2 & 0x7FFF
+    foreign = (y >= sensor[0]) | (x >= sensor[1])
+    if foreign.any():
+        first = int(foreign.argmax())
+        told = f"an event at x={x[first]}, y={y[first]}: {beyond(sensor)}"
+        raise broken(path, int(where[first]), told)
+    events = np.empty(len(data), dtype=EVENT_DTYPE)
+    for field, values in zip(("x", "y", "t", "p"), (x, y, clock, data & 2 != 0), strict=True):
+        events[field] = values
+    return not_empty(path, events)
+
+
+def read_aedat4(path: Path, sensor: Sensor) -> NDArray[np.void]:
+    """Read the first event stream of an AEDAT 4 file, by way of tonic and the package aedat.
+
+    Args:
+        path: The file.
+        sensor: (H, W) in pixels; an event outside it marks a foreign file.
+
+    Raises:
+        DataError: The package aedat is not installed, or the file cannot be read.
+    """
+    if find_spec("aedat") is None:
+        raise DataError(
+            f"{path} needs the package aedat, which is not installed: pip install aedat"
+        )
+    file_bytes(path)
+    try:
+        decoded = tonic.io.read_aedat4(str(path))
+    # aedat's decoder is a foreign extension, and raises bare Exceptions.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as AEDAT 4: {error}") from error
+    events = np.empty(len(decoded), dtype=EVENT_DTYPE)
+    for ours, theirs in zip(EVENT_DTYPE.names or (), ("x", "y", "t", "on"), strict=True):
+        events[ours] = decoded[theirs]
+    if len(events) and (events["y"].max() >= sensor[0] or events["x"].max() >= sensor[1]):
+        raise DataError(f"{path} has events that are {beyond(sensor)}")
+    return not_empty(path, events)
+
+
+def _header(path: Path, raw: bytes, version: str) -> int:
+    """Return where the data of an AEDAT file begin."""
+    mark = f"#!AER-DAT{version}"
+    if not raw.startswith(mark.removesuffix(version[1:]).encode()):
+        raise broken(
+            path, 0, f"the header of AEDAT {version}, '{mark}', is not there: {raw[:12]!r}"
+        )
+    return end_of_comments(path, raw, b"#")

@@ -1,0 +1,66 @@
+"""Splits for data sets that come without one: so many of each class, always the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from qsnn_plugins.data.checks import one_of
+from qsnn_plugins.errors import ArgumentError
+
+ORDERS = ("ordered", "random")
+
+Thing = TypeVar("Thing")
+
+_SEED = 42  # as in IM-SNN's code; no setting, so that results can be compared
+
+
+def split_classes(
+    classes: Sequence[Sequence[Thing]], test_fraction: float, split: str
+) -> tuple[list[Thing], list[Thing]]:
+    """Return the things that train and those that test, class by class and each in its order.
+
+    Of a class of n, the test split gets ceil(test_fraction n), so that no class is without a test.
+
+    Args:
+        classes: The things of each class.
+        test_fraction: Share of each class that tests: 0.1 splits 9:1, 0.2 splits 80:20.
+        split: "ordered" tests on the last of each class; "random" draws them, with a fixed seed.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+
+    Example:
+        >>> split_classes(["abcdefghij", "klmno"], 0.2, "ordered")
+        (['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'k', 'l', 'm', 'n'], ['i', 'j', 'o'])
+    """
+    check_split(test_fraction, split)
+    train: list[Thing] = []
+    test: list[Thing] = []
+    for label, things in enumerate(classes):
+        # rounded first: 0.07 * 100 is a little more than 7
+        count = math.ceil(round(test_fraction * len(things), 6))
+        order = np.arange(len(things))
+        if split == "random":
+            order = np.random.default_rng([_SEED, label]).permutation(order)
+        tests = set(order[len(things) - count :].tolist())
+        for index, thing in enumerate(things):
+            (test if index in tests else train).append(thing)
+    return train, test
+
+
+def check_split(test_fraction: float, split: str) -> None:
+    """Refuse a split that cannot be.
+
+    Raises:
+        ArgumentError: `test_fraction` lies outside (0, 1), or `split` is unknown.
+
+    Example:
+        >>> check_split(0.1, "random")
+    """
+    if not 0 < test_fraction < 1:
+        raise ArgumentError("test_fraction", test_fraction, "a number between 0 and 1")
+    one_of("split", split, ORDERS)

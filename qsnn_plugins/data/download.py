@@ -1,0 +1,75 @@
+"""Downloads, where a data set has a public address of its own: only when asked for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+from torchvision.datasets.utils import download_and_extract_archive, extract_archive
+
+from qsnn_plugins.errors import DataError
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of a data set.
+
+    Args:
+        url: Its address.
+        md5: Its checksum.
+        folder: The folder inside it that becomes the data set's; "." for all of it.
+        name: Its file name, where the address does not end with one.
+    """
+
+    url: str
+    md5: str
+    folder: str = "."
+    name: str | None = None
+
+
+def fetch(archives: Sequence[Archive], root: Path) -> None:
+    """Download and unpack archives into the folder `root`, unless it is there already.
+
+    They are unpacked aside, and the folder is renamed when all of it is complete. A zip inside an
+    archive is unpacked too.
+
+    Args:
+        archives: What to unpack, each over the one before.
+        root: The data set's folder.
+
+    Raises:
+        DataError: An archive cannot be had, or is not what it should be.
+    """
+    if root.exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    aside = root.parent / f".{root.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        for archive in archives:
+            _unpack(archive, aside)
+        folder = aside / archives[-1].folder
+        if not folder.is_dir():
+            raise DataError(f"{archives[-1].url} holds no folder {archives[-1].folder}")
+        os.replace(folder, root)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unpack(archive: Archive, folder: Path) -> None:
+    try:
+        download_and_extract_archive(
+            archive.url,
+            str(folder),
+            filename=archive.name,
+            md5=archive.md5,
+            remove_finished=True,
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
+    for inner in list(folder.rglob("*.zip")):
+        extract_archive(str(inner), str(inner.parent), remove_finished=True)

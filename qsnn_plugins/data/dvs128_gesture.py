@@ -1,0 +1,145 @@
+"""DVS128 Gesture: hand and arm gestures before an event camera."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsnn_plugins.data.aedat import read_aedat3
+from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
+from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.recordings import EventDataset, RecordingsDataModule, Splits
+from qsnn_plugins.errors import DataError
+
+_SENSOR = (128, 128)
+_CLASSES = (
+    *("hand clapping", "right hand wave", "left hand wave", "right arm clockwise"),
+    *("right arm counter-clockwise", "left arm clockwise", "left arm counter-clockwise"),
+    *("arm roll", "air drums", "air guitar", "other gestures"),
+)
+
+
+# A file holds a dozen gestures in a row; it is parsed once for all of them.
+@lru_cache(maxsize=1)
+def _read(path: Path) -> NDArray[np.void]:
+    return read_aedat3(path, _SENSOR)
+
+
+def _find(root: Path) -> Splits:
+    train, test = (_trials(root, f"trials_to_{split}.txt") for split in ("train", "test"))
+    return train, test
+
+
+def _trials(root: Path, name: str) -> list[Recording]:
+    """Return the gestures of the files that a list names."""
+    try:
+        files = (root / name).read_text().split()
+    except FileNotFoundError:
+        return []
+    return [gesture for file in files for gesture in _gestures(root / file)]
+
+
+def _gestures(path: Path) -> list[Recording]:
+    """Return the gestures in a file, whose labels and times its table of labels holds."""
+    table = path.with_name(f"{path.stem}_labels.csv")
+    try:
+        rows = np.loadtxt(table, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
+        labels, starts, ends = rows.T
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{table} cannot be read as a table of class, startTime_usec and endTime_usec: {error}"
+        ) from error
+    foreign = (labels < 1) | (labels > len(_CLASSES)) | (starts >= ends)
+    if foreign.any():
+        row = int(foreign.argmax())
+        raise DataError(
+            f"{table}: row {row + 1}, {rows[row].tolist()}, is no gesture: classes are 1 to "
+            f"{len(_CLASSES)}, and a gesture ends after its start"
+        )
+    return [
+        Recording(path, int(label) - 1, (int(start), int(end)))
+        for label, start, end in zip(labels, starts, ends, strict=True)
+    ]
+
+
+_DVS128_GESTURE = EventDataset(
+    reader=EventReader("DVS128-Gesture", _SENSOR, _read),
+    classes=_CLASSES,
+    find=_find,
+    layout="with trials_to_train.txt, trials_to_test.txt, and of each file that they name "
+    "<user>_<light>.aedat and <user>_<light>_labels.csv",
+    homepage="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
+    nda=NeuromorphicAugmentation(flip=0),
+)
+
+
+class DVS128Gesture(RecordingsDataModule):
+    """DVS128 Gesture (Amir et al., 2017): 11 gestures of 29 persons under three kinds of light.
+
+    The recordings of 23 persons train (1,176 gestures) and those of the other six test (288), as
+    the data set's own lists say and as the papers split it.
+
+    Args:
+        root: Folder of the unpacked archive: `trials_to_train.txt`, `trials_to_test.txt`, and of
+            each file that they name the AEDAT 3.1 and its `_labels.csv`.
+        time_steps: T, frames a gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
+        size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128, which
+            the third paper keeps, and Bit Budget has 48 x 48.
+        bin_by: "count" for bins of equally many events, "time" for bins of equal duration.
+        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation.
+        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
+        allow_broken: False raises at the first broken gesture; True leaves broken ones out and
+            counts them in one warning a split.
+        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        download: Has to be False: its makers ask for consent to their terms first.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: Recordings are missing or broken (when the data are first asked for).
+
+    Example:
+        >>> data = DVS128Gesture("data/DVS128Gesture", size=128)  # reads nothing yet
+        >>> data.frame_shape, data.num_classes, data.time_steps
+        ((2, 128, 128), 11, 16)
+    """
+
+    def __init__(
+        self,
+        root: str = "data/DVS128Gesture",
+        time_steps: int = 16,
+        size: int | tuple[int, int] = 48,
+        bin_by: str = "count",
+        binary: bool = False,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | None = None,
+        allow_broken: bool = False,
+        augment: str = "none",
+        download: bool = False,
+    ) -> None:
+        super().__init__(
+            _DVS128_GESTURE,
+            root=root,
+            binning=FrameBinning(time_steps, size, bin_by, binary),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            cache_dir=cache_dir,
+            allow_broken=allow_broken,
+            augment=augment,
+            download=download,
+        )
+
+    def _load(self) -> tuple[CachedFrames, CachedFrames]:
+        try:
+            return super()._load()
+        finally:
+            _read.cache_clear()

@@ -1,0 +1,132 @@
+"""ImageNet (ILSVRC 2012), all of it or some of its classes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchvision.datasets.folder import make_dataset
+
+from qsnn_plugins.data.checks import at_least
+from qsnn_plugins.data.image_transforms import photograph_transform
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
+from qsnn_plugins.errors import ArgumentError, DataError
+
+# Of the training images, as torchvision's networks are trained with them.
+_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CLASSES = 1_000
+_SOLUTION = "LOC_val_solution.csv"
+_SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+class ImageNet(ImagesDataModule):
+    """ImageNet (ILSVRC 2012): 1,281,167 and 50,000 photographs of 1,000 classes, or a subset.
+
+    The validation images are the test split, as in the papers. Labels follow the sorted synsets.
+    ImageNet-100 is a list of a hundred synsets; the papers do not print theirs.
+
+    Args:
+        root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
+            unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
+            synset, as Kaggle ships it.
+        classes: The synsets of a subset, or a text file that begins each line with one, which is
+            read at once; None takes all 1,000.
+        size: Side of the crop in pixels, 224 in the papers.
+        resize: Shorter side of a test image before its middle is taken, in pixels.
+        augment: Of the training split: "none" (the middle, as in a test), or "crop_flip" (a crop of
+            random size and a flip).
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation.
+        download: Has to be False: its makers ask for consent to their terms first.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: A folder or file is missing, or is not what it should be.
+
+    Example:
+        >>> data = ImageNet("data/ImageNet", classes=["n01440764", "n02102040"], size=160)
+        >>> data.frame_shape, data.num_classes, data.time_steps
+        ((3, 160, 160), 2, None)
+    """
+
+    def __init__(
+        self,
+        root: str = "data/ImageNet",
+        classes: list[str] | str | None = None,
+        size: int = 224,
+        resize: int = 256,
+        augment: str = "none",
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        download: bool = False,
+    ) -> None:
+        if download:
+            raise ArgumentError("download", download, "false: get it from https://image-net.org")
+        at_least("size", size, 1)
+        at_least("resize", resize, size)
+        self.synsets = None if classes is None else _synsets(classes)
+        super().__init__(
+            num_classes=_CLASSES if self.synsets is None else len(self.synsets),
+            image_shape=(3, size, size),
+            augmentation=photograph_transform(augment, size, resize, _STATISTICS),
+            preparation=photograph_transform("none", size, resize, _STATISTICS),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+        self.root = Path(root).expanduser().absolute()
+
+    def pictures(self) -> tuple[ImageFiles, ImageFiles]:
+        """Return the training and the test split, as files."""
+        folder = self.root / "train"
+        synsets = self.synsets or sorted(path.name for path in folder.glob("n*") if path.is_dir())
+        if len(synsets) != self.num_classes:
+            raise DataError(
+                f"{folder} has {len(synsets)} folders of synsets, not {self.num_classes}: get "
+                "ImageNet from https://image-net.org as train/<synset>/*.JPEG, name a subset with "
+                "classes, give another folder with root, or run on embedded images with "
+                "class_path: Digits"
+            )
+        label = {synset: index for index, synset in enumerate(synsets)}
+        train = _by_folder(folder, label)
+        solution = self.root / _SOLUTION
+        if solution.exists():
+            return ImageFiles(train), ImageFiles(_by_table(self.root / "val", solution, label))
+        return ImageFiles(train), ImageFiles(_by_folder(self.root / "val", label))
+
+
+def _synsets(classes: Sequence[str] | str) -> list[str]:
+    """Return the synsets of a list or of a file, sorted."""
+    if isinstance(classes, str):
+        try:
+            lines = Path(classes).expanduser().read_text().splitlines()
+        except OSError as error:
+            allowed = f"a list of synsets or a readable file of them ({error.strerror})"
+            raise ArgumentError("classes", classes, allowed) from error
+        classes = [line.split()[0] for line in lines if line.strip()]
+    synsets = sorted(set(classes))
+    if not synsets or len(synsets) != len(classes):
+        raise ArgumentError("classes", list(classes)[:3], "one synset or more, each once")
+    return synsets
+
+
+def _by_folder(folder: Path, label: dict[str, int]) -> list[tuple[str, int]]:
+    try:
+        return make_dataset(folder, label, extensions=_SUFFIXES)
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} lacks images of ImageNet: {error}") from error
+
+
+def _by_table(folder: Path, table: Path, label: dict[str, int]) -> list[tuple[Path, int]]:
+    """Return the images that a table of name and synset places in a class of `label`."""
+    with table.open(newline="") as file:
+        rows = [
+            (row["ImageId"], row["PredictionString"].split()[0]) for row in csv.DictReader(file)
+        ]
+    found = [(folder / f"{name}.JPEG", label[synset]) for name, synset in rows if synset in label]
+    if not found:
+        raise DataError(f"{table} names no image of the {len(label)} classes")
+    return found

@@ -1,0 +1,134 @@
+"""Still images: what the data modules of static data sets share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from qsnn_plugins.data.frames_module import FramesDataModule
+from qsnn_plugins.data.transformed import TransformedDataset
+from qsnn_plugins.errors import DataError
+
+Picture = tuple[Image.Image, int]
+
+
+class ImagesDataModule(FramesDataModule):
+    """A training and a test split of still images, with their loaders.
+
+    A batch is images float32 [N, C, H, W], normalised, and labels int64 [N]; `SpikingClassifier`
+    shows each image `time_steps` times. A data set derives from it and says in `pictures()` where
+    its images come from.
+
+    Args:
+        num_classes: Number of classes.
+        image_shape: (C, H, W) of an image.
+        augmentation: The training split's transform, from PIL to a tensor; it may draw.
+        preparation: The test split's transform.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation.
+
+    Raises:
+        ArgumentError: A count is too small.
+
+    Example:
+        >>> from qsnn_plugins.data.image_transforms import small_image_transform
+        >>> class Blank(ImagesDataModule):
+        ...     def pictures(self):
+        ...         images = ImageArray(np.zeros((4, 8, 8), dtype=np.uint8), np.arange(4))
+        ...         return images, images
+        >>> transform = small_image_transform("none", 8, ([0.5], [0.5]))
+        >>> data = Blank(
+        ...     num_classes=4, image_shape=(1, 8, 8), augmentation=transform, preparation=transform
+        ... )
+        >>> images, labels = next(iter(data.test_dataloader()))
+        >>> images.shape, images.dtype, labels.tolist()
+        (torch.Size([4, 1, 8, 8]), torch.float32, [0, 1, 2, 3])
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        image_shape: tuple[int, int, int],
+        augmentation: Callable[[Any], Tensor],
+        preparation: Callable[[Any], Tensor],
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            num_classes=num_classes,
+            frame_shape=image_shape,
+            time_steps=None,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            augmentation=augmentation,
+        )
+        self.preparation = preparation
+
+    def pictures(self) -> tuple[Dataset[Picture], Dataset[Picture]]:
+        """Return the training and the test split: items (PIL image, label)."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where its images come from")
+
+    def splits(self) -> tuple[Any, Any]:
+        """Return the training split as it is, and the test split prepared."""
+        train, test = self.pictures()
+        return train, TransformedDataset(test, self.preparation)
+
+
+class ImageArray(Dataset[Picture]):
+    """Images in memory.
+
+    Args:
+        pixels: uint8 [N, H, W, 3], or [N, H, W] for one channel.
+        labels: int64 [N].
+
+    Example:
+        >>> image, label = ImageArray(np.zeros((2, 4, 4, 3), dtype=np.uint8), np.array([5, 6]))[1]
+        >>> image.mode, image.size, label
+        ('RGB', (4, 4), 6)
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self.pixels, self.labels = pixels, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Picture:
+        return Image.fromarray(self.pixels[index]), int(self.labels[index])
+
+
+class ImageFiles(Dataset[Picture]):
+    """Images in files, read in colour when they are asked for.
+
+    Args:
+        files: Path and label of each.
+
+    Raises:
+        DataError: A file cannot be read as an image (when it is asked for).
+    """
+
+    def __init__(self, files: Sequence[tuple[str | Path, int]]) -> None:
+        self.paths = [str(path) for path, _ in files]
+        self.labels = np.array([label for _, label in files], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Picture:
+        path = self.paths[index]
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB"), int(self.labels[index])
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise DataError(f"{path} cannot be read as an image: {error}") from error

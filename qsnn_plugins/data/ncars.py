@@ -1,0 +1,105 @@
+"""N-Cars: cars and background of city streets, recorded from a driving car."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsnn_plugins.data.frame_cache import EventReader
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.readers import read_dat
+from qsnn_plugins.data.recordings import (
+    EventDataset,
+    RecordingsDataModule,
+    Splits,
+    list_recordings,
+)
+
+_SENSOR = (100, 120)  # the largest of the cut-outs, whose upper left corners lie at (0, 0)
+_CLASSES = ("background", "cars")
+
+
+def _read(path: Path) -> NDArray[np.void]:
+    return read_dat(path, _SENSOR)
+
+
+def _find(root: Path) -> Splits:
+    train, test = (
+        list(chain.from_iterable(list_recordings(root / folder, _CLASSES, (".dat",))))
+        for folder in ("n-cars_train", "n-cars_test")
+    )
+    return train, test
+
+
+_NCARS = EventDataset(
+    reader=EventReader("N-Cars", _SENSOR, _read),
+    classes=_CLASSES,
+    find=_find,
+    layout="as n-cars_train/<class>/*.dat and n-cars_test/<class>/*.dat, the classes being cars "
+    "and background",
+    homepage="https://www.prophesee.ai/2018/03/13/dataset-n-cars/",
+)
+
+
+class NCars(RecordingsDataModule):
+    """N-Cars (Sironi et al., 2018): 24,029 recordings of 100 ms, of cars and of background.
+
+    Each recording is a cut-out of the sensor of its own size, up to 100 x 120 pixels; a frame shows
+    these 100 x 120. The split is the one it is shipped with: 15,422 and 8,607.
+
+    Args:
+        root: Folder with `n-cars_train/<class>/*.dat` and `n-cars_test/<class>/*.dat`, the classes
+            being `background` (0) and `cars` (1).
+        time_steps: T, frames a recording.
+        size: (H, W) of a frame in pixels, or one side of a square.
+        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
+        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation.
+        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
+        allow_broken: False raises at the first broken recording; True leaves broken ones out and
+            counts them in one warning a split.
+        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        download: Has to be False: its makers ask for a form first.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: Recordings are missing or broken (when the data are first asked for).
+
+    Example:
+        >>> data = NCars("data/NCars", time_steps=8)  # reads nothing yet
+        >>> data.frame_shape, data.num_classes, data.time_steps
+        ((2, 48, 48), 2, 8)
+    """
+
+    def __init__(
+        self,
+        root: str = "data/NCars",
+        time_steps: int = 10,
+        size: int | tuple[int, int] = 48,
+        bin_by: str = "time",
+        binary: bool = True,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | None = None,
+        allow_broken: bool = False,
+        augment: str = "none",
+        download: bool = False,
+    ) -> None:
+        super().__init__(
+            _NCARS,
+            root=root,
+            binning=FrameBinning(time_steps, size, bin_by, binary),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            cache_dir=cache_dir,
+            allow_broken=allow_broken,
+            augment=augment,
+            download=download,
+        )

@@ -1,0 +1,108 @@
+"""TinyImageNet: 200 classes of ImageNet at 64 x 64 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchvision.datasets.folder import make_dataset
+
+from qsnn_plugins.data.checks import at_least
+from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.image_transforms import small_image_transform
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
+from qsnn_plugins.errors import DataError
+
+# ImageNet's own, of whose images these are small copies.
+_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_ARCHIVE = Archive(
+    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    md5="90528d7ca1a48142e341f4ef8d21d0de",
+    folder="tiny-imagenet-200",
+)
+_CLASSES = 200
+
+
+class TinyImageNet(ImagesDataModule):
+    """TinyImageNet: 100,000 and 10,000 images of 200 classes, 64 x 64 pixels.
+
+    The validation images are the test split, as in the papers: the labels of the test images were
+    never published. Labels follow the sorted synsets.
+
+    Args:
+        root: Folder of the unpacked archive: `wnids.txt`, `train/<synset>/images/*.JPEG`,
+            `val/images/*.JPEG` and `val/val_annotations.txt`.
+        size: Side of the images in pixels; others than 64 are resized.
+        augment: Of the training split: "none", "crop_flip", "autoaugment" or "rotate_flip" (as
+            MINT's code has it).
+        batch_size: Items a batch.
+        num_workers: Processes that load batches.
+        seed: Seed of the training order and of the augmentation.
+        download: True downloads the archive where `root` does not exist.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+        DataError: A file is missing, or is not what it should be (when it is asked for).
+
+    Example:
+        >>> data = TinyImageNet("data/tiny-imagenet-200", augment="rotate_flip")
+        >>> data.frame_shape, data.num_classes, data.time_steps
+        ((3, 64, 64), 200, None)
+    """
+
+    def __init__(
+        self,
+        root: str = "data/tiny-imagenet-200",
+        size: int = 64,
+        augment: str = "none",
+        batch_size: int = 128,
+        num_workers: int = 0,
+        seed: int = 0,
+        download: bool = False,
+    ) -> None:
+        at_least("size", size, 8)
+        super().__init__(
+            num_classes=_CLASSES,
+            image_shape=(3, size, size),
+            augmentation=small_image_transform(augment, size, _STATISTICS),
+            preparation=small_image_transform("none", size, _STATISTICS),
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+        self.root, self.download = Path(root).expanduser().absolute(), download
+
+    def prepare_data(self) -> None:
+        """Download the archive, if that was asked for and the folder is not there."""
+        if self.download:
+            fetch((_ARCHIVE,), self.root)
+
+    def pictures(self) -> tuple[ImageFiles, ImageFiles]:
+        """Return the training and the test split, as files."""
+        synsets = sorted(self._lines("wnids.txt"))
+        label = {synset: index for index, synset in enumerate(synsets)}
+        if len(label) != _CLASSES:
+            raise DataError(f"{self.root / 'wnids.txt'} names {len(label)} classes, not {_CLASSES}")
+        try:
+            train = make_dataset(self.root / "train", label, extensions=(".jpeg",))
+        except FileNotFoundError as error:
+            raise DataError(f"{self.root} is not the whole of TinyImageNet: {error}") from error
+        test = []
+        for line in self._lines("val/val_annotations.txt"):
+            name, synset, *_ = line.split("\t")
+            if synset not in label:
+                raise DataError(
+                    f"{self.root / 'val/val_annotations.txt'}: {name} has a class that wnids.txt "
+                    f"does not name, {synset!r}"
+                )
+            test.append((self.root / "val" / "images" / name, label[synset]))
+        return ImageFiles(train), ImageFiles(test)
+
+    def _lines(self, name: str) -> list[str]:
+        try:
+            return (self.root / name).read_text().splitlines()
+        except OSError as error:
+            raise DataError(
+                f"{self.root / name} of TinyImageNet cannot be read ({error.strerror}): unpack "
+                f"{_ARCHIVE.url} there, give another folder with root, let it be fetched with "
+                "download=true, or run on embedded images with class_path: Digits"
+            ) from error

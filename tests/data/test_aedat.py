@@ -1,0 +1,204 @@
+"""AEDAT files, whole, truncated and foreign."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tonic
+
+from qsnn_plugins.data.aedat import read_aedat3, read_aedat4, read_dvs128_aedat2
+from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.errors import DataError
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "event_files"
+HEADER = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n#\xe9 a comment of another alphabet\r\n"
+HEADER_3 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n"
+
+
+def aedat2(*words):
+    """Return the bytes of (address, clock) under a header."""
+    return HEADER + np.array(words, dtype=">u4").tobytes()
+
+
+def packet(*events, kind=1, size=8, overflow=0, capacity=None, number=None):
+    """Return the bytes of a packet of AEDAT 3.1 whose events are words (data, clock)."""
+    body = np.array(events, dtype="<u4").tobytes()
+    counts = size, 4, overflow, capacity or len(events), number or len(events), len(events)
+    return np.array([kind, 0], "<u2").tobytes() + np.array(counts, "<u4").tobytes() + body
+
+
+def polarity(x, y, p, valid=1):
+    """Return the word of data of a polarity event."""
+    return x << 17 | y << 2 | p << 1 | valid
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(raw, name="00042.bin"):
+        (tmp_path / name).write_bytes(raw)
+        return tmp_path / name
+
+    return write
+
+
+def test_dvs128_addresses(write):
+    """Bit 0 is OFF, bits 1 to 7 the row from the bottom, bits 8 to 14 the column from the right."""
+    path = write(aedat2((0, 100), (0x7FFF, 150), (3 << 8 | 20 << 1 | 1, 175)))
+    events = read_dvs128_aedat2(path)
+    assert events.dtype == EVENT_DTYPE
+    assert events.tolist() == [(127, 127, 0, True), (0, 0, 50, False), (124, 107, 75, False)]
+
+
+# SpikingJelly's package of data sets imports torchaudio, which is unused here; in a process of its
+# own the stand-ins cannot reach other tests.
+SPIKINGJELLY_READS = """
+import sys
+from unittest.mock import MagicMock
+import numpy as np
+for name in ("torchaudio", "torchaudio.transforms", "torchaudio.functional"):
+    sys.modules[name] = MagicMock()
+import qsnn_plugins.data  # mends torchvision
+from spikingjelly.datasets.cifar10_dvs import _load_origin_data
+np.savez(sys.argv[2], **_load_origin_data(sys.argv[1]))
+"""
+
+
+def test_dvs128_reads_what_spikingjelly_reads(write, tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.stack([rng.integers(0, 0x8000, 500), np.sort(rng.integers(0, 10**6, 500))], axis=1)
+    path = write(aedat2(*words).replace(b"\xe9", b"e"))
+    arguments = [str(path), str(tmp_path / "theirs.npz")]
+    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS, *arguments], check=True)
+    theirs = np.load(tmp_path / "theirs.npz")
+    ours = read_dvs128_aedat2(path)
+    for field in "xyp":
+        np.testing.assert_array_equal(ours[field], theirs[field])
+    np.testing.assert_array_equal(ours["t"], theirs["t"].astype(np.int64) - int(theirs["t"][0]))
+
+
+def test_dvs128_external_pulses_are_no_events(write):
+    events = read_dvs128_aedat2(write(aedat2((0x8000, 1), (0, 2), (0x8001, 3))))
+    assert events.tolist() == [(127, 127, 0, True)]
+
+
+def test_dvs128_clock_wraps(write):
+    path = write(aedat2((0, 2**32 - 10), (0, 2**32 - 4), (0, 30)))
+    assert read_dvs128_aedat2(path)["t"].tolist() == [0, 6, 40]
+
+
+@pytest.mark.parametrize(
+    ("raw", "offset", "what"),
+    [
+        (b"", 0, "the file is empty"),
+        (b"PK\3\4", 0, "the header of AEDAT 2.0"),
+        (b"#!AER-DAT3.1\r\n" + bytes(28), 0, "the header of AEDAT 2.0"),
+        (b"#!AER-DAT2.0\r\n# and so", 14, "a line of the header does not end"),
+        (HEADER, len(HEADER), "without an event"),
+        (aedat2((0, 1))[:-3], len(HEADER), "an event of 8 bytes has only 5"),
+        (aedat2((0, 1), (0x10000, 2)), len(HEADER) + 8, "address 0x10000"),
+    ],
+)
+def test_broken_aedat2_files_are_named(write, raw, offset, what):
+    path = write(raw, "cifar10_cat_3.aedat")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))} .*byte {offset}, .*{what}"):
+        read_dvs128_aedat2(path)
+
+
+def test_aedat4_without_its_package_says_what_to_install(write, monkeypatch):
+    monkeypatch.setattr("qsnn_plugins.data.aedat.find_spec", lambda _: None)
+    with pytest.raises(DataError, match=r"pip install aedat$"):
+        read_aedat4(write(b"#!AER-DAT4.0\r\n", "a.aedat4"), (128, 128))
+
+
+def test_aedat4_fields_are_renamed(write, monkeypatch):
+    """What tonic hands on from the package aedat: t, x, y, on."""
+    theirs = np.array([(9, 3, 4, True)], dtype=[("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    monkeypatch.setattr("qsnn_plugins.data.aedat.find_spec", lambda _: True)
+    monkeypatch.setattr(tonic.io, "read_aedat4", lambda _: theirs)
+    path = write(b"#!AER-DAT4.0\r\n", "a.aedat4")
+    assert read_aedat4(path, (128, 128)).tolist() == [(3, 4, 9, True)]
+    with pytest.raises(DataError, match=r"outside the sensor of 3 x 128"):
+        read_aedat4(path, (3, 128))
+
+
+def test_aedat3_events(write):
+    """Of two packets the second has a clock that overflowed and an event that is not valid."""
+    second = packet((polarity(3, 4, 1), 7), (polarity(5, 6, 1, valid=0), 8), overflow=1)
+    raw = HEADER_3 + packet((polarity(0, 127, 0), 5), (polarity(127, 0, 1), 6)) + second
+    events = read_aedat3(write(raw, "user01_led.aedat"), (128, 128))
+    assert events.dtype == EVENT_DTYPE
+    expected = [(0, 127, 5, False), (127, 0, 6, True), (3, 4, 2**31 + 7, True)]
+    assert events.tolist() == expected
+
+
+def test_aedat3_capacity_beyond_the_events_is_no_event(write):
+    """A packet may be larger than what is in it."""
+    raw = HEADER_3 + packet((polarity(1, 2, 1), 5), (polarity(9, 9, 1), 6), number=1)
+    assert read_aedat3(write(raw), (128, 128)).tolist() == [(1, 2, 5, True)]
+
+
+SPIKINGJELLY_READS_3 = SPIKINGJELLY_READS.replace(
+    "cifar10_dvs import _load_origin_data", "utils import load_aedat_v3 as _load_origin_data"
+)
+
+
+def test_aedat3_reads_what_spikingjelly_reads(write, tmp_path):
+    """All events are valid here; packets of other types lie between those of polarity."""
+    rng = np.random.default_rng(0)
+    raw = HEADER_3
+    for part in range(4):
+        x, y, p = (rng.integers(0, high, 50).tolist() for high in (128, 128, 2))
+        t = np.sort(rng.integers(0, 10**6, 50)) + part * 10**6
+        raw += packet(*zip(map(polarity, x, y, p), t.tolist(), strict=True))
+        raw += packet((1, 5), kind=0)
+        raw += packet((1, 5, 0, 0, 0, 0, 0, 0, 0), kind=3, size=36, capacity=1, number=1)
+    path = write(raw, "user01_led.aedat")
+    arguments = [str(path), str(tmp_path / "theirs.npz")]
+    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS_3, *arguments], check=True)
+    theirs = np.load(tmp_path / "theirs.npz")
+    ours = read_aedat3(path, (128, 128))
+    assert len(ours) == 200
+    for field in "xytp":
+        np.testing.assert_array_equal(ours[field], theirs[field])
+
+
+GOOD = packet((polarity(1, 1, 1), 5))
+
+
+@pytest.mark.parametrize(
+    ("raw", "offset", "what"),
+    [
+        (b"", 0, "the file is empty"),
+        (HEADER, 0, "the header of AEDAT 3.1"),
+        (b"#!AER-DAT3.1\r\n#Form", 14, "a line of the header does not end"),
+        (HEADER_3, len(HEADER_3), "without an event"),
+        (
+            HEADER_3 + GOOD + GOOD[:9],
+            len(HEADER_3) + 36,
+            "a packet's header of 28 bytes has only 9",
+        ),
+        (HEADER_3 + GOOD[:-3], len(HEADER_3), "a packet of 1 events of 8 bytes has only 5 bytes"),
+        (HEADER_3 + GOOD + packet((1, 1), number=2), len(HEADER_3) + 36, "a packet of 1 events"),
+        (HEADER_3 + packet((1, 1), size=4), len(HEADER_3), "polarity events of 4 bytes"),
+        (HEADER_3 + packet((1, 1), kind=0), len(HEADER_3) + 36, "without an event"),
+        (
+            HEADER_3 + GOOD + packet((polarity(1, 1, 0), 1), (polarity(128, 3, 0), 2)),
+            len(HEADER_3) + 36 + 28 + 8,
+            "x=128, y=3: outside the sensor of 128 x 128",
+        ),
+    ],
+)
+def test_broken_aedat3_files_are_named(write, raw, offset, what):
+    path = write(raw, "user01_led.aedat")
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))} .*byte {offset}, .*{what}"):
+        read_aedat3(path, (128, 128))
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"real recordings are not at {REAL}")
+@pytest.mark.parametrize("name", ["davis_sample.aedat4", "ncars_sample.dat", "nmnist_sample.bin"])
+def test_real_recordings_of_other_formats_are_no_aedat3(name):
+    with pytest.raises(DataError, match=f"{name} is truncated or of another format: at byte 0"):
+        read_aedat3(REAL / name, (128, 128))
