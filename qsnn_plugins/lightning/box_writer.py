@@ -46,7 +46,7 @@ class BoxWriter(BasePredictionWriter):
         folder: str | None = None,
         pictures: int = 0,
         picture_format: PictureFormat = "png",
-        least_score: float = 0.3,
+        least_score: float = 0.5,
     ) -> None:
         super().__init__(write_interval="batch")
         if pictures < 0:
