@@ -23,6 +23,7 @@ TRAINING = {
 
 # Word: (what it does, "module:function" taking the words that follow and returning an exit status).
 TOOLS = {
+    "cost": ("say what the network of a recipe costs: memory, operations, energy", "cli.cost:main"),
     "doctor": ("say what is installed, what can run and how to mend the rest", "doctor:main"),
 }
 

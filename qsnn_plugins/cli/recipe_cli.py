@@ -9,7 +9,7 @@ from argparse import ArgumentError as ArgparseError
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Self
 
 from qsnn_plugins.torchvision_ops import mend
 
@@ -45,8 +45,12 @@ class RecipeCLI(LightningCLI):
     recipes: Recipes
 
     @classmethod
-    def run(cls, words: list[str]) -> RecipeCLI:
+    def run(cls, words: list[str], **how: Any) -> Self:
         """Parse `sys.argv`, whose words after the program are `words`, and do what it says.
+
+        Args:
+            words: What stands on the command line.
+            **how: Further arguments of LightningCLI.
 
         Raises:
             RecipeError: What was asked for cannot be built.
@@ -66,11 +70,12 @@ class RecipeCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
                 parser_kwargs=quiet | {word: dict(quiet) for word in cls.subcommands()},
+                **how,
             )
         except ArgparseError as error:
             raise RecipeError(distil(error.message, cls.recipes)) from None
         except (RuntimeError, UnpicklingError) as error:
-            if reason := _unloadable(error):
+            if reason := unloadable(error):
                 raise RecipeError(reason) from None
             raise
 
@@ -84,7 +89,7 @@ class RecipeCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Fill in the run's folder and its logger; allow checkpoints to hold plain values only."""
         settings = self.config[self.subcommand]
-        _check_checkpoint(settings.get("ckpt_path"))
+        check_checkpoint(settings.get("ckpt_path"))
         if settings.get("weights_only") is not False:
             # The one switch that every version of Lightning heeds, and its worker processes too.
             os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
@@ -140,7 +145,7 @@ class RecipeCLI(LightningCLI):
     before_validate = before_test = before_predict = _check_last
 
 
-def _check_checkpoint(path: str | None) -> None:
+def check_checkpoint(path: str | None) -> None:
     """Refuse a checkpoint file that is not there, before anything is built."""
     if path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path):
         return
@@ -148,7 +153,7 @@ def _check_checkpoint(path: str | None) -> None:
         raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
 
 
-def _unloadable(error: Exception) -> str | None:
+def unloadable(error: Exception) -> str | None:
     """Why a checkpoint could not be loaded; None where that is not what failed."""
     if isinstance(error, UnpicklingError):
         return (

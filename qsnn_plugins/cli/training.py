@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import warnings
+from collections.abc import Callable
 
 from qsnn_plugins.errors import QSNNError
 
@@ -21,15 +22,21 @@ def train(words: list[str]) -> int:
     exception is a bug and keeps its traceback.
     """
     try:
-        _run(words)
-    except QSNNError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, RecipeError) else 1
+        return errors_as_sentences(lambda: _run(words))
     except (KeyboardInterrupt, SystemExit) as stop:
         if not _is_interrupt(stop):
             raise
         print(_how_to_go_on(words), file=sys.stderr)
         return 130
+
+
+def errors_as_sentences(act: Callable[[], None]) -> int:
+    """Do something, end with a sentence where it fails, and return the exit status of `train`."""
+    try:
+        act()
+    except QSNNError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, RecipeError) else 1
     return 0
 
 

@@ -9,6 +9,7 @@ from qsnn_plugins.functional.borders import (
 )
 from qsnn_plugins.functional.boxes import clip_boxes, nms, pairwise_iou
 from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
 from qsnn_plugins.functional.membrane import (
     RELEASED_LEVELS,
@@ -17,6 +18,7 @@ from qsnn_plugins.functional.membrane import (
     pruned_level,
 )
 from qsnn_plugins.functional.membrane_bits import (
+    average_scale,
     step_max,
     tanh_membrane,
     uniform_levels,
@@ -24,6 +26,18 @@ from qsnn_plugins.functional.membrane_bits import (
 )
 from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
+from qsnn_plugins.functional.operations import (
+    arithmetic_effort,
+    bit_budget,
+    operation_energy,
+    remaining_operations,
+)
+from qsnn_plugins.functional.packing import (
+    pack_codes,
+    packed_bytes,
+    place_in_levels,
+    unpack_codes,
+)
 from qsnn_plugins.functional.power_of_two import (
     additive_power_of_two,
     additive_power_of_two_codes,
@@ -80,10 +94,13 @@ __all__ = [
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
     "apply_mask",
+    "arithmetic_effort",
     "assign_boxes",
+    "average_scale",
     "best_scale",
     "binary",
     "binary_codes",
+    "bit_budget",
     "channel_mask",
     "clip_boxes",
     "clip_membrane",
@@ -95,6 +112,7 @@ __all__ = [
     "encode",
     "heaviside",
     "k_means_borders",
+    "keep_comparison",
     "keep_positive",
     "lif_charge",
     "linear_temperature",
@@ -110,8 +128,12 @@ __all__ = [
     "multi_step",
     "nearest_level",
     "nms",
+    "operation_energy",
+    "pack_codes",
+    "packed_bytes",
     "pairwise_iou",
     "per_channel",
+    "place_in_levels",
     "power_of_two",
     "power_of_two_codes",
     "power_of_two_grid",
@@ -119,6 +141,7 @@ __all__ = [
     "pruned_level",
     "rate_mse_loss",
     "regulate",
+    "remaining_operations",
     "reset",
     "round_through",
     "round_to_power_of_two",
@@ -142,6 +165,7 @@ __all__ = [
     "uniform_codes",
     "uniform_levels",
     "uniform_membrane",
+    "unpack_codes",
     "wsdr_loss",
     "yolo_loss_parts",
 ]

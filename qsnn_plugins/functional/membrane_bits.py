@@ -17,7 +17,13 @@ from qsnn_plugins.functional.scale import check_bits, check_floating
 from qsnn_plugins.functional.stacked import MembraneGradient, check_gradient, slope
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
-__all__ = ["step_max", "tanh_membrane", "uniform_levels", "uniform_membrane"]
+__all__ = [
+    "average_scale",
+    "step_max",
+    "tanh_membrane",
+    "uniform_levels",
+    "uniform_membrane",
+]
 
 
 def step_codes(bits: int) -> tuple[int, int]:
@@ -188,3 +194,30 @@ def step_max(u: Tensor) -> Tensor:
     """
     u = u.detach()
     return u.abs().amax() if u.numel() else u.new_zeros(())
+
+
+def average_scale(
+    scale: Tensor, has_seen: Tensor, greatest: Tensor, momentum: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    r"""Running average of the steps' maxima, as batch normalization keeps its statistics.
+
+        α ← α + m (max|u| - α),    and α ← max|u| at the first step that charged at all
+
+    A step in which nothing has charged changes nothing.
+
+    Args:
+        scale: α so far, scalar.
+        has_seen: Whether it is an average already, boolean scalar.
+        greatest: max|u| of the step, scalar, see `step_max`.
+        momentum: m, above 0 and to 1.
+
+    Returns:
+        The next α, and whether it is an average.
+
+    Example:
+        >>> average_scale(torch.tensor(1.0), torch.tensor(True), torch.tensor(3.0), momentum=0.5)
+        (tensor(2.), tensor(True))
+    """
+    average = torch.where(has_seen, scale + momentum * (greatest - scale), greatest)
+    has_charged = greatest > 0
+    return torch.where(has_charged, average, scale), has_seen | has_charged

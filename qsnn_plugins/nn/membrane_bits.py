@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.codes import Codes, encode
-from qsnn_plugins.functional.membrane_bits import step_max, tanh_membrane, uniform_membrane
+from qsnn_plugins.functional.membrane_bits import (
+    average_scale,
+    step_max,
+    tanh_membrane,
+    uniform_membrane,
+)
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.spec import MembraneSpec
 
@@ -98,28 +104,39 @@ class UniformMembrane(nn.Module):
             return tanh_membrane(u, scale, spec.bits)
         return uniform_membrane(u, scale, spec.bits, spec.gradient, spec.surrogate, spec.smoothness)
 
-    def _scale_for(self, u: Tensor) -> Tensor:
-        if self.spec.scale == "learned":
-            return keep_positive(self.scale)
+    @property
+    def scale_of_steps(self) -> Literal["given", "step_max", "running"]:
+        """Where a step's scale comes from now: `given_scale`, its own maximum or the average."""
         if not self._averages:
-            return self.scale
+            return "given"
         is_published = self.spec.scale == "step_max" and self.spec.evaluation == "published"
-        if not self.training and not is_published:
-            return self.scale
+        if not (self.training or is_published):
+            return "given"
+        return "step_max" if self.spec.scale == "step_max" else "running"
+
+    @property
+    def given_scale(self) -> Tensor:
+        """The scale as it stands, kept positive where it learns."""
+        return keep_positive(self.scale) if self.spec.scale == "learned" else self.scale
+
+    def _scale_for(self, u: Tensor) -> Tensor:
+        source = self.scale_of_steps
+        if source == "given":
+            return self.given_scale
         greatest = step_max(u.tanh() if self.spec.kind == "tanh" else u)
-        if self.training:
-            self._observe(greatest)
+        self.observe(greatest)
         # a copy: the buffer changes again before this step's backward
-        return greatest if self.spec.scale == "step_max" else self.scale.clone()
+        return greatest if source == "step_max" else self.scale.clone()
 
     @torch.no_grad()
-    def _observe(self, greatest: Tensor) -> None:
-        greatest = greatest.to(self.scale.dtype)
-        average = self.scale + self.spec.momentum * (greatest - self.scale)
-        average = torch.where(self.has_seen, average, greatest)
-        has_charged = greatest > 0
-        self.scale.copy_(torch.where(has_charged, average, self.scale))
-        self.has_seen.logical_or_(has_charged)
+    def observe(self, greatest: Tensor) -> None:
+        """Let the running average see a step's maximum, a scalar, while training."""
+        if not self.training:
+            return
+        given = self.scale, self.has_seen, greatest.to(self.scale.dtype)
+        scale, has_seen = average_scale(*given, self.spec.momentum)
+        self.scale.copy_(scale)
+        self.has_seen.copy_(has_seen)
 
     def encode(self, q: Tensor) -> Codes:
         """Return integer codes of a stored membrane, any shape, under the scale in use."""

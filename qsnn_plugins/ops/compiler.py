@@ -63,15 +63,16 @@ def cache_folder() -> Path:
         raise BuildError("there is no home folder for a cache; set QSNN_CACHE_DIR") from error
 
 
-def build(source: Path, flags: tuple[str, ...] = FLAGS) -> Path:
+def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...] = ()) -> Path:
     """Compile `source` to a shared library, unless the cache has it.
 
-    The library's name is a digest of the source, the compiler, the flags and the processor. It is
-    written aside and then renamed, so that no process ever meets half of one.
+    The library's name is a digest of the sources, the compiler, the flags and the processor. It
+    is written aside and then renamed, so that no process ever meets half of one.
 
     Args:
         source: One C++ file.
         flags: Flags of the compiler.
+        headers: Files that the source includes.
 
     Returns:
         Path of the library.
@@ -80,7 +81,8 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS) -> Path:
         BuildError: If there is no compiler, the compilation fails or the cache cannot be written.
     """
     command = compiler()
-    parts = (source.read_text(), command, _version(command), " ".join(flags), _processor())
+    texts = (path.read_text() for path in (source, *headers))
+    parts = (*texts, command, _version(command), " ".join(flags), _processor())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     library = cache_folder() / f"{source.parent.name}-{digest}.so"
     if library.exists():

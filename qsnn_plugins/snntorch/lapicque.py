@@ -48,6 +48,9 @@ class QuantLapicque(QuantLeaky):
         self._is_plain = False  # the host's forward is Leaky's
         self.register_buffer("gain", self.beta.new_tensor(float(gain)))
 
+    def fused(self, x_seq: Tensor) -> None:
+        """Leave the steps to the loop: no kernel charges so."""
+
     def _charge(self, x: Tensor, m: Tensor, owed: Tensor | None, threshold: Tensor) -> Tensor:
         h = self.beta.to(x.dtype) * m + self.gain.to(x.dtype) * x
         if owed is None:

@@ -14,6 +14,8 @@ __all__ = ["MultiStep"]
 class MultiStep(nn.Module):
     """Runs a neuron of snnTorch, one of ours or its own, over time-major input.
 
+    One operator runs all steps where it covers the neuron and spikes alone are wanted.
+
     Input is [T, N, ...]; each output of the neuron is stacked to [T, N, ...]: spikes alone where
     it has `init_hidden` and no `output`, else spikes and membranes. The state goes on from one
     call to the next, until `reset_net`; what is pruned counts anew with each call.
@@ -45,6 +47,10 @@ class MultiStep(nn.Module):
         pruning = getattr(self.neuron, "pruning", None)
         if pruning is not None:
             pruning.restart()
+        fused = getattr(self.neuron, "fused", None)
+        spikes = None if fused is None else fused(x_seq)
+        if spikes is not None:
+            return spikes
         steps = [self.neuron(x) for x in x_seq.unbind()]
         if isinstance(steps[0], Tensor):
             return torch.stack(steps)

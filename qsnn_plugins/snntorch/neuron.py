@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import snntorch
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.neuron import reset
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
+from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.snntorch.checks import (
     check_input,
     check_leak,
@@ -20,10 +23,9 @@ from qsnn_plugins.snntorch.checks import (
     first_threshold,
     is_plain,
 )
-from qsnn_plugins.snntorch.delay import keep_comparison
 from qsnn_plugins.snntorch.instances import hold_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 
 __all__ = ["QuantLeaky"]
 
@@ -164,15 +166,59 @@ class QuantLeaky(snntorch.Leaky):
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
         return (spike, self.mem) if self.output or not self.init_hidden else spike
 
-    def _step(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-        learning, how = self.quant_spec.threshold, self.reset_mechanism
-        gradient = learning.gradient
-        threshold = self.threshold.to(x.dtype)
+    def fused(self, x_seq: Tensor) -> Tensor | None:
+        """Run the steps of x_seq [T, N, ...] as one operator where it covers the neuron.
+
+        Returns:
+            Spikes [T, N, ...], or None: nothing was run.
+        """
+        watched = self._forward_hooks or self._forward_pre_hooks
+        gives_spikes_alone = self.init_hidden and not self.output
+        if self._is_plain or watched or not gives_spikes_alone:
+            return None
+        if isinstance(self.beta, nn.Parameter) or self.beta.dim() > 0:
+            return None
+        refuse_nir(self)
+        check_input(x_seq[0], self.mem, self.beta.device, self.channels)
+        m = self.mem.to(x_seq.dtype)
+        if m.shape != x_seq.shape[1:]:
+            m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
+        learning = self._learning()
+        result = run(
+            x_seq,
+            m,
+            self._threshold(x_seq.dim() - 1, torch.promote_types(x_seq.dtype, torch.float32)),
+            replace(self.quant_spec, threshold=learning),
+            self.spike_grad,
+            self.membrane,
+            decay=self.beta,
+            v_reset=None if self.reset_mechanism == "subtract" else 0.0,
+            resets=self.reset_mechanism != "none",
+            reset_is_late=self.reset_delay,
+        )
+        if result is None:
+            return None
+        spikes, self.mem = result
+        return spikes * self.graded_spikes_factor.to(spikes.dtype)
+
+    def _learning(self) -> ThresholdSpec:
+        learning = self.quant_spec.threshold
+        if learning.gradient == "fixed" and isinstance(self.threshold, nn.Parameter):
+            return replace(learning, gradient="ordinary")
+        return learning
+
+    def _threshold(self, dim: int, dtype: torch.dtype) -> Tensor:
+        """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
+        threshold, learning = self.threshold.to(dtype), self.quant_spec.threshold
         if isinstance(self.threshold, nn.Parameter):
             threshold = keep_positive(threshold)
-            gradient = "ordinary" if gradient == "fixed" else gradient
         if learning.per == "channel" and learning.learned:
-            threshold = per_channel(threshold, x.dim())
+            return per_channel(threshold, dim)
+        return threshold
+
+    def _step(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        learning, how = self._learning(), self.reset_mechanism
+        gradient, threshold = learning.gradient, self._threshold(x.dim(), x.dtype)
         # the separate path is the whole gradient of the threshold
         constant = threshold.detach() if gradient == "separate" else threshold
 

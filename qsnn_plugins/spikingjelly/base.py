@@ -11,6 +11,7 @@ from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.functional.neuron import reset, step
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
+from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spikingjelly.legacy import IS_LEGACY, BaseNode
 
@@ -76,6 +77,16 @@ class QuantNode(BaseNode):
             raise ArgumentError("channels", channels, "an integer from 1: one threshold a channel")
         return (channels,)
 
+    def _threshold(self, dim: int) -> Tensor | float:
+        """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
+        if isinstance(self.v_threshold, Tensor):
+            return per_channel(keep_positive(self.v_threshold), dim)
+        return self.v_threshold
+
+    def fused_leak(self) -> dict[str, Any] | None:
+        """Return the leak as arguments of `ops.quantized_lif.Parameters`, or None: no kernel's."""
+        return None
+
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Return the charged membrane h of x and the stored v, each of shape [N, ...]."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it charges")
@@ -89,7 +100,11 @@ class QuantNode(BaseNode):
     ) -> tuple[Any, ...]:
         """Give the states the input's shape as the host does, once the input is found to fit."""
         self._check_input(inputs[0], states[0], step_mode)
-        return super().materialize_states(inputs, states, step_mode)
+        v, *rest = super().materialize_states(inputs, states, step_mode)
+        if isinstance(states[0], float) and step_mode == "m":
+            # one value for all neurons costs a kernel's backward nothing
+            v = v.new_full((), states[0]).expand(v.shape)
+        return (v, *rest)
 
     def _check_input(self, x: Tensor, v: Tensor | float, step_mode: str) -> None:
         if isinstance(x, fx.Proxy):  # NIR export, among others, takes modules apart so
@@ -125,9 +140,9 @@ class QuantNode(BaseNode):
             spikes, v, _ = self.host_steps(x.unsqueeze(0), states[0], False)
             return (spikes[0],), (v, *states[1:])
         learning = self.quant_spec.threshold
-        threshold = constant = self.v_threshold
+        threshold = constant = self._threshold(x.dim())
         if isinstance(threshold, Tensor):
-            threshold = per_channel(keep_positive(threshold), x.dim()).to(x.dtype)
+            threshold = threshold.to(x.dtype)
             # the separate path is the whole gradient of the threshold
             constant = threshold.detach() if learning.gradient == "separate" else threshold
 
@@ -156,16 +171,30 @@ class QuantNode(BaseNode):
     def multi_step_functional_forward(
         self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **kwargs: object
     ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        """Map (x,) of shape [T, N, ...] and the first (v,) to (spikes,) and the last (v,)."""
+        """Map (x,) of shape [T, N, ...] and the first (v,) to (spikes,) and the last (v,).
+
+        One operator runs all steps where it covers the neuron.
+        """
         if self.is_plain and not IS_LEGACY:
             spike_seq, v, _ = self.host_steps(inputs[0], states[0], False)
             return (spike_seq,), (v, *states[1:])
+        fused = self._run_fused(inputs[0], states[0])
+        if fused is not None:
+            return (fused[0],), (fused[1], *states[1:])
         spikes = []
         # unbinding costs one pass in the backward; the host's indexing costs one a step
         for x in inputs[0].unbind():
             (spike,), states = self.single_step_functional_forward((x,), states)
             spikes.append(spike)
         return (torch.stack(spikes),), states
+
+    def _run_fused(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+        leak = self.fused_leak()
+        if leak is None:
+            return None
+        parts = self.quant_spec, self.surrogate_function, self.membrane
+        conventions = {"v_reset": self.v_reset, "detach_reset": self.detach_reset, **leak}
+        return run(x_seq, v, self._threshold(v.dim()), *parts, **conventions)
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the steps of x_seq [T, N, ...]; what is pruned counts anew."""

@@ -39,14 +39,15 @@ class _LegacyNode(neuron.BaseNode):
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         states = self.materialize_states((x_seq,), (self.v,), "m")
+        if not self.store_v_seq:
+            (spike_seq,), (self.v,) = self.multi_step_functional_forward((x_seq,), states)
+            return spike_seq
         spikes, v_seq = [], []
         for x in x_seq.unbind():
             (spike,), states = self.single_step_functional_forward((x,), states)
             spikes.append(spike)
             v_seq.append(states[0])
-        self.v = states[0]
-        if self.store_v_seq:
-            self.v_seq = torch.stack(v_seq)
+        self.v, self.v_seq = states[0], torch.stack(v_seq)
         return torch.stack(spikes)
 
 

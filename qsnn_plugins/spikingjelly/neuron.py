@@ -84,6 +84,10 @@ class QuantLIFNode(QuantNode):
         )
         self.tau, self.decay_input = float(tau), decay_input
 
+    def fused_leak(self) -> dict[str, Any]:
+        """Return the leak as the kernels take it."""
+        return {"tau": self.tau, "decay_input": self.decay_input}
+
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Return `functional.lif_charge` of x and v, each of shape [N, ...]."""
         return lif_charge(x, v, self.tau, self.decay_input, self.v_reset or 0.0)
@@ -155,6 +159,10 @@ class QuantIFNode(QuantNode):
             spec,
             channels,
         )
+
+    def fused_leak(self) -> dict[str, Any]:
+        """Return the leak as the kernels take it: none."""
+        return {"tau": None}
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Return `functional.if_charge` of x and v, each of shape [N, ...]."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
+    average_scale,
     mint,
     nearest_level,
     primitive,
@@ -174,3 +175,12 @@ def test_nan_stays_nan():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_the_average_of_the_maxima_against_numpy():
+    scale, has_seen, maxima = torch.tensor(1.0), torch.tensor(False), [0.0, 3.0, 0.0, 1.0, 2.0]
+    expected = [1.0, 3.0, 3.0, 3.0 + 0.25 * (1.0 - 3.0), 2.5 + 0.25 * (2.0 - 2.5)]
+    for greatest, average in zip(maxima, expected, strict=True):
+        scale, has_seen = average_scale(scale, has_seen, torch.tensor(greatest), momentum=0.25)
+        assert scale.item() == average
+    assert has_seen

@@ -28,8 +28,8 @@ def test_it_prints_accuracy_rates_and_memory(model, loader, trainer, capsys, mon
         rate = float(torch.stack(outputs[name]).mean())
         assert f"{rate:.1%}" in row
     # 8·2·9 + 8·8·9 + 2·8 weights at 4 bits; 8·8·8 + 8·4·4 ternary membranes at 2
-    assert re.search(r"all weights .* 736 .* 2\.94 .* 0\.37 ", printed)
-    assert re.search(r"all membranes .* 640 .* 2\.56 .* 0\.16 ", printed)
+    assert re.search(r"weights +736 +368 +2,944", printed)
+    assert re.search(r"membranes +640 +160 +2,560", printed)
 
 
 def test_no_hook_is_left(model, loader, trainer):

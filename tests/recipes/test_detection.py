@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from qsnn_plugins.cli import lightning
-from qsnn_plugins.cost import weight_memory
+from qsnn_plugins.cost import report
 from qsnn_plugins.models import NETWORK_STRINGS, StringNet, parse_layers
 from qsnn_plugins.spec import QuantSpec
 from tests.data.gen1_files import write_recording
@@ -48,8 +48,9 @@ def test_the_weights_take_what_is_printed(recipe):
     spec = QuantSpec.from_dict(arguments.pop("spec"))
     with torch.device("meta"):
         network = StringNet(**arguments, spec=spec)
-    rows = weight_memory(network)
-    assert sum(row.count for row in rows) == 25_864_768
+    cost = report(network, None, (5, 1, 2, *arguments["input_size"]))
+    rows = [row for row in cost.parameters if row.role == "weights"]
+    assert cost.count("weights") == 25_864_768
     assert f"{sum(row.float_bytes for row in rows) / 1e6:.2f}" == "103.46"
     assert f"{sum(row.bytes for row in rows) / 1e6:.2f}" == "12.93"
     named = NETWORK_STRINGS["yolov2_printed_size"]

@@ -11,9 +11,9 @@ from snntorch import surrogate
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.nn import Spike
 from qsnn_plugins.snntorch import KBitLeaky, MultiBitLeaky, QuantLeaky, TernaryLeaky, reset_net
-from qsnn_plugins.snntorch.delay import keep_comparison
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from tests.snntorch.kinds import MEMBRANES, rate_is_alive, steps
 

@@ -1,80 +1,68 @@
-"""The quantized LIF neuron in C++ on the CPU: `kernel.cpp` as two operators of torch."""
+"""The fused neuron in C++ on the CPU: `kernel.cpp`, built for each kind of neuron on first use."""
 
 from __future__ import annotations
 
 import ctypes
-import itertools
 import math
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from qsnn_plugins.debug import is_debugging
-from qsnn_plugins.functional.stacked import midpoints
-from qsnn_plugins.functional.surrogate import SurrogateKind
-from qsnn_plugins.functional.threshold import ThresholdGradient
-from qsnn_plugins.ops.compiler import BuildError, build
-from qsnn_plugins.ops.quantized_lif.parameters import Parameters
+from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
+from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
+from qsnn_plugins.ops.quantized_lif.variant import defines, inner_size, numbers
 
-__all__ = ["quantized_lif", "refusal", "wide_type"]
+__all__ = ["backward", "forward", "missing"]
 
 SOURCE = Path(__file__).parent / "kernel.cpp"
-TYPES = (torch.float32, torch.float16, torch.bfloat16)
-SHAPES = get_args(SurrogateKind)
-LEARNING = get_args(ThresholdGradient)
-STORES = ("float", "clip", "levels")
-SLOPES = ("straight_through", "clipped_straight_through", "stacked")
+HEADER = Path(__file__).parent / "neuron.h"
+VALUES = {torch.float32: "float", torch.float16: "_Float16", torch.bfloat16: "bfloat"}
 SMALL = 1 << 15  # neurons times steps below which a second thread costs more than it brings
 
 
-class _Neuron(ctypes.Structure):
-    """`Neuron` of kernel.cpp."""
+class Call(ctypes.Structure):
+    """`Call` of kernel.cpp."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("steps", "neurons", "threads")),
         *(
-            (name, ctypes.c_int32)
-            for name in (
-                *("type", "leak", "store", "slope", "surrogate", "membrane_surrogate"),
-                *("learning", "window", "hard", "detach", "fires_at_zero", "border_count"),
-            )
+            (name, ctypes.c_int64)
+            for name in ("steps", "neurons", "threads", "inner", "channels", "v_is_each")
         ),
         *(
-            (name, ctypes.c_float)
-            for name in (
-                *("tau", "v_reset", "threshold", "sharpness", "smoothness"),
-                *("lower", "upper", "silent"),
-            )
+            (name, ctypes.c_void_p)
+            for name in ("numbers", "x", "v", "threshold", "scale", "decay", "has_seen")
         ),
-        *((name, ctypes.POINTER(ctypes.c_float)) for name in ("borders", "values", "heights")),
     )
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(build(SOURCE)))
-    pointer, number = ctypes.c_void_p, ctypes.c_int32
-    neuron = ctypes.POINTER(_Neuron)
-    library.qsnn_forward.argtypes = (neuron, pointer, pointer, number, pointer, pointer)
-    library.qsnn_backward.argtypes = (neuron, pointer, pointer, number, *5 * (pointer,))
-    library.qsnn_forward.restype = library.qsnn_backward.restype = None
-    return library
+def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
+    """Return the kernel that is built for a dtype and the choices of `variant.defines`.
 
+    Args:
+        dtype: Type of the currents and spikes.
+        choices: Flags of the compiler.
 
-@torch.compiler.assume_constant_result
-def _missing() -> str | None:
-    """Why the kernel cannot be built or loaded here, or None; tried once."""
-    return _missing_once()
+    Raises:
+        BuildError: If it cannot be built.
+        OSError: If it cannot be loaded.
+    """
+    flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
+    built = ctypes.CDLL(str(build(SOURCE, flags, (HEADER,))))
+    pointer = ctypes.c_void_p
+    built.qsnn_forward.argtypes = (ctypes.POINTER(Call), *3 * (pointer,))
+    built.qsnn_backward.argtypes = (ctypes.POINTER(Call), *7 * (pointer,))
+    built.qsnn_forward.restype = built.qsnn_backward.restype = None
+    return built
 
 
 @cache
-def _missing_once() -> str | None:
+def missing() -> str | None:
+    """Return why kernels cannot be built or loaded here, or None; tried with the commonest."""
     try:
-        _library()
+        library(torch.float32, defines(Parameters().plain(), False, False))
     except BuildError as error:
         return str(error)
     except OSError as error:
@@ -82,231 +70,99 @@ def _missing_once() -> str | None:
     return None
 
 
-def wide_type(dtype: torch.dtype) -> torch.dtype:
-    """Return the type in which a threshold is kept: float32 for 16-bit input.
-
-    Example:
-        >>> wide_type(torch.bfloat16)
-        torch.float32
-    """
-    return torch.promote_types(dtype, torch.float32)
-
-
-def refusal(x_seq: Tensor, v: Tensor, threshold: Tensor, parameters: Parameters) -> str | None:
-    """Return why the kernel cannot run these arguments, or None if it can.
-
-    Example:
-        >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
-        >>> refusal(x_seq, v, torch.tensor(1.0), Parameters())
-        'x_seq has the dtype torch.float64'
-    """
-    if x_seq.device.type != "cpu":
-        return f"x_seq is on the device {x_seq.device.type}"
-    for name, tensor in (("x_seq", x_seq), ("v", v), ("threshold", threshold)):
-        if tensor.dtype not in TYPES:
-            return f"{name} has the dtype {tensor.dtype}"
-    if parameters.spike.bits > 1:
-        return f"spikes have {parameters.spike.bits} bits"
-    if parameters.spike.value == "threshold":
-        return "spikes have the value of the threshold"
-    if threshold.dim() > 0:
-        return f"the threshold has the shape {tuple(threshold.shape)}"
-    if is_debugging():
-        return "debug mode looks at every step"
-    return _missing()
-
-
-def quantized_lif(
-    x_seq: Tensor, v: Tensor, threshold: Tensor, parameters: Parameters
-) -> tuple[Tensor, Tensor]:
-    """Spikes and the last stored membrane; see `reference.quantized_lif`, which it equals.
-
-    Only x_seq is kept for the backward, and v where it is not a single value.
+def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return spikes, the last membrane, the steps' maxima, and no packed states.
 
     Args:
-        x_seq: See `reference.quantized_lif`, as for the others.
-        v: Shape [N, ...] or [].
-        threshold: Shape [].
-        parameters: The neuron.
-
-    Returns:
-        Spikes [T, N, ...] and the membrane [N, ...].
+        given: The tensors.
+        plain: The neuron.
     """
-    if v.dim() == 0 and v.requires_grad:
-        v = v.expand(x_seq.shape[1:])
-    return _forward(x_seq, v, threshold, *_flat(parameters))
+    given = _in_order(given)
+    x_seq = given.x_seq
+    spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
+    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
+    maxima = torch.empty(len(x_seq) if measures else 0, dtype=torch.float32)
+    built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
+    values = _floats(plain)
+    built.qsnn_forward(_call(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
+    return spikes, last, maxima, torch.empty(0, dtype=torch.int32)
 
 
-# A schema holds no dataclass: the values that the kernel reads, one by one.
-_SCHEMA = """float? tau, bool decay_input, float? v_reset, bool detach_reset,
-    bool fires_at_threshold, str surrogate, float sharpness, str membrane, float[] levels,
-    str gradient, str membrane_surrogate, float smoothness, float[] bounds,
-    str threshold_gradient, str window"""
+def backward(
+    of_spikes: Tensor,
+    of_last: Tensor | None,
+    scale_learns: bool,
+    maxima: Tensor,
+    packed: Tensor,
+    given: Given,
+    plain: Plain,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x_seq, v, threshold and scale.
+
+    Args:
+        of_spikes: Gradient of the spikes, [T, N, ...].
+        of_last: Gradient of the last membrane, [N, ...], or None.
+        scale_learns: Whether the scale wants a gradient.
+        maxima: What `forward` returned.
+        packed: What `forward` returned.
+        given: The tensors.
+        plain: The neuron.
+    """
+    given = _in_order(given)
+    x_seq, v, threshold = given.x_seq, given.v, given.threshold
+    of_spikes = of_spikes.to(x_seq.dtype).contiguous()
+    of_last = None if of_last is None else of_last.float().contiguous()
+    of_x, of_v = torch.empty_like(x_seq), torch.zeros_like(v)
+    wants_v = v.shape == x_seq.shape[1:]
+    learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
+    of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
+    sums = torch.zeros(2, dtype=torch.float64)
+    built = library(x_seq.dtype, defines(plain, threshold.dim() > 0, scale_learns))
+    values = _floats(plain)
+    built.qsnn_backward(
+        *(_call(given, values), maxima.data_ptr(), of_spikes.data_ptr(), _pointer(of_last)),
+        *(of_x.data_ptr(), _pointer(of_v if wants_v else None), _pointer(of_each)),
+        sums.data_ptr(),
+    )
+    of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
+    return of_x, of_v, of_threshold.float().expand(threshold.shape), sums[1].float()
 
 
-def _flat(p: Parameters) -> tuple[Any, ...]:
-    membrane, kind = p.membrane, p.membrane.kind
-    gradient = "clipped_straight_through" if kind == "clip" else membrane.gradient
-    return (
-        *(p.tau, p.decay_input, p.v_reset, p.detach_reset, p.fires_at_threshold),
-        *(p.spike.surrogate, p.spike.sharpness),
-        *(kind, list(p.levels), "straight_through" if kind == "float" else gradient),
-        *(membrane.surrogate, membrane.smoothness, [membrane.lower, membrane.upper]),
-        *(p.threshold.gradient, p.threshold.window),
+def _in_order(given: Given) -> Given:
+    """Return the tensors as the kernel reads them: in rows, and float32 but for the currents."""
+    return given._replace(
+        x_seq=given.x_seq.contiguous(),
+        v=given.v.float().contiguous(),
+        threshold=given.threshold.float().contiguous(),
+        scale=given.scale.float(),
+        decay=given.decay.float(),
     )
 
 
-def _floats(values: Sequence[float]) -> Any:
+def _floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:
+    values = numbers(plain)
     return (ctypes.c_float * len(values))(*values)
 
 
-def _neuron(
-    x_seq: Tensor,
-    threshold: Tensor,
-    tau: float | None,
-    decay_input: bool,
-    v_reset: float | None,
-    detach_reset: bool,
-    fires_at_threshold: bool,
-    surrogate: str,
-    sharpness: float,
-    membrane: str,
-    levels: Sequence[float],
-    gradient: str,
-    membrane_surrogate: str,
-    smoothness: float,
-    bounds: Sequence[float],
-    threshold_gradient: str,
-    window: str,
-) -> _Neuron:
-    neurons = math.prod(x_seq.shape[1:])
-    borders = midpoints(levels) if levels else []
-    pruned = membrane == "pruned"
-    lower, upper = (levels[0], levels[-1]) if levels else bounds
-    silenced = [top for level, top in zip(levels, borders, strict=False) if level < 0]
-    return _Neuron(
+def _call(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
+    """Return pointers to the tensors, which must outlive it."""
+    x_seq, threshold = given.x_seq, given.threshold
+    return Call(
         steps=len(x_seq),
-        neurons=neurons,
+        neurons=math.prod(x_seq.shape[1:]),
         threads=1 if x_seq.numel() < SMALL else torch.get_num_threads(),
-        type=TYPES.index(x_seq.dtype),
-        leak=0 if tau is None else 1 + decay_input,
-        store=STORES.index("levels" if levels else membrane),
-        slope=SLOPES.index(gradient),
-        surrogate=SHAPES.index(surrogate),
-        membrane_surrogate=SHAPES.index(membrane_surrogate),
-        learning=LEARNING.index(threshold_gradient),
-        window=SHAPES.index(window),
-        hard=v_reset is not None,
-        detach=detach_reset,
-        fires_at_zero=fires_at_threshold,
-        border_count=len(borders),
-        tau=1.0 if tau is None else tau,
-        v_reset=v_reset or 0.0,
-        threshold=float(threshold),
-        sharpness=sharpness,
-        smoothness=smoothness,
-        lower=lower,
-        upper=upper,
-        silent=silenced[-1] if pruned and silenced else -math.inf,
-        borders=_floats(borders),
-        values=_floats([max(level, 0.0) if pruned else level for level in levels]),
-        heights=_floats([b - a for a, b in itertools.pairwise(levels)]),
+        inner=inner_size(threshold.shape, x_seq.shape),
+        channels=threshold.numel(),
+        v_is_each=given.v.shape == x_seq.shape[1:],
+        numbers=ctypes.addressof(values),
+        x=x_seq.data_ptr(),
+        v=given.v.data_ptr(),
+        threshold=threshold.data_ptr(),
+        scale=given.scale.data_ptr(),
+        decay=given.decay.data_ptr(),
+        has_seen=given.has_seen.data_ptr(),
     )
 
 
-def _run_forward(
-    x_seq: Tensor, v: Tensor, threshold: Tensor, *values: Any
-) -> tuple[Tensor, Tensor]:
-    neuron = _neuron(x_seq, threshold, *values)
-    x_seq, state = x_seq.contiguous(), v.float().contiguous()
-    spikes = torch.empty_like(x_seq)
-    last = torch.empty(x_seq.shape[1:], dtype=torch.float32)
-    _library().qsnn_forward(
-        neuron, x_seq.data_ptr(), *_state(state, neuron), spikes.data_ptr(), last.data_ptr()
-    )
-    return spikes, last.to(v.dtype)
-
-
-def _run_backward(
-    grad_spikes: Tensor,
-    grad_last: Tensor | None,
-    x_seq: Tensor,
-    v: Tensor,
-    threshold: Tensor,
-    *values: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    neuron = _neuron(x_seq, threshold, *values)
-    x_seq, state = x_seq.contiguous(), v.float().contiguous()
-    grad_spikes = grad_spikes.to(x_seq.dtype).contiguous()
-    last = None if grad_last is None else grad_last.float().contiguous()
-    grad_x = torch.empty_like(x_seq)
-    wanted = v.shape == x_seq.shape[1:]
-    grad_v = torch.empty(v.shape, dtype=torch.float32) if wanted else torch.zeros(())
-    grad_threshold = torch.empty((), dtype=torch.float64)
-    _library().qsnn_backward(
-        *(neuron, x_seq.data_ptr(), *_state(state, neuron), grad_spikes.data_ptr()),
-        *(None if last is None else last.data_ptr(), grad_x.data_ptr()),
-        *(grad_v.data_ptr() if wanted else None, grad_threshold.data_ptr()),
-    )
-    return grad_x, grad_v.to(v.dtype), grad_threshold.to(threshold.dtype)
-
-
-def _state(state: Tensor, neuron: _Neuron) -> tuple[int, int]:
-    return state.data_ptr(), int(state.dim() == 0)
-
-
-_TENSORS = "Tensor x_seq, Tensor v, Tensor threshold, "
-
-_forward = torch.library.custom_op(
-    "qsnn_plugins::quantized_lif",
-    _run_forward,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_TENSORS}{_SCHEMA}) -> (Tensor, Tensor)",
-)
-
-_backward = torch.library.custom_op(
-    "qsnn_plugins::quantized_lif_backward",
-    _run_backward,
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor grad_spikes, Tensor? grad_last, {_TENSORS}{_SCHEMA})"
-    " -> (Tensor, Tensor, Tensor)",
-)
-
-
-@_forward.register_fake
-def _(x_seq: Tensor, v: Tensor, threshold: Tensor, *values: Any) -> tuple[Tensor, Tensor]:
-    return x_seq.new_empty(x_seq.shape), v.new_empty(x_seq.shape[1:])
-
-
-@_backward.register_fake
-def _(
-    grad_spikes: Tensor,
-    grad_last: Tensor | None,
-    x_seq: Tensor,
-    v: Tensor,
-    threshold: Tensor,
-    *values: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return x_seq.new_empty(x_seq.shape), v.new_empty(v.shape), threshold.new_empty(())
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x_seq, v, threshold, *ctx.values = inputs
-    ctx.save_for_backward(x_seq, v, threshold)
-    ctx.set_materialize_grads(False)
-
-
-def _differentiate(
-    ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    if grad_spikes is None:
-        grad_spikes = torch.zeros_like(ctx.saved_tensors[0])
-    grads = _backward(grad_spikes, grad_last, *ctx.saved_tensors, *ctx.values)
-    wanted = ctx.needs_input_grad[:3]
-    given = [grad if want else None for grad, want in zip(grads, wanted, strict=True)]
-    return *given, *(None for _ in ctx.values)
-
-
-_forward.register_autograd(_differentiate, setup_context=_keep)
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.threshold import keep_positive, per_channel
-from qsnn_plugins.ops.quantized_lif import asked_for, cpp, settle
+from qsnn_plugins.ops.quantized_lif import operator
+from qsnn_plugins.ops.quantized_lif.backends import asked_for, refusal, settle
 from qsnn_plugins.ops.quantized_lif.parameters import MEMBRANES, Parameters
 from qsnn_plugins.spec import QuantSpec, SpikeSpec
 
@@ -19,26 +21,22 @@ def run(
     v: Tensor,
     threshold: Tensor | float,
     spec: QuantSpec,
-    surrogate_function: nn.Module,
+    surrogate_function: Any,
     membrane: nn.Module,
-    tau: float | None,
-    decay_input: bool,
-    v_reset: float | None,
-    detach_reset: bool,
+    decay: Tensor | None = None,
+    **conventions: Any,
 ) -> tuple[Tensor, Tensor] | None:
     """Run the steps of a neuron on a kernel, or leave them to the neuron's own loop.
 
     Args:
         x_seq: Input currents, shape [T, N, ...].
         v: Stored membrane, shape [N, ...]; one value expanded to it costs the backward nothing.
-        threshold: The neuron's number or parameter, as the neuron holds it.
+        threshold: A number, or a tensor that broadcasts to [N, ...].
         spec: How the neuron is quantized.
-        surrogate_function: What makes its spikes; the kernel knows `nn.Spike` alone.
+        surrogate_function: What makes its spikes; the kernels know `nn.Spike` alone.
         membrane: What stores its membrane, built from `spec`.
-        tau: See `Parameters`, as for the others.
-        decay_input: See `Parameters`.
-        v_reset: See `Parameters`.
-        detach_reset: See `Parameters`.
+        decay: The leak where it is written h = decay q + x, else None.
+        **conventions: The host's, arguments of `Parameters`, such as `tau`.
 
     Returns:
         Spikes [T, N, ...] and the last stored membrane [N, ...], or None where no kernel runs; the
@@ -51,40 +49,46 @@ def run(
         >>> from qsnn_plugins.nn import Spike, membrane_quantizer
         >>> spec = QuantSpec()
         >>> parts = Spike.from_spec(spec.spike), membrane_quantizer(spec.membrane)
-        >>> import torch
         >>> x_seq = torch.zeros(2, 3, dtype=torch.float64)
-        >>> run(x_seq, x_seq[0], 1.0, spec, *parts, 2.0, False, 0.0, False) is None
+        >>> run(x_seq, x_seq[0], 1.0, spec, *parts, tau=2.0) is None
         True
     """
     named = asked_for()
     if named == "reference":
         return None
+    kernel = named or ("cupy" if x_seq.device.type == "cuda" else "cpp")
+    wide = torch.promote_types(x_seq.dtype, torch.float32)
+    if not isinstance(threshold, Tensor):
+        threshold = x_seq.new_full((), threshold, dtype=wide)
     reason = _uncovered(spec, surrogate_function, membrane)
-    if reason is not None:
-        settle(named, reason)
+    reason = reason or refusal(kernel, x_seq, v, threshold)
+    if settle(kernel, named is not None, reason) == "reference":
         return None
-    if isinstance(threshold, Tensor):
-        threshold = per_channel(keep_positive(threshold), x_seq.dim() - 1)
-    else:
-        threshold = x_seq.new_full((), threshold, dtype=cpp.wide_type(x_seq.dtype))
+    store: Any = membrane
     parameters = Parameters(
         spec.membrane,
         _spike(spec.spike, surrogate_function),
         spec.threshold,
-        tau,
-        decay_input,
-        v_reset,
-        detach_reset,
-        surrogate_function.fires_at_zero,  # type: ignore[arg-type]
+        decays=decay is not None,
+        fires_at_threshold=surrogate_function.fires_at_zero,
+        scale=store.scale_of_steps if spec.membrane.kind == "uniform" else "given",
+        **conventions,
     )
-    if settle(named, cpp.refusal(x_seq, v, threshold, parameters)) == "reference":
-        return None
     if v.numel() > 0 and not v.requires_grad and not any(v.stride()):
         v = v[(0,) * v.dim()]
-    return cpp.quantized_lif(x_seq, v, threshold, parameters)
+    tensors = {"decay": decay}
+    if parameters.measures:  # copies: the buffers change before the backward
+        tensors |= {"scale": store.scale.clone(), "has_seen": store.has_seen.clone()}
+    elif parameters.has_scale:
+        tensors["scale"] = store.given_scale
+    spikes, last, maxima = operator.quantized_lif(x_seq, v, threshold, parameters, **tensors)
+    if parameters.measures:
+        for greatest in maxima.unbind():
+            store.observe(greatest)
+    return spikes, last
 
 
-def _uncovered(spec: QuantSpec, fire: nn.Module, store: nn.Module) -> str | None:
+def _uncovered(spec: QuantSpec, fire: Any, store: nn.Module) -> str | None:
     if spec.membrane.kind not in MEMBRANES:
         return f"the membrane is {spec.membrane.kind!r}"
     if spec.pruning.prunes:
@@ -100,7 +104,7 @@ def _uncovered(spec: QuantSpec, fire: nn.Module, store: nn.Module) -> str | None
     return None
 
 
-def _spike(spec: SpikeSpec, fire: nn.Module) -> SpikeSpec:
+def _spike(spec: SpikeSpec, fire: Any) -> SpikeSpec:
     """Return the spec of the spikes that are fired: a schedule may have sharpened the surrogate."""
     now: tuple = fire.surrogate, fire.sharpness, fire.bits
     if now == (spec.surrogate, spec.sharpness, spec.bits):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 
-__all__ = ["Parameters"]
+__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps"]
 
-MEMBRANES = ("float", "clip", "levels", "pruned", "threshold_centred")
+MEMBRANES = ("float", "clip", "levels", "pruned", "threshold_centred", "uniform")
+ScaleOfSteps = Literal["given", "step_max", "running"]
 
 
 @dataclass(frozen=True)
@@ -17,14 +21,21 @@ class Parameters:
     """The neuron and a host's conventions.
 
     Args:
-        membrane: What is stored; of the kinds without a scale that is kept elsewhere.
+        membrane: What is stored, of any kind but "tanh".
         spike: How it fires.
         threshold: Whether and how the threshold learns.
         tau: Time constant in steps, above 1; None does not leak.
         decay_input: Whether the input is divided by `tau` too.
-        v_reset: Membrane after a spike, or None for the soft reset; the membrane leaks to it.
+        decays: Whether the leak is written as snnTorch's is, h = decay q + x; `tau` is then not
+            read.
+        v_reset: Membrane after a spike, or None for the soft reset; with `tau` it leaks to it.
+        resets: Whether a spike resets at all.
+        reset_is_late: Whether the reset lands one step later, as snnTorch's does by default; the
+            hard one is then to 0.
         detach_reset: Whether the gradient is kept from flowing through the reset.
         fires_at_threshold: Whether a membrane exactly at the threshold fires.
+        scale: Of a "uniform" membrane: "given" is one scale for all steps; "step_max" takes max|r|
+            of each, and "running" a running average of these, updated before the step stores.
 
     Raises:
         ArgumentError: If a value is not allowed.
@@ -41,15 +52,26 @@ class Parameters:
     threshold: ThresholdSpec = field(default_factory=ThresholdSpec)
     tau: float | None = 2.0
     decay_input: bool = False
+    decays: bool = False
     v_reset: float | None = 0.0
+    resets: bool = True
+    reset_is_late: bool = False
     detach_reset: bool = False
     fires_at_threshold: bool = True
+    scale: ScaleOfSteps = "given"
 
     def __post_init__(self) -> None:
         if self.membrane.kind not in MEMBRANES:
             raise ArgumentError("membrane.kind", self.membrane.kind, f"one of {MEMBRANES}")
         if self.tau is not None and not self.tau > 1:
             raise ArgumentError("tau", self.tau, "a number above 1, or None")
+        if self.reset_is_late and self.v_reset:
+            raise ArgumentError("v_reset", self.v_reset, "0 or None where the reset is late")
+        if self.keeps_comparison and self.fires_at_threshold:
+            allowed = "False where the reset is late and the membrane quantized"
+            raise ArgumentError("fires_at_threshold", True, allowed)
+        if self.scale not in get_args(ScaleOfSteps):
+            raise ArgumentError("scale", self.scale, f"one of {get_args(ScaleOfSteps)}")
 
     @property
     def resting(self) -> float:
@@ -61,3 +83,89 @@ class Parameters:
         """Levels that the membrane is rounded to, those included that pruning then silences."""
         pruned = self.membrane.kind == "pruned"
         return self.membrane.levels if pruned else self.membrane.level_table
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether the membrane's levels have a scale."""
+        return self.membrane.kind == "uniform"
+
+    @property
+    def measures(self) -> bool:
+        """Whether each step takes its maximum."""
+        return self.has_scale and self.scale != "given"
+
+    @property
+    def keeps_comparison(self) -> bool:
+        """Whether what is stored must tell a late reset whether the neuron fired."""
+        return self.reset_is_late and self.resets and self.membrane.kind != "float"
+
+    def plain(self) -> Plain:
+        """Return the values one by one: a schema of torch holds no dataclass."""
+        membrane, spike, kind = self.membrane, self.spike, self.membrane.kind
+        gradient: str = membrane.gradient
+        if kind in ("float", "clip"):
+            gradient = "clipped_straight_through" if kind == "clip" else "straight_through"
+        return Plain(
+            tau=self.tau,
+            decay_input=self.decay_input,
+            decays=self.decays,
+            v_reset=self.v_reset,
+            resets=self.resets,
+            reset_is_late=self.reset_is_late,
+            detach_reset=self.detach_reset,
+            fires_at_threshold=self.fires_at_threshold,
+            spike_surrogate=spike.surrogate,
+            sharpness=spike.sharpness,
+            spike_bits=spike.bits,
+            sends_threshold=spike.value == "threshold",
+            membrane=kind,
+            levels=list(self.levels),
+            bits=membrane.bits,
+            gradient=gradient,
+            surrogate=membrane.surrogate,
+            smoothness=membrane.smoothness,
+            bounds=[membrane.lower, membrane.upper],
+            scale_of_steps=self.scale,
+            momentum=membrane.momentum,
+            threshold_gradient=self.threshold.gradient,
+            window=self.threshold.window,
+        )
+
+
+class Given(NamedTuple):
+    """The tensors that a neuron runs on; see `quantized_lif`. What it has no use for is empty."""
+
+    x_seq: Tensor
+    v: Tensor
+    threshold: Tensor
+    scale: Tensor
+    has_seen: Tensor
+    decay: Tensor
+
+
+class Plain(NamedTuple):
+    """`Parameters` as numbers, words and lists of numbers."""
+
+    tau: float | None
+    decay_input: bool
+    decays: bool
+    v_reset: float | None
+    resets: bool
+    reset_is_late: bool
+    detach_reset: bool
+    fires_at_threshold: bool
+    spike_surrogate: str
+    sharpness: float
+    spike_bits: int
+    sends_threshold: bool
+    membrane: str
+    levels: list[float]
+    bits: int
+    gradient: str
+    surrogate: str
+    smoothness: float
+    bounds: list[float]
+    scale_of_steps: str
+    momentum: float
+    threshold_gradient: str
+    window: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
-from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset
+from qsnn_plugins.functional.membrane_bits import average_scale, step_max, uniform_membrane
+from qsnn_plugins.functional.neuron import lif_charge, reset
 from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.functional.spike import heaviside, multi_bit_spike
 from qsnn_plugins.functional.threshold import distance
@@ -15,9 +18,15 @@ __all__ = ["quantized_lif"]
 
 
 def quantized_lif(
-    x_seq: Tensor, v: Tensor, threshold: Tensor, parameters: Parameters
-) -> tuple[Tensor, Tensor]:
-    """Spikes and the last stored membrane; see `qsnn_plugins.ops.quantized_lif`.
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    parameters: Parameters,
+    scale: Tensor | None = None,
+    has_seen: Tensor | None = None,
+    decay: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, the last stored membrane and the steps' maxima; see `ops.quantized_lif`.
 
     16-bit input is computed in float32: nothing is rounded before it is compared.
 
@@ -26,52 +35,110 @@ def quantized_lif(
         v: Stored membrane before the first step, shape [N, ...] or [].
         threshold: V_th, shape [] or one that broadcasts to [N, ...].
         parameters: The neuron.
+        scale: Scale of a "uniform" membrane, shape [].
+        has_seen: Whether a running scale is an average already, shape [].
+        decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1.
 
     Returns:
-        Spikes [T, N, ...] of x_seq's dtype and the membrane [N, ...] of v's.
+        Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and max|r| of each step,
+        [T], or [0] where no scale is measured.
 
     Example:
-        >>> import torch
         >>> x_seq, v = torch.full((3, 1), 0.75), torch.zeros(1)
-        >>> spikes, last = quantized_lif(x_seq, v, torch.tensor(1.0), Parameters())
+        >>> one = torch.tensor(1.0)
+        >>> spikes, last, _ = quantized_lif(x_seq, v, one, Parameters())
         >>> spikes.flatten(), last
         (tensor([0., 1., 0.]), tensor([1.]))
     """
-    learning, spike = parameters.threshold, parameters.spike
-    current = wide(x_seq)
-    threshold = threshold.to(current.dtype)
-    # the separate path is the whole gradient of the threshold
-    constant = threshold if learning.gradient == "ordinary" else threshold.detach()
+    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, has_seen, decay)
+    q = v.to(neuron.dtype).expand(x_seq.shape[1:])
+    spikes = []
+    for x in wide(x_seq):
+        spike, q = neuron.step(x, q)
+        spikes.append(spike)
+    maxima = torch.stack(neuron.maxima) if neuron.maxima else x_seq.new_empty(0)
+    return torch.stack(spikes).to(x_seq.dtype), q.to(v.dtype), maxima.float()
 
-    def charge(x: Tensor, q: Tensor) -> Tensor:
-        if parameters.tau is None:
-            return q + x
-        return lif_charge(x, q, parameters.tau, parameters.decay_input, parameters.resting)
 
-    def fire(h: Tensor) -> Tensor:
-        above = distance(h, threshold, learning.gradient, learning.window)
+class _Neuron:
+    """One neuron's parts, and the scale that goes on from step to step."""
+
+    def __init__(
+        self,
+        currents: Tensor,
+        threshold: Tensor,
+        parameters: Parameters,
+        scale: Tensor | None,
+        has_seen: Tensor | None,
+        decay: Tensor | None,
+    ) -> None:
+        self.dtype, self.parameters = currents.dtype, parameters
+        self.threshold = threshold.to(currents.dtype)
+        # the separate path is the whole gradient of the threshold
+        separate = parameters.threshold.gradient == "separate"
+        self.constant = self.threshold.detach() if separate else self.threshold
+        unused = currents.new_empty(())
+        self.scale = unused if scale is None else scale
+        self.has_seen = unused if has_seen is None else has_seen
+        self.decay = None if decay is None else decay.to(currents.dtype).clamp(0, 1)
+        self.maxima: list[Tensor] = []
+
+    def step(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is sent and what is stored after one step."""
+        h = self._charge(x, q)
+        spike = self._fire(h)
+        q = self._store(self._reset(h, spike))
+        if self.parameters.keeps_comparison:
+            q = keep_comparison(q, spike > 0, self.threshold.detach())
+        return spike * self.constant if self.parameters.spike.value == "threshold" else spike, q
+
+    def _charge(self, x: Tensor, q: Tensor) -> Tensor:
+        p = self.parameters
+        if not (p.reset_is_late and p.resets):
+            return self._leak(x, q)
+        owed = self._fire(q).detach()
+        if p.v_reset is not None:
+            return self._leak(x, reset(q, owed, v_reset=0.0))
+        return reset(self._leak(x, q), owed, self.constant, v_reset=None)
+
+    def _leak(self, x: Tensor, q: Tensor) -> Tensor:
+        p = self.parameters
+        if self.decay is not None:
+            return self.decay * q + x
+        return q + x if p.tau is None else lif_charge(x, q, p.tau, p.decay_input, p.resting)
+
+    def _fire(self, h: Tensor) -> Tensor:
+        learning, spike = self.parameters.threshold, self.parameters.spike
+        above = distance(h, self.threshold, learning.gradient, learning.window)
+        fires_at_zero = self.parameters.fires_at_threshold
         if spike.bits > 1:
-            return multi_bit_spike(above, constant, spike.bits, parameters.fires_at_threshold)
-        return heaviside(above, spike.surrogate, spike.sharpness, parameters.fires_at_threshold)
+            return multi_bit_spike(above, self.constant, spike.bits, fires_at_zero)
+        return heaviside(above, spike.surrogate, spike.sharpness, fires_at_zero)
 
-    def store(r: Tensor) -> Tensor:
-        membrane = parameters.membrane
+    def _reset(self, h: Tensor, spike: Tensor) -> Tensor:
+        p = self.parameters
+        if p.reset_is_late or not p.resets:
+            return h
+        return reset(h, spike, self.constant, p.v_reset, p.detach_reset)
+
+    def _store(self, r: Tensor) -> Tensor:
+        membrane = self.parameters.membrane
         if membrane.kind == "float":
             return r
         if membrane.kind == "clip":
             return clip_membrane(r, membrane.lower, membrane.upper)
-        quantize = pruned_level if membrane.kind == "pruned" else nearest_level
         shape = membrane.gradient, membrane.surrogate, membrane.smoothness
-        return quantize(r, parameters.levels, *shape)
+        if membrane.kind == "uniform":
+            return uniform_membrane(r, self._scale_of(r), membrane.bits, *shape)
+        quantize = pruned_level if membrane.kind == "pruned" else nearest_level
+        return quantize(r, self.parameters.levels, *shape)
 
-    spikes, states = multi_step(
-        current,
-        v.to(current.dtype).expand(x_seq.shape[1:]),
-        charge=charge,
-        fire=fire,
-        reset=lambda h, s: reset(h, s, constant, parameters.v_reset, parameters.detach_reset),
-        store=store,
-    )
-    if spike.value == "threshold":
-        spikes = spikes * constant
-    return spikes.to(x_seq.dtype), states[-1].to(v.dtype)
+    def _scale_of(self, r: Tensor) -> Tensor:
+        if not self.parameters.measures:
+            return self.scale
+        self.maxima.append(step_max(r))
+        if self.parameters.scale == "step_max":
+            return self.maxima[-1]
+        greatest, momentum = self.maxima[-1].to(self.scale.dtype), self.parameters.membrane.momentum
+        self.scale, self.has_seen = average_scale(self.scale, self.has_seen, greatest, momentum)
+        return self.scale

@@ -30,6 +30,22 @@ MEMBRANES = [
         for kind in ("triangle", "rectangle", "arctan", "piecewise_leaky_relu")
     ),
 ]
+UNIFORM = [
+    *(
+        (MembraneSpec(kind="uniform", bits=bits, gradient=gradient, smoothness=3.0), scale)
+        for bits, gradient, scale in [
+            (1, "clipped_straight_through", "given"),
+            (2, "stacked", "given"),
+            (3, "stacked", "running"),
+            (4, "clipped_straight_through", "given"),
+            (4, "clipped_straight_through", "step_max"),
+            (4, "straight_through", "running"),
+            (8, "clipped_straight_through", "running"),
+        ]
+    ),
+    (MembraneSpec(kind="uniform", bits=4, scale="learned", gradient="stacked"), "given"),
+    (MembraneSpec(kind="uniform", bits=1, scale="learned"), "given"),
+]
 SPIKES = [
     SpikeSpec(surrogate=kind, sharpness=sharpness)
     for kind in ("triangle", "rectangle", "sigmoid", "arctan", "piecewise_leaky_relu")
@@ -62,6 +78,56 @@ CASES = [
 ]
 
 
+CASES += [
+    *(Parameters(membrane, threshold=LEARNED, scale=scale) for membrane, scale in UNIFORM),
+    Parameters(UNIFORM[2][0], threshold=SEPARATE, v_reset=None, scale="running"),
+    *(
+        Parameters(
+            MembraneSpec(kind=kind),
+            SpikeSpec(bits=bits, value=value),
+            threshold,
+            v_reset=v_reset,
+            detach_reset=bits == 3,
+            fires_at_threshold=bits != 4,
+        )
+        for kind, bits, value, threshold, v_reset in [
+            ("float", 2, "count", LEARNED, 0.0),
+            ("float", 2, "threshold", LEARNED, None),
+            ("levels", 4, "threshold", SEPARATE, None),
+            ("levels", 3, "count", LEARNED, -0.25),
+            ("clip", 1, "threshold", LEARNED, 0.0),
+            ("levels", 2, "threshold", ThresholdSpec(), 0.0),
+        ]
+    ),
+    *(
+        Parameters(
+            membrane,
+            spike,
+            threshold,
+            decays=True,
+            v_reset=v_reset,
+            resets=resets,
+            reset_is_late=is_late,
+            fires_at_threshold=False,
+            scale="running" if membrane.kind == "uniform" else "given",
+        )
+        for membrane, spike, threshold in [
+            (MembraneSpec(), SpikeSpec(), LEARNED),
+            (MembraneSpec(kind="float"), SpikeSpec(), SEPARATE),
+            (MembraneSpec(kind="uniform", bits=3), SpikeSpec(), LEARNED),
+            (MembraneSpec(kind="float"), SpikeSpec(bits=2), LEARNED),
+        ]
+        for v_reset, resets, is_late in [
+            (None, True, True),
+            (0.0, True, True),
+            (0.0, False, True),
+            (None, True, False),
+            (0.0, True, False),
+            (0.0, False, False),
+        ]
+    ),
+]
+
 NAMES = [f"{number}-{case.membrane.kind}-{case.threshold}" for number, case in enumerate(CASES)]
 
 
@@ -74,14 +140,19 @@ def inputs(shape, seed=0, dtype=torch.float32):
 
 
 def run(parameters, x_seq, v, threshold, backend, seed=1):
-    """Spikes, last state, and the gradients for random upstream gradients of both."""
+    """Spikes, last state, maxima, and the gradients for random upstream gradients of the two."""
     generator = torch.Generator().manual_seed(seed)
     up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq.dtype)
     up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v.dtype)
     leaves = [x_seq.clone().requires_grad_(), v.clone().requires_grad_()]
-    given = torch.tensor(threshold, dtype=torch.promote_types(x_seq.dtype, torch.float32))
+    wide = torch.promote_types(x_seq.dtype, torch.float32)
+    given = torch.as_tensor(threshold, dtype=wide).clone()
+    scale = torch.tensor(1.25, dtype=wide)
     if parameters.threshold.learned:
         leaves.append(given.requires_grad_())
-    spikes, last = quantized_lif(*leaves[:2], given, parameters, backend)
+    if parameters.has_scale and parameters.membrane.scale == "learned":
+        leaves.append(scale.requires_grad_())
+    more = {"scale": scale, "has_seen": True, "decay": 0.5, "backend": backend}
+    spikes, last, maxima = quantized_lif(*leaves[:2], given, parameters, **more)
     gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
-    return spikes.detach(), last.detach(), *gradients
+    return spikes.detach(), last.detach(), maxima, *gradients

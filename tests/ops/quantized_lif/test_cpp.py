@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
-from qsnn_plugins.spec import MembraneSpec
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif.variant import defines, numbers
+from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from tests.functional.lif_simulation import CONVENTIONS, currents
-from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, inputs, run
+from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
@@ -31,20 +32,46 @@ def assert_gradients(ours, theirs, tolerance=1e-5):
         torch.testing.assert_close(mine, other.to(mine.dtype), rtol=tolerance, atol=tolerance)
 
 
+def exact_dtype(parameters):
+    """Double precision where its levels are the same numbers."""
+    is_dyadic = parameters.membrane.kind not in ("threshold_centred", "uniform")
+    return torch.float64 if is_dyadic and parameters.spike.bits == 1 else torch.float32
+
+
 @pytest.mark.parametrize("parameters", CASES, ids=NAMES)
 def test_equals_the_reference_in_double_precision(parameters):
     x_seq, v = inputs((5, 3, 7, 11))
     if parameters.decay_input:
         x_seq *= 2
-    # levels that are not dyadic are other numbers in double precision
-    exactly = x_seq.dtype if parameters.membrane.kind == "threshold_centred" else torch.float64
-    spikes, last, *gradients = run(parameters, x_seq, v, 0.75, "cpp")
+    spikes, last, maxima, *gradients = run(parameters, x_seq, v, 0.75, "cpp")
+    exactly = exact_dtype(parameters)
     exact = run(parameters, x_seq.to(exactly), v.to(exactly), 0.75, "reference")
-    assert 0.1 < spikes.mean() < 0.7
+    assert 0.1 < (spikes > 0).float().mean() < 0.7
     assert torch.equal(spikes, exact[0].float())
     assert torch.equal(last, exact[1].float())
+    assert torch.equal(maxima, exact[2].float())
+    assert len(maxima) == 5 * parameters.measures
     assert all(gradient.abs().max() > 0.01 for gradient in gradients)
-    assert_gradients(gradients, exact[2:])
+    assert_gradients(gradients, exact[3:])
+
+
+@pytest.mark.parametrize("learning", ["fixed", "ordinary", "separate"])
+@pytest.mark.parametrize("shape", [(4, 2, 3, 5, 7), (3, 5, 3), (2, 1, 3, 1, 4099)])
+@pytest.mark.parametrize("v_reset", [0.0, None])
+def test_each_channel_may_have_its_threshold(learning, shape, v_reset):
+    parameters = Parameters(threshold=ThresholdSpec(gradient=learning), v_reset=v_reset)
+    x_seq, v = inputs(shape)
+    thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, *(1,) * (len(shape) - 3))
+    ours, theirs = (
+        run(parameters, x_seq.to(dtype), v.to(dtype), thresholds, name)
+        for name, dtype in (("cpp", torch.float32), ("reference", torch.float64))
+    )
+    assert torch.equal(ours[0], theirs[0].float())
+    assert torch.equal(ours[1], theirs[1].float())
+    assert_gradients(ours[3:], theirs[3:])
+    if learning != "fixed":
+        assert ours[5].shape == thresholds.shape
+        assert ours[5].unique().numel() == 3
 
 
 @pytest.mark.parametrize(
@@ -59,8 +86,8 @@ def test_any_shape_and_any_leak(shape, kind):
     ours, theirs = (run(parameters, x_seq, v, 0.9, name) for name in ("cpp", "reference"))
     assert torch.equal(ours[0], theirs[0])
     assert torch.equal(ours[1], theirs[1])
-    assert_gradients(ours[2:4], theirs[2:4])
-    torch.testing.assert_close(ours[4], theirs[4], rtol=1e-4, atol=1e-3)
+    assert_gradients(ours[3:5], theirs[3:5])
+    torch.testing.assert_close(ours[5], theirs[5], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("reference", CONVENTIONS, ids=str)
@@ -79,7 +106,8 @@ def test_equals_the_numpy_simulation(reference):
     )
     x_seq = torch.tensor(x, dtype=torch.float32, requires_grad=True)
     threshold = torch.tensor(reference.threshold, requires_grad=True)
-    spikes, last = quantized_lif(x_seq, reference.v_reset or 0.0, threshold, parameters, "cpp")
+    v = reference.v_reset or 0.0
+    spikes, last, _ = quantized_lif(x_seq, v, threshold, parameters, backend="cpp")
     _, s, _, q = reference.run(x)
     assert np.array_equal(spikes.detach().numpy(), s)
     assert np.array_equal(last.detach().numpy(), q[-1])
@@ -94,11 +122,11 @@ def test_the_state_of_every_step_is_that_of_the_reference():
     ours = theirs = v
     for x in x_seq:
         step = x.unsqueeze(0)
-        _, ours = quantized_lif(step, ours, 1.0, Parameters(), "cpp")
-        _, theirs = quantized_lif(step, theirs, 1.0, Parameters(), "reference")
+        _, ours, _ = quantized_lif(step, ours, 1.0, Parameters(), backend="cpp")
+        _, theirs, _ = quantized_lif(step, theirs, 1.0, Parameters(), backend="reference")
         assert torch.equal(ours, theirs)
         assert set(ours.unique().tolist()) == {-1.0, 0.0, 1.0}
-    assert torch.equal(ours, quantized_lif(x_seq, v, 1.0, Parameters(), "cpp")[1])
+    assert torch.equal(ours, quantized_lif(x_seq, v, 1.0, Parameters(), backend="cpp")[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -107,12 +135,12 @@ def test_16_bit_input_is_computed_in_float32(dtype, steps):
     parameters = Parameters(threshold=LEARNED)
     x_seq, v = inputs((steps, 5, 211), dtype=dtype)
     ours, theirs = (run(parameters, x_seq, v, 0.8, name) for name in ("cpp", "reference"))
-    assert ours[0].dtype == ours[1].dtype == ours[2].dtype == ours[3].dtype == dtype
-    assert ours[4].dtype == torch.float32
+    assert ours[0].dtype == ours[1].dtype == ours[3].dtype == ours[4].dtype == dtype
+    assert ours[5].dtype == torch.float32
     assert torch.equal(ours[0], theirs[0])
     assert torch.equal(ours[1], theirs[1])
-    assert_gradients(ours[2:4], theirs[2:4], torch.finfo(dtype).eps)
-    torch.testing.assert_close(ours[4], theirs[4], rtol=1e-3, atol=1e-2)
+    assert_gradients(ours[3:5], theirs[3:5], torch.finfo(dtype).eps)
+    torch.testing.assert_close(ours[5], theirs[5], rtol=1e-3, atol=1e-2)
 
 
 def test_input_in_any_layout():
@@ -123,7 +151,7 @@ def test_input_in_any_layout():
     unaligned = torch.empty(x_seq.numel() + 1)[1:].view(x_seq.shape).copy_(x_seq)
     for other in (backwards, unaligned):
         leaf = other.detach().requires_grad_()
-        spikes, last = quantized_lif(leaf, v.mT.contiguous().mT, 1.0, parameters, "cpp")
+        spikes, last, _ = quantized_lif(leaf, v.mT.contiguous().mT, 1.0, parameters, backend="cpp")
         assert torch.equal(spikes, straight[0])
         assert torch.equal(last, straight[1])
         (spikes * 2).sum().backward()
@@ -135,11 +163,11 @@ def test_one_state_for_all_is_that_state_for_each():
     one = torch.tensor(0.5, requires_grad=True)
     each = torch.full((37,), 0.5, requires_grad=True)
     for v in (one, each):
-        spikes, last = quantized_lif(x_seq, v, 1.0, Parameters(), "cpp")
+        spikes, last, _ = quantized_lif(x_seq, v, 1.0, Parameters(), backend="cpp")
         (spikes.sum() + last.sum()).backward()
     torch.testing.assert_close(one.grad, each.grad.sum())
-    (spikes, last), (from_number, its_last) = (
-        quantized_lif(x_seq, v, 1.0, Parameters(), "cpp") for v in (each, 0.5)
+    (spikes, last, _), (from_number, its_last, _) = (
+        quantized_lif(x_seq, v, 1.0, Parameters(), backend="cpp") for v in (each, 0.5)
     )
     assert torch.equal(spikes, from_number)
     assert torch.equal(last, its_last)
@@ -151,7 +179,7 @@ def test_one_output_alone_may_be_used(used):
     grads = []
     for name in ("cpp", "reference"):
         leaf = x_seq.clone().requires_grad_()
-        spikes, last = quantized_lif(leaf, v, 1.0, Parameters(), name)
+        spikes, last, _ = quantized_lif(leaf, v, 1.0, Parameters(), backend=name)
         (spikes if used == "spikes" else last).square().sum().backward()
         grads.append(leaf.grad)
     assert grads[0].abs().max() > 0.1
@@ -162,7 +190,7 @@ def test_nan_stays_where_it_is():
     x_seq, _ = inputs((3, 40))
     x_seq[1, 7] = float("nan")
     for name in ("cpp", "reference"):
-        spikes, last = quantized_lif(x_seq, 0.0, 1.0, Parameters(), name)
+        spikes, last, _ = quantized_lif(x_seq, 0.0, 1.0, Parameters(), backend=name)
         assert last.isnan().nonzero().flatten().tolist() == [7]
         assert spikes[1:, 7].tolist() == [0.0, 0.0]
 
@@ -180,14 +208,17 @@ def test_threads_do_not_change_a_bit():
 
 
 def test_the_kernel_is_what_runs(monkeypatch):
-    library, calls = cpp._library(), []
+    libraries, calls = cpp.library, []
 
-    def counted(name):
-        return lambda *arguments: (calls.append(name), getattr(library, name)(*arguments))
+    def counted(dtype, choices):
+        def call(name):
+            kernel = getattr(libraries(dtype, choices), name)
+            return lambda *arguments: (calls.append(name), kernel(*arguments))
 
-    names = ("qsnn_forward", "qsnn_backward")
-    fake = SimpleNamespace(**{name: counted(name) for name in names})
-    monkeypatch.setattr(cpp, "_library", lambda: fake)
+        names = ("qsnn_forward", "qsnn_backward")
+        return SimpleNamespace(**{name: call(name) for name in names})
+
+    monkeypatch.setattr(cpp, "library", counted)
     x_seq, v = inputs((2, 5))
     run(Parameters(), x_seq, v, 1.0, None)
     assert calls == ["qsnn_forward", "qsnn_backward"]
@@ -203,20 +234,27 @@ def test_four_bytes_a_neuron_and_step_are_saved():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        quantized_lif(x_seq, 0.0, torch.tensor(1.0), Parameters(threshold=LEARNED), "cpp")
+        quantized_lif(x_seq, 0.0, torch.tensor(1.0), Parameters(threshold=LEARNED), backend="cpp")
     assert saved.pop(x_seq.data_ptr()) == 4.0 * x_seq.numel()
-    assert sum(saved.values()) == 8, "the state and the threshold, a number each"
+    assert sum(saved.values()) < 20, "the state, the threshold and what is not used"
 
 
-def test_the_operators_are_registered_in_full():
+@pytest.mark.parametrize(
+    "parameters",
+    [Parameters(threshold=LEARNED), Parameters(UNIFORM[2][0], scale="running", decays=True)],
+    ids=["ternary", "3 bits"],
+)
+def test_the_operators_are_registered_in_full(parameters):
     x_seq, v = inputs((3, 5))
-    threshold = torch.tensor(1.0, requires_grad=True)
-    values = cpp._flat(Parameters(threshold=LEARNED))
+    threshold, plain = torch.tensor(1.0, requires_grad=True), parameters.plain()
+    more = torch.tensor(1.25), torch.tensor(True), torch.tensor(0.5)
     for state in (v.requires_grad_(), torch.tensor(0.0)):
-        arguments = (x_seq.clone().requires_grad_(), state, threshold, *values)
-        torch.library.opcheck(cpp._forward, arguments)
-    grads = torch.randn(3, 5), torch.randn(5)
-    torch.library.opcheck(cpp._backward, (*grads, x_seq, v.detach(), threshold.detach(), *values))
+        given = (x_seq.clone().requires_grad_(), state, threshold, *more)
+        torch.library.opcheck(operator.forward, (*given, *plain))
+    maxima, packed = torch.ones(3 * parameters.measures), torch.empty(0, dtype=torch.int32)
+    first = torch.randn(3, 5), torch.randn(5), False, maxima, packed
+    given = x_seq, v.detach(), threshold.detach(), *more
+    torch.library.opcheck(operator.backward, (*first, *given, *plain))
 
 
 def test_compiled_it_is_one_node():
@@ -246,20 +284,28 @@ def test_it_runs_under_autocast():
     x = torch.randn(4, 3, 6)
     with torch.autocast("cpu", torch.bfloat16):
         currents = layer(x)
-        spikes, _ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), "cpp")
-        expected, _ = quantized_lif(currents, 0.0, torch.tensor(0.2), Parameters(), "reference")
+        spikes, *_ = quantized_lif(currents, 0.0, 0.2, Parameters(), backend="cpp")
+        expected, *_ = quantized_lif(currents, 0.0, 0.2, Parameters(), backend="reference")
     assert spikes.dtype == torch.bfloat16
     assert torch.equal(spikes, expected)
     spikes.sum().backward()
     assert layer.weight.grad.abs().sum() > 0
 
 
-def test_sanitizers_find_nothing(tmp_path):
+@pytest.mark.parametrize("number", range(0, len(CASES), 9))
+def test_sanitizers_find_nothing(number, tmp_path):
+    """Every ninth neuron, over odd shapes in memory of exactly the size that may be touched."""
+    dtype = list(cpp.VALUES)[number % 3]
+    choices = defines(CASES[number].plain(), number % 2 == 0, False)
+    values = ", ".join(f"{value}f" for value in map(float, numbers(CASES[number].plain())))
     program = tmp_path / "sanitized"
-    flags = ["-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"]
-    command = [COMPILER, *flags, "-fno-sanitize-recover=all", f"-I{cpp.SOURCE.parent}"]
     built = subprocess.run(
-        [*command, str(Path(__file__).parent / "sanitized.cpp"), "-o", str(program)],
+        [
+            *(COMPILER, "-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"),
+            *("-fno-sanitize-recover=all", f"-I{cpp.SOURCE.parent}", *choices),
+            *(f"-DQSNN_VALUE={cpp.VALUES[dtype]}", f"-DNUMBERS={values}"),
+            *(str(Path(__file__).parent / "sanitized.cpp"), "-o", str(program)),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -272,4 +318,4 @@ def test_sanitizers_find_nothing(tmp_path):
         [str(program)], capture_output=True, text=True, check=False, env=environment
     )
     assert result.returncode == 0, result.stderr[-2000:]
-    assert int(result.stdout) > 1000
+    assert int(result.stdout) == 16

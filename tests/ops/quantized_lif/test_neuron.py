@@ -11,9 +11,9 @@ from torch import nn
 
 from qsnn_plugins.errors import BackendError
 from qsnn_plugins.nn import Spike, membrane_quantizer
-from qsnn_plugins.ops import quantized_lif as operator
+from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _nothing_was_said(monkeypatch):
     monkeypatch.delenv("QSNN_BACKEND", raising=False)
-    operator._say.cache_clear()
+    backends._say.cache_clear()
 
 
 def neuron(spec=None, **changed):
@@ -54,14 +54,13 @@ def primitive():
 
 
 REFUSED = {
-    "the membrane is 'uniform'": neuron(QuantSpec(MembraneSpec(kind="uniform"))),
+    "the membrane is 'tanh'": neuron(QuantSpec(MembraneSpec(kind="tanh"))),
     "membranes are masked": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
     "the surrogate function is Sigmoid": neuron(surrogate_function=nn.Sigmoid()),
     "the surrogate function returns its primitive": neuron(surrogate_function=primitive()),
     "a hook looks": neuron(surrogate_function=hooked()),
     "quantizer is not the spec's": neuron(membrane=membrane_quantizer(MembraneSpec(kind="clip"))),
-    "spikes have 2 bits": neuron(QuantSpec(spike=SpikeSpec(bits=2))),
-    r"the threshold has the shape \(3, 1\)": neuron(threshold=torch.ones(3)),
+    r"the threshold has the shape \(4,\)": neuron(threshold=torch.ones(4)),
 }
 
 
@@ -92,15 +91,6 @@ def test_a_surrogate_that_a_schedule_sharpened_is_the_one_that_runs():
     assert not torch.allclose(*grads)
 
 
-def test_a_learned_threshold_below_its_floor_learns_still():
-    threshold = nn.Parameter(torch.tensor(-0.5))
-    parts = neuron(QuantSpec(threshold=ThresholdSpec(gradient="ordinary")), threshold=threshold)
-    spikes, _ = run(torch.full((1, 3), 5e-4), torch.zeros(3), **parts)
-    assert spikes.tolist() == [[0.0, 0.0, 0.0]], "as used it is 0.001"
-    spikes.sum().backward()
-    assert threshold.grad < -1
-
-
 def test_one_value_for_all_is_saved_as_one_value():
     x_seq, sizes = torch.randn(4, 8, 25, requires_grad=True) * 1.0, SimpleNamespace(saved=[])
 
@@ -110,4 +100,5 @@ def test_one_value_for_all_is_saved_as_one_value():
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         run(x_seq, torch.zeros(()).expand(8, 25), **neuron())
-    assert sorted(sizes.saved) == [1, 1, 800]
+    assert max(sizes.saved) == 800
+    assert sum(sizes.saved) < 810

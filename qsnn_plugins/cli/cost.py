@@ -1,0 +1,100 @@
+"""`qsnn cost`: what the network of a recipe costs, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qsnn_plugins.cli.training import RecipeError, errors_as_sentences
+
+_EPILOG = """
+Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
+unknown. Any value of the recipe can be set behind it, as with `qsnn fit`. docs/cost.md states every
+convention.
+"""
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(f"qsnn cost: {message}")
+
+
+def main(words: list[str]) -> int:
+    """Print the account; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
+    return errors_as_sentences(lambda: _main(words))
+
+
+def _main(words: list[str]) -> None:
+    options, others = _parser().parse_known_args(words)
+    # A recipe may name the user's own classes; what is installed is still found first.
+    sys.path.append(os.getcwd())
+    from qsnn_plugins.cli.accounting import account, energies
+    from qsnn_plugins.cost import cost_table, memory_way, plain_values
+    from qsnn_plugins.errors import ArgumentError
+
+    try:
+        memory_way(options.way)
+        energy = energies(options.energy)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            name, cost = account(options, others)
+    except ArgumentError as error:
+        raise RecipeError(str(error)) from None
+    if options.json:
+        print(json.dumps({"recipe": name} | plain_values(cost, options.way, energy), indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(cost_table(cost, options.way, energy))
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="qsnn cost",
+        usage="qsnn cost -c RECIPE [-c OVERLAY] [options]",
+        description="What the network of a recipe costs for one sample.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    # read again with the rest of the recipe's words
+    parser.add_argument(
+        "-c", "--config", action="append", type=Path, metavar="RECIPE", help=SUPPRESS
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, bytes as integers")
+    parser.add_argument("--way", default="chip", help="way of counting memory (default: chip)")
+    parser.add_argument(
+        "--energy",
+        default="bitnet_7nm",
+        metavar="TABLE",
+        help="energies of operations: bitnet_7nm, bitnet_45nm, or a YAML file (see docs/cost.md)",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--rates", type=float, metavar="R", help="firing rate of every neuron")
+    source.add_argument(
+        "--ckpt_path", metavar="FILE", help="measure rates with this checkpoint, or `last`, on data"
+    )
+    source.add_argument(
+        "--noise", action="store_true", help="measure rates of the untrained network on noise"
+    )
+    parser.add_argument("--spatial", type=float, metavar="S", help="with --rates: masked neurons")
+    parser.add_argument("--channel", type=float, metavar="S", help="with --rates: masked channels")
+    parser.add_argument(
+        "--batches", type=int, default=4, metavar="N", help="batches to measure on (default: 4)"
+    )
+    parser.add_argument(
+        "--input_shape", metavar="T,1,...", help="input of one sample, where the data do not say it"
+    )
+    parser.add_argument(
+        "--full_precision", action="store_true", help="count a network that quantizes nothing too"
+    )
+    return parser
+
+
+def recipe_words(options: Namespace, others: list[str]) -> list[Any]:
+    """The words that the recipe's own parser reads."""
+    return [word for file in options.config or () for word in ("-c", str(file))] + others

@@ -1,0 +1,171 @@
+"""The account of a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from qsnn_plugins.cost.activity import Activity
+from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, SynapseCost
+from qsnn_plugins.cost.network import NetworkCost
+from qsnn_plugins.cost.neurons import all_neurons
+from qsnn_plugins.cost.parameters import stored_parameters, weight_bits
+from qsnn_plugins.cost.trace import StepMode, Trace, TracedNeuron, TracedSynapse, trace
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import Sparsity
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["report"]
+
+
+def report(
+    network: nn.Module,
+    spec: QuantSpec | None,
+    input_shape: tuple[int, ...],
+    *,
+    activity: Activity | float | None = None,
+    step_mode: StepMode = "m",
+    time_steps: int | None = None,
+) -> NetworkCost:
+    """Account for what a network of either host costs for one sample.
+
+    A copy of it runs once without values, so that its layers, the neurons that each takes spikes
+    of, and the products of attention are seen as they are; the network is left as it is.
+
+    Args:
+        network: Any network: of this package, injected, or a host's own.
+        spec: Count every layer as this spec would quantize it; None counts what is there.
+        input_shape: Input of one sample, [T, 1, ...]; where `time_steps` is given, what the network
+            takes.
+        activity: What is active: measured, or one firing rate for all neurons. Nothing is assumed
+            where it is None, and what depends on it is None.
+        step_mode: "m": the network takes all steps at once; "s": one after the other.
+        time_steps: T of a network that counts its steps by itself.
+
+    Returns:
+        The account.
+
+    Raises:
+        ArgumentError: If the network does not take such an input, or an argument is not allowed.
+
+    Example:
+        >>> from qsnn_plugins import presets
+        >>> from qsnn_plugins.models import StringNet
+        >>> network = StringNet("4C3-GAP-FC2", spec=presets.imsnn(weight_bits=4))
+        >>> cost = report(network, None, input_shape=(5, 1, 2, 8, 8), activity=0.1)
+        >>> cost.macs, cost.memory().membranes  # 4 * 2 * 9 * 64 + 4 * 2, and 256 ternary membranes
+        (4616, 64)
+    """
+    if step_mode not in ("m", "s"):
+        raise ArgumentError("step_mode", step_mode, "m or s")
+    shape = tuple(input_shape)
+    if any(not isinstance(size, int) or size < 1 for size in shape) or len(shape) < 2:
+        raise ArgumentError("input_shape", shape, "[T, 1, ...], integers from 1")
+    if time_steps is None:
+        if shape[1] != 1:
+            raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
+        time_steps = shape[0]
+    elif time_steps < 1:
+        raise ArgumentError("time_steps", time_steps, "an integer from 1")
+    if isinstance(activity, int | float):
+        activity = Activity.given(activity)
+    traced = trace(network, shape, step_mode)
+    account = _Account(network, spec, time_steps, activity, traced)
+    return NetworkCost(
+        tuple(account.synapse(name, s) for name, s in traced.synapses.items()),
+        tuple(account.neuron(name, n) for name, n in traced.neurons.items()),
+        stored_parameters(network, spec, account.channels()),
+        time_steps,
+        activity.source if activity else None,
+    )
+
+
+class _Account:
+    """Puts together what was traced, how it is quantized and what is active."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: QuantSpec | None,
+        time_steps: int,
+        activity: Activity | None,
+        traced: Trace,
+    ) -> None:
+        self.spec, self.time_steps, self.activity, self.traced = spec, time_steps, activity, traced
+        self.nodes: dict[str, Any] = dict(all_neurons(network))
+        self.weight_bits = weight_bits(network, spec)
+
+    def neuron(self, name: str, traced: TracedNeuron) -> NeuronCost:
+        spec, node = self.spec_of(name), self.nodes[name]
+        bits = spec.membrane.storage_bits
+        if self.spec is None:  # a delayed reset may take a further code
+            bits = getattr(node, "storage_bits", bits)
+        masked = self.masked([name])
+        return NeuronCost(
+            name,
+            type(node).__name__,
+            traced.outputs // self.time_steps,
+            bits,
+            len(spec.membrane.level_table),
+            traced.states,
+            spec.spike.bits,
+            self.activity.rate(name) if self.activity else None,
+            masked.neurons if masked else None,
+        )
+
+    def synapse(self, name: str, traced: TracedSynapse) -> SynapseCost:
+        takes, feeds = sorted(traced.takes.neurons), traced.feeds
+        numbers = traced.takes.is_input or bool(traced.takes.synapses) or not takes
+        spike_bits = max((self.spec_of(t).spike.bits for t in takes), default=1)
+        masked = self.masked(feeds)
+        return SynapseCost(
+            name,
+            traced.kind,
+            traced.macs,
+            self.time_steps,
+            spike_bits if traced.kind == "product" else self.weight_bits.get(name, FLOAT_BITS),
+            spike_bits,
+            tuple(takes),
+            numbers,
+            tuple(feeds),
+            self.active_inputs(name, takes, numbers),
+            masked.spatial if masked else None,
+            masked.channel if masked else None,
+        )
+
+    def spec_of(self, name: str) -> QuantSpec:
+        own = getattr(self.nodes[name], "quant_spec", QuantSpec.full_precision())
+        return self.spec or own
+
+    def active_inputs(self, name: str, takes: list[str], numbers: bool) -> float | None:
+        if self.activity is None:
+            return None
+        if name in self.activity.inputs:
+            return self.activity.inputs[name]
+        if numbers:
+            return 1.0
+        rates = [self.activity.rate(neuron) for neuron in takes]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) / len(known) if len(known) == len(rates) else None
+
+    def masked(self, names: list[str]) -> Sparsity | None:
+        """What pruning masks of some layers, on average; None where it is not known."""
+        shares = []
+        for name in names:
+            told = self.activity.masked(name) if self.activity else None
+            if not self.spec_of(name).pruning.prunes:
+                told = Sparsity(0.0, 0.0, 0.0)
+            shares.append(told)
+        if None in shares:
+            return None
+        columns = zip(*(share for share in shares if share), strict=True)
+        return Sparsity(*(sum(c) / len(names) for c in columns)) if names else Sparsity(0, 0, 0)
+
+    def channels(self) -> dict[str, int]:
+        """Channels of each layer of neurons."""
+        channels = {}
+        for name, traced in self.traced.neurons.items():
+            place = 2 if getattr(self.nodes[name], "step_mode", "s") == "m" else 1
+            channels[name] = traced.shape[place] if len(traced.shape) > place else 1
+        return channels

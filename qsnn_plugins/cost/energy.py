@@ -1,0 +1,92 @@
+"""Energy of one operation, as tables with a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["ENERGY_TABLES", "EnergyTable", "OperationEnergy", "Precision", "energy_table"]
+
+Precision = Literal["int8", "float32"]
+
+
+@dataclass(frozen=True)
+class OperationEnergy:
+    """Energy of one addition and of one multiplication, in pJ.
+
+    Example:
+        >>> OperationEnergy(add=0.007, multiply=0.07).multiply
+        0.07
+    """
+
+    add: float
+    multiply: float
+
+    def __post_init__(self) -> None:
+        for name in ("add", "multiply"):
+            if not getattr(self, name) >= 0:
+                raise ArgumentError(name, getattr(self, name), "an energy in pJ, from 0")
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """What operations of each precision cost on one technology.
+
+    Operands of up to 8 bits are counted as "int8", the narrowest that the sources have.
+
+    Args:
+        source: Where the figures stand.
+        int8: Operations of integers of up to 8 bits.
+        float32: Operations of 32-bit floats.
+
+    Example:
+        >>> own = EnergyTable("measured on my board", OperationEnergy(1, 4), OperationEnergy(5, 20))
+        >>> own.of("int8").add
+        1
+    """
+
+    source: str
+    int8: OperationEnergy
+    float32: OperationEnergy
+
+    def of(self, precision: Precision) -> OperationEnergy:
+        """Return the energies of a precision."""
+        return self.int8 if precision == "int8" else self.float32
+
+
+ENERGY_TABLES: Mapping[str, EnergyTable] = MappingProxyType(
+    {
+        "bitnet_7nm": EnergyTable(
+            "BitNet (Wang et al., 2023), Table 2, 7 nm, which SpQuant-SNN Eq. 31 cites",
+            int8=OperationEnergy(add=0.007, multiply=0.07),
+            float32=OperationEnergy(add=0.38, multiply=1.31),
+        ),
+        "bitnet_45nm": EnergyTable(
+            "BitNet (Wang et al., 2023), Table 2, 45 nm, after Horowitz (ISSCC 2014)",
+            int8=OperationEnergy(add=0.03, multiply=0.2),
+            float32=OperationEnergy(add=0.9, multiply=3.7),
+        ),
+    }
+)
+
+
+def energy_table(name: str) -> EnergyTable:
+    """Look up a table of energies.
+
+    Args:
+        name: A key of `ENERGY_TABLES`.
+
+    Raises:
+        ArgumentError: If there is no such table.
+
+    Example:
+        >>> energy_table("bitnet_7nm").of("float32")
+        OperationEnergy(add=0.38, multiply=1.31)
+    """
+    if name not in ENERGY_TABLES:
+        raise ArgumentError("energy", name, f"one of {', '.join(ENERGY_TABLES)}")
+    return ENERGY_TABLES[name]

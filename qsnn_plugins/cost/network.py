@@ -1,0 +1,199 @@
+"""What a whole network costs: its layers, summed in the ways that papers and chips count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from qsnn_plugins.cost.energy import EnergyTable, Precision, energy_table
+from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, ParameterCost, SynapseCost
+from qsnn_plugins.cost.ways import ROLES, MemoryWay, Role, memory_way
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.operations import operation_energy
+from qsnn_plugins.functional.packing import packed_bytes
+
+__all__ = ["Memory", "NetworkCost"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a network as one way counts them.
+
+    Example:
+        >>> Memory(parameters={"weights": 500, "biases": 40}, membranes=64, spikes=32).total
+        636
+    """
+
+    parameters: dict[Role, int]
+    membranes: int = 0
+    spikes: int = 0
+    outputs: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self.parameters.values()) + self.membranes + self.spikes + self.outputs
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs for one sample.
+
+    What depends on activity is None where the activity is not known.
+
+    Args:
+        synapses: Layers that multiply or accumulate, in the order in which they run.
+        neurons: Layers of neurons, in the order in which they run.
+        parameters: What is stored for good, in the order of definition.
+        time_steps: T.
+        activity: Where rates come from, in words; None where they are not known.
+
+    Example:
+        >>> lif = NeuronCost("lif1", "LIFNode", count=100, membrane_bits=2, levels=3)
+        >>> weights = ParameterCost("fc1", "weights", 1000, 4, "linear")
+        >>> cost = NetworkCost((), (lif,), (weights,), time_steps=4)
+        >>> cost.memory("chip").total, cost.memory("imsnn").membranes
+        (538, 19)
+    """
+
+    synapses: tuple[SynapseCost, ...]
+    neurons: tuple[NeuronCost, ...]
+    parameters: tuple[ParameterCost, ...]
+    time_steps: int
+    activity: str | None = None
+
+    def count(self, role: Role | None = None) -> int:
+        """Stored numbers of a role, or of all."""
+        return sum(p.count for p in self.parameters if role in (p.role, None))
+
+    @property
+    def neuron_count(self) -> int:
+        """Neurons of all layers."""
+        return sum(neuron.count for neuron in self.neurons)
+
+    def memory(self, way: str | MemoryWay = "chip", samples: int = 1) -> Memory:
+        """Count the bytes.
+
+        Args:
+            way: A way of counting, or the name of one of `MEMORY_WAYS`.
+            samples: Samples that are held at once: membranes, spikes and outputs of each.
+
+        Raises:
+            ArgumentError: If there is no such way, or no sample.
+        """
+        way = memory_way(way) if isinstance(way, str) else way
+        if samples < 1:
+            raise ArgumentError("samples", samples, "an integer from 1")
+        parameters = {
+            role: sum(p.bytes for p in self.parameters if p.role == role and _counts(p, way))
+            for role in ROLES
+            if role in way.roles
+        }
+        membranes = [_whole_bytes(n.counted_bits(way)) for n in self.neurons]
+        if way.membranes == "largest":
+            membranes = [max(membranes, default=0)]
+        return Memory(
+            parameters,
+            samples * sum(membranes) if way.membranes != "none" else 0,
+            samples * sum(n.spike_bytes for n in self.neurons) if way.spikes else 0,
+            samples * sum(_whole_bytes(n.count * (way.output_bits or 0)) for n in self.neurons),
+        )
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulations of one step in layers with weights, every input present."""
+        return sum(s.macs for s in self.synapses if s.kind != "product")
+
+    @property
+    def product_macs(self) -> float:
+        """Multiply-accumulations of one step in products of two activations (attention)."""
+        return sum(s.macs for s in self.synapses if s.kind == "product")
+
+    @property
+    def sops(self) -> int:
+        """MACs · T · S of layers with weights, as the bit-budget paper counts them."""
+        return sum(s.sops for s in self.synapses if s.kind != "product")
+
+    @property
+    def s_ace(self) -> float:
+        """S-ACE in bit operations (bit budget Eq. 8)."""
+        return sum(s.s_ace for s in self.synapses)
+
+    @property
+    def ns_ace(self) -> float | None:
+        """NS-ACE in bit operations (bit budget Eq. 9)."""
+        return _sum(self.synapses, lambda s: s.ns_ace)
+
+    @property
+    def synaptic_operations(self) -> float | None:
+        """SynOps over all steps, products included."""
+        return _sum(self.synapses, lambda s: s.synaptic_operations)
+
+    @property
+    def remaining_macs(self) -> float | None:
+        """Multiply-accumulations of all steps that pruning leaves (SpQuant-SNN Eq. 30)."""
+        return _sum(self.synapses, lambda s: s.remaining_macs)
+
+    @property
+    def multiplications(self) -> float | None:
+        """Multiplications over all steps, after pruning."""
+        return _sum(self.synapses, lambda s: s.multiplications)
+
+    @property
+    def accumulations(self) -> float | None:
+        """Additions over all steps, after pruning: in synapses, and one a neuron and step."""
+        synapses = _sum(self.synapses, lambda s: s.accumulations)
+        neurons = _sum(self.neurons, self._updates)
+        return None if synapses is None or neurons is None else synapses + neurons
+
+    def energy(self, table: str | EnergyTable = "bitnet_7nm") -> float | None:
+        """Energy of one sample in pJ (SpQuant-SNN Eq. 31).
+
+        Additions and multiplications of synapses, and one addition a neuron and step, each at the
+        precision of its layer; memory accesses are not in it.
+
+        Args:
+            table: What an operation costs, or the name of one of `ENERGY_TABLES`.
+
+        Raises:
+            ArgumentError: If there is no such table.
+        """
+        table = energy_table(table) if isinstance(table, str) else table
+
+        def of_synapse(synapse: SynapseCost) -> float | None:
+            additions, products = synapse.accumulations, synapse.multiplications
+            if additions is None or products is None:
+                return None
+            return _energy(table, synapse.weight_bits, additions, products)
+
+        def of_neuron(neuron: NeuronCost) -> float | None:
+            updates = self._updates(neuron)
+            return None if updates is None else _energy(table, neuron.membrane_bits, updates, 0)
+
+        synapses, neurons = _sum(self.synapses, of_synapse), _sum(self.neurons, of_neuron)
+        return None if synapses is None or neurons is None else synapses + neurons
+
+    def _updates(self, neuron: NeuronCost) -> float | None:
+        if neuron.masked is None:
+            return None
+        return neuron.count * self.time_steps * (1 - neuron.masked)
+
+
+def _counts(parameter: ParameterCost, way: MemoryWay) -> bool:
+    return parameter.role != "weights" or parameter.kind in (*way.weights_of, "other")
+
+
+def _whole_bytes(bits: float) -> int:
+    return packed_bytes(math.ceil(bits), 1)
+
+
+def _energy(table: EnergyTable, bits: int, additions: float, products: float) -> float:
+    precision: Precision = "float32" if bits == FLOAT_BITS else "int8"
+    each = table.of(precision)
+    return operation_energy(additions, products, each.add, each.multiply)
+
+
+def _sum(layers: Iterable[SynapseCost] | Iterable[NeuronCost], of: Callable) -> float | None:
+    values = [of(layer) for layer in layers]
+    return None if None in values else sum(values)

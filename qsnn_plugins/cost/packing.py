@@ -1,0 +1,144 @@
+"""A network's quantized weights and states as the bytes that a memory would hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.codes import Codes
+from qsnn_plugins.functional.packing import pack_codes, place_in_levels, unpack_codes
+from qsnn_plugins.nn import layer_quantizer, weight_layers
+
+__all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
+
+
+@dataclass(frozen=True)
+class PackedWeight:
+    """A quantized weight in as many bits as it is said to have.
+
+    Args:
+        packed: Bytes, uint8, shape [B].
+        bits: Bits a weight.
+        levels: Codes that may occur, ascending; a memory holds places among them.
+        shape: Shape of the weight.
+        unit: What the codes are multiples of: a scalar, or shape [out, 1, ...].
+        dtype: Dtype of the weight.
+
+    Example:
+        >>> from qsnn_plugins.nn import quantize_weights
+        >>> from qsnn_plugins.spec import WeightSpec
+        >>> layer = nn.Linear(9, 3)
+        >>> _ = quantize_weights(layer, WeightSpec(kind="uniform", bits=3))
+        >>> packed = pack_weights(layer)[""]
+        >>> packed.packed.numel(), torch.equal(packed.unpack(), layer.weight)  # 27 * 3 / 8
+        (11, True)
+    """
+
+    packed: Tensor
+    bits: int
+    levels: tuple[int, ...]
+    shape: torch.Size
+    unit: Tensor
+    dtype: torch.dtype
+
+    def unpack(self) -> Tensor:
+        """Return the quantized weight exactly, of shape `shape`."""
+        places = unpack_codes(self.packed, self.bits, self.shape)
+        codes = torch.tensor(self.levels, device=places.device)[places]
+        return (codes * self.unit).to(self.dtype)
+
+
+def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
+    """Pack the weights of every layer that `nn.quantize_weights` quantized.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        Packed weights by the names of their layers; layers with float weights are left out.
+
+    Example:
+        >>> pack_weights(nn.Linear(2, 2))
+        {}
+    """
+    packed = {}
+    for name, layer in weight_layers(network).items():
+        quantizer = layer_quantizer(layer)
+        if quantizer is None:
+            continue
+        parametrizations: Any = layer.parametrizations
+        weight = parametrizations.weight.original.detach()
+        codes, unit = quantizer.codes(weight)
+        places = place_in_levels(codes, quantizer.levels)
+        packed[name] = PackedWeight(
+            pack_codes(places, quantizer.bits),
+            quantizer.bits,
+            quantizer.levels,
+            weight.shape,
+            unit,
+            weight.dtype,
+        )
+    return packed
+
+
+@dataclass(frozen=True)
+class PackedMembrane:
+    """Stored membranes of one layer in whole bits.
+
+    Args:
+        packed: Bytes, uint8, shape [B].
+        bits: Bits a membrane.
+        shape: Shape of the membranes.
+        codes: What turns codes back into membranes; its own codes are not used.
+
+    Example:
+        >>> from qsnn_plugins.nn import membrane_quantizer
+        >>> from qsnn_plugins.spec import MembraneSpec
+        >>> quantizer = membrane_quantizer(MembraneSpec())
+        >>> packed = pack_membrane(quantizer, quantizer(torch.tensor([0.9, -2.0, 0.1, 0.0, 1.0])))
+        >>> packed.packed.numel(), packed.unpack()
+        (2, tensor([ 1., -1.,  0.,  0.,  1.]))
+    """
+
+    packed: Tensor
+    bits: int
+    shape: torch.Size
+    codes: Codes
+
+    def unpack(self) -> Tensor:
+        """Return the stored membranes exactly, of shape `shape`."""
+        places = unpack_codes(self.packed, self.bits, self.shape)
+        return self.codes._replace(codes=places).decode()
+
+
+def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
+    """Pack stored membranes.
+
+    Args:
+        quantizer: A membrane quantizer of `nn` that stores codes: a neuron's `membrane`.
+        q: Membranes that it returned, any shape.
+
+    Returns:
+        The packed membranes.
+
+    Raises:
+        ArgumentError: If the quantizer stores no codes.
+
+    Example:
+        >>> from qsnn_plugins.spikingjelly import TernaryLIFNode
+        >>> node = TernaryLIFNode()
+        >>> _ = node(torch.rand(3, 8))
+        >>> torch.equal(pack_membrane(node.membrane, node.v).unpack(), node.v)
+        True
+    """
+    if not hasattr(quantizer, "encode"):
+        allowed = "a membrane quantizer that stores codes, not floats"
+        raise ArgumentError("quantizer", type(quantizer).__name__, allowed)
+    module: Any = quantizer
+    codes: Codes = module.encode(q)
+    bits: int = module.spec.storage_bits
+    return PackedMembrane(pack_codes(codes.codes, bits), bits, q.shape, codes)

@@ -1,0 +1,227 @@
+"""One run of a network that sees which layer computes what, and whose spikes it takes.
+
+The run needs no values: it is of a copy on the meta device, which costs neither memory nor time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
+
+from qsnn_plugins.cost.detached import detached_copy
+from qsnn_plugins.cost.layers import SynapseKind
+from qsnn_plugins.cost.neurons import all_neurons, forget_states, neuron_states
+from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.nn import MembranePruning, weight_layers
+
+__all__ = ["StepMode", "Trace", "trace"]
+
+StepMode = Literal["m", "s"]
+
+
+class _Origin(NamedTuple):
+    """What a tensor is made of: spikes of neurons, sums of synapses, the network's input."""
+
+    neurons: frozenset[str] = frozenset()
+    synapses: frozenset[str] = frozenset()
+    is_input: bool = False
+
+    @property
+    def are_spikes(self) -> bool:
+        """Whether it is of spikes alone."""
+        return bool(self.neurons) and not self.synapses and not self.is_input
+
+    def __or__(self, other: _Origin) -> _Origin:
+        return _Origin(
+            self.neurons | other.neurons,
+            self.synapses | other.synapses,
+            self.is_input or other.is_input,
+        )
+
+
+@dataclass
+class TracedSynapse:
+    """What a layer computed over the run."""
+
+    kind: SynapseKind
+    macs: int = 0
+    takes: _Origin = field(default_factory=_Origin)
+    feeds: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TracedNeuron:
+    """What a layer of neurons gave over the run, and how many values it stores of each."""
+
+    outputs: int = 0
+    shape: tuple[int, ...] = ()
+    states: int = 1
+
+
+@dataclass
+class Trace:
+    """Layers in the order in which they first ran."""
+
+    synapses: dict[str, TracedSynapse] = field(default_factory=dict)
+    neurons: dict[str, TracedNeuron] = field(default_factory=dict)
+
+
+class _Tracer(TorchDispatchMode):
+    """Attributes every product to the layer that is running, and follows what tensors are of."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.trace = Trace()
+        self.neurons = all_neurons(network)
+        self.layers = weight_layers(network)
+        self.running: list[tuple[str, nn.Module]] = []
+        self.origins = WeakIdKeyDictionary()
+
+    def enter(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        self.running.append((name, module))
+        if name in self.neurons:
+            for source in sorted(self.of(args).synapses):
+                feeds = self.trace.synapses[source].feeds
+                if name not in feeds:
+                    feeds.append(name)
+
+    def leave(self, name: str, output: Any) -> None:
+        self.running.pop()
+        if name not in self.neurons:
+            return
+        spikes = output[0] if isinstance(output, tuple) else output
+        traced = self.trace.neurons.setdefault(name, TracedNeuron())
+        traced.outputs += spikes.numel()
+        traced.shape = tuple(spikes.shape)
+        self.origins[spikes] = _Origin(neurons=frozenset([name]))
+
+    def of(self, values: Any) -> _Origin:
+        """What the tensors among some arguments are of."""
+        origin = _Origin()
+        for value in torch.utils._pytree.tree_leaves(values):
+            if isinstance(value, Tensor):
+                origin |= self.origins.get(value, _Origin())
+        return origin
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        flops = flop_registry.get(func._overloadpacket)
+        if flops is None:
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        output = func(*args, **kwargs)
+        origin = self.of((args, kwargs))
+        if flops is not None:
+            origin = self._product(flops(*args, **kwargs, out_val=output) // 2, args)
+        for value in torch.utils._pytree.tree_leaves(output):
+            if isinstance(value, Tensor):
+                self.origins[value] = origin
+        return output
+
+    def _product(self, macs: int, args: tuple[Any, ...]) -> _Origin:
+        factors = [self.of(value) for value in args if isinstance(value, Tensor)]
+        name, kind = self._running_synapse(factors)
+        synapse = self.trace.synapses.setdefault(name, TracedSynapse(kind))
+        synapse.macs += macs
+        # one factor of spikes makes the whole product a sum
+        spikes = [factor for factor in factors if factor.are_spikes]
+        for factor in spikes or factors:
+            synapse.takes |= factor
+        return _Origin(synapses=frozenset([name]))
+
+    def _running_synapse(self, factors: list[_Origin]) -> tuple[str, SynapseKind]:
+        name, module = self.running[-1]
+        if isinstance(module, MembranePruning):  # it uses the weight of its predictor by itself
+            return f"{name}.predictor", "linear"
+        if name in self.layers:
+            return name, "linear" if isinstance(module, nn.Linear) else "conv"
+        if _Origin() in factors:  # a factor that comes from nowhere is a weight
+            return name, "linear"
+        return f"{name} (product)", "product"
+
+
+def trace(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    step_mode: StepMode = "m",
+) -> Trace:
+    """Run a copy of a network once, and return what its layers did.
+
+    Args:
+        network: Any network; it is left as it is.
+        input_shape: [T, N, ...], or what the network takes where it counts steps by itself.
+        step_mode: "m": the network takes all steps at once; "s": one after the other.
+
+    Raises:
+        ArgumentError: If the network does not take an input of this shape.
+    """
+    try:
+        copied = detached_copy(network, with_values=False)
+        return _run(copied, torch.zeros(input_shape, device="meta"), step_mode)
+    except QSNNError:
+        raise
+    except Exception:  # some networks look at values, which meta tensors have not
+        pass
+    try:
+        return _run(detached_copy(network, with_values=True), torch.zeros(input_shape), step_mode)
+    except QSNNError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        allowed = f"a shape that {type(network).__name__} takes ({reason})"
+        raise ArgumentError("input_shape", tuple(input_shape), allowed) from error
+
+
+def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
+    for module in network.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    forget_states(network)
+    tracer = _Tracer(network)
+    with torch.no_grad(), _watched(network, tracer), tracer:
+        tracer.origins[x] = _Origin(is_input=True)
+        with warnings.catch_warnings():  # a scale of evaluation matters to nobody here
+            warnings.simplefilter("ignore")
+            network.eval()
+        for step in x.unbind() if step_mode == "s" else [x]:
+            network(step)
+    for name, traced in tracer.trace.neurons.items():
+        batched = traced.shape[1:] if getattr(tracer.neurons[name], "step_mode", "s") == "m" else ()
+        count = torch.Size(batched or traced.shape).numel()
+        traced.states = neuron_states(tracer.neurons[name], count)
+    return tracer.trace
+
+
+@contextmanager
+def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
+    handles = []
+    for name, module in network.named_modules():
+        if "parametrizations" in name.split("."):
+            continue
+
+        def enter(module: nn.Module, args: tuple[Any, ...], name: str = name) -> None:
+            tracer.enter(name, module, args)
+
+        def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+            tracer.leave(name, output)
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,127 @@
+"""Ways of counting memory, each with a name and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["MEMORY_WAYS", "MemoryWay", "Role", "memory_way"]
+
+Role = Literal["weights", "biases", "scales", "thresholds", "normalization", "other"]
+Membranes = Literal["all", "largest", "none"]
+WeightLayerKind = Literal["conv", "linear"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class MemoryWay:
+    """What of a network is counted as memory, and at what width.
+
+    Args:
+        source: Who counts so, and what for.
+        membranes: Those of "all" layers, of the "largest" one, or "none".
+        ternary_bits: Bits of a membrane of three levels: 2 on a chip, log2 3 or 1.5 in papers.
+        spikes: Whether a spike of every neuron is counted.
+        output_bits: Bits of a convolution's or linear layer's output, one for each neuron, kept
+            beside the membrane; None for none.
+        roles: What is counted of the parameters.
+        weights_of: Layers whose weights are counted.
+
+    Raises:
+        ArgumentError: If a value is not allowed.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> replace(memory_way("imsnn"), weights_of=("conv",)).ternary_bits
+        1.5
+    """
+
+    source: str
+    membranes: Membranes = "all"
+    ternary_bits: float = 2
+    spikes: bool = False
+    output_bits: float | None = None
+    roles: tuple[Role, ...] = ("weights",)
+    weights_of: tuple[WeightLayerKind, ...] = ("conv", "linear")
+
+    def __post_init__(self) -> None:
+        if self.membranes not in get_args(Membranes):
+            allowed = f"one of {', '.join(get_args(Membranes))}"
+            raise ArgumentError("membranes", self.membranes, allowed)
+        if not self.ternary_bits > 0:
+            raise ArgumentError("ternary_bits", self.ternary_bits, "a number above 0")
+        for role in self.roles:
+            if role not in ROLES:
+                raise ArgumentError("roles", role, f"among {', '.join(ROLES)}")
+
+    def membrane_bits(self, bits: int, levels: int) -> float:
+        """Bits of a membrane that takes so many whole bits and has so many levels."""
+        return self.ternary_bits if levels == 3 else bits
+
+
+MEMORY_WAYS: Mapping[str, MemoryWay] = MappingProxyType(
+    {
+        "chip": MemoryWay(
+            "what a chip keeps: every parameter, all membranes in whole bits, and the spikes",
+            spikes=True,
+            roles=ROLES,
+        ),
+        "imsnn": MemoryWay(
+            "IM-SNN Eq. 15-17 as printed: weights, membranes (ternary ones 1.5 bits), spikes",
+            ternary_bits=1.5,
+            spikes=True,
+        ),
+        "imsnn_float_table": MemoryWay(
+            "IM-SNN Tables V-VII, float rows: weights, membranes, and outputs of 32 bits",
+            output_bits=32,
+        ),
+        "spquant": MemoryWay(
+            "SpQuant-SNN Eq. 28-29: weights, membranes (ternary ones 1.58 bits), spikes",
+            ternary_bits=math.log2(3),
+            spikes=True,
+        ),
+        "mint": MemoryWay(
+            "MINT, in IM-SNN Table V: weights, membranes, and outputs of 8 bits",
+            output_bits=8,
+        ),
+        "qsnn": MemoryWay(
+            "Q-SNN Table 2: weights, biases, normalization, and the membranes of the largest layer",
+            membranes="largest",
+            roles=("weights", "biases", "normalization"),
+        ),
+        "sigmoid_quantizer": MemoryWay(
+            "third paper, Table III: weights and normalization, no membranes",
+            membranes="none",
+            roles=("weights", "normalization"),
+        ),
+    }
+)
+
+
+def memory_way(name: str) -> MemoryWay:
+    """Look up a way of counting.
+
+    Args:
+        name: A key of `MEMORY_WAYS`.
+
+    Raises:
+        ArgumentError: If there is no such way.
+
+    Example:
+        >>> memory_way("qsnn").membranes
+        'largest'
+        >>> memory_way("guess")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: way='guess' is not allowed: give one of chip, imsnn, \
+imsnn_float_table, spquant, mint, qsnn, sigmoid_quantizer
+    """
+    if name not in MEMORY_WAYS:
+        raise ArgumentError("way", name, f"one of {', '.join(MEMORY_WAYS)}")
+    return MEMORY_WAYS[name]

@@ -1,0 +1,118 @@
+"""Codes of a few bits packed into bytes and back, without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["pack_codes", "packed_bytes", "place_in_levels", "unpack_codes"]
+
+_BYTE = 8
+
+
+def packed_bytes(count: int, bits: int) -> int:
+    """Bytes that `count` codes of `bits` bits take, the last byte filled up.
+
+    Args:
+        count: Number of codes, from 0.
+        bits: Bits a code, from 1.
+
+    Returns:
+        Bytes, an integer; a scalar, shape ().
+
+    Example:
+        >>> packed_bytes(9, bits=3)
+        4
+    """
+    return -(-count * bits // _BYTE)
+
+
+def pack_codes(codes: Tensor, bits: int) -> Tensor:
+    """Pack unsigned codes into bytes, the least significant bit first.
+
+    Args:
+        codes: Integers from 0 to 2^bits - 1, any shape.
+        bits: Bits a code, from 1 to 32.
+
+    Returns:
+        uint8, shape [packed_bytes(codes.numel(), bits)].
+
+    Raises:
+        ArgumentError: If `bits` is not allowed, or a code does not fit into them.
+
+    Example:
+        >>> pack_codes(torch.tensor([1, 2, 0, 3]), bits=2)
+        tensor([201], dtype=torch.uint8)
+    """
+    _check_bits(bits)
+    flat = codes.flatten().long()
+    if flat.numel() and not 0 <= int(flat.min()) <= int(flat.max()) < 2**bits:
+        span = f"{int(flat.min())}..{int(flat.max())}"
+        raise ArgumentError("codes", span, f"integers from 0 to {2**bits - 1}, which {bits} bits")
+    stream = (flat.unsqueeze(1) >> torch.arange(bits, device=flat.device) & 1).flatten()
+    gap = -len(stream) % _BYTE
+    octets = torch.cat([stream, stream.new_zeros(gap)]).reshape(-1, _BYTE)
+    return (octets << torch.arange(_BYTE, device=flat.device)).sum(1).to(torch.uint8)
+
+
+def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
+    """Undo `pack_codes`.
+
+    Args:
+        packed: Bytes, uint8, shape [B].
+        bits: Bits a code, from 1 to 32.
+        shape: Shape of the codes.
+
+    Returns:
+        Codes, int64, of that shape.
+
+    Raises:
+        ArgumentError: If `bits` is not allowed, or the bytes are not those of such codes.
+
+    Example:
+        >>> unpack_codes(torch.tensor([201], dtype=torch.uint8), bits=2, shape=(2, 2))
+        tensor([[1, 2],
+                [0, 3]])
+    """
+    _check_bits(bits)
+    count = torch.Size(shape).numel()
+    expected = packed_bytes(count, bits)
+    if packed.dtype != torch.uint8 or tuple(packed.shape) != (expected,):
+        told = f"{packed.dtype} {list(packed.shape)}"
+        raise ArgumentError("packed", told, f"uint8 [{expected}]: {count} codes of {bits} bits")
+    octets = packed.long().unsqueeze(1) >> torch.arange(_BYTE, device=packed.device) & 1
+    stream = octets.flatten()[: count * bits].reshape(count, bits)
+    return (stream << torch.arange(bits, device=packed.device)).sum(1).reshape(tuple(shape))
+
+
+def place_in_levels(codes: Tensor, levels: Sequence[int]) -> Tensor:
+    """Place of each signed code among a quantizer's levels: what a memory holds.
+
+    Args:
+        codes: Integers of `levels`, any shape, as a weight quantizer's `codes` returns them.
+        levels: Integers that may occur, ascending.
+
+    Returns:
+        Places from 0, int64, shape of `codes`; `torch.tensor(levels)[places]` are the codes.
+
+    Raises:
+        ArgumentError: If a code is none of the levels.
+
+    Example:
+        >>> place_in_levels(torch.tensor([-1, 4, 0]), (-4, -1, 0, 1, 4))
+        tensor([1, 4, 2])
+    """
+    table = torch.tensor(tuple(levels), device=codes.device)
+    places = torch.searchsorted(table, codes.long()).clamp(max=len(table) - 1)
+    if not torch.equal(table[places], codes.long()):
+        raise ArgumentError("codes", "others", f"integers among {tuple(levels)}")
+    return places
+
+
+def _check_bits(bits: int) -> None:
+    if not isinstance(bits, int) or not 1 <= bits <= 32:
+        raise ArgumentError("bits", bits, "an integer from 1 to 32")

@@ -1,0 +1,164 @@
+"""Which backend runs: the one that is asked for by name, or the kernel where it can."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.debug import is_debugging
+from qsnn_plugins.errors import ArgumentError, BackendError
+from qsnn_plugins.ops.quantized_lif import cpp
+
+__all__ = ["BACKENDS", "asked_for", "choose", "settle"]
+
+BACKENDS = ("reference", "cpp", "cupy")
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+_log = logging.getLogger("qsnn_plugins.ops")
+
+
+def choose(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    backend: str | None = None,
+) -> str:
+    """Return the name of the backend that runs these arguments.
+
+    Args:
+        x_seq: See `quantized_lif`, as for the others.
+        v: Shape [N, ...] or [].
+        threshold: V_th.
+        backend: A name, or None.
+
+    Returns:
+        One of `BACKENDS`.
+
+    Raises:
+        ArgumentError: If there is no backend of this name.
+        BackendError: If the backend was asked for by name and cannot run.
+
+    Example:
+        >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
+        >>> choose(x_seq, v, torch.tensor(1.0))
+        'reference'
+    """
+    if backend is not None:
+        check_name("backend", backend)
+    named = backend or asked_for()
+    if named == "reference":
+        return named
+    kernel = named or _of_device(x_seq)
+    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold))
+
+
+def refusal(kernel: str, x_seq: Tensor, v: Tensor, threshold: Tensor) -> str | None:
+    """Return why a kernel cannot run these arguments, or None if it can.
+
+    Args:
+        kernel: "cpp" or "cupy".
+        x_seq: See `quantized_lif`, as for the others.
+        v: Shape [N, ...] or [].
+        threshold: V_th.
+
+    Example:
+        >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
+        >>> refusal("cpp", x_seq, v, torch.tensor(1.0))
+        'x_seq has the dtype torch.float64'
+    """
+    for name, tensor in (("x_seq", x_seq), ("v", v), ("threshold", threshold)):
+        if tensor.dtype not in TYPES:
+            return f"{name} has the dtype {tensor.dtype}"
+        if tensor.device.type != {"cpp": "cpu", "cupy": "cuda"}[kernel]:
+            return f"{name} is on the device {tensor.device.type}"
+    if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
+        return f"the threshold has the shape {tuple(threshold.shape)}"
+    if is_debugging():
+        return "debug mode looks at every step"
+    return _missing(kernel)
+
+
+def _is_along_one_dimension(own: Sequence[int], of_neurons: Sequence[int]) -> bool:
+    """Whether thresholds are one for all neurons, or change along one dimension of theirs."""
+    padded = [*(1 for _ in range(len(of_neurons) - len(own))), *own]
+    changing = [pair for pair in zip(padded, of_neurons, strict=False) if pair[0] != 1]
+    return len(padded) == len(of_neurons) and (
+        not changing or (len(changing) == 1 and changing[0][0] == changing[0][1])
+    )
+
+
+def settle(kernel: str, is_named: bool, reason: str | None) -> str:
+    """Return the backend that runs, where `reason` says why the kernel does not, or None.
+
+    Args:
+        kernel: The kernel that would run.
+        is_named: Whether it was asked for by name.
+        reason: Why it cannot run, or None if it can.
+
+    Returns:
+        `kernel`, or "reference".
+
+    Raises:
+        BackendError: If the named kernel cannot run.
+
+    Example:
+        >>> settle("cpp", True, None)
+        'cpp'
+    """
+    if reason is None:
+        return kernel
+    if is_named:
+        raise BackendError(kernel, reason)
+    say_once(kernel, reason)
+    return "reference"
+
+
+@torch.compiler.assume_constant_result
+def asked_for() -> str | None:
+    """Return the backend that the environment names, or None.
+
+    Raises:
+        ArgumentError: If there is no such backend.
+    """
+    named = os.environ.get("QSNN_BACKEND") or None
+    if named is not None:
+        check_name("QSNN_BACKEND", named)
+    return named
+
+
+def check_name(argument: str, name: str) -> None:
+    """Raise an error that names `argument` unless there is a backend of this name.
+
+    Raises:
+        ArgumentError: If there is none.
+    """
+    if name not in BACKENDS:
+        raise ArgumentError(argument, name, f"one of {', '.join(BACKENDS)}")
+
+
+def _of_device(x_seq: Tensor) -> str:
+    return "cupy" if x_seq.device.type == "cuda" else "cpp"
+
+
+@torch.compiler.assume_constant_result
+def _missing(kernel: str) -> str | None:
+    """Why kernels cannot be built or loaded here, or None; tried once."""
+    return cpp.missing() if kernel == "cpp" else "it is not part of this version of qsnn-plugins"
+
+
+@torch.compiler.assume_constant_result
+def say_once(kernel: str, reason: str) -> None:
+    """Log why a kernel is refused, the first time that it is for this reason."""
+    _say(kernel, reason)
+
+
+@cache
+def _say(kernel: str, reason: str) -> None:
+    names = {"cpp": "C++", "cupy": "CUDA"}
+    text = "the neuron runs on the reference, not on the %s kernel: %s"
+    _log.warning(text, names[kernel], reason)

@@ -1,0 +1,276 @@
+// One step of one neuron, forward and backward: what the kernels of the CPU and of the GPU share.
+//
+// Every choice is a constant that the build defines (variant.py), so that what a neuron does not do
+// costs it nothing; numbers come in `Numbers`. README.md has the equations.
+
+#pragma once
+
+#ifdef __CUDACC__
+#define QSNN_INLINE __device__ __forceinline__
+#else
+#include <cmath>
+#include <cstring>
+#define QSNN_INLINE inline __attribute__((always_inline))
+#endif
+
+enum Leak { NO_LEAK, TIME_CONSTANT, TIME_CONSTANT_OF_INPUT, DECAY };
+enum Reset { HARD, SOFT, NONE };
+enum Store { KEEP, CLIP, LEVELS, UNIFORM };
+enum Slope { STRAIGHT, INSIDE, STACKED };
+enum Shape { TRIANGLE, RECTANGLE, SIGMOID, ARCTAN, PIECEWISE_LEAKY_RELU };
+enum Learning { FIXED, ORDINARY, SEPARATE };
+enum Scale { GIVEN, STEP_MAX, RUNNING };
+
+constexpr int LEAK = QSNN_LEAK, RESET = QSNN_RESET, STORE = QSNN_STORE, SLOPE = QSNN_SLOPE;
+constexpr int SPIKE_SHAPE = QSNN_SPIKE_SHAPE, SLOPE_SHAPE = QSNN_SLOPE_SHAPE;
+constexpr int LEARNING = QSNN_LEARNING, WINDOW = QSNN_WINDOW, SCALE = QSNN_SCALE;
+constexpr int LEVEL_COUNT = QSNN_LEVEL_COUNT, BORDER_COUNT = LEVEL_COUNT > 1 ? LEVEL_COUNT - 1 : 0;
+constexpr int LEAST_CODE = QSNN_LEAST_CODE, GREATEST_CODE = QSNN_GREATEST_CODE;
+constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
+constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
+constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, RESTS_AT_ZERO = QSNN_RESTS_AT_ZERO;
+constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying is as exact
+constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
+constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
+constexpr bool TWO_BUMPS = QSNN_TWO_BUMPS, SCALE_LEARNS = QSNN_SCALE_LEARNS;
+constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
+constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
+constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
+
+struct Numbers {
+    float tau, over_tau;
+    float decay;                            // of DECAY, filled in by the kernel
+    float v_reset, sharpness, smoothness;
+    float gain_of_x, gain_of_q;             // slopes of the charge
+    float lower, upper;                     // of CLIP; of INSIDE
+    float silent;                           // up to here a pruned membrane is stored as 0
+    float centre, bump_sum, bump_height;    // of TWO_BUMPS
+    float momentum;                         // of RUNNING
+    float borders[BORDER_COUNT + 1], heights[BORDER_COUNT + 1], levels[LEVEL_COUNT + 1];
+};
+
+constexpr float PI = 3.14159265358979f, TINY = 1.17549435e-38f, EPSILON = 1.1920929e-7f;
+
+// a b + c, rounded once where that is one instruction.
+QSNN_INLINE float fuse(float a, float b, float c) {
+#if defined(__CUDACC__) || defined(__FP_FAST_FMAF)
+    return fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+QSNN_INLINE int bits_of(float a) {
+#ifdef __CUDACC__
+    return __float_as_int(a);
+#else
+    int bits;
+    std::memcpy(&bits, &a, sizeof bits);
+    return bits;
+#endif
+}
+
+QSNN_INLINE float from_bits(int bits) {
+#ifdef __CUDACC__
+    return __int_as_float(bits);
+#else
+    float a;
+    std::memcpy(&a, &bits, sizeof a);
+    return a;
+#endif
+}
+
+// 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
+QSNN_INLINE float power_of_two(float a) {
+    constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
+    a = a > -126.0f ? a : -126.0f;
+    const float shifted = a + ROUND, f = a - (shifted - ROUND);
+    float y = 1.32647269e-3f;
+    y = fuse(y, f, 9.67151266e-3f);
+    y = fuse(y, f, 5.55073374e-2f);
+    y = fuse(y, f, 2.40222421e-1f);
+    y = fuse(y, f, 6.93146978e-1f);
+    y = fuse(y, f, 1.0f);
+    return from_bits(bits_of(y) + (int)((unsigned)bits_of(shifted) << 23));
+}
+
+QSNN_INLINE float exp_negative(float a) { return power_of_two(a * 1.44269504f); }
+
+template <int shape>
+QSNN_INLINE float unit_derivative(float z) {
+    const float size = fabsf(z);
+    if constexpr (shape == TRIANGLE) return size < 1.0f ? 1.0f - size : 0.0f;
+    if constexpr (shape == RECTANGLE) return size < 0.5f ? 1.0f : 0.0f;
+    if constexpr (shape == SIGMOID) {
+        const float e = exp_negative(-size);
+        return e / ((1.0f + e) * (1.0f + e));
+    }
+    if constexpr (shape == ARCTAN) return 0.5f / (1.0f + (PI / 2 * z) * (PI / 2 * z));
+    return size <= 1.0f ? 0.5f : 0.01f;
+}
+
+// The penalty window at a distance of 0 or more.
+QSNN_INLINE float window(float distance) {
+    if constexpr (WINDOW == SIGMOID) return 1.0f / (1.0f + exp_negative(-distance));
+    if constexpr (WINDOW == ARCTAN) return atanf(PI / 2 * distance) / PI + 0.5f;
+    const float z = distance < 1.0f ? distance : 1.0f;
+    return 0.5f + z - 0.5f * z * z;
+}
+
+// Numbers of a call: a decay is a tensor's, which may lie where only the kernel can read it.
+QSNN_INLINE Numbers with_decay(Numbers p, const float* decay) {
+    if constexpr (LEAK == DECAY) {
+        p.decay = *decay < 0.0f ? 0.0f : *decay > 1.0f ? 1.0f : *decay;
+        p.gain_of_q = p.decay;
+    }
+    return p;
+}
+
+QSNN_INLINE float charge(const Numbers& p, float x, float q) {
+    if constexpr (LEAK == NO_LEAK) return q + x;
+    if constexpr (LEAK == DECAY) return p.decay * q + x;
+    const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
+    const auto over_tau = [&](float a) { return TAU_IS_EXACT ? a * p.over_tau : a / p.tau; };
+    if constexpr (LEAK == TIME_CONSTANT) return (q - over_tau(above)) + x;
+    return q + over_tau(x - above);
+}
+
+// How often the threshold fits: 0 or 1 with spikes of one bit. A NaN does not fire.
+QSNN_INLINE float count(float distance, float threshold) {
+    if constexpr (GREATEST_SPIKE == 1) {
+        const bool fires = FIRES_AT_ZERO ? distance >= 0.0f : distance > 0.0f;
+        return fires ? 1.0f : 0.0f;
+    }
+    const float over = distance / threshold;
+    const float many = FIRES_AT_ZERO ? floorf(over) + 1.0f : ceilf(over);
+    const float some = many < 0.0f ? 0.0f : many;
+    return some > GREATEST_SPIKE ? (float)GREATEST_SPIKE : some;
+}
+
+// What of h is left to be stored; a late reset leaves all of it.
+QSNN_INLINE float reset(const Numbers& p, float h, float spikes, float threshold) {
+    if constexpr (RESET_IS_LATE || RESET == NONE) return h;
+    if constexpr (RESET == SOFT) return h - spikes * threshold;
+    return spikes > 0.0f ? p.v_reset : h;
+}
+
+// Charge from the stored membrane q, with the reset that the step before may owe.
+QSNN_INLINE float charged(const Numbers& p, float x, float q, float threshold) {
+    if constexpr (!RESET_IS_LATE || RESET == NONE) return charge(p, x, q);
+    const float owed = count(q - threshold, threshold);
+    if constexpr (RESET == HARD) return charge(p, x, owed > 0.0f ? 0.0f : q);
+    return charge(p, x, q) - owed * threshold;
+}
+
+QSNN_INLINE float over_scale(float r, float scale) { return r / (scale < TINY ? TINY : scale); }
+
+QSNN_INLINE float quantize(const Numbers& p, float r, float scale) {
+    if constexpr (STORE == CLIP) return r < p.lower ? p.lower : r > p.upper ? p.upper : r;
+    if constexpr (STORE == LEVELS) {
+        float level = p.levels[0];
+        for (int k = 0; k < BORDER_COUNT; k++) level = r > p.borders[k] ? p.levels[k + 1] : level;
+        return r == r ? level : r;
+    }
+    if constexpr (STORE == UNIFORM) {
+        const float code = over_scale(r, scale) * GREATEST_CODE;
+        const float low = code < LEAST_CODE ? (float)LEAST_CODE : code;
+        return scale * (rintf(low > GREATEST_CODE ? (float)GREATEST_CODE : low) / GREATEST_CODE);
+    }
+    return r;
+}
+
+// What is stored of r. Before a late reset it is kept on the side of the threshold where it was.
+QSNN_INLINE float stored(const Numbers& p, float r, float threshold, float scale) {
+    const float q = quantize(p, r, scale);
+    if constexpr (!KEEPS_COMPARISON || RESET == NONE) return q;
+    const float above = threshold * (1.0f + EPSILON);
+    const bool fired = count(r - threshold, threshold) > 0.0f;
+    return fired ? (q < above ? above : q) : q > threshold ? threshold : q;
+}
+
+QSNN_INLINE float sent(float spikes, float threshold) {
+    return SENDS_THRESHOLD ? spikes * threshold : spikes;
+}
+
+// Two equal steps around a centre: both bumps in one power and one division.
+QSNN_INLINE float two_bumps(const Numbers& p, float u) {
+    const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
+    const float e = power_of_two(-1.44269504f * p.smoothness * away);
+    const float root = fuse(e, p.bump_sum + e, 1.0f);
+    const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
+    return p.bump_height * e * top / (root * root);
+}
+
+// Slope that stands in for that of storing r.
+QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
+    float each = 1.0f;
+    const float u = HAS_SCALE && SLOPE != STRAIGHT ? over_scale(r, scale) : r;
+    if constexpr (SLOPE == INSIDE) each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
+    if constexpr (SLOPE == STACKED && TWO_BUMPS) each = two_bumps(p, u);
+    if constexpr (SLOPE == STACKED && !TWO_BUMPS) {
+        each = 0.0f;
+        for (int k = 0; k < BORDER_COUNT; k++)
+            each += p.heights[k] * p.smoothness *
+                    unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.borders[k]));
+    }
+    return SILENCES && r <= p.silent ? 0.0f : each;
+}
+
+QSNN_INLINE float spike_slope(const Numbers& p, float distance, float threshold) {
+    if constexpr (GREATEST_SPIKE == 1)
+        return SHARPNESS_IS_ONE ? unit_derivative<SPIKE_SHAPE>(distance)
+                                : p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
+    const float over = distance / threshold;
+    return (over >= -1.0f) & (over < GREATEST_SPIKE) ? 1.0f / threshold : 0.0f;
+}
+
+struct Gradients {
+    float x, q, threshold, scale;
+};
+
+// One step backward. `before` is the h of the step before (or the first q), which tells what reset
+// it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
+QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float of_q, float of_sent,
+                                float threshold, float scale) {
+    Gradients g{};
+    const float distance = h - threshold, spikes = count(distance, threshold);
+    const float r = reset(p, h, spikes, threshold), through_store = slope(p, r, scale);
+    const float of_r = of_q * through_store;
+    if constexpr (SCALE_LEARNS)
+        g.scale = of_q * (over_scale(quantize(p, r, scale), scale) -
+                          over_scale(r, scale) * through_store);
+
+    constexpr bool RESETS_NOW = !RESET_IS_LATE && RESET != NONE;
+    float of_spikes = SENDS_THRESHOLD ? of_sent * threshold : of_sent;
+    if constexpr (RESETS_NOW && !DETACHED) {
+        const float jump = RESET == SOFT ? -threshold : p.v_reset - h;
+        const bool flat = RESET == HARD && GREATEST_SPIKE > 1 && spikes > 1.0f;
+        of_spikes += flat ? 0.0f : of_r * jump;
+    }
+    const float of_distance = of_spikes * spike_slope(p, distance, threshold);
+    const bool forgets = RESETS_NOW && RESET == HARD && spikes > 0.0f;
+    const float of_h = of_distance + (forgets ? 0.0f : of_r);
+
+    const float owed = RESET_IS_LATE ? count(before - threshold, threshold) : 0.0f;
+    if constexpr (LEARNING == ORDINARY) {
+        g.threshold = -of_distance;
+        if constexpr (GREATEST_SPIKE > 1) g.threshold -= of_distance * (distance / threshold);
+        if constexpr (RESETS_NOW && RESET == SOFT) g.threshold -= of_r * spikes;
+        if constexpr (RESET_IS_LATE && RESET == SOFT) g.threshold -= of_h * owed;
+        if constexpr (SENDS_THRESHOLD) g.threshold += of_sent * spikes;
+    } else if constexpr (LEARNING == SEPARATE) {
+        g.threshold = distance >= 0.0f ? -of_distance * window(distance) : 0.0f;
+    }
+    g.x = LEAK == TIME_CONSTANT_OF_INPUT ? of_h * p.gain_of_x : of_h;
+    g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : of_h * p.gain_of_q;
+    return g;
+}
+
+// The scale of a step whose greatest |r| is known.
+QSNN_INLINE float next_scale(const Numbers& p, float scale, bool& has_seen, float greatest) {
+    if constexpr (SCALE == STEP_MAX) return greatest;
+    if (!(greatest > 0.0f)) return scale;
+    const float average = has_seen ? scale + p.momentum * (greatest - scale) : greatest;
+    has_seen = true;
+    return average;
+}

@@ -1,0 +1,142 @@
+"""The fused neuron as two operators of torch, which the kernels fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
+
+__all__ = ["backward", "forward", "quantized_lif"]
+
+
+def quantized_lif(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    parameters: Parameters,
+    scale: Tensor | None = None,
+    has_seen: Tensor | None = None,
+    decay: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, the last stored membrane and the steps' maxima, from a kernel.
+
+    It equals `reference.quantized_lif`. Only x_seq is kept for the backward, and v where it is not
+    a single value.
+
+    Args:
+        x_seq: See `reference.quantized_lif`, as for the others.
+        v: Shape [N, ...] or [].
+        threshold: Shape [] or one a channel, [C, 1, ...].
+        parameters: The neuron.
+        scale: Shape [].
+        has_seen: Shape [].
+        decay: Shape [].
+
+    Returns:
+        Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T] or [0].
+    """
+    if v.dim() == 0 and v.requires_grad:
+        v = v.expand(x_seq.shape[1:])
+    unused = x_seq.new_empty((), dtype=torch.float32)
+    given = Given(
+        *(x_seq, v, threshold),
+        unused if scale is None else scale,
+        x_seq.new_empty((), dtype=torch.bool) if has_seen is None else has_seen,
+        unused if decay is None else decay,
+    )
+    spikes, last, maxima, _ = forward(*given, *parameters.plain())
+    return spikes, last.to(v.dtype), maxima
+
+
+_WORDS = {
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    float | None: "float?",
+    list[float]: "float[]",
+}
+_PLAIN = ", ".join(f"{_WORDS[kind]} {name}" for name, kind in get_type_hints(Plain).items())
+_TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
+_COUNT = len(Given._fields)
+
+
+@torch.library.custom_op(
+    "qsnn_plugins::quantized_lif",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"({_TENSORS}, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
+    return cpp.forward(*_parted(values))
+
+
+@torch.library.custom_op(
+    "qsnn_plugins::quantized_lif_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
+    f"{_TENSORS}, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x_seq, v, threshold and scale."""
+    of_spikes, of_last, scale_learns, maxima, packed, *rest = values
+    given, plain = _parted(rest)
+    return cpp.backward(of_spikes, of_last, scale_learns, maxima, packed, given, plain)
+
+
+def _parted(values: Sequence[Any]) -> tuple[Given, Plain]:
+    return Given(*values[:_COUNT]), Plain(*values[_COUNT:])
+
+
+@forward.register_fake
+def _(*values: Any) -> tuple[Tensor, ...]:
+    given, plain = _parted(values)
+    x_seq = given.x_seq
+    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
+    return (
+        x_seq.new_empty(x_seq.shape),
+        x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32),
+        x_seq.new_empty(len(x_seq) if measures else 0, dtype=torch.float32),
+        x_seq.new_empty(0, dtype=torch.int32),
+    )
+
+
+@backward.register_fake
+def _(*values: Any) -> tuple[Tensor, ...]:
+    given, _ = _parted(values[5:])
+    wide = (each.new_empty(each.shape, dtype=torch.float32) for each in given[1:4])
+    return given.x_seq.new_empty(given.x_seq.shape), *wide
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, _, maxima, packed = output
+    ctx.plain = inputs[_COUNT:]
+    ctx.save_for_backward(maxima, packed, *inputs[:_COUNT])
+    ctx.mark_non_differentiable(maxima, packed)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(
+    ctx: Any, of_spikes: Tensor | None, of_last: Tensor | None, *_: None
+) -> tuple[Tensor | None, ...]:
+    saved = ctx.saved_tensors  # read once: a checkpoint unpacks them anew each time
+    given = Given(*saved[2:])
+    if of_spikes is None:
+        of_spikes = torch.zeros_like(given.x_seq)
+    wanted = ctx.needs_input_grad
+    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.plain)
+    own = [
+        each.to(of.dtype) if want else None
+        for each, of, want in zip(gradients, given, wanted, strict=False)
+    ]
+    return *own, *(None for _ in wanted[len(own) :])
+
+
+forward.register_autograd(_differentiate, setup_context=_keep)

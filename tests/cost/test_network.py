@@ -1,0 +1,167 @@
+"""Memory in each paper's way of counting against its printed figures, and sums of operations."""
+
+from dataclasses import replace
+
+import pytest
+
+from qsnn_plugins import presets
+from qsnn_plugins.cost import (
+    Activity,
+    EnergyTable,
+    NetworkCost,
+    NeuronCost,
+    OperationEnergy,
+    ParameterCost,
+    memory_way,
+    report,
+)
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.models import HostedNet, ResidualNet, StringNet, string_net
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, WeightSpec
+
+FLOAT = QuantSpec.full_precision()
+
+
+def test_qsnn_table_two_for_each_batch_and_width():
+    network = ResidualNet(19, hidden_features=0, spec=presets.qsnn(membrane_bits=8))
+    printed = {  # MB of ResNet-19 by batch: 32-32, 1-8, 1-4, 1-2
+        1: (50.80, 1.75, 1.68, 1.65),
+        64: (83.83, 10.0, 5.81, 3.72),
+        256: (184.49, 35.17, 18.40, 10.01),
+    }
+    shape = (1, 1, 3, 32, 32)
+    specs = [FLOAT, *(presets.qsnn(membrane_bits=bits) for bits in (8, 4, 2))]
+    costs = [report(network, spec, shape) for spec in specs]
+    for samples, row in printed.items():
+        computed = [cost.memory("qsnn", samples).total / 1e6 for cost in costs]
+        assert computed == pytest.approx(row, abs=0.0151)  # printed digits are cut or rounded
+
+
+def test_spquant_table_seven():
+    network = string_net("vgg9_printed_size", spec=FLOAT)
+    cost = report(network, None, (1, 1, 2, 48, 48))
+    weights = replace(memory_way("imsnn"), roles=("weights", "biases")).roles
+    memory = cost.memory(replace(memory_way("spquant"), roles=weights))
+    assert sum(memory.parameters.values()) / 1e6 == pytest.approx(41.12, abs=0.005)
+    conv_membranes = sum(n.membrane_bytes for n in cost.neurons if "conv" in n.name)
+    assert conv_membranes / 1e6 == pytest.approx(3.68, abs=0.01)
+    ternary = report(network, presets.spquant(weight_bits=2, pruned=False), (1, 1, 2, 48, 48))
+    assert ternary.memory("chip").parameters["weights"] / 1e6 == pytest.approx(2.57, abs=0.005)
+    assert ternary.memory("chip").membranes / 1e6 == pytest.approx(0.23, abs=0.005)
+
+
+def test_imsnn_table_five():
+    network = ResidualNet(19, stem_channels=64, spec=FLOAT)
+    of_convolutions = {"weights_of": ("conv",)}
+    cost = report(network, None, (1, 1, 3, 32, 32))
+    memory = cost.memory(replace(memory_way("imsnn_float_table"), **of_convolutions))
+    assert memory.parameters["weights"] / 1e6 == pytest.approx(49.94, abs=0.01)
+    assert memory.membranes == memory.outputs
+    assert memory.membranes / 1e6 == pytest.approx(5.5, abs=0.01)
+    assert memory.total / 1e6 == pytest.approx(60.94, abs=0.02)
+    ternary = report(network, presets.imsnn(weight_bits=4), (1, 1, 3, 32, 32))
+    memory = ternary.memory(replace(memory_way("imsnn"), **of_convolutions))
+    assert memory.parameters["weights"] / 1e6 == pytest.approx(6.24, abs=0.005)
+    assert memory.membranes / 1e6 == pytest.approx(0.25, abs=0.01)  # 1.5 bits each
+
+
+@pytest.mark.parametrize(("bits", "printed"), [(None, 6.46), (1, 0.21)])
+def test_third_paper_table_three(bits, printed):
+    spec = presets.sigmoid_quantizer(bits) if bits else FLOAT
+    network = string_net("plif", spec=spec)
+    memory = report(network, None, (1, 1, 2, 128, 128)).memory("sigmoid_quantizer")
+    assert memory.total / 2**20 == pytest.approx(printed, abs=0.005)  # MiB there
+    assert memory.membranes == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "printed"),
+    [  # bit budget, Table 5: S-ACE in G of Spikformers on CIFAR at 16 / 1 / 4
+        ("spikformer_4_256", None, 26.28),
+        ("spikformer_2_384", None, 44.50),
+        ("spikformer_4_384", None, 59.10),
+        ("spikformer_4_384", 1, 3.69),  # 1 / 1 / 4
+    ],
+)
+def test_bit_budget_table_five(name, bits, printed):
+    network = HostedNet(name)
+    spec = presets.bit_budget(weight_bits=bits) if bits else FLOAT
+    cost = report(network, spec, (4, 1, 3, 32, 32), activity=0.25)
+    assert cost.s_ace / 1e9 == pytest.approx(printed, rel=0.02)
+    first, *rest = cost.synapses
+    expected = first.s_ace + 0.25 * sum(s.s_ace for s in rest)
+    assert cost.ns_ace == pytest.approx(expected)
+
+
+def test_wider_spikes_cost_more_operations_and_bits():
+    spec = QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=3), weight=WeightSpec())
+    cost = report(StringNet("4C3-GAP-FC3"), spec, (2, 1, 2, 6, 6), activity=0.5)
+    first, last = cost.synapses
+    assert (first.spike_bits, last.spike_bits) == (1, 3)  # the input is no spike
+    assert last.sops == 3 * last.total_macs
+    assert last.accumulations == 0.5 * 3 * last.total_macs
+    assert cost.neurons[0].spike_bytes == 4 * 36 * 3 // 8
+
+
+def test_pruning_and_energy_by_hand():
+    spec = QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.3))
+    network = StringNet("4C3-GAP-FC3", spec=spec)
+    cost = report(network, None, (5, 1, 2, 6, 6), activity=Activity.given(0.2, 0.3, 0.5))
+    conv, linear = 5 * 4 * 2 * 9 * 36, 5 * 4 * 3
+    assert cost.remaining_macs == pytest.approx(conv * 0.7 * 0.5 + linear)
+    updates = 5 * 4 * 36 * 0.7 * 0.5
+    multiplications, additions = conv * 0.35, conv * 0.35 + 0.2 * linear + updates
+    assert cost.multiplications == pytest.approx(multiplications)
+    assert cost.accumulations == pytest.approx(additions)
+    table = EnergyTable("own", int8=OperationEnergy(2, 30), float32=OperationEnergy(500, 7000))
+    assert cost.energy(table) == pytest.approx(2 * additions + 30 * multiplications)
+    as_floats = report(network, FLOAT, (5, 1, 2, 6, 6), activity=0.2).energy(table)
+    assert as_floats == pytest.approx(500 * (conv + 0.2 * linear + 5 * 4 * 36) + 7000 * conv)
+
+
+def test_nothing_is_assumed_of_activity():
+    spec = QuantSpec(pruning=PruningSpec(spatial_ratio=0.3))
+    cost = report(StringNet("4C3-GAP-FC3", spec=spec), None, (2, 1, 2, 6, 6))
+    unknown = (cost.synaptic_operations, cost.ns_ace, cost.accumulations, cost.energy())
+    assert unknown == (None,) * 4
+    assert cost.remaining_macs is None
+    rated = report(StringNet("4C3-GAP-FC3", spec=spec), None, (2, 1, 2, 6, 6), activity=0.1)
+    assert rated.synaptic_operations is not None
+    assert rated.energy() is None  # what is masked was not said
+
+
+def test_the_largest_layer_alone_is_counted_with_its_bits():
+    neurons = (NeuronCost("a", "n", 100, 32), NeuronCost("b", "n", 300, 2, levels=3))
+    cost = NetworkCost((), neurons, (), time_steps=1)
+    assert cost.memory("qsnn").membranes == 400
+    assert cost.memory("chip").membranes == 400 + 75
+    assert cost.memory("chip", samples=3).membranes == 3 * 475
+    assert cost.memory("spquant").membranes == 400 + 60  # 300 * log2(3) / 8 = 59.4
+
+
+def test_mint_keeps_outputs_of_eight_bits():
+    cost = NetworkCost((), (NeuronCost("a", "n", 100, 2, levels=3),), (), time_steps=1)
+    assert cost.memory("mint").outputs == 100
+
+
+def test_weights_of_chosen_layers_only():
+    rows = (
+        ParameterCost("c", "weights", 10, 8, "conv"),
+        ParameterCost("f", "weights", 20, 8, "linear"),
+        ParameterCost("f", "biases", 2, 32, "linear"),
+    )
+    cost = NetworkCost((), (), rows, time_steps=1)
+    assert cost.memory("chip").total == 38
+    assert cost.memory(replace(memory_way("imsnn"), weights_of=("conv",))).total == 10
+
+
+def test_what_is_not_allowed():
+    cost = NetworkCost((), (), (), time_steps=1)
+    with pytest.raises(ArgumentError, match="way='guess'"):
+        cost.memory("guess")
+    with pytest.raises(ArgumentError, match="energy='guess'"):
+        cost.energy("guess")
+    with pytest.raises(ArgumentError, match="samples=0"):
+        cost.memory(samples=0)
+    with pytest.raises(ArgumentError, match="membranes='some'"):
+        replace(memory_way("chip"), membranes="some")

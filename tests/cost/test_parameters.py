@@ -1,0 +1,121 @@
+"""What is stored for good, against the network's own parameters and against injection."""
+
+import pytest
+import torch
+from torch import nn
+
+from qsnn_plugins import presets
+from qsnn_plugins.cost import report
+from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
+from qsnn_plugins.nn import quantize_weights
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, ThresholdSpec, WeightSpec
+from qsnn_plugins.spikingjelly import build_network, inject
+
+FLOAT = QuantSpec.full_precision()
+STRINGS = NETWORK_STRINGS.items()
+BUILDERS = [
+    *((lambda name=name: string_net(name, spec=FLOAT), k.input_size) for name, k in STRINGS),
+    *((lambda depth=depth: ResidualNet(depth, spec=FLOAT), (32, 32)) for depth in (18, 19, 20, 34)),
+    (lambda: HostedNet("sew_resnet34", spec=FLOAT), (32, 32)),
+    (lambda: HostedNet("spikformer_2_384", spec=FLOAT), (32, 32)),
+]
+
+
+@pytest.mark.parametrize(("build", "size"), BUILDERS)
+def test_every_parameter_is_counted_once(build, size):
+    network = build()
+    cost = report(network, None, (1, 1, network.in_channels, *size))
+    assert cost.count() == sum(p.numel() for p in network.parameters())
+
+
+def test_quantizing_adds_scales_and_thresholds_and_nothing_else():
+    build = lambda spec: StringNet("4C3-8C3-GAP-FC6-FC3", spec=spec)  # noqa: E731
+    spec = QuantSpec(
+        MembraneSpec(kind="uniform", bits=4),
+        threshold=ThresholdSpec(gradient="separate", per="channel"),
+        weight=WeightSpec("binary", bits=1, ends="eight_bit"),
+    )
+    shape = (2, 1, 2, 6, 6)
+    before, after = report(build(FLOAT), None, shape), report(build(spec), None, shape)
+    for role in ("weights", "biases", "normalization", "other"):
+        assert before.count(role) == after.count(role)
+    assert before.count("scales") == before.count("thresholds") == 0
+    # one a channel of two binary layers, one for each 8-bit end, one a layer of membranes
+    assert after.count("scales") == (8 + 6) + 2 + 3
+    assert after.count("thresholds") == 4 + 8 + 6
+    bits = {p.layer: p.bits for p in after.parameters if p.role == "weights"}
+    assert list(bits.values()) == [8, 1, 1, 8]
+
+
+def stored(cost):
+    return sorted((p.layer, p.role, p.count, p.bits) for p in cost.parameters)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        presets.imsnn(),
+        presets.qsnn(),
+        presets.qsnn(fidelity="released"),
+        presets.sigmoid_quantizer(1),
+        presets.bit_budget(4, 2),
+        presets.spquant(pruned=False),
+        QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"), weight=WeightSpec("mint")),
+        QuantSpec(weight=WeightSpec("uniform", ends="float", per="channel")),
+    ],
+)
+def test_a_spec_counts_what_injection_makes(spec):
+    shape = (2, 1, 3, 32, 32)
+    network = build_network("spikformer_2_384", classes=10)
+    asked = report(network, spec, shape)
+    inject(network, spec, example_input=torch.zeros(shape))
+    there = report(network, None, shape)
+    stored = [
+        sorted((p.layer, p.role, p.count, p.bits) for p in cost.parameters)
+        for cost in (asked, there)
+    ]
+    assert stored[0] == stored[1]
+    assert asked.synapses == there.synapses
+    for ours, theirs in zip(asked.neurons, there.neurons, strict=True):
+        assert (ours.count, ours.membrane_bits, ours.levels) == (
+            theirs.count,
+            theirs.membrane_bits,
+            theirs.levels,
+        )
+
+
+def test_a_shared_weight_is_stored_once():
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    network = nn.Sequential(first, second)
+    assert report(network, None, (2, 1, 4)).count("weights") == 16
+    quantize_weights(network, WeightSpec("mint", bits=2))
+    cost = report(network, None, (2, 1, 4))
+    assert (cost.count("weights"), cost.count("scales")) == (16, 1)
+    assert cost.macs == 32
+
+
+def test_other_parameters_are_not_forgotten():
+    class Positional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.position, self.norm = nn.Parameter(torch.zeros(4)), nn.LayerNorm(4)
+
+        def forward(self, x):
+            return self.norm(x + self.position)
+
+    cost = report(Positional(), None, (2, 1, 4))
+    assert (cost.count("other"), cost.count("normalization")) == (4, 8)
+    assert cost.memory().total == 12 * 4
+
+
+def test_a_scale_that_weights_and_membranes_share_is_stored_once():
+    spec = QuantSpec(
+        MembraneSpec(kind="tanh", bits=2, scale="learned"), weight=WeightSpec("mint", bits=2)
+    )
+    network = StringNet("4C3-GAP-FC3", spec=spec)
+    shape = (2, 1, 2, 6, 6)
+    assert report(network, None, shape).count("scales") == 3
+    convolution, neuron = network.blocks.conv1.synapse[0], network.blocks.conv1.neuron
+    neuron.membrane.share_scale(convolution.parametrizations.weight[0].beta)
+    assert report(network, None, shape).count("scales") == 2

@@ -1,0 +1,112 @@
+"""Measured activity against counts of our own and SpikingJelly's counter of synaptic operations."""
+
+import pytest
+import torch
+from spikingjelly.activation_based import layer, neuron
+from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+from torch import nn
+
+from qsnn_plugins.cost import Activity, ActivityRecorder, measure_activity, report
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.models import StringNet
+from qsnn_plugins.spec import PruningSpec, QuantSpec, SpikeSpec
+
+
+def events(*shape):
+    return (torch.rand(*shape, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+
+
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+def test_rates_and_inputs_are_shares_of_what_passed(host):
+    torch.manual_seed(0)
+    network = StringNet("6C3-AP2-4C3-GAP-FC3", host=host).eval()
+    x = events(4, 3, 2, 8, 8)
+    spikes, inputs = [], []
+    network.blocks.conv1.neuron.register_forward_hook(lambda *a: spikes.append(a[2]))
+    network.blocks.conv2.synapse.register_forward_pre_hook(lambda _, a: inputs.append(a[0]))
+    activity = measure_activity(network, [x[:, :2], x[:, 2:]], "events")
+    counted = torch.cat([s.flatten() for s in spikes]).mean()
+    name = "blocks.conv1.neuron" + ".neuron" * (host == "snntorch")
+    assert activity.rates[name] == pytest.approx(float(counted))
+    arrived = torch.cat([(i != 0).float().flatten() for i in inputs]).mean()
+    assert activity.inputs["blocks.conv2.synapse.0"] == pytest.approx(float(arrived))
+    assert activity.inputs["blocks.conv1.synapse.0"] == pytest.approx(float(x.mean()))
+    cost = report(network, None, (4, 1, 2, 8, 8), activity=activity)
+    assert cost.neurons[0].rate == activity.rates[name]
+    assert cost.activity == "events"
+
+
+def test_synaptic_operations_are_those_of_spikingjelly():
+    """Without padding at the borders the share of active inputs gives the very number."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        layer.Conv2d(2, 8, 1, bias=False, step_mode="m"),
+        neuron.LIFNode(step_mode="m", v_threshold=0.2),
+        layer.Flatten(step_mode="m"),
+        layer.Linear(8 * 36, 20, bias=False, step_mode="m"),
+        neuron.LIFNode(step_mode="m", v_threshold=0.1),
+        layer.Linear(20, 4, bias=False, step_mode="m"),
+    ).eval()
+    x = events(5, 1, 2, 6, 6)
+    counter = SynOpCounter()
+    with torch.no_grad(), DispatchCounterMode([counter]):
+        network(x)
+    activity = measure_activity(network, [x], "events")
+    cost = report(network, None, (5, 1, 2, 6, 6), activity=activity)
+    assert min(activity.rates.values()) > 0
+    assert cost.synaptic_operations == pytest.approx(counter.get_total())
+
+
+def test_spikes_of_several_bits_count_once_where_they_fire():
+    network = StringNet("6C3-GAP-FC3", spec=QuantSpec(spike=SpikeSpec(bits=3))).eval()
+    activity = measure_activity(network, [4 * events(4, 2, 2, 8, 8)], "events")
+    assert 0 < activity.rates["blocks.conv1.neuron"] <= 1
+
+
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+def test_what_is_masked_is_averaged_over_steps_and_samples(host):
+    spec = QuantSpec(pruning=PruningSpec(spatial_ratio=0.25, channel_threshold=0.5))
+    torch.manual_seed(1)
+    network = StringNet("8C3-GAP-FC3", spec=spec, host=host).eval()
+    name = "blocks.conv1.neuron" + ".neuron" * (host == "snntorch")
+    pruning = network.get_submodule(name).pruning
+    kept = []
+    pruning.register_forward_hook(lambda _, a, out: kept.append(((out != 0) | (a[0] == 0)).float()))
+    batches = [events(5, 3, 2, 8, 8), events(2, 1, 2, 8, 8)]
+    activity = measure_activity(network, batches, "events")
+    masked = activity.sparsity[name]
+    by_hand = 1 - torch.cat([k.flatten() for k in kept]).mean()
+    assert masked.neurons == pytest.approx(float(by_hand), abs=1e-5)
+    assert masked.spatial == pytest.approx(0.25, abs=0.01)
+    assert 0 < masked.channel < 1
+    cost = report(network, None, (5, 1, 2, 8, 8), activity=activity)
+    conv = cost.synapses[0]
+    assert conv.remaining_macs == pytest.approx(
+        conv.total_macs * (1 - masked.spatial) * (1 - masked.channel)
+    )
+
+
+def test_measuring_leaves_the_network_as_it_was():
+    network = StringNet("4C3-GAP-FC3")
+    network.blocks.fc1.eval()
+    measure_activity(network, [events(2, 1, 2, 6, 6)], "events")
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
+    assert network.training
+    assert not network.blocks.fc1.training
+
+
+def test_counts_of_devices_add_up():
+    network = StringNet("4C3-GAP-FC3").eval()
+    with ActivityRecorder(network) as recorder, torch.no_grad():
+        network(events(2, 1, 2, 6, 6))
+    before = recorder.activity("one").rates
+    recorder.merge(lambda count: 2 * count)
+    assert recorder.activity("two").rates == before
+
+
+def test_what_is_not_allowed():
+    for arguments in ({"rate": 1.5}, {"rate": 0.1, "spatial": -1}, {"rate": 0.1, "channel": 2}):
+        with pytest.raises(ArgumentError, match="from 0 to 1"):
+            Activity.given(**arguments)
+    with pytest.raises(ArgumentError, match="batches=0"):
+        measure_activity(StringNet("4C3-GAP-FC3"), [], "nothing")

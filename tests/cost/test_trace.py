@@ -1,0 +1,257 @@
+"""Multiply-accumulations against counters that we did not write, and who takes whose spikes."""
+
+import pytest
+import snntorch
+import torch
+from spikingjelly.activation_based import layer, neuron
+from spikingjelly.activation_based.op_counter import DispatchCounterMode, FlopCounter
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from qsnn_plugins import presets
+from qsnn_plugins.cost import report
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
+from qsnn_plugins.spikingjelly import QuantLIFNode, inject
+from qsnn_plugins.spikingjelly.networks import NETWORKS
+
+STEPS = 2
+SPEC = presets.imsnn(weight_bits=2)
+
+
+def every_network():
+    for name, known in NETWORK_STRINGS.items():
+        frame = (known.in_channels, *known.input_size)
+        yield pytest.param(lambda name=name: string_net(name, spec=SPEC), frame, id=name)
+    for depth in (18, 19, 20, 34):
+        build = lambda depth=depth: ResidualNet(depth, spec=SPEC)  # noqa: E731
+        yield pytest.param(build, (3, 32, 32), id=f"resnet{depth}")
+    for name in NETWORKS:
+        build = lambda name=name: HostedNet(name, input_size=(64, 64), spec=SPEC)  # noqa: E731
+        yield pytest.param(build, (3, 64, 64), id=name)
+    build = lambda: StringNet("4C3-8DW-AP2-GAP-FC6-FC3", host="snntorch")  # noqa: E731
+    yield pytest.param(build, (2, 8, 8), id="snntorch")
+
+
+CLONE = torch.Tensor.clone
+
+
+def on_meta_only(tensor, *args, **kwargs):
+    assert tensor.device.type == "meta"
+    return CLONE(tensor, *args, **kwargs)
+
+
+@pytest.mark.parametrize(("build", "frame"), list(every_network()))
+def test_macs_are_those_of_two_other_counters(build, frame, monkeypatch):
+    network = build().eval()
+    shape = (STEPS, 1, *frame)
+    monkeypatch.setattr(torch.Tensor, "clone", on_meta_only)  # no network falls back to values
+    cost = report(network, None, shape)
+    monkeypatch.undo()
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            module.bias = None  # SpikingJelly counts its addition too
+    network.to("meta")
+    network.reset_states()
+    x = torch.zeros(shape, device="meta")
+    theirs = FlopCounter()
+    with torch.no_grad(), FlopCounterMode(display=False) as torchs, DispatchCounterMode([theirs]):
+        network(x)
+    products = ("convolution", "mm", "addmm", "bmm", "baddbmm")
+    flops = sum(n for op, n in theirs.records["Global"].items() if op._opname in products)
+    assert (cost.macs + cost.product_macs) * STEPS == torchs.get_total_flops() / 2 == flops / 2
+
+
+@pytest.mark.parametrize(
+    ("build", "frame", "parameters", "macs"),
+    [
+        # counted by hand from the layers: TET's and Q-SNN's ResNet-19, TET's VGGSNN, MINT's VGG-16
+        (lambda: ResidualNet(19, stem_channels=64), (3, 32, 32), 12_630_858, 2.216e9),
+        (lambda: ResidualNet(19, hidden_features=0), (3, 32, 32), 12_569_226, 2.285e9),
+        (lambda: string_net("vggsnn"), (2, 48, 48), 9_271_498, 1.362e9),
+        (lambda: string_net("vgg16_cifar"), (3, 32, 32), 14_724_042, 0.313e9),
+        (lambda: HostedNet("spikformer_4_384"), (3, 32, 32), None, 0.9215e9),
+        (lambda: HostedNet("spikformer_4_256"), (3, 32, 32), None, 0.410e9),
+    ],
+)
+def test_known_networks(build, frame, parameters, macs):
+    cost = report(build(), None, (1, 1, *frame))
+    assert cost.macs == pytest.approx(macs, rel=1e-3)
+    assert parameters is None or cost.count() == parameters
+
+
+def test_sources_are_followed_through_pooling_residuals_and_attention():
+    cost = report(HostedNet("spikformer_2_384", spec=SPEC), None, (STEPS, 1, 3, 32, 32))
+    by_name = {s.name.removeprefix("blocks.host."): s for s in cost.synapses}
+    first = by_name["patch_embed.stages.0.conv_bn.block.0"]
+    assert first.multiplies
+    assert not any(s.multiplies for s in cost.synapses if s is not first)
+    attention = by_name["blocks.0.attn (product)"]
+    assert attention.kind == "product"
+    assert attention.takes == ("blocks.host.blocks.0.attn.qkv_lif",)
+    assert attention.feeds == ("blocks.host.blocks.0.attn.attn_lif",)
+    # the residual sum brings the spikes of both branches
+    assert by_name["blocks.0.attn.qkv_conv_bn.0"].takes == (
+        "blocks.host.patch_embed.positional_encoding.neuron",
+        "blocks.host.patch_embed.stages.3.neuron",
+    )
+
+
+def test_sums_that_have_not_fired_multiply():
+    cost = report(StringNet("4C3-8DW-GAP-FC3"), None, (STEPS, 1, 2, 6, 6))
+    depthwise, pointwise = (s for s in cost.synapses if "conv2" in s.name)
+    assert not depthwise.multiplies
+    assert depthwise.feeds == ()
+    assert pointwise.multiplies
+    assert pointwise.feeds == ("blocks.conv2.neuron",)
+
+
+def test_both_branches_feed_the_neuron_of_a_residual_block():
+    cost = report(ResidualNet(20, width=0.25), None, (1, 1, 3, 16, 16))
+    shortcuts = [s for s in cost.synapses if "shortcut" in s.name]
+    assert len(shortcuts) == 2
+    for shortcut in shortcuts:
+        (fed,) = shortcut.feeds
+        branches = [s.name.rpartition(".")[0] for s in cost.synapses if fed in s.feeds]
+        block = fed.rpartition(".")[0]
+        assert sorted(branches) == [f"{block}.shortcut", f"{block}.synapse2"]
+        assert not shortcut.multiplies
+
+
+def test_a_network_of_one_step_and_one_of_all_steps_are_alike():
+    one = nn.Sequential(
+        nn.Conv2d(2, 4, 3), neuron.LIFNode(), nn.Flatten(), nn.Linear(64, 3), neuron.IFNode()
+    )
+    many = nn.Sequential(
+        layer.Conv2d(2, 4, 3, step_mode="m"),
+        neuron.LIFNode(step_mode="m"),
+        layer.Flatten(step_mode="m"),
+        layer.Linear(64, 3, step_mode="m"),
+        neuron.IFNode(step_mode="m"),
+    )
+    single = report(one, None, (3, 1, 2, 6, 6), step_mode="s", activity=0.1)
+    multi = report(many, None, (3, 1, 2, 6, 6), activity=0.1)
+    assert single == multi
+    assert single.macs == 4 * 18 * 16 + 64 * 3
+    assert [n.count for n in single.neurons] == [64, 3]
+
+
+class OwnSteps(nn.Module):
+    """A network of snnTorch as its users write it: states in the loop, T its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(6, 5), snntorch.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(5, 2), snntorch.Synaptic(alpha=0.9, beta=0.8)
+
+    def forward(self, x):
+        mem1 = self.lif1.init_leaky()
+        syn2, mem2 = self.lif2.init_synaptic()
+        outputs = []
+        for _ in range(7):
+            spikes, mem1 = self.lif1(self.fc1(x), mem1)
+            spikes, syn2, mem2 = self.lif2(self.fc2(spikes), syn2, mem2)
+            outputs.append(spikes)
+        return torch.stack(outputs)
+
+
+def test_a_network_that_counts_its_steps_itself():
+    cost = report(OwnSteps(), None, (1, 6), time_steps=7, activity=0.5)
+    assert cost.macs == 6 * 5 + 5 * 2
+    assert [n.count for n in cost.neurons] == [5, 2]
+    assert [n.states for n in cost.neurons] == [1, 2]  # Synaptic keeps a current too
+    assert [s.multiplies for s in cost.synapses] == [True, False]
+    assert cost.synaptic_operations == 7 * (6 * 5 + 0.5 * 5 * 2)
+
+
+def test_the_network_is_left_as_it_is():
+    network = nn.Sequential(layer.Linear(4, 2, step_mode="m"), neuron.LIFNode(step_mode="m"))
+    inject(network, SPEC)
+    seen = []
+    network[0].register_forward_hook(lambda *_: seen.append(1))
+    network(torch.rand(3, 1, 4))  # with a gradient: such a state cannot be copied
+    state, values = network[1].v, {k: v.clone() for k, v in network.state_dict().items()}
+    report(network, None, (3, 1, 4))
+    assert len(seen) == 1
+    assert network.training
+    assert network[1].v is state
+    assert all(torch.equal(v, values[k]) for k, v in network.state_dict().items())
+
+
+class Attention(nn.Module):
+    """Attention as torch has it: projections and products in one function."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2)
+
+    def forward(self, x_seq):
+        x = x_seq.flatten(0, 1)
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+def test_attention_of_torch_is_counted():
+    network = Attention().eval()
+    cost = report(network, None, (2, 1, 5, 8))
+    # four projections of 5 tokens, and two products of 2 x 2 tokens in 5 batches
+    assert cost.macs * 2 == 10 * 8 * 8 * 4
+    assert cost.product_macs * 2 == 5 * 2 * 2 * 8 * 2
+
+
+def test_networks_of_the_host_are_counted_as_they_are():
+    from spikingjelly.activation_based import functional, surrogate
+    from spikingjelly.activation_based.model import spiking_resnet
+
+    network = spiking_resnet.spiking_resnet18(
+        spiking_neuron=neuron.IFNode, surrogate_function=surrogate.ATan(), num_classes=10
+    )
+    functional.set_step_mode(network, "m")
+    cost = report(network, None, (2, 1, 3, 64, 64))
+    assert cost.count() == sum(p.numel() for p in network.parameters())
+    assert {n.membrane_bits for n in cost.neurons} == {32}
+    assert len(cost.neurons) == 17
+    assert [s.multiplies for s in cost.synapses].count(True) == 1
+
+
+class LooksAtValues(nn.Module):
+    """A network whose path depends on a value, which no meta tensor has."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.fc(x) if float(x.sum()) < 1 else x
+
+
+def test_a_network_that_looks_at_values_runs_with_zeros():
+    assert report(LooksAtValues(), None, (3, 1, 4)).macs == 8
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 5), (3, 2, 4), (3,), (0, 1, 4), (3, 1, 4.0)])
+def test_a_shape_that_does_not_fit(shape):
+    with pytest.raises(ArgumentError, match="input_shape"):
+        report(nn.Sequential(nn.Linear(4, 2)), None, shape)
+
+
+def test_states_of_another_input_do_not_matter():
+    network = nn.Sequential(nn.Linear(4, 2), QuantLIFNode())
+    network(torch.rand(5, 3, 4))
+    assert report(network, None, (6, 1, 4), step_mode="s").neurons[0].count == 2
+    assert network[1].v.shape == (5, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("build", "states"),
+    [
+        (lambda: snntorch.Leaky(0.9, init_hidden=True), 1),
+        (lambda: snntorch.RLeaky(0.9, linear_features=5, init_hidden=True), 2),  # its spikes too
+        (lambda: snntorch.Alpha(0.9, 0.8, init_hidden=True), 3),
+        (lambda: neuron.LIFNode(store_v_seq=True), 1),
+        (lambda: neuron.ParametricLIFNode(), 1),
+    ],
+)
+def test_stored_states_of_the_hosts_neurons(build, states):
+    (only,) = report(build(), None, (3, 1, 5), step_mode="s").neurons
+    assert (only.count, only.states, only.membrane_bits) == (5, states, 32)
+    assert only.membrane_bytes == 5 * states * 4

@@ -1,0 +1,108 @@
+"""`MultiStep` on the kernel against the same neuron's loop."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
+from qsnn_plugins.snntorch.lapicque import QuantLapicque
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
+)
+
+SPECS = {
+    "ternary": QuantSpec(),
+    "clipped": QuantSpec(MembraneSpec(kind="clip")),
+    "learned": QuantSpec(threshold=ThresholdSpec(gradient="ordinary")),
+    "separate, a channel": QuantSpec(threshold=ThresholdSpec(gradient="separate", per="channel")),
+    "4 bits, running": QuantSpec(MembraneSpec(kind="uniform", bits=4)),
+    "spikes of 2 bits": QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=2)),
+    "threshold sent": QuantSpec(MembraneSpec(kind="float"), SpikeSpec(value="threshold")),
+}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    calls = []
+
+    def counted(name):
+        kernel = getattr(cpp, name)
+        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
+
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(cpp, name, counted(name))
+    return calls
+
+
+def results(node, x_seq):
+    """Spikes, membrane and gradients of two sequences, one after the other."""
+    x_seq = x_seq.clone().requires_grad_()
+    spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
+    weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
+    ((spikes * weights).sum() + node.neuron.mem.square().sum()).backward()
+    return spikes, node.neuron.mem, [x_seq.grad, *(p.grad for p in node.parameters())]
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("how", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("delay", [False, True])
+def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, calls, monkeypatch):
+    found = []
+    for backend in ("cpp", "reference"):
+        monkeypatch.setenv("QSNN_BACKEND", backend)
+        neuron = QuantLeaky(
+            0.75, 0.9, init_hidden=True, reset_mechanism=how, reset_delay=delay, spec=spec,
+            channels=5, graded_spikes_factor=1.5,
+        )  # fmt: skip
+        x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
+        found.append(results(MultiStep(neuron), x_seq))
+    assert calls == 2 * ["forward"] + 2 * ["backward"]
+    (spikes, mem, gradients), (its_spikes, its_mem, its_gradients) = found
+    assert 0.03 < (spikes > 0).float().mean() < 0.8
+    assert torch.equal(spikes, its_spikes)
+    assert torch.equal(mem, its_mem)
+    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        QuantLeaky(0.5, spec=QuantSpec()),
+        QuantLeaky(0.5, init_hidden=True, output=True, spec=QuantSpec()),
+        QuantLeaky(0.5, init_hidden=True, learn_beta=True, spec=QuantSpec()),
+        QuantLeaky(torch.rand(7), init_hidden=True, spec=QuantSpec()),
+        QuantLeaky(0.5, init_hidden=True, spec=QuantSpec.full_precision()),
+        QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(pruning=PruningSpec(spatial_ratio=0.4))),
+        QuantLapicque(0.5, 0.5, init_hidden=True, spec=QuantSpec()),
+    ],
+    ids=["states", "output", "learned decay", "decays", "plain", "pruned", "lapicque"],
+)
+def test_what_no_kernel_covers_runs_in_the_loop(neuron, calls):
+    MultiStep(neuron)(torch.randn(3, 2, 7))
+    assert calls == []
+
+
+def test_a_hook_of_the_neuron_sees_every_step(calls):
+    neuron, seen = QuantLeaky(0.5, init_hidden=True, spec=QuantSpec()), []
+    neuron.register_forward_hook(lambda *_: seen.append(1))
+    MultiStep(neuron)(torch.randn(4, 2, 7))
+    assert (len(seen), calls) == (4, [])
+
+
+def test_a_changed_decay_is_the_one_that_runs(calls):
+    neuron = QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(MembraneSpec(kind="float")))
+    node, x_seq = MultiStep(neuron), torch.full((2, 1, 1), 0.5)
+    neuron._is_plain = False
+    membranes = []
+    for decay in (0.5, 0.25, 7.0):
+        reset_net(node)
+        neuron.beta.fill_(decay)
+        node(x_seq)
+        membranes.append(neuron.mem.item())
+    assert membranes == [0.75, 0.625, 1.0]
+    assert len(calls) == 3

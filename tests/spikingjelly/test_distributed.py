@@ -1,0 +1,56 @@
+"""The fused neuron under DistributedDataParallel: two processes train as one does."""
+
+import socket
+
+import pytest
+import torch
+from spikingjelly.activation_based import functional, layer
+from torch import distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
+from qsnn_plugins.spikingjelly import QuantLIFNode
+
+pytestmark = pytest.mark.skipif(
+    not distributed.is_available() or not distributed.is_gloo_available(), reason="there is no gloo"
+)
+
+
+def build():
+    torch.manual_seed(0)
+    spec = QuantSpec(threshold=ThresholdSpec(gradient="ordinary"))
+    parts = nn.Linear(6, 20), QuantLIFNode(step_mode="m", spec=spec), nn.Linear(20, 3)
+    return nn.Sequential(layer.SeqToANNContainer(parts[0]), *parts[1:])
+
+
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(5, 8, 6, generator=generator) * 2
+
+
+def gradients(network, x_seq):
+    functional.reset_net(network)
+    network(x_seq).square().mean().backward()
+    return [parameter.grad for parameter in network.parameters()]
+
+
+def work(rank, port, folder):
+    address = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    network = DistributedDataParallel(build())
+    share = batch()[:, 4 * rank : 4 * rank + 4]
+    torch.save(gradients(network, share), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    multiprocessing.spawn(work, (port, str(tmp_path)), nprocs=2)
+    ours = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    theirs = gradients(build(), batch())
+    assert all(gradient.abs().max() > 1e-3 for gradient in theirs)
+    for first, second, expected in zip(*ours, theirs, strict=True):
+        assert torch.equal(first, second)
+        torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)

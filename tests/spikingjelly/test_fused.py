@@ -1,0 +1,119 @@
+"""The multi-step forward on the kernel against the same neuron's loop."""
+
+import os
+import shutil
+
+import pytest
+import torch
+from spikingjelly.activation_based import functional, neuron, surrogate
+
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spikingjelly import QuantLIFNode
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
+)
+
+SPECS = {
+    "ternary": QuantSpec(),
+    "pruned": QuantSpec(MembraneSpec(kind="pruned")),
+    "learned": QuantSpec(threshold=ThresholdSpec(gradient="ordinary")),
+    "separate": QuantSpec(threshold=ThresholdSpec(gradient="separate")),
+    "arctan": QuantSpec(spike=SpikeSpec(surrogate="arctan", sharpness=2.0)),
+    "4 bits, running": QuantSpec(MembraneSpec(kind="uniform", bits=4)),
+    "3 bits, step's maximum": QuantSpec(MembraneSpec(kind="uniform", bits=3, scale="step_max")),
+    "2 bits, learned": QuantSpec(MembraneSpec(kind="uniform", scale="learned")),
+    "spikes of 2 bits": QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=2)),
+    "thresholds a channel": QuantSpec(threshold=ThresholdSpec(gradient="separate", per="channel")),
+}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    calls = []
+
+    def counted(name):
+        kernel = getattr(cpp, name)
+        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
+
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(cpp, name, counted(name))
+    return calls
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
+def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, calls, monkeypatch):
+    results = []
+    for backend in ("cpp", "reference"):
+        monkeypatch.setenv("QSNN_BACKEND", backend)
+        node = QuantLIFNode(
+            tau=3.0,
+            v_reset=v_reset,
+            detach_reset=detach_reset,
+            step_mode="m",
+            spec=spec,
+            channels=41,
+        )
+        x_seq = torch.randn(6, 5, 41, generator=torch.Generator().manual_seed(0))
+        x_seq = (x_seq + 0.3).requires_grad_()
+        spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
+        loss = spikes * torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
+        (loss.sum() + node.v.square().sum()).backward()
+        gradients = [x_seq.grad, *(p.grad for p in node.parameters())]
+        results.append((spikes, node.v, gradients))
+    assert calls == 2 * ["forward"] + 2 * ["backward"]
+    (spikes, v, gradients), (its_spikes, its_v, its_gradients) = results
+    assert 0.05 < spikes.mean() < 0.6
+    assert torch.equal(spikes, its_spikes)
+    assert torch.equal(v, its_v)
+    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+
+
+def test_the_kernel_equals_lif_node_where_nothing_is_quantized():
+    spike = SpikeSpec(surrogate="sigmoid", sharpness=4.0)
+    parameters = Parameters(MembraneSpec(kind="float"), spike, tau=2.0, decay_input=True)
+    theirs = neuron.LIFNode(step_mode="m", surrogate_function=surrogate.Sigmoid(alpha=4.0))
+    x_seq, ours = torch.randn(7, 3, 33) * 2 + 0.5, []
+    for run in (lambda x: quantized_lif(x, 0.0, 1.0, parameters, backend="cpp")[:2], theirs):
+        leaf = x_seq.clone().requires_grad_()
+        result = run(leaf)
+        spikes, last = result if isinstance(result, tuple) else (result, theirs.v)
+        (spikes.sum() + last.square().sum()).backward()
+        ours.append((spikes, last, leaf.grad))
+    assert torch.equal(ours[0][0], ours[1][0])
+    assert torch.equal(ours[0][1], ours[1][1])
+    torch.testing.assert_close(ours[0][2], ours[1][2], rtol=1e-5, atol=1e-6)
+
+
+def test_four_bytes_a_neuron_and_step_are_saved_from_rest():
+    node, saved = QuantLIFNode(step_mode="m"), []
+    x_seq = torch.randn(5, 4, 50, requires_grad=True) * 1.0
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: saved.append(tensor.numel() * tensor.element_size()), lambda _: None
+    ):
+        node(x_seq)
+    assert sum(saved) / x_seq.numel() == pytest.approx(4.0, abs=0.02)
+
+
+def test_a_host_surrogate_runs_in_the_loop(calls):
+    node = QuantLIFNode(step_mode="m", surrogate_function=surrogate.ATan())
+    node(torch.randn(3, 2, 7))
+    assert calls == []
+
+
+def test_compiled_the_node_is_one_call_of_the_operator():
+    seen = []
+
+    def backend(module, _):
+        seen.extend(str(node.target) for node in module.graph.nodes if node.op == "call_function")
+        return module
+
+    node = QuantLIFNode(step_mode="m")
+    x_seq = torch.randn(4, 2, 30)
+    expected = node(x_seq)
+    functional.reset_net(node)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(node, backend=backend)(x_seq), expected)
+    assert seen.count("qsnn_plugins.quantized_lif.default") == 1
