@@ -96,6 +96,7 @@ def probe(code: str) -> Probe:
 _PROBES = {
     "torch": "import torch; print(torch.version.cuda or 'CPU')",
     "device": "import torch; print(torch.cuda.get_device_name())",
+    "cpp": "from qsnn_plugins.ops.quantized_lif import cpp; print(cpp.missing() or '')",
     "cupy": "import cupy; print(cupy.cuda.runtime.getDeviceCount())",
     "torchvision": "from qsnn_plugins.torchvision_ops import mend; print(mend())",
     "torchaudio": "import torchaudio",
@@ -225,7 +226,7 @@ def backends(probes: dict[str, Probe]) -> list[Finding]:
     return [
         seen,
         Finding("backend reference", Mark.GOOD, "runs wherever torch does"),
-        _kernel("backend C++", "cpp.py", _compiler()),
+        _kernel("backend C++", "cpp.py", probes["cpp"].told),
         _kernel("backend CuPy", "cupy.py", _cupy(probes["cupy"])),
     ]
 
@@ -237,11 +238,6 @@ def _kernel(subject: str, file: str, reason: str | None) -> Finding:
     if reason:
         return Finding(subject, Mark.LACKING, reason)
     return Finding(subject, Mark.GOOD, "can run")
-
-
-def _compiler() -> str | None:
-    compiler = os.environ.get("CXX", "g++")
-    return None if shutil.which(compiler) else f"there is no compiler {compiler}"
 
 
 def _cupy(result: Probe) -> str | None:

@@ -17,6 +17,7 @@ PACKAGES = [
     "data",
     "lightning",
     "cost",
+    "reproduce",
 ]
 PUBLIC = [
     (f"{package}.{name}", value)

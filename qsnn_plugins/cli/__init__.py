@@ -24,6 +24,9 @@ TRAINING = {
 # Word: (what it does, "module:function" taking the words that follow and returning an exit status).
 TOOLS = {
     "cost": ("say what the network of a recipe costs: memory, operations, energy", "cli.cost:main"),
+    "reproduce": ("hold the papers' tables against our figures", "reproduce.command:main"),
+    "recipes": ("list the papers' rows with their commands and results", "reproduce.recipes:main"),
+    "measure": ("train and test a recipe's rows, and record them", "reproduce.measure:main"),
     "doctor": ("say what is installed, what can run and how to mend the rest", "doctor:main"),
 }
 

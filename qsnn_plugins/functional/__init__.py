@@ -10,7 +10,13 @@ from qsnn_plugins.functional.borders import (
 from qsnn_plugins.functional.boxes import clip_boxes, nms, pairwise_iou
 from qsnn_plugins.functional.codes import Codes, encode
 from qsnn_plugins.functional.late_reset import keep_comparison
-from qsnn_plugins.functional.loss import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
+from qsnn_plugins.functional.loss import (
+    mean_cross_entropy_loss,
+    rate_mse_loss,
+    spike_regulation,
+    tet_loss,
+    wsdr_loss,
+)
 from qsnn_plugins.functional.membrane import (
     RELEASED_LEVELS,
     clip_membrane,
@@ -117,6 +123,7 @@ __all__ = [
     "lif_charge",
     "linear_temperature",
     "max_magnitude",
+    "mean_cross_entropy_loss",
     "mean_magnitude",
     "middle_borders",
     "mint",

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["RateReduction", "rate_mse_loss", "spike_regulation", "tet_loss", "wsdr_loss"]
+__all__ = [
+    "RateReduction",
+    "mean_cross_entropy_loss",
+    "rate_mse_loss",
+    "spike_regulation",
+    "tet_loss",
+    "wsdr_loss",
+]
 
 RateReduction = Literal["mean", "sum"]
 
@@ -156,3 +163,36 @@ def rate_mse_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     _check_outputs(outputs)
     one_hot = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
     return F.mse_loss(outputs, one_hot.expand_as(outputs))
+
+
+def mean_cross_entropy_loss(
+    outputs: Tensor, labels: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    r"""Cross entropy of the logits' mean over time, as SEW-ResNet and Spikformer train with.
+
+        L = CE(1/T Σ_t o[t], y)
+
+    It is below the mean over the steps' cross entropies, `tet_loss` with λ = 0, unless all steps
+    agree.
+
+    Args:
+        outputs: Logits of every step, shape [T, N, K].
+        labels: Classes 0..K-1, shape [N], int64.
+        label_smoothing: Share of the target that is spread over all classes, from 0 to 1.
+
+    Returns:
+        Scalar loss.
+
+    Raises:
+        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, or the share is not in
+            [0, 1].
+
+    Example:
+        >>> outputs = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]])  # the steps cancel: ln 2
+        >>> mean_cross_entropy_loss(outputs, torch.tensor([1]))
+        tensor(0.6931)
+    """
+    _check_outputs(outputs)
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError("label_smoothing", label_smoothing, "a number from 0 to 1")
+    return F.cross_entropy(outputs.mean(0), labels, label_smoothing=label_smoothing)

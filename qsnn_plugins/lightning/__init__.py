@@ -9,5 +9,13 @@ from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402
 from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
 from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
+from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
 
-__all__ = ["BoxWriter", "NetworkReport", "RunCheckpoint", "SpikingClassifier", "SpikingDetector"]
+__all__ = [
+    "BoxWriter",
+    "NetworkReport",
+    "RunCheckpoint",
+    "SpikingClassifier",
+    "SpikingDetector",
+    "Throughput",
+]

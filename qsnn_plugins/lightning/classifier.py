@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning.report import NetworkReport
+from qsnn_plugins.lightning.schedule import (
+    Decay,
+    Schedule,
+    build_schedule,
+    check_schedule,
+    parameter_groups,
+)
 from qsnn_plugins.nn import (
     FiringRates,
     TETLoss,
@@ -23,8 +29,6 @@ from qsnn_plugins.nn import (
 )
 
 __all__ = ["SpikingClassifier"]
-
-Schedule = Literal["cosine", "constant"]
 
 
 class SpikingClassifier(LightningModule):
@@ -40,12 +44,18 @@ class SpikingClassifier(LightningModule):
         loss: Loss of logits [T, N, K] and labels [N], the default `TETLoss`; a `WSDRLoss` gets the
             neurons' firing rates too.
         optimizer: Optimiser, given the parameters.
-        schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
-            keeps it.
+        schedule: "cosine" lets the learning rate fall over the trainer's epochs, "constant" keeps
+            it.
         time_steps: T of static images, from 1; None where the data has time steps of its own.
+        warm_up: Epochs at the start in which the rate rises in a line.
+        least_rate: Where the cosine ends and a warm-up begins.
+        half_period: Epochs after which the cosine turns and rises again, or None for a single
+            fall.
+        decay: What an optimiser's weight decay acts on: "all" parameters, or "weights" without
+            biases, normalization, thresholds and scales.
 
     Raises:
-        ArgumentError: If `schedule` is unknown or `time_steps` is below 1.
+        ArgumentError: If an argument is not allowed.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -64,15 +74,20 @@ class SpikingClassifier(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         schedule: Schedule = "cosine",
         time_steps: int | None = None,
+        warm_up: int = 0,
+        least_rate: float = 0.0,
+        half_period: int | None = None,
+        decay: Decay = "all",
     ) -> None:
         super().__init__()
-        if schedule not in get_args(Schedule):
-            raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+        check_schedule(schedule, warm_up, least_rate, half_period, decay)
         if time_steps is not None and time_steps < 1:
             raise ArgumentError("time_steps", time_steps, "an integer from 1, or None")
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
+        self.warm_up, self.least_rate, self.half_period = warm_up, least_rate, half_period
+        self.decay = decay
         classes = cast(int, network.out_channels)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
@@ -132,11 +147,14 @@ class SpikingClassifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule over the trainer's epochs."""
-        optimizer = self.optimizer(self.parameters())
-        if self.schedule == "constant":
-            return {"optimizer": optimizer}
+        optimizer = self.optimizer(parameter_groups(self, self.decay))
         epochs = max(self.trainer.max_epochs or 1, 1)
-        return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, T_max=epochs)}
+        scheduler = build_schedule(
+            optimizer, self.schedule, epochs, self.warm_up, self.least_rate, self.half_period
+        )
+        if scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         if not isinstance(self.loss, WSDRLoss):

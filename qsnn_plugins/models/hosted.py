@@ -20,11 +20,12 @@ class HostedNet(TimeMajorNet):
 
     Args:
         name: sew_resnet34, sew_resnet50, or a Spikformer by its blocks and channels:
-            spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_8_512
-            (ImageNet).
+            spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_6_512,
+            spikformer_8_384, spikformer_8_512, spikformer_10_512, spikformer_8_768 (ImageNet).
         classes: Number of outputs.
         in_channels: Channels of the input; SEW-ResNets have 3.
         input_size: (height, width) of the input.
+        width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
         spec: How the network is quantized.
 
     Raises:
@@ -42,11 +43,12 @@ class HostedNet(TimeMajorNet):
         classes: int = 10,
         in_channels: int = 3,
         input_size: tuple[int, int] = (32, 32),
+        width: float = 1.0,
         spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
         host: Any = load_host("spikingjelly")
-        network = host.build_network(name, classes, in_channels, tuple(input_size))
+        network = host.build_network(name, classes, in_channels, tuple(input_size), width)
         example = torch.zeros(1, 2, in_channels, *input_size)
         self.report = host.inject(network, spec, example_input=example)
         self.blocks.add_module("host", network)

@@ -118,6 +118,7 @@ class StringNet(TimeMajorNet):
         linear_bias: Whether linear layers have them.
         normalized: Which layers before a neuron have batch normalization; the others begin with
             wider weights, see `begin_wide`.
+        width: Factor on the channels of all layers but the one that gives outputs, above 0.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -141,6 +142,7 @@ class StringNet(TimeMajorNet):
         conv_bias: bool = True,
         linear_bias: bool = True,
         normalized: Normalized = "all",
+        width: float = 1.0,
     ) -> None:
         super().__init__(in_channels, spec, host)
         if normalized not in get_args(Normalized):
@@ -148,7 +150,7 @@ class StringNet(TimeMajorNet):
             raise ArgumentError("normalized", normalized, f"one of {choices}")
         self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()
-        tokens = parse_layers(layers)
+        tokens = _scaled(parse_layers(layers), width)
         for place, token in enumerate(tokens, start=1):
             kind, block = self._build(token, shape, is_last=place == len(tokens))
             numbers[kind] += 1
@@ -195,3 +197,18 @@ class StringNet(TimeMajorNet):
                 nn.Conv2d(inputs, outputs, 1, bias=bias),
             ]
         return [nn.Conv2d(inputs, outputs, k, padding=padding, bias=bias)]
+
+
+def _scaled(tokens: list[Token], width: float) -> list[Token]:
+    """Scale the channels of all tokens but the last one that gives outputs."""
+    if not width > 0:
+        raise ArgumentError("width", width, "a number above 0")
+    last = max(
+        (i for i, token in enumerate(tokens) if token.kind in ("linear", "grid")), default=-1
+    )
+    return [
+        token._replace(channels=max(1, round(token.channels * width)))
+        if token.channels and i != last
+        else token
+        for i, token in enumerate(tokens)
+    ]

@@ -152,6 +152,7 @@ def string_net(
     in_channels: int | None = None,
     input_size: tuple[int, int] | None = None,
     normalized: Normalized | None = None,
+    width: float = 1.0,
     spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
     host: HostName = "spikingjelly",
 ) -> StringNet:
@@ -163,6 +164,7 @@ def string_net(
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
         normalized: Which layers before a neuron have batch normalization.
+        width: Factor on the channels of all layers but the last linear one, above 0.
         spec: How the network is quantized.
         host: Whose neurons it is built of.
 
@@ -188,4 +190,5 @@ def string_net(
         known.conv_bias,
         known.linear_bias,
         known.normalized if normalized is None else normalized,
+        width,
     )

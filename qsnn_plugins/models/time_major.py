@@ -83,13 +83,14 @@ class TimeMajorNet(nn.Module):
         super().__init__()
         if in_channels < 1:
             raise ArgumentError("in_channels", in_channels, "an integer from 1")
-        self.in_channels, self.spec, self._host = in_channels, spec, load_host(host)
+        self.in_channels, self.spec, self.host_name = in_channels, spec, host
+        load_host(host)
         self.out_channels = 0
         self.blocks = nn.Sequential()
 
     def neuron(self, channels: int) -> nn.Module:
         """Build a neuron of the host as the spec says, over so many channels."""
-        return self._host.build_neuron(self.spec, channels)
+        return load_host(self.host_name).build_neuron(self.spec, channels)
 
     def with_neuron(self, synapse: nn.Module, channels: int) -> nn.Sequential:
         """Put a neuron after a synapse; the two are named so."""
@@ -105,7 +106,7 @@ class TimeMajorNet(nn.Module):
 
     def reset_states(self) -> None:
         """Forget the states of all neurons."""
-        self._host.reset_net(self)
+        load_host(self.host_name).reset_net(self)
 
     def forward(self, x_seq: Tensor) -> Tensor:
         """Map input [T, N, C, H, W] to logits [T, N, K] of every step.

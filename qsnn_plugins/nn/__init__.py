@@ -2,7 +2,7 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.firing_rate import FiringRates
-from qsnn_plugins.nn.loss import RateMSELoss, TETLoss, WSDRLoss
+from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
@@ -31,6 +31,7 @@ __all__ = [
     "Binary",
     "ClipMembrane",
     "FiringRates",
+    "MeanCrossEntropyLoss",
     "MembranePruning",
     "Mint",
     "NearestLevel",

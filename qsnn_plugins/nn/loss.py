@@ -8,9 +8,15 @@ from typing import get_args
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.loss import RateReduction, rate_mse_loss, tet_loss, wsdr_loss
+from qsnn_plugins.functional.loss import (
+    RateReduction,
+    mean_cross_entropy_loss,
+    rate_mse_loss,
+    tet_loss,
+    wsdr_loss,
+)
 
-__all__ = ["RateMSELoss", "TETLoss", "WSDRLoss"]
+__all__ = ["MeanCrossEntropyLoss", "RateMSELoss", "TETLoss", "WSDRLoss"]
 
 
 class TETLoss(nn.Module):
@@ -90,3 +96,33 @@ class RateMSELoss(nn.Module):
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of output spikes [T, N, K] against classes [N]."""
         return rate_mse_loss(outputs, labels)
+
+
+class MeanCrossEntropyLoss(nn.Module):
+    """Cross entropy of the logits' mean over time, `functional.mean_cross_entropy_loss`.
+
+    Args:
+        label_smoothing: Share of the target that is spread over all classes, from 0 to 1.
+
+    Raises:
+        ArgumentError: If the share is not in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> MeanCrossEntropyLoss(0.1)(torch.zeros(2, 1, 4), torch.tensor([3]))
+        tensor(1.3863)
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing <= 1:
+            raise ArgumentError("label_smoothing", label_smoothing, "a number from 0 to 1")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of logits [T, N, K] against classes [N]."""
+        return mean_cross_entropy_loss(outputs, labels, self.label_smoothing)
+
+    def extra_repr(self) -> str:
+        """Name the share."""
+        return f"label_smoothing={self.label_smoothing}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from spikingjelly.activation_based import functional, neuron
 from torch import nn
 
@@ -16,13 +18,21 @@ _SPIKFORMERS = {
     "spikformer_4_256": (4, 256, 8, 4),
     "spikformer_2_384": (2, 384, 12, 4),
     "spikformer_4_384": (4, 384, 12, 4),
+    "spikformer_6_512": (6, 512, 8, 16),
+    "spikformer_8_384": (8, 384, 12, 16),
     "spikformer_8_512": (8, 512, 8, 16),
+    "spikformer_10_512": (10, 512, 8, 16),
+    "spikformer_8_768": (8, 768, 12, 16),
 }
 NETWORKS = (*_SEW, *_SPIKFORMERS)
 
 
 def build_network(
-    name: str, classes: int, in_channels: int = 3, input_size: tuple[int, int] = (32, 32)
+    name: str,
+    classes: int,
+    in_channels: int = 3,
+    input_size: tuple[int, int] = (32, 32),
+    width: float = 1.0,
 ) -> nn.Module:
     """Build a network of SpikingJelly over [T, N, C, H, W], with its own neurons.
 
@@ -34,6 +44,7 @@ def build_network(
         classes: Number of outputs.
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
+        width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
 
     Returns:
         The network in multi-step mode.
@@ -51,20 +62,20 @@ def build_network(
     if classes < 1:
         raise ArgumentError("classes", classes, "an integer from 1")
     if name in _SEW:
-        return _build_sew_resnet(name, classes, in_channels)
+        return _build_sew_resnet(name, classes, in_channels, width)
     if IS_LEGACY:
         raise ArgumentError("name", name, "SpikingJelly 2.0 or later: 0.0.0.0.14 has no Spikformer")
     # the host's builders import torchvision, and 0.0.0.0.14 lacks this one: only when it is used
     from spikingjelly.activation_based.model import spikformer
 
     blocks, channels, heads, patch = _SPIKFORMERS[name]
-    height, width = input_size
-    if height < patch or width < patch or height % patch or width % patch:
+    channels = _scaled(channels, width, heads)
+    if any(side < patch or side % patch for side in input_size):
         raise ArgumentError("input_size", input_size, f"multiples of {patch}, the side of a patch")
     return spikformer.Spikformer(
         in_channels=in_channels,
-        img_size_h=height,
-        img_size_w=width,
+        img_size_h=input_size[0],
+        img_size_w=input_size[1],
         patch_size=patch,
         num_classes=classes,
         embed_dims=channels,
@@ -73,7 +84,18 @@ def build_network(
     )
 
 
-def _build_sew_resnet(name: str, classes: int, in_channels: int) -> nn.Module:
+def _scaled(channels: int, width: float, heads: int) -> int:
+    # each head has equally many channels, and the stem begins with an eighth of them
+    scaled, unit = round(channels * width), math.lcm(heads, 8)
+    if scaled < unit or scaled % unit:
+        allowed = f"a factor that makes {channels} channels a multiple of {unit}"
+        raise ArgumentError("width", width, allowed)
+    return scaled
+
+
+def _build_sew_resnet(name: str, classes: int, in_channels: int, width: float) -> nn.Module:
+    if width != 1:
+        raise ArgumentError("width", width, f"1: {name} has the channels of its builder")
     if in_channels != 3:
         raise ArgumentError("in_channels", in_channels, f"3: {name} is over images")
     from spikingjelly.activation_based.model import sew_resnet

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional import rate_mse_loss, spike_regulation, tet_loss, wsdr_loss
+from qsnn_plugins.functional import (
+    mean_cross_entropy_loss,
+    rate_mse_loss,
+    spike_regulation,
+    tet_loss,
+    wsdr_loss,
+)
 
 
 def data(steps=5, samples=7, classes=4):
@@ -55,12 +61,27 @@ def test_rate_mse_against_numpy():
     assert ours.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_mean_cross_entropy_against_numpy(smoothing):
+    outputs, labels = data()
+    logits = outputs.mean(0)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    target = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+    expected = -(target * log_p).sum(-1).mean()
+    ours = mean_cross_entropy_loss(torch.tensor(outputs), torch.tensor(labels), smoothing)
+    assert ours.item() == pytest.approx(expected, rel=1e-12)
+    assert mean_cross_entropy_loss(torch.tensor(outputs), torch.tensor(labels)) < cross_entropy(
+        outputs, labels
+    )
+
+
 def test_gradcheck():
     outputs, labels = (torch.tensor(part) for part in data(2, 3))
     outputs.requires_grad_()
     rates = torch.rand(4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda o: tet_loss(o, labels, 0.3), (outputs,))
     assert torch.autograd.gradcheck(lambda o: rate_mse_loss(o, labels), (outputs,))
+    assert torch.autograd.gradcheck(lambda o: mean_cross_entropy_loss(o, labels, 0.1), (outputs,))
     assert torch.autograd.gradcheck(
         lambda o, r: wsdr_loss(o, labels, list(r), 0.2), (outputs, rates)
     )
@@ -72,6 +93,7 @@ def test_dtype_is_kept(dtype):
     outputs, rates = outputs.to(dtype), [torch.tensor(0.2, dtype=dtype)] * 3
     assert tet_loss(outputs, labels).dtype == dtype
     assert rate_mse_loss(outputs, labels).dtype == dtype
+    assert mean_cross_entropy_loss(outputs, labels).dtype == dtype
     assert wsdr_loss(outputs, labels, rates).dtype == dtype
 
 
@@ -85,6 +107,8 @@ OUTPUTS, LABELS, RATES = torch.zeros(2, 1, 4), torch.zeros(1).long(), [torch.ten
         (lambda: tet_loss(OUTPUTS[0], LABELS), r"give \[T, N, K\] with T >= 1"),
         (lambda: rate_mse_loss(OUTPUTS[:0], LABELS), "T >= 1"),
         (lambda: wsdr_loss(OUTPUTS[:0], LABELS, RATES), "T >= 1"),
+        (lambda: mean_cross_entropy_loss(OUTPUTS[:0], LABELS), "T >= 1"),
+        (lambda: mean_cross_entropy_loss(OUTPUTS, LABELS, 2.0), r"label_smoothing=2\.0"),
         (lambda: tet_loss(OUTPUTS, LABELS, 1.5), r"lamb=1\.5 is not allowed"),
         (lambda: wsdr_loss(OUTPUTS, LABELS, RATES, -1.0), r"lamb=-1\.0"),
         (lambda: spike_regulation(RATES, "max"), "reduction='max' is not allowed"),

@@ -19,7 +19,11 @@ PARAMETERS = {
     "spikformer_4_256": (10, 4.16),
     "spikformer_2_384": (10, 5.77),
     "spikformer_4_384": (10, 9.33),
+    "spikformer_6_512": (1000, 23.37),
+    "spikformer_8_384": (1000, 16.81),
     "spikformer_8_512": (1000, 29.72),
+    "spikformer_10_512": (1000, 36.01),
+    "spikformer_8_768": (1000, 66.34),
     "sew_resnet34": (1000, 21.79),
     "sew_resnet50": (1000, 25.56),
 }
@@ -40,6 +44,14 @@ def test_the_count_notices_another_network():
         network = build_network("spikformer_4_256", 1000)
     total = sum(p.numel() for p in network.parameters())
     assert total / 1e6 != pytest.approx(4.16, rel=0.005)
+
+
+def test_a_narrow_spikformer_keeps_its_blocks_and_heads():
+    narrow, full = (build_network("spikformer_4_384", 10, width=w) for w in (0.25, 1.0))
+    assert len(narrow.blocks) == len(full.blocks) == 4
+    heads = [[m.num_heads for m in n.modules() if hasattr(m, "num_heads")] for n in (narrow, full)]
+    assert heads[0] == heads[1]
+    assert narrow.head.in_features * 4 == full.head.in_features == 384
 
 
 @pytest.mark.parametrize("name", MACS)
@@ -78,6 +90,8 @@ def test_a_hosted_network_fires_learns_and_comes_back(name):
         (("sew_resnet34", 10, 2), "in_channels=2"),
         (("sew_resnet34", 0), "classes=0"),
         (("spikformer_4_256", 10, 3, (30, 32)), r"input_size=\(30, 32\).*multiples of 4"),
+        (("spikformer_4_384", 10, 3, (32, 32), 0.3), r"width=0\.3.*multiple of 24"),
+        (("sew_resnet34", 10, 3, (32, 32), 0.5), r"width=0\.5.*give 1"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, words):

@@ -133,3 +133,18 @@ def test_what_is_normalized_and_what_has_a_bias():
         assert sum(name.endswith("bias") for name, _ in network.named_parameters()) == len(norms)
     with pytest.raises(ArgumentError, match="normalized='some'"):
         StringNet("4C3-GAP-FC3", normalized="some")
+
+
+def test_a_narrow_network_keeps_its_depth_and_its_classes():
+    narrow = string_net("plif", input_size=(32, 32), width=0.25)
+    channels = [
+        m.out_features if isinstance(m, nn.Linear) else m.out_channels
+        for m in narrow.modules()
+        if isinstance(m, nn.Conv2d | nn.Linear)
+    ]
+    assert channels == [32] * 5 + [128, 100]
+    assert narrow.out_channels == 10
+    same = StringNet("16C3-32C3-AP2-64C3x2-AP2-128C3x2-AP2-256C3-GAP-FC256-FC10")
+    assert str(string_net("vgg9_printed_size", width=0.25)) == str(same)
+    with pytest.raises(ArgumentError, match="width=0"):
+        string_net("vgg7", width=0)

@@ -5,7 +5,14 @@ import copy
 import pytest
 import torch
 
-from qsnn_plugins.nn import MembranePruning, RateMSELoss, Spike, TETLoss, WSDRLoss
+from qsnn_plugins.nn import (
+    MeanCrossEntropyLoss,
+    MembranePruning,
+    RateMSELoss,
+    Spike,
+    TETLoss,
+    WSDRLoss,
+)
 from qsnn_plugins.nn import membrane_quantizer as quantizer
 from qsnn_plugins.spec import MembraneSpec, PruningSpec
 
@@ -48,7 +55,11 @@ def test_modules_are_one_graph(name, backend):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [TETLoss(), RateMSELoss(), WSDRLoss()], ids=lambda m: str(type(m)))
+@pytest.mark.parametrize(
+    "loss",
+    [TETLoss(), RateMSELoss(), MeanCrossEntropyLoss(), WSDRLoss()],
+    ids=lambda m: str(type(m)),
+)
 def test_losses_are_one_graph(loss):
     torch._dynamo.reset()
     arguments = [torch.randn(2, 3, 4), torch.tensor([0, 3, 1])]

@@ -1,53 +1,104 @@
 """Every recipe is found by a glob, built and trained for two batches through the command line."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from qsnn_plugins.cli import lightning
+from tests.recipes.configs import RECIPES, ROOT, load, network_of
 
-ROOT = Path(__file__).parents[2]
-RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "recipes").glob("*.yaml"))
-BRIEF = [
-    "--trainer.max_epochs=1",
-    "--trainer.limit_train_batches=2",
-    "--trainer.limit_val_batches=1",
-    "--trainer.limit_test_batches=1",
-    "--trainer.enable_progress_bar=false",
-    "--data.init_args.batch_size=4",
-]
+
+def header(recipe):
+    text = (ROOT / recipe).read_text()
+    return text[: text.index("seed_everything")]
+
+
+def embedded_words(recipe):
+    """The words with which the header says that the recipe runs on embedded data."""
+    text = re.sub(r"\n# *", " ", header(recipe))
+    told = re.search(r"on embedded data: add (.+?) (?:and, on a small machine|to both)", text)
+    return told[1].split()
+
+
+def cases():
+    for recipe in RECIPES:
+        is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+        hosts = [None] if is_hosted else ["snntorch", "spikingjelly"]
+        for host in hosts:
+            yield pytest.param(recipe, host, id=f"{Path(recipe).stem}-{host or 'hosted'}")
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["lightning", *words])
+    return lightning()
+
+
+def placed(words):
+    """Files named in a header, as seen from another folder."""
+    return [str(ROOT / word) if word.startswith("recipes/") else word for word in words]
+
+
+def tiny(recipe):
+    """What shrinks a recipe: its width, where it has one."""
+    name = network_of(load(recipe))["init_args"].get("name", "")
+    has_width = not name.startswith("sew_resnet")
+    width = ["--model.network.width=0.0625"] if has_width else []
+    return ["-c", str(ROOT / "tests/recipes/tiny.yaml"), *width]
 
 
 def test_the_glob_finds_the_recipes():
-    assert Path("recipes/spquant_vgg9.yaml") in RECIPES
+    assert "recipes/spquant_vgg9.yaml" in RECIPES
+    assert len(RECIPES) > 30
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_and_tests_on_embedded_data(recipe, monkeypatch, tmp_path, capsys):
-    detects = "scenes.yaml" in (ROOT / recipe).read_text()
-    overlay = f"recipes/overlays/{'scenes' if detects else 'embedded'}.yaml"
-    files = ["-c", str(ROOT / recipe), "-c", str(ROOT / overlay)]
+@pytest.mark.parametrize(("recipe", "host"), cases())
+def test_a_recipe_trains_on_embedded_data(recipe, host, monkeypatch, tmp_path):
+    words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
+    words += [f"--model.network.host={host}"] if host else []
     monkeypatch.chdir(tmp_path)
-    for words in (["fit", *files, *BRIEF], ["test", *files, *BRIEF, "--ckpt_path=last"]):
-        monkeypatch.setattr(sys, "argv", ["lightning", *words])
-        assert lightning() == 0
-    closing = "test mAP (0.5:0.95): " if detects else "test accuracy: "
-    assert closing in capsys.readouterr().out
+    assert run(monkeypatch, "fit", *words) == 0
+    (written,) = tmp_path.rglob("config.yaml")
+    assert host is None or f"host: {host}" in written.read_text()
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_trained_is_tested(monkeypatch, tmp_path, capsys):
+    recipe = "recipes/spquant_vgg9.yaml"
+    words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "fit", *words) == 0
+    assert run(monkeypatch, "test", *words, "--ckpt_path=last") == 0
+    assert "test accuracy: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_says_what_it_is_and_how_to_run_it(recipe):
-    text = (ROOT / recipe).read_text()
-    header = text[: text.index("seed_everything")]
-    for word in ("# Table:", "# Needs:", "# Command: lightning fit -c " + str(recipe)):
-        assert word in header, word
+    told = header(recipe)
+    for word in ("# Table:", "# Needs:", f"# Command: lightning fit -c {recipe}"):
+        assert word in told, word
+    for named in re.findall(r"recipes/[\w/]+\.yaml", told):
+        assert (ROOT / named).is_file(), named
+    is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+    assert ("--model.network.host=snntorch" in told) != is_hosted
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_as_its_header_says(recipe):
-    config = yaml.safe_load((ROOT / recipe).read_text())
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_deterministic(recipe):
+    config = load(recipe)
     assert config["seed_everything"] == 42
     assert config["trainer"]["deterministic"] is True
+
+
+OVERLAYS = sorted((ROOT / "recipes/overlays").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_an_overlay_says_how_to_put_it_on_a_recipe(overlay):
+    name = str(overlay.relative_to(ROOT))
+    told = re.sub(r" \\\n# *", " ", overlay.read_text())
+    used = re.search(rf"# .+ -c (recipes/\w+\.yaml) .*{re.escape(name)}", told)
+    assert used is not None
+    assert (ROOT / used[1]).is_file()

@@ -40,7 +40,7 @@ def run(
 
     Returns:
         Spikes [T, N, ...] and the last stored membrane [N, ...], or None where no kernel runs; the
-        log then has said why.
+        log then has said why, unless a hook looks at every step or x_seq has no values.
 
     Raises:
         BackendError: If QSNN_BACKEND names a backend that cannot run.
@@ -54,7 +54,7 @@ def run(
         True
     """
     named = asked_for()
-    if named == "reference":
+    if named == "reference" or _is_watched(x_seq, surrogate_function, membrane):
         return None
     kernel = named or ("cupy" if x_seq.device.type == "cuda" else "cpp")
     wide = torch.promote_types(x_seq.dtype, torch.float32)
@@ -99,9 +99,13 @@ def _uncovered(spec: QuantSpec, fire: Any, store: nn.Module) -> str | None:
         return "the surrogate function returns its primitive"
     if getattr(store, "spec", spec.membrane) != spec.membrane:
         return "the membrane's quantizer is not the spec's"
-    if any(part._forward_hooks or part._forward_pre_hooks for part in (fire, store)):
-        return "a hook looks at every step"
     return None
+
+
+def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
+    """Whether a hook looks at every step, or a network without values is only counted."""
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    return hooked or x_seq.device.type == "meta"
 
 
 def _spike(spec: SpikeSpec, fire: Any) -> SpikeSpec:

@@ -58,7 +58,6 @@ REFUSED = {
     "membranes are masked": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
     "the surrogate function is Sigmoid": neuron(surrogate_function=nn.Sigmoid()),
     "the surrogate function returns its primitive": neuron(surrogate_function=primitive()),
-    "a hook looks": neuron(surrogate_function=hooked()),
     "quantizer is not the spec's": neuron(membrane=membrane_quantizer(MembraneSpec(kind="clip"))),
     r"the threshold has the shape \(4,\)": neuron(threshold=torch.ones(4)),
 }
@@ -76,6 +75,15 @@ def test_what_no_kernel_covers_is_left_to_the_neuron(reason, parts, caplog, monk
         run(x_seq, x_seq[0], **parts)
     monkeypatch.setenv("QSNN_BACKEND", "reference")
     assert run(x_seq, x_seq[0], **parts) is None
+
+
+@pytest.mark.parametrize("named", ["", "cpp"])
+def test_where_a_hook_looks_at_every_step_the_loop_runs_without_a_word(named, caplog, monkeypatch):
+    monkeypatch.setenv("QSNN_BACKEND", named)
+    x_seq = torch.zeros(4, 2, 3)
+    assert run(x_seq, x_seq[0], **neuron(surrogate_function=hooked())) is None
+    assert run(x_seq.to("meta"), x_seq[0].to("meta"), **neuron()) is None
+    assert not caplog.records
 
 
 def test_a_surrogate_that_a_schedule_sharpened_is_the_one_that_runs():

@@ -1,0 +1,88 @@
+"""Learning rate over the epochs, and which parameters decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = ["Decay", "Schedule", "build_schedule", "check_schedule", "parameter_groups"]
+
+Schedule = Literal["cosine", "constant"]
+Decay = Literal["all", "weights"]
+
+
+def check_schedule(
+    schedule: str, warm_up: int, least_rate: float, half_period: int | None, decay: str
+) -> None:
+    """Refuse what cannot be a schedule.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+    """
+    if schedule not in get_args(Schedule):
+        raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+    if warm_up < 0:
+        raise ArgumentError("warm_up", warm_up, "a number of epochs from 0")
+    if not least_rate >= 0:
+        raise ArgumentError("least_rate", least_rate, "a number from 0")
+    if half_period is not None and half_period < 1:
+        raise ArgumentError("half_period", half_period, "a number of epochs from 1, or None")
+    if decay not in get_args(Decay):
+        raise ArgumentError("decay", decay, f"one of {', '.join(get_args(Decay))}")
+
+
+def build_schedule(
+    optimizer: Optimizer,
+    schedule: Schedule,
+    epochs: int,
+    warm_up: int = 0,
+    least_rate: float = 0.0,
+    half_period: int | None = None,
+) -> LRScheduler | None:
+    """Build the schedule of an optimiser, to be stepped once an epoch.
+
+    A warm-up rises in a line from the least rate, or from 1 / (warm_up + 1) of the rate where the
+    least is 0. The cosine falls from the rate to the least one over the epochs that are left, or
+    over `half_period` epochs, after which it rises again for as long.
+
+    Args:
+        optimizer: The optimiser with its initial rate.
+        schedule: "cosine" or "constant".
+        epochs: Epochs of the whole training, from 1.
+        warm_up: Epochs of the warm-up.
+        least_rate: The least learning rate.
+        half_period: Epochs from the greatest to the least rate, or None for all that are left.
+
+    Returns:
+        The schedule, or None where the rate never changes.
+    """
+    rest: LRScheduler | None = None
+    if schedule == "cosine":
+        falling = half_period or max(epochs - warm_up, 1)
+        rest = CosineAnnealingLR(optimizer, T_max=falling, eta_min=least_rate)
+    if not warm_up:
+        return rest
+    rate = optimizer.param_groups[0]["initial_lr"] if rest else optimizer.param_groups[0]["lr"]
+    start = min(least_rate / rate if least_rate else 1 / (warm_up + 1), 1.0)
+    rising = LinearLR(optimizer, start_factor=start, total_iters=warm_up)
+    return SequentialLR(optimizer, [rising, rest], [warm_up]) if rest else rising
+
+
+def parameter_groups(module: nn.Module, decay: Decay) -> Iterable[Any]:
+    """Give an optimiser its parameters, those that do not decay in a group of their own.
+
+    "weights" lets weights decay, and neither biases, normalization, thresholds nor scales, which
+    have one dimension or none.
+    """
+    if decay == "all":
+        return module.parameters()
+    weights = [p for p in module.parameters() if p.dim() > 1]
+    others = [p for p in module.parameters() if p.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,151 @@
+"""`qsnn reproduce`: the papers' tables, printed beside what is computed and measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
+from qsnn_plugins.reproduce.cells import build_cells
+from qsnn_plugins.reproduce.layout import TableLayout, lay_out
+from qsnn_plugins.reproduce.markdown import paper_page, totals_page
+from qsnn_plugins.reproduce.paper import PAPERS, load_paper
+from qsnn_plugins.reproduce.results import load_results
+
+__all__ = ["main", "plain_cell"]
+
+PAGES = Path("docs/reproduction")
+RESULTS = Path("docs/results")
+_STYLES = {
+    Standing.AGREES: "green",
+    Standing.EXPLAINED: "yellow",
+    Standing.UNEXPLAINED: "red",
+}
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise QSNNError(f"qsnn reproduce: {message}")
+
+
+def main(words: list[str]) -> int:
+    """Print or write what was asked; 0 if done, 2 where it cannot be, with one sentence."""
+    try:
+        options = _parser().parse_args(words)
+        cells = _cells(options)
+        if options.json:
+            print(json.dumps([plain_cell(c) for found in cells.values() for c in found], indent=2))
+        elif options.markdown:
+            pages = (paper_page(paper, found, options.table) for paper, found in cells.items())
+            print("\n".join(pages), end="")
+        elif options.write:
+            _write(cells)
+        else:
+            _print(cells, options.table)
+    except QSNNError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def plain_cell(cell: Cell) -> dict[str, Any]:
+    """Give a cell as plain values, for JSON.
+
+    Example:
+        >>> from qsnn_plugins.reproduce import build_cells, load_paper
+        >>> list(plain_cell(build_cells(load_paper("qsnn"))[0]))[:5]
+        ['paper', 'table', 'row', 'column', 'printed']
+    """
+    names = [part.name for part in fields(cell) if part.name != "needs_measurement"]
+    return {name: getattr(cell, name) for name in names}
+
+
+def _cells(options: Namespace) -> dict[str, list[Cell]]:
+    papers = [options.paper] if options.paper else list(PAPERS)
+    tables = {paper: load_paper(paper).tables for paper in papers}
+    if options.table and not any(options.table in known for known in tables.values()):
+        known = "; ".join(f"{paper} has {', '.join(tables[paper])}" for paper in papers)
+        raise ArgumentError("table", options.table, f"one that is there: {known}")
+    if options.write and options.table:
+        raise ArgumentError("--table", options.table, "none with --write: pages are whole")
+    results = load_results(options.results)
+    return {
+        paper: build_cells(load_paper(paper), results, options.table)
+        for paper in papers
+        if options.table is None or options.table in tables[paper]
+    }
+
+
+def _write(cells: Mapping[str, list[Cell]]) -> None:
+    if not PAGES.parent.is_dir():
+        raise ArgumentError("folder", str(PAGES.parent), "one that is there: go to a checkout")
+    PAGES.mkdir(exist_ok=True)
+    pages = {f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
+    if set(cells) == set(PAPERS):
+        pages["README.md"] = totals_page(cells)
+    for name, page in pages.items():
+        aside = PAGES / f"{name}.part"
+        aside.write_text(page, "utf-8")
+        aside.replace(PAGES / name)
+        print(PAGES / name)
+
+
+def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
+    console = Console()
+    every = [cell for found in cells.values() for cell in found]
+    for standing, count in count_standings(every).items():
+        console.print(f"{count:5} cells {standing}", style=_STYLES.get(standing, "dim"))
+    for paper, found in cells.items():
+        known = load_paper(paper)
+        console.print(f"\n[bold]{known.title}")
+        for layout in lay_out(known, found, table):
+            console.print(_table(layout) if layout.rows else f"{layout.title}. {layout.told}")
+            told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
+            told += [f"rule: {rule}" for rule in layout.rules]
+            told += [f"network: {network}" for network in layout.networks]
+            told += [*layout.lacks, *layout.notes]
+            for line in told:
+                console.print(Text(line, "dim"))
+
+
+def _table(layout: TableLayout) -> Table:
+    table = Table(title=layout.title, title_justify="left", caption=None)
+    for place, column in enumerate(layout.columns):
+        table.add_column(column, justify="right" if place else "left")
+    for (name, *texts), standings in zip(layout.rows, layout.standings, strict=True):
+        styles = (_STYLES.get(s, "") if s else "" for s in standings)
+        table.add_row(Text(name), *(Text(t, s) for t, s in zip(texts, styles, strict=True)))
+    return table
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="qsnn reproduce",
+        description="The papers' tables: each printed value beside what we compute or measured.",
+        epilog=f"papers: {', '.join(PAPERS)}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("paper", nargs="?", metavar="PAPER", help="one paper (default: all)")
+    parser.add_argument("--table", metavar="N", help="one table, such as V, 2 or fig3")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print a list of cells")
+    form.add_argument("--markdown", action="store_true", help="print the page of the docs")
+    form.add_argument("--write", action="store_true", help=f"write the pages into {PAGES}")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="DIR",
+        help=f"folder of measured results (default: {RESULTS})",
+    )
+    return parser

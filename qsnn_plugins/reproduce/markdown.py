@@ -1,0 +1,98 @@
+"""The pages of docs/reproduction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
+from qsnn_plugins.reproduce.layout import LEGEND, TableLayout, lay_out
+from qsnn_plugins.reproduce.paper import load_paper
+
+__all__ = ["paper_page", "totals_page"]
+
+_WRITTEN = (
+    "<!-- written by `qsnn reproduce --write`; edit the tables' data, the rules or docs/results -->"
+)
+
+
+def paper_page(paper: str, cells: list[Cell], table: str | None = None) -> str:
+    """Write one paper's page.
+
+    Args:
+        paper: Key of the paper.
+        cells: Its cells.
+        table: The only table, or None for all.
+
+    Returns:
+        Markdown.
+
+    Example:
+        >>> paper_page("qsnn", []).splitlines()[0]
+        '# Q-SNNs: Quantized Spiking Neural Networks'
+    """
+    known = load_paper(paper)
+    lines = [f"# {known.title}", "", _WRITTEN, "", *_totals({paper: cells}), "", LEGEND, ""]
+    for layout in lay_out(known, cells, table):
+        lines += _table(layout)
+    return "\n".join(lines)
+
+
+def totals_page(cells: Mapping[str, list[Cell]]) -> str:
+    """Write the page that leads to the papers' pages.
+
+    Args:
+        cells: Of each paper.
+
+    Returns:
+        Markdown.
+
+    Example:
+        >>> totals_page({}).splitlines()[0]
+        "# The papers' tables, computed and measured"
+    """
+    lines = [
+        "# The papers' tables, computed and measured",
+        "",
+        _WRITTEN,
+        "",
+        "Each cell of each table has its printed value, beside it what we compute from the network "
+        "by a named rule or what we measured, and a verdict. Cells:",
+        "",
+        *_totals(cells, linked=True),
+        "",
+        "`qsnn reproduce PAPER --table N` prints one table, `--json` its cells. No rule sees a "
+        "printed value: a test doubles them all, and what is computed stays as it is.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _totals(cells: Mapping[str, list[Cell]], linked: bool = False) -> Iterator[str]:
+    yield "| | " + " | ".join(Standing) + " |"
+    yield "|---|" + "---:|" * len(Standing)
+    for paper, found in cells.items():
+        name = f"[{load_paper(paper).title}]({paper}.md)" if linked else "cells that"
+        yield f"| {name} | " + " | ".join(map(str, count_standings(found).values())) + " |"
+    if len(cells) > 1:
+        counts = count_standings(cell for found in cells.values() for cell in found)
+        yield "| all | " + " | ".join(map(str, counts.values())) + " |"
+
+
+def _table(layout: TableLayout) -> Iterator[str]:
+    yield from (f"## {layout.title}", "", layout.told, "")
+    if not layout.rows:
+        return
+    yield f"| {' | '.join(layout.columns)} |"
+    yield "|---|" + "---:|" * (len(layout.columns) - 1)
+    yield from (f"| {' | '.join(row)} |" for row in layout.rows)
+    yield ""
+    reasons = tuple(f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1))
+    for title, told in (
+        ("Reasons:", reasons),
+        ("Rules:", layout.rules),
+        ("Networks:", layout.networks),
+        ("Not computed:", layout.lacks),
+        ("Notes:", layout.notes),
+    ):
+        if told:
+            yield from (title, "", *(f"- {line}" for line in told), "")

@@ -1,0 +1,169 @@
+"""`qsnn measure`: train and test the rows of the papers' tables that a recipe stands for.
+
+The words of each row come from the tables, so that one command fills, say, the five widths of
+N-MNIST. What comes out is written to docs/results, and `qsnn recipes` prints it beside the paper's.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, stdev
+
+from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
+from qsnn_plugins.reproduce.recipes import RESULTS
+from qsnn_plugins.reproduce.results import Result
+from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
+from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
+
+__all__ = ["main", "rows_of"]
+
+_SEEDS = (42, 43, 44)
+_KEPT = ("epoch", "step", "train_loss", "val_accuracy", "val_accuracy_soft")
+
+
+def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[TrainedCell]]:
+    """Return the cells that a recipe trains, those of the same words together.
+
+    Args:
+        recipe: Such as "recipes/qsnn_resnet19_cifar10.yaml".
+        containing: What the names of the rows must hold.
+
+    Raises:
+        DataError: If there is no such row.
+
+    Example:
+        >>> list(rows_of("recipes/sigmoid_quantizer_decolle_nmnist.yaml", "N-MNIST, 4-bit"))
+        [('-c', 'recipes/overlays/weights_4bit.yaml')]
+    """
+    found: dict[tuple[str, ...], list[TrainedCell]] = {}
+    for cell in trained_cells():
+        if cell.recipe == recipe and cell.column.unit == "%" and containing in cell.row.row:
+            found.setdefault(cell.row.overrides, []).append(cell)
+    if not found:
+        rows = f" with {containing!r} in its name" if containing else ""
+        raise DataError(f"no row{rows} is trained by {recipe}: see recipes/README.md")
+    return found
+
+
+class _Record:
+    """What is written beside the results: JSON for each value, CSV for each epoch."""
+
+    def __init__(self, name: str) -> None:
+        self.path = RESULTS / f"{name}.json"
+        self.log = self.path.with_suffix(".csv")
+        self.results: list[Result] = []
+        self._epochs: list[dict[str, str]] = []
+
+    def add(self, run: Run, value: float, results: list[Result]) -> None:
+        """Add a run and write both files aside before they are renamed."""
+        self.results += results
+        place = {"words": " ".join(run.words), "seed": str(run.seed)}
+        self._epochs += [
+            place | {key: row.get(key) or "" for key in _KEPT} for row in run.metrics()
+        ]
+        self._epochs.append(place | {"test_accuracy": f"{value / 100:g}"})
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        aside = self.log.with_suffix(".csv.part")
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["words", "seed", *_KEPT, "test_accuracy"], restval="")
+            writer.writeheader()
+            writer.writerows(self._epochs)
+        aside.replace(self.log)
+        aside = self.path.with_suffix(".json.part")
+        aside.write_text(json.dumps([asdict(r) for r in self.results], indent=1) + "\n", "utf-8")
+        aside.replace(self.path)
+
+
+def main(words: list[str]) -> int:
+    """Train, test and record; 0 if done, 1 where a run failed, 2 for a word too many."""
+    parser = ArgumentParser(
+        prog="qsnn measure",
+        description="Train and test the rows of a recipe and record the results in docs/results. "
+        "Words that it does not know go to each run.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("-c", "--config", action="append", required=True, help="the recipe, then overlays")
+    add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
+    add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
+    add("--jobs", type=int, default=1, help="runs at a time; OMP_NUM_THREADS is that of each")
+    options, others = parser.parse_known_args(words)
+    try:
+        _measure(options, others)
+    except QSNNError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _measure(options: Namespace, others: list[str]) -> None:
+    if options.jobs < 1:
+        raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
+    recipe, *overlays = options.config
+    rows, commit, machine = rows_of(recipe, options.rows), checkout_commit(), machine_name()
+    machine += f", {options.jobs} runs at a time" if options.jobs > 1 else ""
+    started = datetime.now(UTC)
+    added = tuple(word for file in overlays for word in ("-c", file)) + tuple(others)
+    name = "+".join(Path(file).stem for file in [recipe, *overlays])
+    folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S}")
+    tasks = [
+        (cells, Run(("-c", recipe, *overrides, *added), seed, folder / f"row{i}-seed{seed}"))
+        for i, (overrides, cells) in enumerate(rows.items())
+        for seed in options.seeds
+    ]
+    record, values = _Record(name), dict[str, list[float]]()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
+        for (cells, run), value in zip(tasks, accuracies, strict=True):
+            results = [
+                Result(
+                    *cell.key,
+                    value=round(value, 6),
+                    unit=cell.column.unit,
+                    recipe=recipe,
+                    overrides=run.words[2:],
+                    command=run.command,
+                    seed=run.seed,
+                    epochs=run.epochs,
+                    date=f"{started:%Y-%m-%d}",
+                    machine=machine,
+                    commit=commit,
+                    log=record.log.name,
+                )
+                for cell in cells
+            ]
+            record.add(run, value, results)
+            values.setdefault(cells[0].row.row, []).append(value)
+            print(f"{cells[0].row.row}, seed {run.seed}: {value:.2f} %", flush=True)
+    sizes = {
+        cells[0].row.row: model_size(("-c", recipe, *overrides, *added), cells[0].paper)
+        for overrides, cells in rows.items()
+    }
+    _print(values, sizes, record)
+    print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
+
+
+def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Record) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"recorded in {record.path}")
+    for column in ("row", "model size, kB", "test accuracy, %", "spread", "seeds"):
+        table.add_column(column, justify="left" if column == "row" else "right")
+    for row, found in values.items():
+        spread = f"{stdev(found):.2f}" if len(found) > 1 else ""
+        size = f"{sizes[row] / 1000:,.2f}"
+        table.add_row(row, size, f"{fmean(found):.2f}", spread, str(len(found)))
+    Console().print(table)
+    print("spread: standard deviation over the seeds; now run: qsnn recipes --write")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

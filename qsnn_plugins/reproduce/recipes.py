@@ -1,0 +1,142 @@
+"""`qsnn recipes`: every row that a training fills, its command, its print and what we measured.
+
+What it prints is `recipes/README.md`; a test fails where that file says something else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+
+from qsnn_plugins.errors import DataError
+from qsnn_plugins.reproduce.paper import PAPERS, load_paper
+from qsnn_plugins.reproduce.results import Result, load_results
+from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
+
+__all__ = ["main", "recipes_page"]
+
+RESULTS = Path("docs/results")
+PAGE = Path("recipes/README.md")
+_HEAD = """\
+# Recipes
+
+<!-- written by `qsnn recipes --write`; edit the tables' data or docs/results instead -->
+
+Every row of the papers' classification tables, with the command that trains it from the root of a
+checkout. The test of a trained network is the same command with `test` for `fit`, and
+`--ckpt_path last`. `printed` is what the paper prints; `measured` is what we measured and recorded
+in [docs/results](../docs/results/README.md), with the words that were added to the command where
+the run was a smaller one.{pending}
+
+`-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does.
+`--model.network.host=snntorch` builds a network of snnTorch's neurons, except where it is one of
+SpikingJelly's own (SEW-ResNet, Spikformer).
+"""
+
+_PENDING = " No row has been run at its full size yet: that waits for a GPU."
+
+
+def recipes_page(results: Iterable[Result]) -> str:
+    """Write the page.
+
+    Args:
+        results: What was measured.
+
+    Returns:
+        Markdown.
+
+    Example:
+        >>> recipes_page([]).splitlines()[0]
+        '# Recipes'
+    """
+    measured: dict[tuple[str, str, str, str], list[Result]] = {}
+    for result in results:
+        measured.setdefault(result.cell, []).append(result)
+    whole = any(not result.changes for runs in measured.values() for result in runs)
+    parts = [_HEAD.replace("{pending}", "" if whole else _PENDING)]
+    for paper in PAPERS:
+        cells = list(trained_cells([paper]))
+        parts.append(f"## {load_paper(paper).title}\n")
+        for table in dict.fromkeys(cell.table for cell in cells):
+            parts += _section(paper, table, [c for c in cells if c.table == table], measured)
+    return "\n".join(parts)
+
+
+def _section(
+    paper: str,
+    table: str,
+    cells: list[TrainedCell],
+    measured: dict[tuple[str, str, str, str], list[Result]],
+) -> Iterator[str]:
+    known = load_paper(paper).tables[table]
+    yield f"### {_title(table)}: {known.caption}\n"
+    yield "| row | command | printed | measured |"
+    yield "|---|---|---|---|"
+    several = len({cell.column.name for cell in cells}) > 1
+    for cell in (cell for cell in cells if cell.recipe):
+        name = f"{cell.row.row}: {cell.column.title}" if several else cell.row.row
+        found = "; ".join(_pooled(measured.get(cell.key, [])))
+        yield f"| {name} | `{cell.command}` | {cell.printed} | {found} |"
+    yield ""
+    reasons: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if not cell.recipe:
+            reasons.setdefault(cell.without, {})[cell.row.row] = None
+    for reason, rows in reasons.items():
+        yield f"Without a recipe, {reason}: {'; '.join(rows)}.\n"
+
+
+def _title(table: str) -> str:
+    return f"Fig. {table.removeprefix('fig')}" if table.startswith("fig") else f"Table {table}"
+
+
+def _pooled(results: list[Result]) -> Iterator[str]:
+    """One entry for the runs that differ in their seeds alone."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        key = (result.recipe, *result.overrides, result.commit, result.date)
+        groups.setdefault(key, []).append(result)
+    for runs in groups.values():
+        values, first = [run.value for run in runs], runs[0]
+        text = f"{fmean(values):.2f} {first.unit}"
+        if len(values) > 1:
+            text += f" ± {stdev(values):.2f} ({len(values)} seeds)"
+        epochs = f"{first.epochs} epochs, {first.date}, {first.machine}, {first.commit[:7]}"
+        seeds = "seed " + ", ".join(str(run.seed) for run in runs)
+        added = f"with `{' '.join(first.changes)}`, " if first.changes else ""
+        yield f"{text} {added}{epochs}, {seeds}, [log](../docs/results/{first.log})"
+
+
+def main(words: list[str]) -> int:
+    """Print the page, or write or check the file; 0 if done, 1 where it is stale, else 2."""
+    if words not in ([], ["--write"], ["--check"]):
+        print(
+            "usage: qsnn recipes [--write | --check]     "
+            f"prints {PAGE}, writes it, or fails where it is stale",
+            file=sys.stderr,
+        )
+        return 0 if words in (["-h"], ["--help"]) else 2
+    if not PAGE.parent.is_dir():
+        print(f"error: there is no folder {PAGE.parent} here: go to a checkout", file=sys.stderr)
+        return 2
+    try:
+        page = recipes_page(load_results(RESULTS))
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if not words:
+        print(page, end="")
+    elif words == ["--write"]:
+        aside = PAGE.with_suffix(".md.part")
+        aside.write_text(page, "utf-8")
+        aside.replace(PAGE)
+    elif not PAGE.is_file() or PAGE.read_text("utf-8") != page:
+        print(f"error: {PAGE} is stale: run qsnn recipes --write", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

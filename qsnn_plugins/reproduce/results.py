@@ -1,0 +1,149 @@
+"""What was measured, from JSON files: one object, or a list of them, a file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.reproduce.paper import load_paper
+
+__all__ = ["Result", "load_results"]
+
+_TYPES = {"str": str, "int": int, "float": (int, float), "tuple[str, ...]": (list, tuple)}
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured value of one cell, and all that is needed to measure it again.
+
+    Args:
+        paper: Key of the paper.
+        table: Number of the table.
+        row: Name of the row.
+        column: Name of a column that is filled by measuring.
+        value: What was measured.
+        unit: The column's unit.
+        recipe: The recipe that was run.
+        overrides: Words that followed it on the command line.
+        command: The whole command.
+        seed: Its seed.
+        epochs: How many were trained.
+        date: Day, such as 2026-11-21.
+        machine: Processor or GPU, in words.
+        commit: Commit of this package.
+        log: The log, relative to the folder of results.
+
+    Raises:
+        DataError: If there is no such cell, or a value is not what it should be.
+
+    Example:
+        >>> Result("qsnn", "1", "no such row", "accuracy", 95.0, "%", "r.yaml", (), "c", 1, 1,
+        ...     "2026-11-21", "EPYC", "77a97f2", "x.log")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.DataError: qsnn, table 1, has no row 'no such row'
+    """
+
+    paper: str
+    table: str
+    row: str
+    column: str
+    value: float
+    unit: str
+    recipe: str
+    overrides: tuple[str, ...]
+    command: str
+    seed: int
+    epochs: int
+    date: str
+    machine: str
+    commit: str
+    log: str
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            value, wanted = getattr(self, part.name), _TYPES[str(part.type)]
+            if not isinstance(value, wanted) or isinstance(value, bool):  # type: ignore[arg-type]
+                raise DataError(f"{part.name} is {value!r}: give {part.type}")
+        object.__setattr__(self, "overrides", tuple(self.overrides))
+        if not _COMMIT.fullmatch(self.commit):
+            raise DataError(f"commit is {self.commit!r}: give 7 to 40 hexadecimal digits")
+        if not _DATE.fullmatch(self.date):
+            raise DataError(f"date is {self.date!r}: give year-month-day")
+        self._check_cell()
+
+    @property
+    def cell(self) -> tuple[str, str, str, str]:
+        """Paper, table, row and column."""
+        return self.paper, self.table, self.row, self.column
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Words beyond those of the row: what makes the run another one."""
+        row = list(load_paper(self.paper).tables[self.table].rows[self.row].overrides)
+        words = list(self.overrides)
+        return tuple(words[len(row) :] if words[: len(row)] == row else words)
+
+    def _check_cell(self) -> None:
+        try:
+            tables = load_paper(self.paper).tables
+        except ArgumentError as error:
+            raise DataError(str(error)) from error
+        if self.table not in tables:
+            raise DataError(f"{self.paper} has no table {self.table!r}")
+        table, where = tables[self.table], f"{self.paper}, table {self.table},"
+        if self.row not in table.rows:
+            raise DataError(f"{where} has no row {self.row!r}")
+        if self.column not in table.columns or not table.columns[self.column].measured:
+            raise DataError(f"{where} has no measured column {self.column!r}")
+        if self.unit != table.columns[self.column].unit:
+            unit = table.columns[self.column].unit
+            raise DataError(f"unit is {self.unit!r}: {where} column {self.column!r} has {unit!r}")
+
+
+def load_results(folder: Path) -> list[Result]:
+    """Read every JSON file of a folder.
+
+    Args:
+        folder: Such as docs/results; one that does not exist holds nothing.
+
+    Returns:
+        The results, by file name.
+
+    Raises:
+        DataError: If a file is not what it should be, or a log that it names is not there.
+
+    Example:
+        >>> load_results(Path("nowhere"))
+        []
+    """
+    return [result for path in sorted(folder.glob("*.json")) for result in _read(path)]
+
+
+def _read(path: Path) -> Iterable[Result]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        for entry in values if isinstance(values, list) else [values]:
+            result = _result(entry)
+            if not (path.parent / result.log).is_file():
+                raise DataError(f"there is no log {result.log!r} beside it")
+            yield result
+    except (json.JSONDecodeError, UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _result(values: Any) -> Result:
+    names = {part.name for part in fields(Result)}
+    if not isinstance(values, dict):
+        raise DataError(f"a result is {type(values).__name__}: give an object")
+    if names != set(values):
+        lacking, unknown = sorted(names - set(values)), sorted(set(values) - names)
+        raise DataError(f"a result lacks {lacking} and has {unknown} too many")
+    return Result(**values)

@@ -1,0 +1,92 @@
+"""The cells of the classification tables that a training fills, and what trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from qsnn_plugins.reproduce.paper import PAPERS, PaperTable, TableColumn, TableRow, load_paper
+
+__all__ = ["TrainedCell", "trained_cells"]
+
+# An accuracy; where a row prints none, what it gains or loses against another row.
+_UNITS = ("%", "points")
+# Detection, and accuracies measured on an FPGA.
+_NO_CLASSIFIER = {("imsnn", "VII"), ("spquant", "9"), ("bit_budget", "4")}
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """One cell that takes a training.
+
+    Args:
+        paper: Key of the paper.
+        table: Number of the table.
+        row: The row.
+        column: The column.
+        recipe: Recipe that trains it, or None.
+
+    Example:
+        >>> cell = next(cell for cell in trained_cells() if cell.recipe)
+        >>> cell.command
+        'lightning fit -c recipes/imsnn_resnet19_cifar10.yaml -c recipes/overlays/float.yaml'
+    """
+
+    paper: str
+    table: str
+    row: TableRow
+    column: TableColumn
+    recipe: str | None
+
+    @property
+    def command(self) -> str:
+        """What trains it."""
+        return " ".join(["lightning fit -c", str(self.recipe), *self.row.overrides])
+
+    @property
+    def printed(self) -> str:
+        """What is printed, with its unit and the row's note."""
+        value, note = self.row.printed[self.column.name], self.row.notes.get(self.column.name, "")
+        unit = "%" if self.column.unit == "%" else f"{self.column.unit} ({self.column.title})"
+        return "; ".join(part for part in (value and f"{value} {unit}", note) if part)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Paper, table, row and column, as in a `Result`."""
+        return self.paper, self.table, self.row.row, self.column.name
+
+    @property
+    def without(self) -> str:
+        """Why no recipe trains it; empty where one does, or where a reason is lacking."""
+        if self.recipe:
+            return ""
+        return self.row.without_recipe or ("" if self.row.own else "quoted from other work")
+
+
+def trained_cells(papers: Iterable[str] = PAPERS) -> Iterator[TrainedCell]:
+    """List the cells of the classification tables that a training fills.
+
+    Args:
+        papers: Keys of papers.
+
+    Example:
+        >>> len({cell.table for cell in trained_cells(["qsnn"])})
+        3
+    """
+    for paper in papers:
+        for table in load_paper(paper).tables.values():
+            if (paper, table.table) not in _NO_CLASSIFIER:
+                yield from _cells(paper, table)
+
+
+def _cells(paper: str, table: PaperTable) -> Iterator[TrainedCell]:
+    measured = [column for column in table.columns.values() if column.measured]
+    for row in table.rows.values():
+        printed = [column for column in measured if column.name in row.printed]
+        unit = next((u for u in _UNITS if any(column.unit == u for column in printed)), None)
+        for column in printed:
+            if column.unit == unit:
+                # a quoted row joins a column's recipe by saying what it changes
+                shared = column.recipe if row.own or row.overrides else None
+                recipe = None if row.without_recipe else row.recipe or shared
+                yield TrainedCell(paper, table.table, row, column, recipe)

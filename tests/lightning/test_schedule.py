@@ -1,0 +1,95 @@
+"""The learning rate epoch by epoch against the closed form, and what decays."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from qsnn_plugins import presets
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.lightning import SpikingClassifier
+from qsnn_plugins.lightning.schedule import build_schedule, parameter_groups
+from qsnn_plugins.models import StringNet
+
+
+def rates(epochs, schedule="cosine", rate=0.1, **arguments):
+    """Rate of each epoch."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    scheduler = build_schedule(optimizer, schedule, epochs, **arguments)
+    seen = []
+    for _ in range(epochs):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+    return seen
+
+
+def cosine(epoch, half_period, rate=0.1, least=0.0):
+    return least + (rate - least) * (1 + math.cos(math.pi * epoch / half_period)) / 2
+
+
+def test_a_single_cosine():
+    assert rates(10) == pytest.approx([cosine(e, 10) for e in range(10)])
+    least = [cosine(e, 10, least=0.02) for e in range(10)]
+    assert rates(10, least_rate=0.02) == pytest.approx(least)
+
+
+def test_a_cosine_that_turns_as_the_third_papers_does():
+    seen = rates(500, rate=1e-3, half_period=64)
+    assert seen == pytest.approx([cosine(e, 64, 1e-3) for e in range(500)], abs=1e-9)
+    assert seen[-1] == pytest.approx(0.90e-3, abs=0.01e-3), "it ends near the initial rate"
+
+
+def test_a_warm_up_rises_in_a_line_and_the_cosine_takes_the_rest():
+    seen = rates(12, warm_up=4, least_rate=0.02)
+    assert seen[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
+    assert seen[4:] == pytest.approx([cosine(e, 8, least=0.02) for e in range(8)])
+    assert rates(4, warm_up=3)[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+
+
+def test_a_constant_rate_may_warm_up_too():
+    assert rates(3, "constant") == [0.1] * 3
+    assert rates(5, "constant", warm_up=3) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_classifier_follows_its_schedule(loader, trainer):
+    torch.manual_seed(0)
+    model = SpikingClassifier(
+        StringNet("4C3-GAP-FC2"),
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+        warm_up=1,
+        least_rate=0.02,
+    )
+    t = trainer(max_epochs=3, enable_checkpointing=False)
+    t.fit(model, loader)
+    assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+def test_weights_alone_decay_where_asked():
+    network = StringNet("4C3-AP2-8C3-GAP-FC6-FC2", spec=presets.spquant(pruned=False))
+    weights, others = parameter_groups(network, "weights")
+    assert "weight_decay" not in weights
+    assert others["weight_decay"] == 0.0
+    names = {id(p): name for name, p in network.named_parameters()}
+    assert {names[id(p)] for p in weights["params"]} == {
+        name for name in names.values() if name.endswith("weight.original")
+    }
+    assert len(weights["params"]) + len(others["params"]) == len(names)
+    assert len(list(parameter_groups(network, "all"))) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"warm_up": -1}, "warm_up=-1"),
+        ({"least_rate": -0.1}, r"least_rate=-0\.1"),
+        ({"half_period": 0}, "half_period=0"),
+        ({"decay": "none"}, "decay='none'.*all, weights"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        SpikingClassifier(StringNet("4C3-GAP-FC2"), **arguments)

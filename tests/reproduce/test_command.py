@@ -1,0 +1,104 @@
+"""`qsnn reproduce` as a user has it; docs/reproduction is what it writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qsnn_plugins.reproduce import PAPERS, load_results
+from qsnn_plugins.reproduce.cells import build_cells
+from qsnn_plugins.reproduce.command import main
+from qsnn_plugins.reproduce.markdown import paper_page, totals_page
+from qsnn_plugins.reproduce.paper import load_paper
+
+DOCS = Path(__file__).parents[2] / "docs"
+KEYS = ["paper", "table", "row", "column", "printed", "computed", "measured", "unit"]
+KEYS += ["rule", "verdict", "reason"]
+
+
+@pytest.fixture(scope="module")
+def now():
+    """All cells with the recorded results."""
+    results = load_results(DOCS / "results")
+    return {paper: build_cells(load_paper(paper), results) for paper in PAPERS}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_page_is_fresh(paper, now):
+    page = (DOCS / "reproduction" / f"{paper}.md").read_text("utf-8")
+    assert page == paper_page(paper, now[paper]), "run `qsnn reproduce --write`"
+
+
+def test_the_totals_are_fresh(now):
+    page = (DOCS / "reproduction" / "README.md").read_text("utf-8")
+    assert page == totals_page(now), "run `qsnn reproduce --write`"
+
+
+def test_json(capsys):
+    assert main(["sigmoid_quantizer", "--table", "III", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found) == 41
+    assert all(list(cell) == KEYS for cell in found)
+    cell = next(c for c in found if c["row"] == "CIFAR10-DVS, this work, 32-bit")
+    assert (cell["printed"], cell["verdict"], cell["reason"]) == ("6.46", "agrees", None)
+    assert cell["computed"] == pytest.approx((1_691_904 + 1_280) * 4 / 2**20)
+
+
+def test_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["imsnn", "--table", "VII"]) == 0
+    text = capsys.readouterr().out
+    assert "103.46 = 103.4634" in text
+    assert "cells need a measurement" in text
+    assert "Table VI:" not in text
+
+
+def test_a_table_of_every_paper_that_has_it(capsys):
+    assert main(["--table", "III", "--markdown"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("## Table III:") == 2
+    assert "Q-SNN" not in text
+
+
+def test_a_table_without_a_known_cell_says_so(capsys):
+    assert main(["spquant", "--table", "10", "--markdown"]) == 0
+    assert "no cell of it stands in the text" in capsys.readouterr().out
+    assert main(["spquant", "--table", "5", "--markdown"]) == 0
+    assert "Table 10" not in capsys.readouterr().out
+
+
+def test_write(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["qsnn", "--write"]) == 2
+    assert capsys.readouterr().err == (
+        "error: folder='docs' is not allowed: give one that is there: go to a checkout\n"
+    )
+    (tmp_path / "docs").mkdir()
+    assert main(["qsnn", "--write"]) == 0
+    assert [path.name for path in (tmp_path / "docs/reproduction").iterdir()] == ["qsnn.md"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["qsn"], "paper='qsn' is not allowed: give one of imsnn, spquant, qsnn, "),
+        (["qsnn", "--table", "VI"], "table='VI' is not allowed: give one that is there: qsnn has"),
+        (["--table", "99"], "table='99' is not allowed: give one that is there: imsnn has I, II"),
+        (["qsnn", "--markdow"], "qsnn reproduce: unrecognized arguments: --markdow"),
+        (["--json", "--markdown"], "qsnn reproduce: argument --markdown: not allowed with"),
+        (["qsnn", "--write", "--table", "1"], "--table='1' is not allowed: give none with --write"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(words, sentence, capsys):
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"error: {sentence}")
+
+
+def test_a_broken_result_ends_with_one_sentence(tmp_path, capsys):
+    (tmp_path / "broken.json").write_text("{")
+    assert main(["qsnn", "--results", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'broken.json'}: ")

@@ -1,0 +1,146 @@
+"""Measuring the rows of a recipe: which runs there are, what is recorded, and what is refused."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qsnn_plugins.errors import DataError
+from qsnn_plugins.reproduce import load_results, measure
+from qsnn_plugins.reproduce import run as run_module
+from qsnn_plugins.reproduce.measure import rows_of
+from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size
+
+DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
+ROOT = Path(__file__).parents[2]
+
+
+def test_rows_of_the_same_words_are_run_once():
+    rows = rows_of(DECOLLE)
+    assert len(rows) == 5  # widths
+    whole = {(cell.table, cell.row.row) for cell in rows[()]}
+    assert whole == {
+        ("III", "N-MNIST, this work, 1-bit"),
+        ("V", "this work, 1-bit"),
+        ("fig2", "N-MNIST, 1-bit"),
+    }
+
+
+def test_a_recipe_without_rows_is_one_sentence():
+    with pytest.raises(DataError, match=r"no row is trained by recipes/x\.yaml"):
+        rows_of("recipes/x.yaml")
+    with pytest.raises(DataError, match="no row with '3-bit' in its name"):
+        rows_of(DECOLLE, "3-bit")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one commit, as the current folder."""
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "file").write_text("x")
+    for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Put a made-up training in the place of the real one; it is right by its seed."""
+    calls = []
+
+    def call(self, *words):
+        calls.append((words, self))
+        name = "val_accuracy" if words[0] == "fit" else "test_accuracy"
+        folder = self.folder / words[0] / "version_0"
+        folder.mkdir(parents=True)
+        lines = [f"epoch,step,{name}", f"0,1,{self.seed / 100}", f"1,2,{self.seed / 100}"]
+        (folder / "metrics.csv").write_text("\n".join(lines))
+
+    monkeypatch.setattr(Run, "_call", call)
+    monkeypatch.setattr(measure, "model_size", lambda words, paper: 2_000 + len(words))
+    return calls
+
+
+def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
+    words = ["-c", DECOLLE, "-c", "recipes/overlays/small.yaml", "--trainer.max_epochs=2"]
+    assert measure.main([*words, "--seeds", "90", "92", "94", "--jobs", "2"]) == 0
+    assert len(trained) == 5 * 3 * 2
+    results = load_results(checkout / "docs/results")
+    assert len(results) == 3 * (2 + 3 + 5)
+    first = results[0]
+    assert first.changes == ("-c", "recipes/overlays/small.yaml", "--trainer.max_epochs=2")
+    assert (first.value, first.seed, first.epochs) == (90.0, 90, 2)
+    assert first.command.startswith(f"lightning fit -c {DECOLLE} -c recipes/overlays/float.yaml")
+    assert first.command.endswith("--seed_everything=90 --data.seed=90")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert head.stdout.startswith(first.commit)
+    with (checkout / "docs/results" / first.log).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 * 3 * 3  # two epochs and a test
+    assert rows[2]["test_accuracy"] == "0.9"
+    told = capsys.readouterr().out
+    assert "N-MNIST, this work, 1-bit" in told
+    assert "92.00" in told
+    assert "2.00" in told
+    assert not list(checkout.rglob("*.part"))
+
+
+def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
+    (checkout / "file").write_text("y")
+    assert measure.main(["-c", DECOLLE]) == 1
+    assert "error: there are changes that are not committed" in capsys.readouterr().err
+    assert not trained
+
+
+def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
+    assert measure.main(["-c", DECOLLE, "--jobs", "0"]) == 1
+    assert "--jobs=0 is not allowed: give a number of runs from 1" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(DataError, match="no checkout"):
+        checkout_commit()
+
+
+def test_a_run_that_fails_names_its_log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = Run(("-c", "recipes/absent.yaml"), 1, tmp_path / "run")
+    with pytest.raises(DataError, match=r"fit ended with status 2, see .*fit\.log: error: there"):
+        run.accuracy()
+
+
+def test_the_newest_version_of_a_run_counts(tmp_path):
+    for version, accuracy in ((2, 0.2), (10, 0.9)):
+        folder = tmp_path / f"fit/version_{version}"
+        folder.mkdir(parents=True)
+        lines = ["epoch,train_loss,val_accuracy", f"{version},0.7,", f"{version},,{accuracy}"]
+        (folder / "metrics.csv").write_text("\n".join(lines))
+    run = Run((), 1, tmp_path)
+    assert run.metrics() == [{"epoch": "10", "train_loss": "0.7", "val_accuracy": "0.9"}]
+    assert run.epochs == 11
+
+
+def test_the_model_size_is_the_papers(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    sizes = [
+        model_size(("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml", *words), paper)
+        for paper in ("sigmoid_quantizer",)
+        for words in ((), ("-c", "recipes/overlays/float.yaml"))
+    ]
+    assert [f"{size / 2**20:.2f}" for size in sizes] == ["0.21", "6.48"]  # printed, Table III
+
+
+def test_results_are_written_after_every_run(checkout, trained, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        measure._Record, "add", lambda self, run, value, results: seen.append((run.seed, value))
+    )
+    measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", "2"])
+    assert seen == [(1, 1.0), (2, 2.0)]
+    assert json.dumps(seen)
+    assert run_module.machine_name()

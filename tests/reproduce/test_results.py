@@ -1,0 +1,96 @@
+"""Measured results: what is complete is read, what is not is refused with one sentence."""
+
+import json
+
+import pytest
+
+from qsnn_plugins.errors import DataError
+from qsnn_plugins.reproduce import Standing, Verdict, build_cells, load_paper, load_results
+
+ROW = "CIFAR-10, Q-SNN, ResNet19, 1w-2u"
+GOOD = {
+    "paper": "qsnn",
+    "table": "1",
+    "row": ROW,
+    "column": "accuracy",
+    "value": 95.1,
+    "unit": "%",
+    "recipe": "recipes/qsnn_resnet19_cifar10.yaml",
+    "overrides": [],
+    "command": "lightning fit -c recipes/qsnn_resnet19_cifar10.yaml",
+    "seed": 1,
+    "epochs": 300,
+    "date": "2026-11-21",
+    "machine": "one GPU",
+    "commit": "77a97f2",
+    "log": "qsnn.log",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of results with one log, and a function that writes a file into it."""
+    (tmp_path / "qsnn.log").touch()
+
+    def write(values, name="qsnn.json"):
+        (tmp_path / name).write_text(values if isinstance(values, str) else json.dumps(values))
+        return tmp_path
+
+    return write
+
+
+def cell_of(results):
+    cells = build_cells(load_paper("qsnn"), results, "1")
+    return next(cell for cell in cells if cell.row == ROW)
+
+
+def test_several_results_of_a_cell_are_averaged(folder):
+    folder(GOOD, "a.json")
+    results = load_results(folder([GOOD | {"value": 95.3, "seed": 2}], "b.json"))
+    assert [result.seed for result in results] == [1, 2]
+    cell = cell_of(results)
+    assert cell.measured == pytest.approx(95.2)
+    assert (cell.verdict, cell.computed) == (Verdict.AGREES, None)
+
+
+def test_a_measured_difference_is_told(folder):
+    cell = cell_of(load_results(folder(GOOD)))
+    assert (cell.verdict, cell.standing) == (Verdict.DIFFERS, Standing.UNEXPLAINED)
+    assert cell.difference == pytest.approx(-0.1)
+
+
+def test_a_smaller_run_says_so(folder):
+    words = ["-c", "recipes/overlays/embedded.yaml"]
+    cell = cell_of(load_results(folder(GOOD | {"overrides": words})))
+    assert cell.reason == "another network: measured with -c recipes/overlays/embedded.yaml"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"paper": "qsn"}, "paper='qsn' is not allowed"),
+        ({"table": "9"}, "qsnn has no table '9'"),
+        ({"row": "first"}, "has no row 'first'"),
+        ({"column": "resnet19", "table": "2", "row": "batch 1, 1w-8u"}, "no measured column"),
+        ({"unit": "1"}, "unit is '1'"),
+        ({"value": "95.1"}, "value is '95.1': give float"),
+        ({"seed": 1.5}, "seed is 1.5: give int"),
+        ({"seed": True}, "seed is True"),
+        ({"commit": "main"}, "commit is 'main'"),
+        ({"date": "21.11.2026"}, "give year-month-day"),
+        ({"log": "other.log"}, "there is no log 'other.log'"),
+        ({"gpu": 1}, r"lacks \[\] and has \['gpu'\] too many"),
+    ],
+)
+def test_a_bad_result_is_refused(change, sentence, folder):
+    with pytest.raises(DataError, match=f"qsnn.json: .*{sentence}"):
+        load_results(folder(GOOD | change))
+
+
+def test_what_lacks_a_key_or_is_no_result_is_refused(folder):
+    with pytest.raises(DataError, match=r"lacks \['seed'\]"):
+        load_results(folder({key: value for key, value in GOOD.items() if key != "seed"}))
+    with pytest.raises(DataError, match="a result is str: give an object"):
+        load_results(folder('["95.2"]'))
+    with pytest.raises(DataError, match=r"qsnn.json: Expecting value"):
+        load_results(folder('{"seed": one}'))
