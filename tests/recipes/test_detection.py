@@ -11,8 +11,10 @@ import yaml
 from qsnn_plugins.cli import lightning
 from qsnn_plugins.cost import report
 from qsnn_plugins.models import NETWORK_STRINGS, StringNet, parse_layers
+from qsnn_plugins.reproduce.paper import load_paper
 from qsnn_plugins.spec import QuantSpec
 from tests.data.gen1_files import write_recording
+from tests.recipes.configs import merged, spec_of
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ["imsnn_yolov2_gen1", "spquant_yolov2_gen1"]
@@ -57,6 +59,20 @@ def test_the_weights_take_what_is_printed(recipe):
     assert parse_layers(arguments["layers"]) == parse_layers(named.layers)
     assert tuple(arguments["input_size"]) == named.input_size
     assert network.out_channels == 576
+
+
+@pytest.mark.parametrize(("paper", "table"), [("imsnn", "VII"), ("spquant", "9")])
+def test_every_own_row_has_its_recipe(paper, table):
+    own = [row for row in load_paper(paper).tables[table].rows.values() if row.own]
+    assert len(own) == 2
+    for row in own:
+        merged_recipe = merged(row.recipe, row.overrides)
+        assert merged_recipe["model"]["class_path"] == "SpikingDetector"
+        spec = spec_of(merged_recipe)
+        assert spec.weight.storage_bits == row.settings["weight_bits"]
+        membranes = row.settings["membrane_bits"]
+        assert spec.membrane.storage_bits == (2 if membranes in (1.5, 1.58) else membranes)
+        assert spec.pruning.prunes == (row.settings["method"] == "SpQuant-SNN")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
