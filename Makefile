@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Options for pip, such as: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
+# CUDA of torch's build, for `make test-gpu`: cuda12 or cuda13
+CUDA ?= cuda13
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,11 +12,12 @@ LEGACY := .venv-legacy
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-legacy lint clean
+.PHONY: help demo test test-gpu test-legacy lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
 	@echo "make test   run the whole test suite"
+	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
 	@echo "make lint   ruff and mypy, as they run before a commit"
 	@echo "make clean  remove $(VENV), $(LEGACY), caches and build folders; runs/ and data/ stay"
@@ -26,6 +29,10 @@ demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest
+
+test-gpu: $(VENV)/.installed-dev $(VENV)/.installed-$(CUDA)
+	$(BIN)/python -m tests.gpu
+	$(BIN)/pytest -m gpu -rs tests
 
 test-legacy: $(LEGACY)/.installed
 	$(LEGACY)/bin/python -m pytest tests/spikingjelly \

@@ -2,7 +2,7 @@
 
     reference    a loop over `qsnn_plugins.functional`; runs wherever torch does
     cpp          C++ and OpenMP on the CPU, built on first use
-    cupy         CUDA through CuPy on a GPU, built on first use
+    cupy         CUDA through CuPy on a GPU, built on first use; it has not been run on one yet
 
 The environment's QSNN_BACKEND, or the argument `backend`, choose one by name. Otherwise the kernel
 of the input's device runs where it can, and the log says once why it does not.

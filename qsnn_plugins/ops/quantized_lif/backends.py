@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qsnn_plugins.debug import is_debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
-from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.ops.quantized_lif import cpp, cupy
 
 __all__ = ["BACKENDS", "asked_for", "choose", "settle"]
 
@@ -148,7 +148,7 @@ def _of_device(x_seq: Tensor) -> str:
 @torch.compiler.assume_constant_result
 def _missing(kernel: str) -> str | None:
     """Why kernels cannot be built or loaded here, or None; tried once."""
-    return cpp.missing() if kernel == "cpp" else "it is not part of this version of qsnn-plugins"
+    return cpp.missing() if kernel == "cpp" else cupy.missing()
 
 
 @torch.compiler.assume_constant_result

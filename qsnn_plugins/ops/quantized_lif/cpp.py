@@ -12,13 +12,12 @@ from torch import Tensor
 
 from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
-from qsnn_plugins.ops.quantized_lif.variant import defines, inner_size, numbers
+from qsnn_plugins.ops.quantized_lif.variant import VALUES, defines, inner_size, numbers
 
 __all__ = ["backward", "forward", "missing"]
 
 SOURCE = Path(__file__).parent / "kernel.cpp"
-HEADER = Path(__file__).parent / "neuron.h"
-VALUES = {torch.float32: "float", torch.float16: "_Float16", torch.bfloat16: "bfloat"}
+HEADERS = tuple(SOURCE.with_name(name) for name in ("values.h", "neuron.h"))
 SMALL = 1 << 15  # neurons times steps below which a second thread costs more than it brings
 
 
@@ -50,7 +49,7 @@ def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
         OSError: If it cannot be loaded.
     """
     flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
-    built = ctypes.CDLL(str(build(SOURCE, flags, (HEADER,))))
+    built = ctypes.CDLL(str(build(SOURCE, flags, HEADERS)))
     pointer = ctypes.c_void_p
     built.qsnn_forward.argtypes = (ctypes.POINTER(Call), *3 * (pointer,))
     built.qsnn_backward.argtypes = (ctypes.POINTER(Call), *7 * (pointer,))
@@ -77,11 +76,10 @@ def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]
         given: The tensors.
         plain: The neuron.
     """
-    given = _in_order(given)
+    given = given.in_order()
     x_seq = given.x_seq
     spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
-    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
-    maxima = torch.empty(len(x_seq) if measures else 0, dtype=torch.float32)
+    maxima = torch.empty(len(x_seq) if plain.measures else 0, dtype=torch.float32)
     built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
     values = _floats(plain)
     built.qsnn_forward(_call(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
@@ -108,7 +106,7 @@ def backward(
         given: The tensors.
         plain: The neuron.
     """
-    given = _in_order(given)
+    given = given.in_order()
     x_seq, v, threshold = given.x_seq, given.v, given.threshold
     of_spikes = of_spikes.to(x_seq.dtype).contiguous()
     of_last = None if of_last is None else of_last.float().contiguous()
@@ -126,17 +124,6 @@ def backward(
     )
     of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
     return of_x, of_v, of_threshold.float().expand(threshold.shape), sums[1].float()
-
-
-def _in_order(given: Given) -> Given:
-    """Return the tensors as the kernel reads them: in rows, and float32 but for the currents."""
-    return given._replace(
-        x_seq=given.x_seq.contiguous(),
-        v=given.v.float().contiguous(),
-        threshold=given.threshold.float().contiguous(),
-        scale=given.scale.float(),
-        decay=given.decay.float(),
-    )
 
 
 def _floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:

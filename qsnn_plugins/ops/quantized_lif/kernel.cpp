@@ -1,19 +1,14 @@
 // The quantized LIF neuron over all time steps on the CPU, forward and backward.
 //
 // Neurons are taken in blocks that stay in the first cache levels. Blocks do not depend on the number
-// of threads, nor does the order of any sum. neuron.h has the neuron, README.md the equations.
+// of threads, nor does the order of any sum. neuron.h has the neuron, values.h the types, README.md
+// the equations.
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
-#include "neuron.h"
-
-struct bfloat {
-    uint16_t bits;
-};
-
-using Value = QSNN_VALUE;  // float, _Float16 or bfloat
+#include "values.h"
 
 // Sizes and memory of a call. A threshold is one for all neurons, or one for each of `channels` that
 // change every `inner` neurons; v is one number, or one for each neuron.
@@ -41,22 +36,6 @@ int64_t forward_size(int64_t steps) { return steps > 8 ? 8 * WIDEST : WIDEST; }
 void expect(const Value* row, int64_t n) {
     constexpr int64_t LINE = 64 / sizeof(Value);
     for (int64_t i = 0; i < n; i += LINE) __builtin_prefetch(row + i);
-}
-
-float widen(float a) { return a; }
-
-float widen(_Float16 a) { return static_cast<float>(a); }
-
-float widen(bfloat a) { return from_bits(static_cast<int>(static_cast<uint32_t>(a.bits) << 16)); }
-
-void narrow(float a, float& to) { to = a; }
-
-void narrow(float a, _Float16& to) { to = static_cast<_Float16>(a); }
-
-void narrow(float a, bfloat& to) {
-    const uint32_t bits = static_cast<uint32_t>(bits_of(a));
-    const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    to.bits = static_cast<uint16_t>(a == a ? rounded : 0x7fc0);
 }
 
 // Thresholds of a block: of one value all lanes read the same.
@@ -243,14 +222,16 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
                 const float *h = &charges[(t + 1) * size], *before = h - size;
                 const Value* __restrict up = of_sent + t * call.neurons + from;
                 Value* __restrict of_x = results.x + t * call.neurons + from;
-                const float scale = scales[t];
+                const float scale = scales[t], scale_before = t > 0 ? scales[t - 1] : scale;
                 if (block + 1 < blocks)
                     expect(call.x + t * call.neurons + from + n,
                            std::min(size, call.neurons - from - n));
 #pragma omp simd
                 for (int64_t i = 0; i < n; i++) {
                     const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
-                    const Gradients g = step_back(p, h[i], before[i], of_q[i], widen(up[i]),
+                    const float was =
+                        t > 0 ? seen(p, before[i], threshold, scale_before) : before[i];
+                    const Gradients g = step_back(p, h[i], was, of_q[i], widen(up[i]),
                                                   threshold, scale);
                     narrow(g.x, of_x[i]);
                     of_q[i] = g.q;

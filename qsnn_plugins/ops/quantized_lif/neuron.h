@@ -37,7 +37,7 @@ constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
 
-struct Numbers {
+struct Scalars {
     float tau, over_tau;
     float decay;                            // of DECAY, filled in by the kernel
     float v_reset, sharpness, smoothness;
@@ -46,8 +46,25 @@ struct Numbers {
     float silent;                           // up to here a pruned membrane is stored as 0
     float centre, bump_sum, bump_height;    // of TWO_BUMPS
     float momentum;                         // of RUNNING
+};
+
+struct Numbers : Scalars {
     float borders[BORDER_COUNT + 1], heights[BORDER_COUNT + 1], levels[LEVEL_COUNT + 1];
 };
+
+// What a step reads. A GPU's thread has the scalars and leaves the tables where they are: an index
+// that is no constant would move all of a copy out of the registers.
+#ifdef __CUDACC__
+struct Known : Scalars {
+    const float (&borders)[BORDER_COUNT + 1], (&heights)[BORDER_COUNT + 1];
+    const float (&levels)[LEVEL_COUNT + 1];
+
+    QSNN_INLINE Known(const Numbers& all)
+        : Scalars(all), borders(all.borders), heights(all.heights), levels(all.levels) {}
+};
+#else
+using Known = Numbers;
+#endif
 
 constexpr float PI = 3.14159265358979f, TINY = 1.17549435e-38f, EPSILON = 1.1920929e-7f;
 
@@ -80,8 +97,22 @@ QSNN_INLINE float from_bits(int bits) {
 #endif
 }
 
+// A quotient in a gradient, which need not be rounded as the reference's is.
+QSNN_INLINE float ratio(float a, float b) {
+#ifdef __CUDACC__
+    return __fdividef(a, b);
+#else
+    return a / b;
+#endif
+}
+
 // 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
 QSNN_INLINE float power_of_two(float a) {
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(a));
+    return y;
+#else
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
     a = a > -126.0f ? a : -126.0f;
     const float shifted = a + ROUND, f = a - (shifted - ROUND);
@@ -92,6 +123,7 @@ QSNN_INLINE float power_of_two(float a) {
     y = fuse(y, f, 6.93146978e-1f);
     y = fuse(y, f, 1.0f);
     return from_bits(bits_of(y) + (int)((unsigned)bits_of(shifted) << 23));
+#endif
 }
 
 QSNN_INLINE float exp_negative(float a) { return power_of_two(a * 1.44269504f); }
@@ -103,22 +135,23 @@ QSNN_INLINE float unit_derivative(float z) {
     if constexpr (shape == RECTANGLE) return size < 0.5f ? 1.0f : 0.0f;
     if constexpr (shape == SIGMOID) {
         const float e = exp_negative(-size);
-        return e / ((1.0f + e) * (1.0f + e));
+        return ratio(e, (1.0f + e) * (1.0f + e));
     }
-    if constexpr (shape == ARCTAN) return 0.5f / (1.0f + (PI / 2 * z) * (PI / 2 * z));
+    if constexpr (shape == ARCTAN) return ratio(0.5f, 1.0f + (PI / 2 * z) * (PI / 2 * z));
     return size <= 1.0f ? 0.5f : 0.01f;
 }
 
 // The penalty window at a distance of 0 or more.
 QSNN_INLINE float window(float distance) {
-    if constexpr (WINDOW == SIGMOID) return 1.0f / (1.0f + exp_negative(-distance));
+    if constexpr (WINDOW == SIGMOID) return ratio(1.0f, 1.0f + exp_negative(-distance));
     if constexpr (WINDOW == ARCTAN) return atanf(PI / 2 * distance) / PI + 0.5f;
     const float z = distance < 1.0f ? distance : 1.0f;
     return 0.5f + z - 0.5f * z * z;
 }
 
 // Numbers of a call: a decay is a tensor's, which may lie where only the kernel can read it.
-QSNN_INLINE Numbers with_decay(Numbers p, const float* decay) {
+QSNN_INLINE Known with_decay(const Numbers& given, const float* decay) {
+    Known p(given);
     if constexpr (LEAK == DECAY) {
         p.decay = *decay < 0.0f ? 0.0f : *decay > 1.0f ? 1.0f : *decay;
         p.gain_of_q = p.decay;
@@ -126,7 +159,7 @@ QSNN_INLINE Numbers with_decay(Numbers p, const float* decay) {
     return p;
 }
 
-QSNN_INLINE float charge(const Numbers& p, float x, float q) {
+QSNN_INLINE float charge(const Known& p, float x, float q) {
     if constexpr (LEAK == NO_LEAK) return q + x;
     if constexpr (LEAK == DECAY) return p.decay * q + x;
     const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
@@ -148,14 +181,14 @@ QSNN_INLINE float count(float distance, float threshold) {
 }
 
 // What of h is left to be stored; a late reset leaves all of it.
-QSNN_INLINE float reset(const Numbers& p, float h, float spikes, float threshold) {
+QSNN_INLINE float reset(const Known& p, float h, float spikes, float threshold) {
     if constexpr (RESET_IS_LATE || RESET == NONE) return h;
     if constexpr (RESET == SOFT) return h - spikes * threshold;
     return spikes > 0.0f ? p.v_reset : h;
 }
 
 // Charge from the stored membrane q, with the reset that the step before may owe.
-QSNN_INLINE float charged(const Numbers& p, float x, float q, float threshold) {
+QSNN_INLINE float charged(const Known& p, float x, float q, float threshold) {
     if constexpr (!RESET_IS_LATE || RESET == NONE) return charge(p, x, q);
     const float owed = count(q - threshold, threshold);
     if constexpr (RESET == HARD) return charge(p, x, owed > 0.0f ? 0.0f : q);
@@ -164,7 +197,7 @@ QSNN_INLINE float charged(const Numbers& p, float x, float q, float threshold) {
 
 QSNN_INLINE float over_scale(float r, float scale) { return r / (scale < TINY ? TINY : scale); }
 
-QSNN_INLINE float quantize(const Numbers& p, float r, float scale) {
+QSNN_INLINE float quantize(const Known& p, float r, float scale) {
     if constexpr (STORE == CLIP) return r < p.lower ? p.lower : r > p.upper ? p.upper : r;
     if constexpr (STORE == LEVELS) {
         float level = p.levels[0];
@@ -180,7 +213,7 @@ QSNN_INLINE float quantize(const Numbers& p, float r, float scale) {
 }
 
 // What is stored of r. Before a late reset it is kept on the side of the threshold where it was.
-QSNN_INLINE float stored(const Numbers& p, float r, float threshold, float scale) {
+QSNN_INLINE float stored(const Known& p, float r, float threshold, float scale) {
     const float q = quantize(p, r, scale);
     if constexpr (!KEEPS_COMPARISON || RESET == NONE) return q;
     const float above = threshold * (1.0f + EPSILON);
@@ -193,22 +226,29 @@ QSNN_INLINE float sent(float spikes, float threshold) {
 }
 
 // Two equal steps around a centre: both bumps in one power and one division.
-QSNN_INLINE float two_bumps(const Numbers& p, float u) {
+QSNN_INLINE float two_bumps(const Known& p, float u) {
     const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
     const float e = power_of_two(-1.44269504f * p.smoothness * away);
     const float root = fuse(e, p.bump_sum + e, 1.0f);
     const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
-    return p.bump_height * e * top / (root * root);
+    return ratio(p.bump_height * e * top, root * root);
 }
 
 // Slope that stands in for that of storing r.
-QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
+QSNN_INLINE float slope(const Known& p, float r, float scale) {
     float each = 1.0f;
-    const float u = HAS_SCALE && SLOPE != STRAIGHT ? over_scale(r, scale) : r;
+    constexpr bool JUMPS =
+        SLOPE == INSIDE || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
+    float u = r;
+    if constexpr (HAS_SCALE && SLOPE != STRAIGHT)
+        u = JUMPS ? over_scale(r, scale) : ratio(r, scale < TINY ? TINY : scale);
     if constexpr (SLOPE == INSIDE) each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
     if constexpr (SLOPE == STACKED && TWO_BUMPS) each = two_bumps(p, u);
     if constexpr (SLOPE == STACKED && !TWO_BUMPS) {
         each = 0.0f;
+#ifdef __CUDACC__  // many bumps at once would not fit into the registers
+#pragma unroll(BORDER_COUNT > 2 ? 1 : 2)
+#endif
         for (int k = 0; k < BORDER_COUNT; k++)
             each += p.heights[k] * p.smoothness *
                     unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.borders[k]));
@@ -216,7 +256,7 @@ QSNN_INLINE float slope(const Numbers& p, float r, float scale) {
     return SILENCES && r <= p.silent ? 0.0f : each;
 }
 
-QSNN_INLINE float spike_slope(const Numbers& p, float distance, float threshold) {
+QSNN_INLINE float spike_slope(const Known& p, float distance, float threshold) {
     if constexpr (GREATEST_SPIKE == 1)
         return SHARPNESS_IS_ONE ? unit_derivative<SPIKE_SHAPE>(distance)
                                 : p.sharpness * unit_derivative<SPIKE_SHAPE>(p.sharpness * distance);
@@ -228,9 +268,16 @@ struct Gradients {
     float x, q, threshold, scale;
 };
 
-// One step backward. `before` is the h of the step before (or the first q), which tells what reset
-// it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
-QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float of_q, float of_sent,
+// What a late reset saw, from the charge that it was stored of. Of spikes of one bit the charge itself
+// tells the same, as what is stored lies on its side of the threshold.
+QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
+    if constexpr (RESET_IS_LATE && GREATEST_SPIKE > 1) return stored(p, h, threshold, scale);
+    return h;
+}
+
+// One step backward. `before` is what was `seen` of the step before, or the first q, which tells what
+// reset it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
+QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_q, float of_sent,
                                 float threshold, float scale) {
     Gradients g{};
     const float distance = h - threshold, spikes = count(distance, threshold);
@@ -267,7 +314,7 @@ QSNN_INLINE Gradients step_back(const Numbers& p, float h, float before, float o
 }
 
 // The scale of a step whose greatest |r| is known.
-QSNN_INLINE float next_scale(const Numbers& p, float scale, bool& has_seen, float greatest) {
+QSNN_INLINE float next_scale(const Known& p, float scale, bool& has_seen, float greatest) {
     if constexpr (SCALE == STEP_MAX) return greatest;
     if (!(greatest > 0.0f)) return scale;
     const float average = has_seen ? scale + p.momentum * (greatest - scale) : greatest;

@@ -8,8 +8,9 @@ from typing import Any, get_type_hints
 import torch
 from torch import Tensor
 
-from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
+from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 
 __all__ = ["backward", "forward", "quantized_lif"]
 
@@ -25,8 +26,8 @@ def quantized_lif(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, the last stored membrane and the steps' maxima, from a kernel.
 
-    It equals `reference.quantized_lif`. Only x_seq is kept for the backward, and v where it is not
-    a single value.
+    It equals `reference.quantized_lif`. Only x_seq is kept for the backward, v where it is not a
+    single value, and on a GPU what `saved.py` says.
 
     Args:
         x_seq: See `reference.quantized_lif`, as for the others.
@@ -49,7 +50,8 @@ def quantized_lif(
         x_seq.new_empty((), dtype=torch.bool) if has_seen is None else has_seen,
         unused if decay is None else decay,
     )
-    spikes, last, maxima, _ = forward(*given, *parameters.plain())
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    spikes, last, maxima, _ = forward(*given, trains, *parameters.plain())
     return spikes, last.to(v.dtype), maxima
 
 
@@ -70,11 +72,21 @@ _COUNT = len(Given._fields)
     "qsnn_plugins::quantized_lif",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_TENSORS}, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({_TENSORS}, bool trains, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
-    return cpp.forward(*_parted(values))
+    given, _, plain = _of_forward(values)
+    return cpp.forward(given, plain)
+
+
+@forward.register_kernel("cuda")
+def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return cupy.forward(*_of_forward(values))
+
+
+def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
+    return Given(*values[:_COUNT]), values[_COUNT], Plain(*values[_COUNT + 1 :])
 
 
 @torch.library.custom_op(
@@ -86,38 +98,45 @@ def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold and scale."""
+    return cpp.backward(*_of_backward(values))
+
+
+@backward.register_kernel("cuda")
+def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return cupy.backward(*_of_backward(values))
+
+
+def _of_backward(
+    values: Sequence[Any],
+) -> tuple[Tensor, Tensor | None, bool, Tensor, Tensor, Given, Plain]:
     of_spikes, of_last, scale_learns, maxima, packed, *rest = values
-    given, plain = _parted(rest)
-    return cpp.backward(of_spikes, of_last, scale_learns, maxima, packed, given, plain)
-
-
-def _parted(values: Sequence[Any]) -> tuple[Given, Plain]:
-    return Given(*values[:_COUNT]), Plain(*values[_COUNT:])
+    given, plain = Given(*rest[:_COUNT]), Plain(*rest[_COUNT:])
+    return of_spikes, of_last, scale_learns, maxima, packed, given, plain
 
 
 @forward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given, plain = _parted(values)
+    given, trains, plain = _of_forward(values)
     x_seq = given.x_seq
-    measures = plain.membrane == "uniform" and plain.scale_of_steps != "given"
+    packed = packed_shape(x_seq, trains, plain) if x_seq.is_cuda else (0,)
     return (
         x_seq.new_empty(x_seq.shape),
         x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32),
-        x_seq.new_empty(len(x_seq) if measures else 0, dtype=torch.float32),
-        x_seq.new_empty(0, dtype=torch.int32),
+        x_seq.new_empty(len(x_seq) if plain.measures else 0, dtype=torch.float32),
+        x_seq.new_empty(packed, dtype=torch.int32),
     )
 
 
 @backward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given, _ = _parted(values[5:])
+    given = _of_backward(values)[5]
     wide = (each.new_empty(each.shape, dtype=torch.float32) for each in given[1:4])
     return given.x_seq.new_empty(given.x_seq.shape), *wide
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     _, _, maxima, packed = output
-    ctx.plain = inputs[_COUNT:]
+    ctx.plain = inputs[_COUNT + 1 :]
     ctx.save_for_backward(maxima, packed, *inputs[:_COUNT])
     ctx.mark_non_differentiable(maxima, packed)
     ctx.set_materialize_grads(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
@@ -142,6 +143,21 @@ class Given(NamedTuple):
     has_seen: Tensor
     decay: Tensor
 
+    def in_order(self) -> Given:
+        """Return the tensors as kernels read them.
+
+        They are in rows, on the device of the currents, and float32 but for these.
+        """
+        device = self.x_seq.device
+        return Given(
+            x_seq=self.x_seq.contiguous(),
+            v=self.v.float().contiguous(),
+            threshold=self.threshold.float().contiguous(),
+            scale=self.scale.to(device, torch.float32),
+            has_seen=self.has_seen.to(device),
+            decay=self.decay.to(device, torch.float32),
+        )
+
 
 class Plain(NamedTuple):
     """`Parameters` as numbers, words and lists of numbers."""
@@ -169,3 +185,8 @@ class Plain(NamedTuple):
     momentum: float
     threshold_gradient: str
     window: str
+
+    @property
+    def measures(self) -> bool:
+        """Whether each step takes its maximum."""
+        return self.membrane == "uniform" and self.scale_of_steps != "given"

@@ -7,13 +7,18 @@ import math
 from collections.abc import Sequence
 from typing import get_args
 
+import torch
+
 from qsnn_plugins.functional.membrane_bits import step_codes
 from qsnn_plugins.functional.stacked import midpoints
 from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.functional.threshold import ThresholdGradient
 from qsnn_plugins.ops.quantized_lif.parameters import Plain, ScaleOfSteps
 
-__all__ = ["defines", "inner_size", "numbers"]
+__all__ = ["VALUES", "defines", "inner_size", "numbers"]
+
+# what values.h holds currents and spikes in
+VALUES = {torch.float32: "float", torch.float16: "binary16", torch.bfloat16: "bfloat"}
 
 SHAPES = get_args(SurrogateKind)
 LEARNING = get_args(ThresholdGradient)

@@ -116,6 +116,7 @@ CASES += [
             (MembraneSpec(kind="float"), SpikeSpec(), SEPARATE),
             (MembraneSpec(kind="uniform", bits=3), SpikeSpec(), LEARNED),
             (MembraneSpec(kind="float"), SpikeSpec(bits=2), LEARNED),
+            (MembraneSpec(), SpikeSpec(bits=2), LEARNED),
         ]
         for v_reset, resets, is_late in [
             (None, True, True),
@@ -142,12 +143,12 @@ def inputs(shape, seed=0, dtype=torch.float32):
 def run(parameters, x_seq, v, threshold, backend, seed=1):
     """Spikes, last state, maxima, and the gradients for random upstream gradients of the two."""
     generator = torch.Generator().manual_seed(seed)
-    up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq.dtype)
-    up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v.dtype)
+    up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq)
+    up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v)
     leaves = [x_seq.clone().requires_grad_(), v.clone().requires_grad_()]
     wide = torch.promote_types(x_seq.dtype, torch.float32)
-    given = torch.as_tensor(threshold, dtype=wide).clone()
-    scale = torch.tensor(1.25, dtype=wide)
+    given = torch.as_tensor(threshold, dtype=wide, device=x_seq.device).clone()
+    scale = torch.tensor(1.25, dtype=wide, device=x_seq.device)
     if parameters.threshold.learned:
         leaves.append(given.requires_grad_())
     if parameters.has_scale and parameters.membrane.scale == "learned":

@@ -250,7 +250,7 @@ def test_the_operators_are_registered_in_full(parameters):
     more = torch.tensor(1.25), torch.tensor(True), torch.tensor(0.5)
     for state in (v.requires_grad_(), torch.tensor(0.0)):
         given = (x_seq.clone().requires_grad_(), state, threshold, *more)
-        torch.library.opcheck(operator.forward, (*given, *plain))
+        torch.library.opcheck(operator.forward, (*given, True, *plain))
     maxima, packed = torch.ones(3 * parameters.measures), torch.empty(0, dtype=torch.int32)
     first = torch.randn(3, 5), torch.randn(5), False, maxima, packed
     given = x_seq, v.detach(), threshold.detach(), *more

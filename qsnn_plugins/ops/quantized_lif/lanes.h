@@ -1,0 +1,190 @@
+// What a thread of the GPU's kernels owns: neurons side by side, one a lane, and what they read.
+
+#pragma once
+
+#include "neuron.h"
+#include "values.h"
+
+using Index = long long;
+
+constexpr int BLOCK = QSNN_BLOCK, WARP = 32;  // threads
+constexpr bool PACKS = QSNN_PACKS;  // whether the forward leaves the stored membranes in 2 bits
+constexpr int STEPS_A_WORD = 16;
+static_assert(2 * STEPS_A_WORD == 8 * sizeof(int), "2 bits a step");
+static_assert(!PACKS || (STORE == LEVELS && LEVEL_COUNT <= 3 && !RESET_IS_LATE), "2 bits suffice");
+
+struct Running {
+    float scale, has_seen;
+};
+
+// Sizes and memory of a call; what a kernel has no use for is null. A threshold is one for all
+// neurons, or one for each of `channels` that change every `inner` neurons; v is one number, or one
+// for each neuron. Those in a row of [T, N] are side by side.
+struct Call {
+    Index steps, neurons, inner, channels, v_is_each;
+    Index step;     // of a forward that takes one
+    Index segment;  // steps whose h a backward holds at once
+    const Value* x;
+    const float *v, *threshold, *scale, *decay;
+    const bool* has_seen;
+    Value* sends;                // [T, N]
+    float *last, *maxima;        // [N], [T]
+    Running* running;            // [T + 1], the scale after each step
+    int* packed;                 // [T / 16, N], the membrane before each step
+    const Value* of_sent;        // [T, N]
+    const float* of_last;        // [N]
+    Value* of_x;                 // [T, N]
+    float *of_v, *of_threshold;  // [N]
+    float* kept;                 // [segments - 1, N], the membrane before each segment but the first
+    double* sums;                // [blocks, 2], gradients of the threshold and of the scale
+    Numbers numbers;
+};
+
+template <typename Type, int WIDTH>
+struct alignas(sizeof(Type) * WIDTH < 16 ? sizeof(Type) * WIDTH : 16) Lanes {
+    Type lane[WIDTH];
+};
+
+template <int WIDTH, typename Type>
+QSNN_INLINE Lanes<Type, WIDTH> load(const Type* from) {
+    return *reinterpret_cast<const Lanes<Type, WIDTH>*>(from);
+}
+
+template <int WIDTH, typename Type>
+QSNN_INLINE void copy(Type* to, const Lanes<Type, WIDTH>& values) {
+    *reinterpret_cast<Lanes<Type, WIDTH>*>(to) = values;
+}
+
+// Leaves lanes in global memory, 16 bytes at once: of a copy the compiler makes single lanes.
+template <int WIDTH, typename Type>
+QSNN_INLINE void store(Type* to, const Lanes<Type, WIDTH>& values) {
+#ifdef __CUDACC__
+    constexpr int WORDS = sizeof values / 4, LANES_A_WORD = sizeof(Type) == 4 ? 1 : 2;
+    if constexpr (WORDS >= 4) {
+        unsigned words[WORDS];
+#pragma unroll
+        for (int i = 0; i < WORDS; i++)
+            words[i] = word_of(values.lane[i * LANES_A_WORD], values.lane[(i + 1) * LANES_A_WORD - 1]);
+#pragma unroll
+        for (int i = 0; i < WORDS; i += 4)
+            asm volatile(
+                "{ .reg .u64 place; cvta.to.global.u64 place, %0; "
+                "st.global.v4.b32 [place], {%1, %2, %3, %4}; }" ::"l"((char*)to + 4 * i),
+                "r"(words[i]), "r"(words[i + 1]), "r"(words[i + 2]), "r"(words[i + 3])
+                : "memory");
+        return;
+    }
+#endif
+    copy(to, values);
+}
+
+template <int WIDTH>
+using Floats = Lanes<float, WIDTH>;
+
+// Steps whose loads are under way together; more of eight lanes would not fit into the registers.
+template <int WIDTH>
+constexpr int CHUNK = WIDTH > 4 ? 2 : 4;
+
+// Memory of a block, as large as its launch says.
+struct alignas(16) Quad {
+    float value[4];
+};
+extern __shared__ Quad shared[];
+
+// A thread's own places in it: those of neighbours lie 16 bytes apart, which no two banks share.
+template <int WIDTH>
+struct Places {
+    static constexpr int PART = WIDTH < 4 ? WIDTH : 4, PARTS = WIDTH / PART;
+
+    QSNN_INLINE float* part(int place, int i) const {
+        return shared->value + ((place * PARTS + i) * BLOCK + threadIdx.x) * PART;
+    }
+
+    QSNN_INLINE void put(int place, const Floats<WIDTH>& values) const {
+#pragma unroll
+        for (int i = 0; i < PARTS; i++)
+            copy(part(place, i), load<PART>(values.lane + i * PART));
+    }
+
+    QSNN_INLINE Floats<WIDTH> get(int place) const {
+        Floats<WIDTH> values;
+#pragma unroll
+        for (int i = 0; i < PARTS; i++)
+            copy(values.lane + i * PART, load<PART>(part(place, i)));
+        return values;
+    }
+};
+
+QSNN_INLINE float given_scale(const Call& call) { return HAS_SCALE ? *call.scale : 1.0f; }
+
+QSNN_INLINE float scale_of(const Call& call, Index t, float given) {
+    return MEASURES ? call.running[t + 1].scale : given;
+}
+
+template <int WIDTH>
+QSNN_INLINE Floats<WIDTH> start(const Call& call, Index first) {
+    if (call.v_is_each) return load<WIDTH>(call.v + first);
+    Floats<WIDTH> q;
+    for (int i = 0; i < WIDTH; i++) q.lane[i] = *call.v;
+    return q;
+}
+
+template <int WIDTH>
+QSNN_INLINE Floats<WIDTH> thresholds(const Call& call, Index first) {
+    Floats<WIDTH> each;
+    if constexpr (!THRESHOLD_A_CHANNEL) {
+        for (int i = 0; i < WIDTH; i++) each.lane[i] = *call.threshold;
+        return each;
+    }
+    Index channel = first / call.inner % call.channels, inside = first % call.inner;
+    for (int i = 0; i < WIDTH; i++) {
+        each.lane[i] = call.threshold[channel];
+        if (++inside < call.inner) continue;
+        inside = 0;
+        channel = channel + 1 < call.channels ? channel + 1 : 0;
+    }
+    return each;
+}
+
+// A stored level as 2 bits, of which 3 is no level but NaN.
+QSNN_INLINE int code_of(const Known& p, float q) {
+    int code = 3;
+#pragma unroll
+    for (int k = LEVEL_COUNT - 1; k >= 0; k--) code = q == p.levels[k] ? k : code;
+    return code;
+}
+
+QSNN_INLINE float level_of(const Known& p, int code) {
+    float q = from_bits(0x7fc00000);
+#pragma unroll
+    for (int k = 0; k < LEVEL_COUNT; k++) q = code == k ? p.levels[k] : q;
+    return q;
+}
+
+// The greatest of a block's bits of numbers that are not negative, in any order; NaN is above all.
+QSNN_INLINE void leave_greatest(float* greatest, int bits) {
+    for (int offset = WARP / 2; offset > 0; offset /= 2) {
+        const int other = __shfl_down_sync(~0u, bits, offset);
+        bits = other > bits ? other : bits;
+    }
+    if (threadIdx.x % WARP == 0) atomicMax(reinterpret_cast<int*>(greatest), bits);
+}
+
+// Sums of a block, always in the same order.
+QSNN_INLINE void leave_sums(double* sums, double of_threshold, double of_scale) {
+    auto* of_warps = reinterpret_cast<double(*)[2]>(shared);
+    __syncthreads();  // it held something else
+    for (int offset = WARP / 2; offset > 0; offset /= 2) {
+        of_threshold += __shfl_down_sync(~0u, of_threshold, offset);
+        of_scale += __shfl_down_sync(~0u, of_scale, offset);
+    }
+    if (threadIdx.x % WARP == 0) {
+        of_warps[threadIdx.x / WARP][0] = of_threshold;
+        of_warps[threadIdx.x / WARP][1] = of_scale;
+    }
+    __syncthreads();
+    if (threadIdx.x > 1) return;
+    double total = 0;
+    for (int warp = 0; warp < BLOCK / WARP; warp++) total += of_warps[warp][threadIdx.x];
+    sums[2 * (Index)blockIdx.x + threadIdx.x] = total;
+}

@@ -1,0 +1,129 @@
+"""kernel.cu through NVIDIA's compiler, which needs no GPU: it compiles, and nothing spills.
+
+One neuron of each kind of store, gradient, reset and spike in one type, and the commonest in all.
+QSNN_EVERY_VARIANT=1 compiles every case in every type instead, which takes many minutes.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from qsnn_plugins.ops.quantized_lif import Parameters, launch
+from qsnn_plugins.ops.quantized_lif.saved import packed_shape
+from tests.ops.quantized_lif.cases import CASES, LEARNED
+
+NVCC = shutil.which("nvcc")
+pytestmark = pytest.mark.skipif(NVCC is None, reason="there is no nvcc")
+
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+TARGETS = ("80", "90")
+# CuPy builds with flushed denormals, whatever it is asked for
+FLAGS = ("-fatbin", "-ftz=true", "-Xptxas", "-v", "-Werror", "all-warnings")
+KINDS = ("STORE", "SLOPE", "SLOPE_SHAPE", "LEVEL_COUNT", "TWO_BUMPS", "SCALE", "SCALE_LEARNS")
+KINDS += ("RESET_IS_LATE", "GREATEST_SPIKE")
+
+
+def choices(number, dtype, packs=False):
+    case = CASES[number]
+    learns = case.has_scale and case.membrane.scale == "learned"
+    return launch.flags(dtype, case.plain(), number % 4 == 0, learns, packs)
+
+
+def packs(number):
+    x_seq = torch.empty(100, 1, device="meta")
+    return packed_shape(x_seq, True, CASES[number].plain()) != (0,)
+
+
+def kind(flags):
+    return tuple(flag for flag in flags if flag[7:].partition("=")[0] in KINDS)
+
+
+def variants():
+    """Flags of what is compiled, by a name."""
+    if os.environ.get("QSNN_EVERY_VARIANT"):
+        for number in range(len(CASES)):
+            for dtype in TYPES:
+                for packed in {False, packs(number)}:
+                    yield f"{number}-{dtype}-{packed}", choices(number, dtype, packed)
+        return
+    commonest = Parameters(threshold=LEARNED).plain()
+    for dtype in TYPES:
+        for packed in (False, True):
+            flags = launch.flags(dtype, commonest, False, False, packed)
+            yield f"commonest-{dtype}-{packed}", flags
+    seen = {}
+    for number in range(len(CASES)):
+        dtype = TYPES[len(seen) % 3]
+        flags = choices(number, dtype)
+        if seen.setdefault(kind(flags), number) == number:
+            yield f"{number}-{dtype}", flags
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """What the compiler says of every variant, by its name."""
+    folder = tmp_path_factory.mktemp("cuda")
+    (folder / "kernel.cu").write_text(launch.source())
+    targets = [f"--generate-code=arch=compute_{each},code=sm_{each}" for each in TARGETS]
+
+    def build(variant):
+        name, flags = variant
+        command = [NVCC, *FLAGS, *targets, *flags, "kernel.cu", "-o", f"{name}.fatbin"]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        return name, (result.returncode, result.stderr)
+
+    distinct = {flags: name for name, flags in variants()}
+    with ThreadPoolExecutor(2) as workers:
+        return dict(workers.map(build, ((name, flags) for flags, name in distinct.items())))
+
+
+def kernels(said):
+    """Of each kernel and target: its registers, and the bytes that it spills or keeps in memory."""
+    pattern = (
+        r"entry function '(\w+)' for 'sm_(\d+)'.*?"
+        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads.*?"
+        r"Used (\d+) registers"
+    )
+    for name, target, stack, *spills, registers in re.findall(pattern, said, re.DOTALL):
+        yield name, target, int(registers), int(stack) + sum(map(int, spills))
+
+
+def test_every_variant_compiles_without_spills(built):
+    for name, (status, said) in built.items():
+        assert status == 0, f"{name}: {said}"
+        found = list(kernels(said))
+        assert len(found) == 5 * len(TARGETS), f"{name}: {said}"
+        print(name, *(f"{kernel}:{target}:{used}" for kernel, target, used, _ in found))
+        spilled = [kernel for kernel in found if kernel[3]]
+        assert not spilled, f"{name}: {spilled}"
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_memory_is_read_and_written_16_bytes_at_once(dtype, packed, tmp_path):
+    (tmp_path / "kernel.cu").write_text(launch.source())
+    flags = launch.flags(dtype, Parameters().plain(), False, False, packed)
+    command = [NVCC, "-ptx", "-arch=sm_80", *flags, "kernel.cu", "-o", "kernel.ptx"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    text = (tmp_path / "kernel.ptx").read_text()
+    bodies = re.findall(r"\.entry qsnn_\w+_vector\(.*?\n}", text, re.DOTALL)
+    assert len(bodies) == 2
+    for body in bodies:
+        assert set(re.findall(r"st\.global\.\w+", body)) == {"st.global.v4"}
+        loads = re.findall(r"ld\.global(?:\.nc)?\.(\w+)", body)
+        assert loads.count("v4") > 3
+        assert len(loads) - loads.count("v4") <= 3, "a threshold, and a membrane for all"
+
+
+def test_the_check_sees_a_spill(tmp_path):
+    text = launch.source().replace("int RESIDENT = 3", "int RESIDENT = 12")
+    (tmp_path / "kernel.cu").write_text(text)
+    flags = launch.flags(torch.float16, CASES[4].plain(), False, False, False)
+    command = [NVCC, *FLAGS, "-arch=sm_80", *flags, "kernel.cu", "-o", "out"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert sum(spilled for *_, spilled in kernels(result.stderr)) > 0, result.stderr

@@ -1,0 +1,237 @@
+"""The GPU's kernel against its reference, on an emulated GPU."""
+
+import os
+import shutil
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from qsnn_plugins.functional import RELEASED_LEVELS
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, launch, operator, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
+from tests.ops.quantized_lif import emulation
+from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
+
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
+LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
+LONG = {
+    "ternary": Parameters(threshold=LEARNED),
+    "ternary, soft reset": Parameters(threshold=SEPARATE, v_reset=None, tau=None),
+    "two levels": Parameters(MembraneSpec(levels=(-1.0, 1.0)), threshold=LEARNED),
+    "pruned": Parameters(MembraneSpec(kind="pruned"), threshold=LEARNED),
+    "five levels": Parameters(MembraneSpec(levels=RELEASED_LEVELS), threshold=LEARNED),
+    "float": Parameters(MembraneSpec(kind="float"), threshold=LEARNED, v_reset=-0.25),
+    "3 bits, running": Parameters(UNIFORM[2][0], threshold=LEARNED, scale="running"),
+    "4 bits, learned": Parameters(UNIFORM[7][0], threshold=LEARNED),
+    "ternary, late reset": Parameters(threshold=LEARNED, v_reset=None, **LATE),
+    "float, late reset": Parameters(MembraneSpec(kind="float"), threshold=LEARNED, **LATE),
+}
+SAVED_IN_2_BITS = ("ternary", "ternary, soft reset", "two levels", "pruned")
+
+
+@pytest.fixture(autouse=True)
+def launches(monkeypatch):
+    """Let the CPU's operators run the GPU's code, and list its launches; fresh memory is NaN."""
+    names = []
+
+    def emulated(name, *arguments):
+        names.append(name)
+        emulation.launch(name, *arguments)
+
+    monkeypatch.setattr(launch, "launch", emulated)
+    monkeypatch.setattr(cpp, "forward", lambda given, plain: cupy.forward(given, True, plain))
+    monkeypatch.setattr(cpp, "backward", cupy.backward)
+    torch.use_deterministic_algorithms(True)
+    yield names
+    torch.use_deterministic_algorithms(False)
+
+
+def assert_equal(parameters, x_seq, v, threshold, tolerance=1e-5, total=1e-5):
+    """Compare the GPU's code with the reference, and return what it gave."""
+    ours, theirs = (run(parameters, x_seq, v, threshold, name) for name in ("cpp", "reference"))
+    for mine, other in zip(ours[:3], theirs[:3], strict=True):
+        assert torch.equal(mine, other)
+    for mine, other in zip(ours[3:5], theirs[3:5], strict=True):
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
+    for mine, other in zip(ours[5:], theirs[5:], strict=True):
+        torch.testing.assert_close(mine, other, rtol=total, atol=10 * total)
+    return ours
+
+
+@pytest.mark.parametrize("parameters", CASES, ids=NAMES)
+def test_equals_the_reference(parameters, launches):
+    for shape, kind in [((5, 3, 7, 12), "vector"), ((5, 3, 7, 11), "scalar")]:
+        launches.clear()
+        x_seq, v = inputs(shape)
+        if parameters.decay_input:
+            x_seq *= 2
+        spikes, *_, of_x, of_v = assert_equal(parameters, x_seq, v, 0.75)[:5]
+        assert 0.1 < (spikes > 0).float().mean() < 0.7
+        assert of_x.abs().max() > 0.01
+        assert of_v.abs().max() > 0.01
+        forwards = 6 * [f"qsnn_forward_{kind}"] if parameters.measures else [f"qsnn_forward_{kind}"]
+        scales = ["qsnn_scales"] * parameters.measures
+        assert launches == [*forwards, *scales, f"qsnn_backward_{kind}"]
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    ("dtype", "steps"), [*zip(3 * TYPES, (16, 8, 8, 17, 9, 16, 50, 33, 50), strict=True)]
+)
+def test_any_number_of_steps(name, dtype, steps):
+    x_seq, v = inputs((steps, 2, 92), dtype=dtype)
+    parameters = LONG[name]
+    assert_equal(parameters, x_seq, v, 0.75, max(1e-5, torch.finfo(dtype).eps), 1e-5 * steps)
+    given = [torch.tensor(value) for value in (0.75, 1.25, True, 0.5)]
+    packed = operator.forward(x_seq, v, *given, True, *parameters.plain())[3]
+    is_long = steps > (16 if dtype == torch.float32 else 8)
+    words = [-(-steps // 16), 2, 92] if is_long and name in SAVED_IN_2_BITS else [0]
+    assert list(packed.shape) == words
+    assert cupy.forward(operator.Given(x_seq, v, *given), False, parameters.plain())[3].numel() == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 17), (2,), (3, 5, 0), (7, 4099), (3, 8196), (33, 3)])
+@pytest.mark.parametrize("kind", ["levels", "float", "uniform"])
+def test_any_shape(shape, kind):
+    membrane = MembraneSpec(kind=kind)
+    parameters = Parameters(membrane, threshold=LEARNED, tau=3.0, decay_input=True)
+    generator = torch.Generator().manual_seed(5)
+    x_seq = torch.randn(shape, generator=generator) * 4
+    v = torch.randn(shape[1:], generator=generator)
+    assert_equal(parameters, x_seq, v, 0.9, total=1e-4)
+
+
+@pytest.mark.parametrize("scale", ["step_max", "running"])
+@pytest.mark.parametrize("neurons", [0, 5, 1027, 4100])
+def test_the_maximum_of_a_step_is_over_all_neurons(scale, neurons):
+    x_seq, v = inputs((4, neurons))
+    assert_equal(Parameters(UNIFORM[2][0], scale=scale), x_seq, v, 0.75)
+
+
+@pytest.mark.parametrize("learning", ["fixed", "ordinary", "separate"])
+@pytest.mark.parametrize("shape", [(4, 2, 3, 5, 7), (3, 5, 3), (2, 1, 3, 1, 412), (20, 2, 3, 2)])
+def test_each_channel_may_have_its_threshold(learning, shape):
+    parameters = Parameters(threshold=ThresholdSpec(gradient=learning), v_reset=None)
+    thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, *(1,) * (len(shape) - 3))
+    ours = assert_equal(parameters, *inputs(shape), thresholds)
+    if learning != "fixed":
+        assert ours[5].unique().numel() == 3
+
+
+@pytest.mark.parametrize("dtype", TYPES[1:])
+@pytest.mark.parametrize("sends", ["count", "threshold"])
+def test_16_bit_input_is_computed_in_float32(dtype, sends):
+    parameters = Parameters(spike=SpikeSpec(value=sends), threshold=LEARNED)
+    for neurons in (211, 216):
+        x_seq, v = inputs((6, 5, neurons), dtype=dtype)
+        ours = assert_equal(parameters, x_seq, v, 0.8, torch.finfo(dtype).eps, 1e-3)
+        assert {part.dtype for part in (*ours[:2], *ours[3:5])} == {dtype}
+        assert ours[5].dtype == torch.float32
+
+
+def test_memory_that_is_not_aligned_or_not_in_rows(launches):
+    x_seq, v = inputs((4, 6, 5, 8))
+    parameters = Parameters(threshold=LEARNED)
+    straight = run(parameters, x_seq, v, 1.0, "cpp")
+    backwards = x_seq.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+    unaligned = torch.empty(x_seq.numel() + 1)[1:].view(x_seq.shape).copy_(x_seq)
+    for other, kind in ((backwards, "vector"), (unaligned, "scalar")):
+        launches.clear()
+        given = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(False), torch.tensor(0.5)
+        result = operator.forward(other, v, *given, True, *parameters.plain())
+        assert launches == [f"qsnn_forward_{kind}"]
+        assert torch.equal(result[0], straight[0])
+        assert torch.equal(result[1], straight[1])
+
+
+@pytest.mark.parametrize("name", ["ternary", "float", "3 bits, running"])
+def test_the_order_of_threads_does_not_change_a_bit(name, monkeypatch):
+    x_seq, v = inputs((20, 3, 1404))
+    results = []
+    for backwards in (False, True):
+        monkeypatch.setattr(emulation, "backwards", backwards)
+        results.append(run(LONG[name], x_seq, v, 0.75, "cpp"))
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("steps", [3, 20])
+def test_nan_stays_where_it_is(steps):
+    x_seq, _ = inputs((steps, 40))
+    x_seq[1, 7] = float("nan")
+    results = []
+    for name in ("cpp", "reference"):
+        leaf = x_seq.clone().requires_grad_()
+        spikes, last, _ = quantized_lif(leaf, 0.0, 1.0, Parameters(), backend=name)
+        assert last.isnan().nonzero().flatten().tolist() == [7]
+        spikes.square().sum().backward()
+        results.append(leaf.grad)
+    assert results[0][:, [*range(7), *range(8, 40)]].isfinite().all()
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("used", ["spikes", "last"])
+def test_one_output_alone_may_be_used(used):
+    x_seq, v = inputs((4, 36))
+    grads = []
+    for name in ("cpp", "reference"):
+        leaf = x_seq.clone().requires_grad_()
+        spikes, last, _ = quantized_lif(leaf, v, 1.0, Parameters(), backend=name)
+        (spikes if used == "spikes" else last).square().sum().backward()
+        grads.append(leaf.grad)
+    assert grads[0].abs().max() > 0.1
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("steps", [5, 40])
+def test_shapes_are_known_without_a_gpu(name, steps):
+    plain = LONG[name].plain()
+    x_seq, v = inputs((steps, 3, 4))
+    given = [torch.tensor(value) for value in (0.75, 1.25, True, 0.5)]
+    forward = cupy.forward(operator.Given(x_seq, v, *given), True, plain)
+    first = x_seq, v, False, *forward[2:]
+    backward = cupy.backward(*first, operator.Given(x_seq, v, *given), plain)
+    with FakeTensorMode():
+        faked = [
+            torch.empty(each.shape, dtype=each.dtype, device="cuda") for each in (x_seq, v, *given)
+        ]
+        its_forward = operator.forward(*faked, True, *plain)
+        its_backward = operator.backward(*faked[:2], False, *its_forward[2:], *faked, *plain)
+    faked = *its_forward, *its_backward
+    for real, fake in zip((*forward, *backward), faked, strict=True):
+        assert (real.shape, real.dtype, fake.device.type) == (fake.shape, fake.dtype, "cuda")
+
+
+def check_several():
+    thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, 1)
+    for name, threshold in (("ternary", 0.75), ("float", 0.75), ("ternary", thresholds)):
+        assert_equal(LONG[name], *inputs((50, 2, 3, 202)), threshold, total=1e-3)
+
+
+def test_several_pass_unchanged():
+    check_several()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("lanes.h", "    }\n    __syncthreads();\n    if", "    }\n    if"),
+        ("lanes.h", "sums[2 * (Index)blockIdx.x", "sums[0 * (Index)blockIdx.x"),
+        ("lanes.h", "channel + 1 < call.channels ? channel + 1 : 0", "channel"),
+        ("kernel.cu", "words = {};", ""),
+        ("kernel.cu", "store(call.kept + kept, q);", ""),
+        ("kernel.cu", "call.kept + kept - call.neurons", "call.kept + kept"),
+    ],
+)
+def test_the_check_can_fail(file, old, new, tmp_path, monkeypatch):
+    shutil.copytree(launch.FOLDER, tmp_path / "changed")
+    text = (tmp_path / "changed" / file).read_text()
+    assert text.count(old) == 1
+    (tmp_path / "changed" / file).write_text(text.replace(old, new))
+    monkeypatch.setattr(emulation, "folder", tmp_path / "changed")
+    with pytest.raises((AssertionError, RuntimeError)):
+        check_several()

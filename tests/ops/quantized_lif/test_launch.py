@@ -1,0 +1,121 @@
+"""What CuPy is asked to do: a stand-in for it notes the calls."""
+
+import contextlib
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from qsnn_plugins.ops.quantized_lif import Parameters, cupy, launch, operator
+from tests.ops.quantized_lif.cases import UNIFORM, inputs
+
+
+def stand_in(asked, version="14.2.0", error=None):
+    """A module with as much of CuPy's interface as is used."""
+
+    def raw_module(code, options):
+        if error is not None:
+            raise error
+        asked.append(("build", options))
+        return SimpleNamespace(get_function=lambda name: raw_kernel(name))
+
+    def raw_kernel(name):
+        def run(grid, block, arguments, shared_mem):
+            (values,) = arguments
+            assert values.size == 1
+            asked.append((name, grid, block, values.tobytes(), shared_mem))
+
+        return run
+
+    @contextlib.contextmanager
+    def noted(*what):
+        asked.append(what)
+        yield
+
+    class Stream:
+        @staticmethod
+        def from_external(stream):
+            return noted("stream", stream.__cuda_stream__())
+
+    cuda = SimpleNamespace(Device=lambda index: noted("device", index), Stream=Stream)
+    if version < "14":
+        del Stream.from_external
+        cuda.ExternalStream = lambda pointer, index: noted("stream", (index, pointer))
+    return SimpleNamespace(__version__=version, RawModule=raw_module, cuda=cuda)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    calls = []
+    monkeypatch.setitem(sys.modules, "cupy", stand_in(calls))
+    stream = SimpleNamespace(cuda_stream=0x5EED)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    for function in (launch.kernel, cupy.missing):
+        function.cache_clear()
+    yield calls
+    for function in (launch.kernel, cupy.missing):
+        function.cache_clear()
+
+
+@pytest.mark.parametrize("version", ["13.6.0", "14.2.0"])
+def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in(asked, version))
+    for _ in range(2):
+        launch.launch("qsnn_scales", ("-DONE",), 7, 64, b"12345678", torch.device("cuda", 3))
+    index = 3 if version < "14" else 0
+    on_gpu = [("device", 3), ("stream", (index, 0x5EED))]
+    run = ("qsnn_scales", (7,), (128,), b"12345678", 64)
+    assert asked == [*on_gpu, ("build", ("-DONE",)), run, *on_gpu, run]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        (Parameters(), ["qsnn_forward_vector", "qsnn_backward_vector"]),
+        (
+            Parameters(UNIFORM[2][0], scale="running"),
+            [*6 * ["qsnn_forward_vector"], "qsnn_scales", "qsnn_backward_vector"],
+        ),
+    ],
+    ids=["ternary", "measured"],
+)
+def test_one_launch_a_sequence_or_one_a_step(parameters, names, asked):
+    x_seq, v = inputs((5, 3, 40))
+    one = torch.tensor(1.0)
+    given, plain = operator.Given(x_seq, v, one, one, torch.tensor(True), one), parameters.plain()
+    _, _, maxima, packed = cupy.forward(given, True, plain)
+    cupy.backward(x_seq, None, False, maxima, packed, given, plain)
+    launched = [call for call in asked if call[0].startswith("qsnn")]
+    assert [name for name, *_ in launched] == names
+    assert launched[-1][4] == 5 * 128 * 16, "h of five steps, 16 bytes a thread"
+
+
+def test_what_is_missing_is_said(asked, monkeypatch):
+    assert cupy.missing() is None
+    reasons = {
+        "CuPy 12.3.0 is older than 13": stand_in([], "12.3.0"),
+        "CuPy cannot build it: RuntimeError: no driver": stand_in(
+            [], error=RuntimeError("no driver\n.")
+        ),
+    }
+    for reason, module in reasons.items():
+        cupy.missing.cache_clear()
+        launch.kernel.cache_clear()
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        assert cupy.missing() == reason
+    cupy.missing.cache_clear()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert cupy.missing().startswith("CuPy cannot be imported: ")
+
+
+def test_the_package_imports_without_cupy():
+    code = (
+        "import sys; sys.modules['cupy'] = None; from qsnn_plugins.ops import quantized_lif; "
+        "print('cupy' in sys.modules and sys.modules['cupy'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "None"
