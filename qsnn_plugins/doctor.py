@@ -118,6 +118,7 @@ _PACKAGES = {
     "lightning": True,
     "jsonargparse": True,
     "torchmetrics": True,
+    "pycocotools": False,
     "tonic": True,
     "rich": False,
     "scikit-learn": True,

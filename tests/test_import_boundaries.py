@@ -39,12 +39,13 @@ HOMES = {
     "lightning": {"lightning", "data", "cli"},
     "jsonargparse": {"cli"},
     "torchmetrics": {"lightning"},
+    "pycocotools": {"lightning"},
     "cupy": {"ops"},
     "tonic": {"data"},
     "sklearn": {"data"},
     "torchvision": {"data"},
     "expelliarmus": {"data"},
-    "PIL": {"data"},
+    "PIL": {"data", "lightning"},
     "matplotlib": {"plot"},
 }
 CORE = ("functional", "spec", "presets", "nn", "ops", "errors", "torchvision_ops", "cli", "plot")

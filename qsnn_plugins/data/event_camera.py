@@ -129,7 +129,23 @@ class EventCamera:
             recordings += _split(self.fire(self._look(chunk)), len(chunk))
         return recordings
 
-    def fire(self, log_intensity: Iterator[NDArray[np.float64]]) -> NDArray[np.void]:
+    def record(self, log_intensity: NDArray[np.floating]) -> list[NDArray[np.void]]:
+        """Record films: one structured array (x, y, t, p) a film, sorted by time.
+
+        Args:
+            log_intensity: L at the simulation steps 0, 1, ..., shape [S, N, H, W] for N films; a
+                step takes `duration` / `steps`.
+
+        Example:
+            >>> film = np.zeros((2, 1, 1, 1))
+            >>> film[1] = 0.7
+            >>> camera = EventCamera(sensor=1, threshold=0.3, mismatch=0.0, duration=700, steps=1)
+            >>> camera.record(film)[0].tolist()
+            [(0, 0, 300, True), (0, 0, 600, True)]
+        """
+        return _split(self.fire(iter(log_intensity)), log_intensity.shape[1])
+
+    def fire(self, log_intensity: Iterator[NDArray[np.floating]]) -> NDArray[np.void]:
         """Return the events of pixels whose log intensity is given step by step.
 
         This is the pixel's whole model, free of images and movement.

@@ -7,6 +7,7 @@ from qsnn_plugins.functional.borders import (
     middle_borders,
     symmetric_levels,
 )
+from qsnn_plugins.functional.boxes import clip_boxes, nms, pairwise_iou
 from qsnn_plugins.functional.codes import Codes, encode
 from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.loss import (
@@ -73,24 +74,46 @@ from qsnn_plugins.functional.surrogate import derivative, primitive
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
 from qsnn_plugins.functional.uniform import uniform, uniform_codes
+from qsnn_plugins.functional.yolo_detect import Detections, detect
+from qsnn_plugins.functional.yolo_grid import (
+    GridPrediction,
+    YoloGrid,
+    decode_boxes,
+    split_outputs,
+)
+from qsnn_plugins.functional.yolo_loss import (
+    Assignment,
+    YoloReduction,
+    assign_boxes,
+    yolo_loss_parts,
+)
 
 __all__ = [
     "RELEASED_LEVELS",
     "TERNARY",
+    "Assignment",
     "Codes",
+    "Detections",
+    "GridPrediction",
+    "YoloGrid",
+    "YoloReduction",
     "additive_power_of_two",
     "additive_power_of_two_codes",
     "additive_power_of_two_grid",
     "apply_mask",
     "arithmetic_effort",
+    "assign_boxes",
     "average_scale",
     "best_scale",
     "binary",
     "binary_codes",
     "bit_budget",
     "channel_mask",
+    "clip_boxes",
     "clip_membrane",
+    "decode_boxes",
     "derivative",
+    "detect",
     "distance",
     "ede_schedule",
     "encode",
@@ -113,9 +136,11 @@ __all__ = [
     "multi_step",
     "nearest_level",
     "negative_firing",
+    "nms",
     "operation_energy",
     "pack_codes",
     "packed_bytes",
+    "pairwise_iou",
     "per_channel",
     "place_in_levels",
     "power_of_two",
@@ -135,6 +160,7 @@ __all__ = [
     "silent_region",
     "spatial_mask",
     "spike_regulation",
+    "split_outputs",
     "stacked_derivative",
     "statistical",
     "statistical_bound",
@@ -151,4 +177,5 @@ __all__ = [
     "uniform_membrane",
     "unpack_codes",
     "wsdr_loss",
+    "yolo_loss_parts",
 ]

@@ -4,9 +4,18 @@ from qsnn_plugins.torchvision_ops import mend
 
 mend()
 
+from qsnn_plugins.lightning.box_writer import BoxWriter  # noqa: E402
 from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402
 from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
+from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
 from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
 
-__all__ = ["NetworkReport", "RunCheckpoint", "SpikingClassifier", "Throughput"]
+__all__ = [
+    "BoxWriter",
+    "NetworkReport",
+    "RunCheckpoint",
+    "SpikingClassifier",
+    "SpikingDetector",
+    "Throughput",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,18 +15,26 @@ from qsnn_plugins.cost import ActivityRecorder, cost_table, report
 __all__ = ["NetworkReport"]
 
 
+def _accuracy(metrics: Mapping[str, Tensor]) -> str:
+    return f"test accuracy: {100 * float(metrics['test_accuracy']):.1f} %"
+
+
 class NetworkReport(Callback):
-    """Prints what the network costs and its test accuracy when a test is over.
+    """Prints what the network costs and a closing line when a test is over.
 
     Firing rates are measured over the whole test set by hooks that are gone afterwards. The network
     is the `network` of the module.
+
+    Args:
+        closing: What the last line says of the trainer's metrics; by default the test accuracy.
 
     Example:
         >>> NetworkReport().rates  # filled by a test
         {}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, closing: Callable[[Mapping[str, Tensor]], str] = _accuracy) -> None:
+        self.closing = closing
         self.rates: dict[str, float] = {}
         self._recorder: ActivityRecorder | None = None
 
@@ -56,8 +65,7 @@ class NetworkReport(Callback):
         cost = report(_network(pl_module), None, recorder.input_shape, activity=activity)
         console = Console()
         console.print(cost_table(cost))
-        accuracy = trainer.callback_metrics["test_accuracy"]
-        console.print(f"test accuracy: {100 * float(accuracy):.1f} %", highlight=False)
+        console.print(self.closing(trainer.callback_metrics), highlight=False)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

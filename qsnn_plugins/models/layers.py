@@ -16,8 +16,9 @@ _TOKENS = {
     "max_pool": re.compile(r"MP(?P<size>\d+)"),
     "global_pool": re.compile(r"GAP"),
     "linear": re.compile(r"FC(?P<channels>\d+)"),
+    "grid": re.compile(r"GRID(?P<channels>\d+)"),
 }
-_KNOWN = "nCk, nCkPp, nDW, APk, MPk, GAP or FCn, with n, k and p above 0"
+_KNOWN = "nCk, nCkPp, nDW, APk, MPk, GAP, FCn or GRIDn, with n, k and p above 0"
 _TIMES_AFTER = re.compile(r"[x×](\d+)$")
 _TIMES_BEFORE = re.compile(r"(\d+)[x×]\(")
 _MOST = 1000
@@ -43,7 +44,8 @@ def parse_layers(layers: str) -> list[Token]:
         layers: Tokens joined by "-": nCk (k x k convolution to n channels), nCkPp (the same with p
             pixels of padding), nDW (3 x 3 depthwise and 1 x 1 pointwise convolution), APk and MPk
             (average and maximum pooling), GAP (global average pooling), FCn (linear layer). After
-            a linear layer, APk is voting: the average of k outputs.
+            a linear layer, APk is voting: the average of k outputs. At the end, GRIDn is a
+            detector's head: a 1 x 1 convolution to n numbers a cell, cells row by row.
 
     Returns:
         The tokens in order, those that are repeated as often as that.
@@ -61,7 +63,7 @@ def parse_layers(layers: str) -> list[Token]:
         Traceback (most recent call last):
         ...
         qsnn_plugins.errors.ArgumentError: layers, token 2 (at character 5)='BP2' is not allowed: \
-give nCk, nCkPp, nDW, APk, MPk, GAP or FCn, with n, k and p above 0
+give nCk, nCkPp, nDW, APk, MPk, GAP, FCn or GRIDn, with n, k and p above 0
     """
     return _Reader().read(layers, 1)
 

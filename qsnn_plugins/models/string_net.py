@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.host import HostName
@@ -62,6 +62,16 @@ class _Shape:
                 raise ArgumentError("layers", token.text, "a convolution within the padded map")
         return padding
 
+    def spread(self, token: Token, is_last: bool) -> None:
+        """End with so many numbers for each pixel of the map."""
+        self.require_map(token)
+        if not is_last:
+            raise ArgumentError("layers", token.text, "GRIDn at the end alone")
+        if self.size is None:
+            allowed = f"(height, width): {token.text} follows a map of unknown size"
+            raise ArgumentError("input_size", None, allowed)
+        self.channels, self.is_flat = token.channels * math.prod(self.size), True
+
     def vote(self, token: Token) -> None:
         """Average groups of outputs."""
         if self.channels % token.size:
@@ -80,6 +90,13 @@ class _Shape:
         return self.channels * math.prod(self.size)
 
 
+class _Cells(nn.Module):
+    """Puts the numbers of a cell side by side, cells row by row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
 class StringNet(TimeMajorNet):
     """Spiking network from the string in which a paper writes it.
 
@@ -88,7 +105,7 @@ class StringNet(TimeMajorNet):
     k unless their padding is given. Hidden linear layers are normalized too: after global pooling
     their input is too small to reach a threshold. "FC100-AP10" at the end is voting: the linear
     layer is a hidden one, and the spikes of each ten of its neurons are averaged, which gives ten
-    outputs.
+    outputs. "GRID12" at the end gives twelve outputs for each pixel of its map.
 
     Args:
         layers: The string, see `parse_layers`.
@@ -101,7 +118,7 @@ class StringNet(TimeMajorNet):
         linear_bias: Whether linear layers have them.
         normalized: Which layers before a neuron have batch normalization; the others begin with
             wider weights, see `begin_wide`.
-        width: Factor on the channels of all layers but the last linear one, above 0.
+        width: Factor on the channels of all layers but the one that gives outputs, above 0.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -147,6 +164,10 @@ class StringNet(TimeMajorNet):
         if token.kind in _POOLS:
             shape.pool(token)
             return "pool", TimeDistributed(_POOLS[token.kind](token.size))
+        if token.kind == "grid":
+            head = nn.Conv2d(shape.channels, token.channels, 1, bias=self._linear_bias)
+            shape.spread(token, is_last)
+            return "grid", TimeDistributed(head, _Cells())
         if token.kind == "linear":
             linear = nn.Linear(shape.flatten(token), token.channels, bias=self._linear_bias)
             shape.channels = token.channels
@@ -179,10 +200,12 @@ class StringNet(TimeMajorNet):
 
 
 def _scaled(tokens: list[Token], width: float) -> list[Token]:
-    """Scale the channels of all tokens but the last linear one, whose number is that of classes."""
+    """Scale the channels of all tokens but the last one that gives outputs."""
     if not width > 0:
         raise ArgumentError("width", width, "a number above 0")
-    last = max((i for i, token in enumerate(tokens) if token.kind == "linear"), default=-1)
+    last = max(
+        (i for i, token in enumerate(tokens) if token.kind in ("linear", "grid")), default=-1
+    )
     return [
         token._replace(channels=max(1, round(token.channels * width)))
         if token.channels and i != last

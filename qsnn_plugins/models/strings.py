@@ -92,8 +92,8 @@ NETWORK_STRINGS: Mapping[str, NetworkString] = MappingProxyType(
         "yolov2_printed_size": NetworkString(
             "the network that has the 103.46 MB of weights that IM-SNN Table VII prints, and the "
             "released one: a grid of 6 x 8 cells with two boxes and two classes. The padding of "
-            "its 1 x 1 convolutions gives the 3 x 3 map before the linear layers; which input has "
-            "the printed 59.87 MB of membranes is not known",
+            "its 1 x 1 convolutions gives the 3 x 3 map before the linear layers. The printed "
+            "59.87 MB of membranes are those of `yolov2_table4` over 416 x 416 pixels",
             "32C3-MP2-64C3-MP2-128C3-64C1P1-128C3-MP2-256C3-128C1P1-256C3-MP2-"
             "512C3-2x(256C1P1-512C3)-MP2-1024C3-2x(512C1P1-1024C3)-MP2-1024C1-AP2-FC512-FC576",
             input_size=(224, 288),

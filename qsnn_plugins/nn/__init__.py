@@ -24,6 +24,7 @@ from qsnn_plugins.nn.weight import (
     weight_layers,
     weight_quantizer,
 )
+from qsnn_plugins.nn.yolo_loss import YoloLoss
 
 __all__ = [
     "AdditivePowerOfTwo",
@@ -46,6 +47,7 @@ __all__ = [
     "UniformMembrane",
     "WSDRLoss",
     "WeightQuantizer",
+    "YoloLoss",
     "bake_weights",
     "layer_quantizer",
     "membrane_quantizer",

@@ -110,11 +110,13 @@ def _measure(options: Namespace, others: list[str]) -> None:
     rows, commit, machine = rows_of(recipe, options.rows), checkout_commit(), machine_name()
     machine += f", {options.jobs} runs at a time" if options.jobs > 1 else ""
     started = datetime.now(UTC)
-    added = tuple(word for file in overlays for word in ("-c", file)) + tuple(others)
+    below = ("-c", recipe, *(word for file in overlays for word in ("-c", file)))
+    # a row's words come after the overlays: its width wins over what makes the run small
+    words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
     folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S}")
     tasks = [
-        (cells, Run(("-c", recipe, *overrides, *added), seed, folder / f"row{i}-seed{seed}"))
+        (cells, Run(words[overrides], seed, folder / f"row{i}-seed{seed}"))
         for i, (overrides, cells) in enumerate(rows.items())
         for seed in options.seeds
     ]
@@ -143,7 +145,7 @@ def _measure(options: Namespace, others: list[str]) -> None:
             values.setdefault(cells[0].row.row, []).append(value)
             print(f"{cells[0].row.row}, seed {run.seed}: {value:.2f} %", flush=True)
     sizes = {
-        cells[0].row.row: model_size(("-c", recipe, *overrides, *added), cells[0].paper)
+        cells[0].row.row: model_size(words[overrides], cells[0].paper)
         for overrides, cells in rows.items()
     }
     _print(values, sizes, record)

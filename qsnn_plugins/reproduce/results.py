@@ -87,9 +87,12 @@ class Result:
     @property
     def changes(self) -> tuple[str, ...]:
         """Words beyond those of the row: what makes the run another one."""
-        row = list(load_paper(self.paper).tables[self.table].rows[self.row].overrides)
-        words = list(self.overrides)
-        return tuple(words[len(row) :] if words[: len(row)] == row else words)
+        row = load_paper(self.paper).tables[self.table].rows[self.row].overrides
+        words = self.overrides
+        for start in range(len(words) - len(row) + 1):
+            if words[start : start + len(row)] == row:
+                return words[:start] + words[start + len(row) :]
+        return words
 
     def _check_cell(self) -> None:
         try:

@@ -29,6 +29,7 @@ def test_there_are_the_papers_data_sets():
     assert set(MODULES) == {
         *("CIFAR10", "CIFAR100", "TinyImageNet", "ImageNet", "Digits"),
         *("CIFAR10DVS", "DVS128Gesture", "NCaltech101", "NCars", "NMNIST", "EventDigits"),
+        *("Gen1", "EventScenes"),
     }
 
 
@@ -39,7 +40,10 @@ def test_shared_arguments(name):
     assert (data.batch_size, data.num_workers, data.seed) == (7, 1, 3)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("Digits")])
+DOWNLOADS = [n for n in MODULES if not n.endswith("Digits") and n not in ("Gen1", "EventScenes")]
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
 def test_real_data_sets_have_a_root_and_ask_before_a_download(name):
     data = build(name, {"root": "elsewhere", "download": False, "augment": "none"})
     assert data.root.name == "elsewhere"
@@ -55,6 +59,8 @@ def test_real_data_sets_have_a_root_and_ask_before_a_download(name):
         ("NCaltech101", {"size": [48, 64], "test_fraction": 0.2}, (2, 48, 64)),
         ("CIFAR10DVS", {"augment": "nda", "split": "random"}, (2, 48, 48)),
         ("DVS128Gesture", {"size": 128, "augment": "nda"}, (2, 128, 128)),
+        ("Gen1", {"root": "elsewhere", "size": [120, 152], "filter": {"side": 5}}, (2, 120, 152)),
+        ("EventScenes", {"size": 96, "style": {"objects": [2, 4]}}, (2, 96, 96)),
     ],
 )
 def test_particular_arguments(name, values, shape):

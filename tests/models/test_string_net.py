@@ -133,3 +133,28 @@ def test_a_given_padding_grows_the_map():
     assert shapes == [(4, 8, 10), (4, 4, 5), (6, 6, 7)]
     with pytest.raises(ArgumentError, match=r"'4C9P1'.*within the padded map"):
         StringNet("4C9P1-FC5", input_size=(6, 8))
+
+
+def test_a_grid_puts_the_numbers_of_a_cell_side_by_side():
+    torch.manual_seed(0)
+    network = StringNet("4C3-MP2-GRID3", input_size=(4, 6), spec=QuantSpec.full_precision())
+    assert network.out_channels == 3 * 2 * 3
+    seen = []
+    network.blocks.pool1.register_forward_hook(lambda _, __, y: seen.append(y))
+    outputs = network(4 * torch.rand(2, 1, 2, 4, 6)).unflatten(-1, (2, 3, 3))
+    head = network.blocks.grid1[0]
+    cell = seen[0][1, 0, :, 1, 2]
+    assert torch.allclose(outputs[1, 0, 1, 2], head.weight[:, :, 0, 0] @ cell + head.bias)
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "told"),
+    [
+        ("4C3-GRID3-FC2", (4, 4), "at the end alone"),
+        ("4C3-FC2-GRID3", (4, 4), "after the first FCn"),
+        ("4C3-GRID3", None, "map of unknown size"),
+    ],
+)
+def test_a_grid_needs_a_known_map_and_the_end(layers, size, told):
+    with pytest.raises(ArgumentError, match=told):
+        StringNet(layers, input_size=size)

@@ -66,6 +66,8 @@ def test_the_detectors_weights():
     assert printed.neurons == 6_595_456
     assert counts("yolov2_printed_size", input_size=(223, 287)).linear == printed.linear
     assert table.conv + table.linear == 17_607_232, "Table IV's string is another network"
+    membranes = counts("yolov2_table4", input_size=(416, 416)).neurons - 512
+    assert int(membranes * 4 / 1e4) == 5987, "but has the printed 59.87 MB, in its convolutions"
 
 
 def test_the_third_papers_sizes():

@@ -11,7 +11,7 @@ from qsnn_plugins.models import NETWORK_STRINGS, ResidualNet, StringNet, string_
 from qsnn_plugins.nn import FiringRates, quantized_neurons
 from qsnn_plugins.spec import QuantSpec
 
-SIZES = {"mobilenet_light": 8, "decolle": 8, "plif": 32} | dict.fromkeys(
+SIZES = {"mobilenet_light": 8, "decolle": 8, "plif": 32, "yolov2_table4": 64} | dict.fromkeys(
     ["vgg7", "vgg9_table4", "vgg9_released", "vggsnn"], 16
 )
 STRINGS = {name: SIZES.get(name, 32) for name in NETWORK_STRINGS}

@@ -47,6 +47,7 @@ def test_the_full_size_network_is_built(recipe):
     layers = list(weight_layers(network).values())
     assert len(layers) > 2
     outputs = {"CIFAR100": 100, "DVS128Gesture": 11, "NCaltech101": 101, "TinyImageNet": 200}
+    outputs |= {"Gen1": 576}  # 6 x 8 cells of 12 numbers
     data = config["data"]
     classes = outputs.get(data["class_path"], 10)
     if data["class_path"] == "ImageNet":

@@ -73,8 +73,10 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
     first = results[0]
     assert first.changes == ("-c", "recipes/overlays/small.yaml", "--trainer.max_epochs=2")
     assert (first.value, first.seed, first.epochs) == (90.0, 90, 2)
-    assert first.command.startswith(f"lightning fit -c {DECOLLE} -c recipes/overlays/float.yaml")
-    assert first.command.endswith("--seed_everything=90 --data.seed=90")
+    assert first.command == (
+        f"lightning fit -c {DECOLLE} -c recipes/overlays/small.yaml -c recipes/overlays/float.yaml "
+        "--trainer.max_epochs=2 --seed_everything=90 --data.seed=90"
+    )
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     assert head.stdout.startswith(first.commit)
     with (checkout / "docs/results" / first.log).open() as file:

@@ -103,7 +103,7 @@ void forward(const Call& call, Value* sends, float* last) {
 void forward_measured(const Call& call, Value* sends, float* left, float* maxima) {
     const Numbers p = with_decay(*call.numbers, call.decay);
     const int64_t size = forward_size(1), blocks = (call.neurons + size - 1) / size;
-    std::vector<float> greatest(blocks);
+    std::vector<int> greatest(blocks);  // bits of |r|, whose order is that of the numbers, NaN last
     float scale = *call.scale;
     bool has_seen = *call.has_seen;
 #pragma omp parallel num_threads(call.threads)
@@ -115,7 +115,8 @@ void forward_measured(const Call& call, Value* sends, float* left, float* maxima
                 const int64_t from = block * size, n = std::min(size, call.neurons - from);
                 const float one = *call.threshold, now = scale;
                 const float* each = thresholds.each.data();
-                float *__restrict r = left + from, most = 0.0f;
+                float* __restrict r = left + from;
+                int most = 0;
                 thresholds.enter(from, n);
                 if (t == 0)
                     start(call, from, r, n);
@@ -133,13 +134,14 @@ void forward_measured(const Call& call, Value* sends, float* left, float* maxima
                     const float spikes = count(h - threshold, threshold);
                     narrow(sent(spikes, threshold), send[i]);
                     r[i] = reset(p, h, spikes, threshold);
-                    most = std::max(most, fabsf(r[i]));
+                    most = std::max(most, bits_of(fabsf(r[i])));
                 }
                 greatest[block] = most;
             }
 #pragma omp single
             if (t < call.steps) {
-                maxima[t] = blocks ? *std::max_element(greatest.begin(), greatest.end()) : 0.0f;
+                maxima[t] =
+                    from_bits(blocks ? *std::max_element(greatest.begin(), greatest.end()) : 0);
                 scale = next_scale(p, scale, has_seen, maxima[t]);
             }
         }

@@ -195,6 +195,16 @@ def test_nan_stays_where_it_is():
         assert spikes[1:, 7].tolist() == [0.0, 0.0]
 
 
+def test_nan_makes_the_step_s_maximum_nan():
+    x_seq, _ = inputs((3, 40))
+    x_seq[1, 7] = float("nan")
+    parameters = Parameters(UNIFORM[4][0], scale="step_max")
+    for name in ("cpp", "reference"):
+        _, last, maxima = quantized_lif(x_seq, 0.0, 1.0, parameters, backend=name)
+        assert maxima.isnan().tolist() == [False, True, True]
+        assert last.isnan().all()
+
+
 def test_threads_do_not_change_a_bit():
     x_seq, v = inputs((4, 9, 4111))
     parameters = Parameters(threshold=SEPARATE, v_reset=None)

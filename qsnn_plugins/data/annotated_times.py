@@ -1,0 +1,113 @@
+"""Recordings of Prophesee as items: an annotated time, and the events before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from qsnn_plugins.data.box_filter import BoxFilter
+from qsnn_plugins.data.boxes_module import BoxesItem, boxes_target
+from qsnn_plugins.data.frames import FrameBinning
+from qsnn_plugins.data.prophesee import DatFile, read_boxes
+from qsnn_plugins.errors import DataError
+
+_PATIENCE = 1_000_000  # µs from the last event to the last annotation, in a whole recording
+
+
+class AnnotatedTimes(Dataset[BoxesItem]):
+    """Each annotated time of several recordings, with the events before it.
+
+    Args:
+        annotations: `_bbox.npy` files; the events lie beside them.
+        sensor: (H, W) of the camera in pixels.
+        class_names: Names of the classes, in the order of the labels.
+        binning: How events become frames.
+        window: How much before an annotation is seen.
+        window_by: "time" (µs) or "count" (events).
+        filter: Which annotations count.
+
+    Raises:
+        DataError: A file is missing or broken, or no annotation counts.
+    """
+
+    def __init__(
+        self,
+        annotations: list[Path],
+        sensor: tuple[int, int],
+        class_names: tuple[str, ...],
+        binning: FrameBinning,
+        window: int,
+        window_by: str,
+        filter: BoxFilter,
+    ) -> None:
+        self.sensor, self.binning = sensor, binning
+        self.window, self.window_by = window, window_by
+        self._items: list[tuple[Path, NDArray[np.void]]] = []
+        for path in annotations:
+            boxes = filter(_checked(read_boxes(path), path, class_names), sensor)
+            events = path.with_name(path.name.replace("_bbox.npy", "_td.dat"))
+            if not events.exists():
+                raise DataError(f"{path} has no recording beside it: {events.name} is missing")
+            _require_whole(DatFile(events), boxes)
+            boxes = boxes[np.argsort(boxes["t"], kind="stable")]
+            borders = np.flatnonzero(np.diff(boxes["t"])) + 1
+            self._items += [(events, part) for part in np.split(boxes, borders) if len(part)]
+        if not self._items:
+            raise DataError(
+                f"none of the annotations in {annotations[0].parent} counts: {filter} leaves none"
+            )
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> BoxesItem:
+        path, boxes = self._items[index]
+        frames = self._frames(DatFile(path), int(boxes["t"][0]))
+        _, _, height, width = frames.shape
+        scale = np.array([width / self.sensor[1], height / self.sensor[0]] * 2)
+        x, y, w, h = (boxes[name].astype(np.float64) for name in "xywh")
+        corners = np.stack([x, y, x + w, y + h], axis=1) * scale
+        target = boxes_target(corners, boxes["class_id"], index)
+        return torch.from_numpy(frames), target
+
+    def name(self, index: int) -> str:
+        """Say which recording and time an item is."""
+        path, boxes = self._items[index]
+        return f"{path.name.removesuffix('_td.dat')} at {boxes['t'][0]} µs"
+
+    def _frames(self, recording: DatFile, time: int) -> NDArray[np.uint8]:
+        stop = recording.first_from(time)
+        if self.window_by == "count":
+            events = recording.between(max(stop - self.window, 0), stop)
+            begin = int(events["t"][0]) if len(events) else time
+        else:
+            begin = time - self.window
+            events = recording.between(recording.first_from(begin), stop)
+        try:
+            return self.binning(events, self.sensor, span=(begin, time))
+        except DataError as error:
+            raise DataError(f"{recording.path}: {error}") from error
+
+
+def _checked(boxes: NDArray[np.void], path: Path, class_names: tuple[str, ...]) -> NDArray[np.void]:
+    foreign = ~np.isin(boxes["class_id"], range(len(class_names)))
+    if foreign.any():
+        first = int(foreign.argmax())
+        allowed = ", ".join(f"{label} ({name})" for label, name in enumerate(class_names))
+        raise DataError(
+            f"{path}: box {first} has class_id={boxes['class_id'][first]}, and there are {allowed}"
+        )
+    return boxes
+
+
+def _require_whole(recording: DatFile, boxes: NDArray[np.void]) -> None:
+    last = int(boxes["t"].max()) if len(boxes) else 0
+    if len(boxes) and recording.end < last - _PATIENCE:
+        ends = f"at {recording.end} µs" if len(recording) else "without an event"
+        raise DataError(
+            f"{recording.path} is truncated: it ends {ends}, and is annotated at {last}"
+        )

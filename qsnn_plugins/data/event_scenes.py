@@ -1,0 +1,168 @@
+"""Drawn traffic seen by a simulated event camera: boxes without a download, and without an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, DistributedSampler, Sampler
+
+from qsnn_plugins.data.boxes_module import BoxesDataModule, BoxesItem, boxes_target
+from qsnn_plugins.data.checks import at_least, height_width
+from qsnn_plugins.data.event_camera import EventCamera
+from qsnn_plugins.data.frames import POLARITIES, FrameBinning
+from qsnn_plugins.data.scenes import CLASSES, SceneStyle, draw_scene
+
+_STREAMS = {"train": 0, "val": 1, "test": 2}  # scenes of different splits share no random numbers
+
+
+class EventScenes(BoxesDataModule):
+    """Cars and pedestrians that move over clutter, seen by the event camera of `EventDigits`.
+
+    Scene n of a split depends on the seed, the split and n alone. Training never sees one twice: an
+    epoch goes on where the one before it ended. The boxes are those at the end of a recording.
+
+    Args:
+        time_steps: T, frames a recording.
+        size: (H, W) of sensor and frames in pixels, or one side of a square.
+        train_scenes: Scenes an epoch.
+        test_scenes: Scenes of the test split, which serves validation too.
+        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
+        binary: True marks the pixels that saw an event with 1; False counts the events.
+        batch_size: Items a batch.
+        num_workers: Processes that draw scenes.
+        seed: Seed of all scenes.
+        style: How busy scenes are.
+        camera: The camera; its sensor is replaced by `size`, and it stays where it is for one
+            `duration`.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+
+    Example:
+        >>> data = EventScenes(time_steps=4, batch_size=2)
+        >>> frames, targets = next(iter(data.train_dataloader()))
+        >>> frames.shape, data.class_names, targets[0]["boxes"].shape[1]
+        (torch.Size([2, 4, 2, 48, 64]), ('car', 'pedestrian'), 4)
+    """
+
+    def __init__(
+        self,
+        time_steps: int = 4,
+        size: int | tuple[int, int] = (48, 64),
+        train_scenes: int = 2000,
+        test_scenes: int = 400,
+        bin_by: str = "time",
+        binary: bool = True,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        style: SceneStyle | None = None,
+        camera: EventCamera | None = None,
+    ) -> None:
+        sensor = height_width("size", size)
+        self.camera = replace(camera or EventCamera(), sensor=sensor)
+        self.binning = FrameBinning(time_steps, bin_by=bin_by, binary=binary)
+        self.style = style or SceneStyle()
+        self.scenes = {
+            "train": at_least("train_scenes", train_scenes, 1),
+            "test": at_least("test_scenes", test_scenes, 1),
+        }
+        super().__init__(
+            class_names=CLASSES,
+            frame_shape=(POLARITIES, *sensor),
+            time_steps=time_steps,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+        )
+
+    def split(self, name: str) -> ScenesDataset:
+        """Return the split "train" or "test"; validation reads the test split."""
+        name = "test" if name == "val" else name
+        stream = (self.seed, _STREAMS[name])
+        return ScenesDataset(self.camera, self.binning, self.style, stream, self.scenes[name])
+
+    def order(self, split: Any, replicas: int, rank: int) -> Sampler[int]:
+        """Return the next scenes each epoch, for one of several processes."""
+        return OnwardOrder(split, replicas, rank)
+
+
+class ScenesDataset(Dataset[BoxesItem]):
+    """Scenes by number, drawn when they are asked for.
+
+    Args:
+        camera: What sees them.
+        binning: How events become frames.
+        style: How busy scenes are.
+        stream: Seeds that all its scenes share.
+        length: Scenes an epoch; there are scenes beyond it.
+
+    Example:
+        >>> data = EventScenes(seed=3).split("train")
+        >>> frames, target = data[123_456]
+        >>> frames.dtype, len(data)
+        (torch.uint8, 2000)
+    """
+
+    def __init__(
+        self,
+        camera: EventCamera,
+        binning: FrameBinning,
+        style: SceneStyle,
+        stream: tuple[int, ...],
+        length: int,
+    ) -> None:
+        self.camera, self.binning, self.style = camera, binning, style
+        self.stream, self.length = stream, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> BoxesItem:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[BoxesItem]:
+        """Draw several scenes at once, as a loader asks for them."""
+        shape = self.camera.shape
+        scenes = [
+            draw_scene(np.random.default_rng([*self.stream, index]), shape, self.style)
+            for index in indices
+        ]
+        when = np.linspace(0.0, 1.0, self.camera.steps + 1)
+        light = np.stack([scene.intensity(when) for scene in scenes], axis=1)
+        recordings = self.camera.record(np.log(self.camera.dark + light))
+        span = (0, self.camera.duration)
+        return [
+            (
+                torch.from_numpy(self.binning(events, shape, span=span)),
+                boxes_target(scene.boxes, scene.labels, index),
+            )
+            for events, scene, index in zip(recordings, scenes, indices, strict=True)
+        ]
+
+
+class OnwardOrder(DistributedSampler[Any]):
+    """Numbers that go on from epoch to epoch, shared out among processes.
+
+    Args:
+        data_source: Its length is how many numbers an epoch has.
+        replicas: Number of processes.
+        rank: Which of them this is, from 0.
+
+    Example:
+        >>> order = OnwardOrder(range(3))
+        >>> list(order), list(order)
+        ([0, 1, 2], [3, 4, 5])
+    """
+
+    def __init__(self, data_source: Any, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(data_source, num_replicas=replicas, rank=rank)
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.total_size
+        self.epoch += 1
+        yield from range(first + self.rank, first + self.total_size, self.num_replicas)

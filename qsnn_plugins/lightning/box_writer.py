@@ -1,0 +1,151 @@
+"""Writing what a detector finds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional import Detections
+from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
+
+__all__ = ["BoxWriter"]
+
+PictureFormat = Literal["png", "gif"]
+
+
+class BoxWriter(BasePredictionWriter):
+    """Writes found and true boxes as COCO does, and pictures where they are asked for.
+
+    `found.json` is COCO's list of results, `true.json` its data set of images, annotations and
+    categories, so that pycocotools reads both. Categories are the labels. Where there are several
+    devices, each writes files of its own, whose names end in its rank.
+
+    Args:
+        folder: Where to; None is the folder of the run's logger, or the trainer's.
+        pictures: Draw so many samples, from the first on.
+        picture_format: "png" shows the last step, "gif" all of them.
+        least_score: Boxes from this score on are drawn; all are written.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> BoxWriter(pictures=8, picture_format="gif").picture_format
+        'gif'
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        pictures: int = 0,
+        picture_format: PictureFormat = "png",
+        least_score: float = 0.5,
+    ) -> None:
+        super().__init__(write_interval="batch")
+        if pictures < 0:
+            raise ArgumentError("pictures", pictures, "an integer from 0")
+        if picture_format not in get_args(PictureFormat):
+            raise ArgumentError("picture_format", picture_format, "'png' or 'gif'")
+        self.folder, self.pictures, self.picture_format = folder, pictures, picture_format
+        self.least_score = least_score
+        self._found: list[dict[str, Any]] = []
+        self._images: list[dict[str, Any]] = []
+        self._true: list[dict[str, Any]] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        self._found, self._images, self._true = [], [], []
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Sequence[Detections],
+        batch_indices: Sequence[int] | None,
+        batch: tuple[Tensor, list[dict[str, Tensor]]],
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Note the boxes of a batch, and draw the first samples."""
+        frames, targets = batch
+        for sample, found, target in zip(frames, prediction, targets, strict=True):
+            image = int(target["image_id"])
+            self._note(image, sample, found, target)
+            if image < self.pictures:
+                self._draw(trainer, image, sample, found, target)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both files, aside first, and say where they are."""
+        names = _class_names(trainer)
+        grid: Any = pl_module.grid
+        categories = [{"id": k, "name": names[k] if names else str(k)} for k in range(grid.classes)]
+        truth = {"images": self._images, "annotations": self._true, "categories": categories}
+        rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
+        for name, content in (("found", self._found), ("true", truth)):
+            path = self._folder(trainer) / f"{name}{rank}.json"
+            aside = path.with_name(f".{path.name}.tmp")
+            aside.write_text(json.dumps(content))
+            aside.replace(path)
+        if trainer.is_global_zero:
+            print(f"boxes of {len(self._images)} samples: {self._folder(trainer)}")
+
+    def _note(
+        self, image: int, sample: Tensor, found: Detections, target: dict[str, Tensor]
+    ) -> None:
+        height, width = sample.shape[-2:]
+        self._images.append({"id": image, "height": height, "width": width})
+        scored = zip(found.boxes, found.labels, found.scores.tolist(), strict=True)
+        for box, label, score in scored:
+            entry = {"image_id": image, "category_id": int(label), "bbox": _coco(box)}
+            self._found.append({**entry, "score": score})
+        for box, label in zip(target["boxes"], target["labels"], strict=True):
+            _, _, w, h = bbox = _coco(box)
+            entry = {"image_id": image, "category_id": int(label), "bbox": bbox}
+            number = len(self._true) + 1  # COCO's matching takes an id of 0 for no match
+            self._true.append({**entry, "id": number, "area": w * h, "iscrowd": 0})
+
+    def _draw(
+        self,
+        trainer: Trainer,
+        image: int,
+        sample: Tensor,
+        found: Detections,
+        target: dict[str, Tensor],
+    ) -> None:
+        names = _class_names(trainer)
+
+        def name(label: Tensor) -> str:
+            return names[int(label)] if names else str(int(label))
+
+        true = [
+            (box.tolist(), name(label))
+            for box, label in zip(target["boxes"], target["labels"], strict=True)
+        ]
+        drawn = [
+            (box.tolist(), f"{name(label)} {float(score):.2f}")
+            for box, score, label in zip(*found, strict=True)
+            if score >= self.least_score
+        ]
+        path = self._folder(trainer) / f"{image:04d}.{self.picture_format}"
+        save_picture(draw_boxes(sample, true, drawn), path)
+
+    def _folder(self, trainer: Trainer) -> Path:
+        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _coco(box: Tensor) -> list[float]:
+    left, top, right, bottom = box.tolist()
+    return [left, top, right - left, bottom - top]
+
+
+def _class_names(trainer: Trainer) -> tuple[str, ...]:
+    return getattr(getattr(trainer, "datamodule", None), "class_names", ())

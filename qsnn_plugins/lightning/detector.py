@@ -1,0 +1,197 @@
+"""Training of a spiking detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchmetrics.detection import MeanAveragePrecision
+
+from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.functional import Detections, YoloGrid, detect
+from qsnn_plugins.lightning.report import NetworkReport
+from qsnn_plugins.nn import YoloLoss, set_weight_epoch
+
+__all__ = ["SpikingDetector"]
+
+Schedule = Literal["cosine", "constant"]
+Target = Mapping[str, Tensor]
+Batch = tuple[Tensor, list[dict[str, Tensor]]]
+
+
+class SpikingDetector(LightningModule):
+    """Spiking network, loss, optimiser and schedule of a detection recipe.
+
+    A batch is frames [N, T, C, H, W] and N targets with `boxes` [M, 4] (left, top, right, bottom,
+    in pixels of the frame) and `labels` [M]. The network gets the frames time-major and in floating
+    point, and gives [T, N, F] with F = `grid.outputs`; their mean over T is decoded.
+
+    Validation and test measure the mean average precision as COCO does, by pycocotools: `map` is
+    the mean over overlaps of 0.5 to 0.95 and over the classes, `ap50` that at an overlap of 0.5.
+
+    Args:
+        network: Time-major network with `out_channels` and `reset_states()`, such as `StringNet`.
+        grid: What its outputs stand for.
+        loss: Loss of outputs, targets and grid, the default `YoloLoss`.
+        optimizer: Optimiser, given the parameters.
+        schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
+            keeps it.
+        confidence_threshold: Boxes are found from this confidence on; the released code has 0.3.
+            Average precision grows with boxes of low score, so measure it with a small one.
+        iou_threshold: Overlap above which the lower box of a class is suppressed.
+        most: At most so many boxes a frame.
+
+    Raises:
+        ArgumentError: If `schedule` is unknown, the network's outputs do not fit the grid, or a
+            threshold is not allowed.
+
+    Example:
+        >>> from qsnn_plugins.models import StringNet
+        >>> model = SpikingDetector(StringNet("4C3-GAP-FC28"), grid=YoloGrid(2, 2, 1, 2))
+        >>> model(torch.zeros(3, 5, 2, 6, 6, dtype=torch.uint8)).shape  # [N, T, ...] to [T, N, F]
+        torch.Size([5, 3, 28])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        grid: YoloGrid = YoloGrid(),  # noqa: B008 - frozen
+        loss: nn.Module | None = None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        schedule: Schedule = "cosine",
+        confidence_threshold: float = 0.3,
+        iou_threshold: float = 0.6,
+        most: int = 45,
+    ) -> None:
+        super().__init__()
+        if schedule not in get_args(Schedule):
+            raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+        outputs = cast(int, network.out_channels)
+        if outputs != grid.outputs:
+            raise ArgumentError("grid", grid, f"one of the network's {outputs} outputs")
+        self.network: Any = network
+        self.grid = grid
+        self.loss = loss if loss is not None else YoloLoss()
+        self.optimizer, self.schedule = optimizer, schedule
+        self.limits: dict[str, Any] = {
+            "confidence_threshold": confidence_threshold,
+            "iou_threshold": iou_threshold,
+            "most": most,
+        }
+        detect(torch.zeros(1, outputs), grid, **self.limits)
+        # COCO's own thresholds: torchmetrics rounds them to float32, and so moves the precision
+        self.precision = MeanAveragePrecision(
+            backend="pycocotools",
+            iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+            rec_thresholds=np.linspace(0.0, 1.0, 101).tolist(),
+            compute_with_cache=False,
+        )
+        self.precision.warn_on_many_detections = False
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map fresh recordings [N, T, C, H, W] to outputs [T, N, F].
+
+        Raises:
+            ArgumentError: If the frames have no steps.
+        """
+        if frames.dim() != 5:
+            raise ArgumentError("frames.shape", tuple(frames.shape), "[N, T, C, H, W]")
+        self.network.reset_states()
+        return self.network(frames.transpose(0, 1).to(self.dtype))
+
+    def find(self, frames: Tensor) -> list[Detections]:
+        """Find objects in recordings [N, T, C, H, W]; boxes are in pixels of the frame."""
+        size = _box_size(frames)
+        return [
+            found._replace(boxes=found.boxes * size)
+            for found in detect(self(frames).mean(0), self.grid, **self.limits)
+        ]
+
+    def on_train_epoch_start(self) -> None:
+        """Move the schedules of weight quantizers on."""
+        epochs = max(self.trainer.max_epochs or 1, self.current_epoch + 1)
+        set_weight_epoch(self.network, self.current_epoch, epochs)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch, and log its parts."""
+        frames, targets = batch
+        self._check_labels(targets, batch_idx)
+        size = _box_size(frames)
+        relative = [{**target, "boxes": target["boxes"] / size} for target in targets]
+        loss, parts = self.loss(self(frames), relative, self.grid)
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(targets))
+        named = {f"train_{name}": part for name, part in parts.items()}
+        self.log_dict(named, batch_size=len(targets))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect what is found in one batch."""
+        self._collect(batch, batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect what is found in one batch."""
+        self._collect(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Detections]:
+        """Return what is found in each sample of one batch."""
+        return self.find(batch[0])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val_map` and `val_ap50`."""
+        self._log_precision("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test_map` and `test_ap50`."""
+        self._log_precision("test")
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Let every test end with the table of rates and memory, and with both precisions."""
+        return [NetworkReport(closing=_closing)]
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule over the trainer's epochs."""
+        optimizer = self.optimizer(self.parameters())
+        if self.schedule == "constant":
+            return {"optimizer": optimizer}
+        epochs = max(self.trainer.max_epochs or 1, 1)
+        return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, T_max=epochs)}
+
+    def _collect(self, batch: Batch, batch_idx: int) -> None:
+        frames, targets = batch
+        self._check_labels(targets, batch_idx)
+        self.precision.update([found._asdict() for found in self.find(frames)], targets)
+
+    def _log_precision(self, stage: str) -> None:
+        measured = self.precision.compute()
+        self.precision.reset()
+        # COCO says -1 where there is nothing to find
+        for name, key in (("map", "map"), ("ap50", "map_50")):
+            self.log(f"{stage}_{name}", measured[key].to(self.device), prog_bar=True)
+
+    def _check_labels(self, targets: list[dict[str, Tensor]], batch_idx: int) -> None:
+        labels = torch.cat([target["labels"] for target in targets])
+        # reading values waits for a GPU, so there only the first batch is looked at
+        if len(labels) == 0 or (labels.device.type != "cpu" and batch_idx > 0):
+            return
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self.grid.classes:
+            raise DataError(
+                f"labels run from {low} to {high}, but the grid has {self.grid.classes} classes: "
+                f"they must lie in 0..{self.grid.classes - 1}"
+            )
+
+
+def _box_size(frames: Tensor) -> Tensor:
+    height, width = frames.shape[-2:]
+    return torch.tensor([width, height] * 2, dtype=torch.float32, device=frames.device)
+
+
+def _closing(metrics: Mapping[str, Tensor]) -> str:
+    precision, at_half = float(metrics["test_map"]), float(metrics["test_ap50"])
+    return f"test mAP (0.5:0.95): {precision:.3f}, AP50: {at_half:.3f}"

@@ -1,0 +1,124 @@
+"""Prophesee's files: written here byte by byte, read or refused with one clear error."""
+
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from qsnn_plugins.data.prophesee import DatFile, read_boxes
+from qsnn_plugins.errors import DataError
+from tests.data.gen1_files import HEADER, NEWER, OLDER, words, write_boxes, write_dat
+
+EVENTS = [(3, 200, 10, 1), (303, 239, 10, 0), (0, 0, 4_000_000_000, 1)]
+
+
+def test_events_are_read_bit_by_bit(tmp_path):
+    recording = DatFile(write_dat(tmp_path / "a_td.dat", EVENTS))
+    assert len(recording) == 3
+    assert recording.end == 4_000_000_000
+    assert recording.between(0, 3).tolist() == [(x, y, t, bool(p)) for x, y, t, p in EVENTS]
+
+
+@pytest.mark.parametrize("kind", [0x00, 0x0C])
+def test_both_numbers_of_the_event_type_are_known(tmp_path, kind):
+    path = tmp_path / "a_td.dat"
+    path.write_bytes(HEADER + bytes([kind, 8]) + words(EVENTS))
+    assert len(DatFile(path)) == 3
+
+
+def test_a_file_without_header_is_events_alone(tmp_path):
+    path = tmp_path / "a_td.dat"
+    path.write_bytes(words(EVENTS))
+    assert DatFile(path).between(1, 2).tolist() == [(303, 239, 10, False)]
+
+
+def test_the_first_event_of_a_time_is_found(tmp_path):
+    times = [5, 5, 7, 9, 9, 9, 12]
+    recording = DatFile(write_dat(tmp_path / "a_td.dat", [(0, 0, t, 0) for t in times]))
+    for time in range(15):
+        assert recording.first_from(time) == int(np.searchsorted(times, time, side="left"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (HEADER + bytes([0, 8]) + words(EVENTS)[:-3], "an event of 8 bytes has only 5"),
+        (HEADER + bytes([0]), "the type and the size of the events are not there"),
+        (HEADER + bytes([14, 16]) + words(EVENTS), "events of type 14 and 16 bytes"),
+        (b"% Height 240", "a line of the header does not end"),
+    ],
+)
+def test_what_is_truncated_or_foreign_is_refused(tmp_path, content, told):
+    path = tmp_path / "a_td.dat"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=told) as caught:
+        DatFile(path)
+    assert str(path) in str(caught.value)
+
+
+def test_events_out_of_order_are_refused_where_they_are_read(tmp_path):
+    times = [1, 2, 3, 9, 4, 10]
+    recording = DatFile(write_dat(tmp_path / "a_td.dat", [(0, 0, t, 0) for t in times]))
+    assert len(recording.between(0, 4)) == 4
+    with pytest.raises(DataError, match="event 4 at 4 µs comes after one at 9 µs"):
+        recording.between(2, 6)
+
+
+def test_an_empty_recording_has_no_end(tmp_path):
+    recording = DatFile(write_dat(tmp_path / "a_td.dat", []))
+    assert (len(recording), recording.end, recording.first_from(9)) == (0, -1, 0)
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        DatFile(tmp_path / "b_td.dat")
+
+
+def test_a_recording_of_5_gb_costs_no_5_gb(tmp_path):
+    """The file has a hole of 5 GB, whose events are at time 0, and three events behind it."""
+    path = write_dat(tmp_path / "long_td.dat", [])
+    start = path.stat().st_size
+    os.truncate(path, start + 5_000_000_000)
+    with path.open("ab") as file:
+        file.write(words(EVENTS))
+    tracemalloc.start()
+    recording = DatFile(path)
+    first = recording.first_from(10)
+    events = recording.between(first, first + 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(recording) == 5_000_000_000 // 8 + 3
+    assert events["t"].tolist() == [10, 10, 4_000_000_000]
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("dialect", [OLDER, NEWER])
+def test_boxes_are_read_in_both_dialects(tmp_path, dialect):
+    path = write_boxes(
+        tmp_path / "a_bbox.npy", [(70, 1, 2, 30, 20, 1), (80, 3, 4, 50, 60, 0)], dialect
+    )
+    assert read_boxes(path).tolist() == [(70, 1, 2, 30, 20, 1), (80, 3, 4, 50, 60, 0)]
+
+
+def test_no_boxes_are_allowed(tmp_path):
+    assert len(read_boxes(write_boxes(tmp_path / "a_bbox.npy", [], OLDER))) == 0
+
+
+def test_boxes_that_cannot_be_read_are_refused(tmp_path):
+    path = tmp_path / "a_bbox.npy"
+    np.save(path, np.zeros(3, dtype=[("ts", "<u8"), ("x", "<f4")]))
+    with pytest.raises(DataError, match="no list of boxes with a field 'y'"):
+        read_boxes(path)
+    path.write_bytes(
+        write_boxes(tmp_path / "b_bbox.npy", [(70, 1, 2, 30, 20, 1)]).read_bytes()[:-9]
+    )
+    with pytest.raises(DataError, match="cannot be read as numpy's array"):
+        read_boxes(path)
+    write_boxes(path, [(70, 1, 2, 30, 20, 1), (70, 1, float("nan"), 30, 20, 1)])
+    with pytest.raises(DataError, match="box 1 has y=nan"):
+        read_boxes(path)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    path = tmp_path / "a_bbox.npy"
+    np.save(path, np.array([{"ts": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="cannot be read as numpy's array"):
+        read_boxes(path)

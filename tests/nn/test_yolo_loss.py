@@ -1,0 +1,46 @@
+"""The loss of a recipe: the parts, weighted and added."""
+
+import pytest
+import torch
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional import YoloGrid, yolo_loss_parts
+from qsnn_plugins.nn import YoloLoss
+
+GRID = YoloGrid(2, 3, 2, 2)
+BOXES = [torch.tensor([[0.1, 0.1, 0.4, 0.5], [0.5, 0.2, 0.9, 0.9]]), torch.zeros(0, 4),
+         torch.tensor([[0.0, 0.3, 0.8, 0.6]])]  # fmt: skip
+LABELS = [torch.tensor([1, 0]), torch.zeros(0, dtype=torch.int64), torch.tensor([1])]
+TARGETS = [{"boxes": b, "labels": n} for b, n in zip(BOXES, LABELS, strict=True)]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_is_the_weighted_sum_of_the_parts(reduction):
+    torch.manual_seed(0)
+    outputs = torch.randn(2, 3, GRID.outputs)
+    loss, parts = YoloLoss(2.0, 3.0, 0.25, 7.0, 0.4, reduction)(outputs, TARGETS, GRID)
+    samples = torch.tensor([0, 0, 2])
+    plain = yolo_loss_parts(
+        outputs, torch.cat(BOXES), torch.cat(LABELS), samples, GRID, 0.4, reduction
+    )
+    weights = {"centre": 2.0, "shape": 3.0, "confidence": 1.0, "no_object": 0.25, "classes": 7.0}
+    assert {name: float(part) for name, part in parts.items()} == pytest.approx(
+        {name: weight * float(plain[name]) for name, weight in weights.items()}
+    )
+    assert float(loss) == pytest.approx(sum(map(float, parts.values())))
+
+
+def test_a_batch_without_boxes_has_a_loss_and_a_gradient():
+    outputs = torch.randn(2, 1, GRID.outputs, requires_grad=True)
+    loss, _ = YoloLoss()(outputs, TARGETS[1:2], GRID)
+    loss.backward()
+    assert torch.isfinite(outputs.grad).all()
+    assert outputs.grad.abs().sum() > 0
+
+
+def test_what_is_not_allowed_is_named():
+    for arguments in ({"centre": -1.0}, {"no_object": -0.5}, {"lamb": 1.5}, {"reduction": "max"}):
+        (name,) = arguments
+        with pytest.raises(ArgumentError, match=f"{name}="):
+            YoloLoss(**arguments)
+    assert "no_object=0.5" in repr(YoloLoss())
