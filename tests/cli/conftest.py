@@ -41,6 +41,8 @@ class TinyModel(LightningModule):
         if self.misfortune == "bug":
             raise KeyError("a bug")
         if self.misfortune == "interrupt" and self.current_epoch == 1:
+            # a shell that runs the tests in the background has it ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
         return self.network(batch[0]).square().sum()
 

@@ -1,11 +1,12 @@
 """The fused neuron under DistributedDataParallel: two processes train as one does."""
 
-import socket
+import subprocess
+import sys
 
 import pytest
 import torch
 from spikingjelly.activation_based import functional, layer
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
@@ -34,9 +35,9 @@ def gradients(network, x_seq):
     return [parameter.grad for parameter in network.parameters()]
 
 
-def work(rank, port, folder):
-    address = f"tcp://127.0.0.1:{port}"
-    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+def work(rank, folder):
+    meeting = f"file://{folder}/meeting"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     network = DistributedDataParallel(build())
     share = batch()[:, 4 * rank : 4 * rank + 4]
     torch.save(gradients(network, share), f"{folder}/{rank}.pt")
@@ -44,13 +45,16 @@ def work(rank, port, folder):
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    multiprocessing.spawn(work, (port, str(tmp_path)), nprocs=2)
+    commands = [[sys.executable, __file__, str(rank), str(tmp_path)] for rank in (0, 1)]
+    workers = [subprocess.Popen(command) for command in commands]
+    assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
     ours = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     theirs = gradients(build(), batch())
     assert all(gradient.abs().max() > 1e-3 for gradient in theirs)
     for first, second, expected in zip(*ours, theirs, strict=True):
         assert torch.equal(first, second)
         torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), sys.argv[2])
