@@ -51,7 +51,7 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
         return bits_figure(drawn)
     if len(data) > 1:
         raise RecipeError(
-            f"accuracies on {' and '.join(data)} have no common front: choose with -c RECIPE, and "
+            f"accuracies on {', '.join(data)} have no common front: choose with -c RECIPE, and "
             "-c OVERLAY where a recipe was measured on both"
         )
     return memory_figure(drawn)
@@ -88,11 +88,13 @@ def _series(result: Result) -> str:
 
 
 def _short_labels(networks: list[MeasuredNetwork]) -> list[MeasuredNetwork]:
-    """Leave out of the rows' names what all have in common."""
+    """Keep of the rows' names the last parts, as many as tell them apart."""
     names = [network.label.split(", ") for network in networks]
-    common = set.intersection(*map(set, names)) if len(names) > 1 else set()
+    count, most = 1, max(map(len, names))
+    while count < most and len({tuple(name[-count:]) for name in names}) < len(names):
+        count += 1
     return [
-        replace(network, label=", ".join(part for part in name if part not in common))
+        replace(network, label=", ".join(name[-count:]))
         for network, name in zip(networks, names, strict=True)
     ]
 

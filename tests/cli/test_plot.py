@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,12 +168,25 @@ def test_results_become_points(figure, way, results, drawn):
     assert Path(f"runs/figures/{figure}.svg").is_file()
 
 
+def test_labels_tell_the_rows_apart():
+    float_row = RESULT["row"].replace("Q-SNN, VGGSNN, 1w-2u", "float SNN, VGGSNN, 32w-32u")
+    network = plot_results.MeasuredNetwork(RESULT["row"], (1.0,), 2, 2)
+    shorten = plot_results._short_labels
+    others = [replace(network, label=label) for label in (float_row, "A, VGGSNN, 1w-2u")]
+    assert [n.label for n in shorten([network, others[0]])] == ["1w-2u", "32w-32u"]
+    assert [n.label for n in shorten([network, others[1]])] == [
+        "Q-SNN, VGGSNN, 1w-2u",
+        "A, VGGSNN, 1w-2u",
+    ]
+    assert [n.label for n in shorten([network, network])] == [RESULT["row"]] * 2
+
+
 def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
     values = [RESULT | {"overrides": [], "value": 80.0}]
     Path("docs/results/other.json").write_text(json.dumps(values))
     assert plot("memory") == 2
     *_, last = capsys.readouterr().err.splitlines()
-    assert "accuracies on CIFAR10DVS and EventDigits have no common front" in last
+    assert "accuracies on CIFAR10DVS, EventDigits have no common front" in last
     words = ("-c", RESULT["recipe"], "-c", RESULT["overrides"][1])
     (series,) = drawn(plot_results, "memory_figure", "memory", *words)
     assert [network.accuracy for network in series["qsnn_vggsnn_cifar10dvs+embedded"]] == [91, 95]
