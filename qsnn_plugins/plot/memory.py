@@ -65,7 +65,7 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
                 fontweight="bold" if network in front else "normal",
             )
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.15)
