@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -45,7 +44,7 @@ def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
     needs_data = options.ckpt_path is not None or options.input_shape is None
     built = BuiltRecipe.build(words, needs_data)
     network = built.model.network
-    shape = _input_shape(options.input_shape, built.model, built.datamodule)
+    shape = input_shape(options.input_shape, built)
     if options.ckpt_path:
         built.load(options.ckpt_path)
     cost = report(network, None, shape, activity=_activity(options, built, network, shape))
@@ -80,13 +79,20 @@ def energies(table: str) -> EnergyTable:
         raise ArgumentError("energy", table, allowed) from error
 
 
-def _input_shape(given: str | None, model: Any, data: Any) -> tuple[int, ...]:
+def input_shape(given: str | None, built: BuiltRecipe) -> tuple[int, ...]:
+    """Return the shape [T, 1, ...] of one sample, as given or as the recipe's data have it.
+
+    Raises:
+        ArgumentError: If what is given are no integers.
+        RecipeError: If the data do not say it.
+    """
     if given is not None:
         try:
             return tuple(int(size) for size in given.split(","))
         except ValueError:
             raise ArgumentError("input_shape", given, "integers, as in 10,1,2,48,48") from None
-    steps = getattr(model, "time_steps", None) or getattr(data, "time_steps", None)
+    data = built.datamodule
+    steps = getattr(built.model, "time_steps", None) or getattr(data, "time_steps", None)
     frame = getattr(data, "frame_shape", None)
     if steps is None or frame is None:
         raise RecipeError(

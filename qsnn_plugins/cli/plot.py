@@ -25,10 +25,11 @@ _MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8}
 _FOLDER = Path("runs/figures")
 _USAGE = """\
 qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
-       qsnn plot bits|memory [-c RECIPE]
+       qsnn plot bits|memory [-c RECIPE] [-c OVERLAY] [--and -c RECIPE ...]
 
 Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`. Behind --and stands a further
-network of the same figure, with its own recipe, checkpoint and label.
+network of the same figure, with its own recipe, checkpoint and label. Of results, those are
+drawn whose commands have the given files; without -c, all.
 
 figures:
 """
@@ -86,8 +87,6 @@ def _check(figure: str | None, further: int) -> None:
         near = get_close_matches(figure, FIGURES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
         raise RecipeError(f"qsnn plot knows no figure {figure!r}; {hint}")
-    if further and figure in FROM_RESULTS:
-        raise RecipeError(f"--and: {figure} is drawn from results, not from networks")
     if further >= (most := _MOST.get(figure, further + 1)):
         number = "one network" if most == 1 else f"{most} networks at most"
         raise RecipeError(f"--and: {figure} is drawn of {number}")

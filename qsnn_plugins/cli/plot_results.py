@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qsnn_plugins.cli.accounting import account
+from qsnn_plugins.cli.accounting import input_shape
+from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.training import RecipeError
-from qsnn_plugins.cost import NetworkCost, memory_way
+from qsnn_plugins.cost import NetworkCost, memory_way, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, memory_figure
 from qsnn_plugins.reproduce import Result, load_results
 
@@ -20,29 +21,23 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
     """Draw a figure of measured results, those of some recipes or all.
 
     Raises:
-        RecipeError: There are no results, or a recipe of theirs cannot be built.
+        RecipeError: There are no results, a recipe of theirs cannot be built, or their accuracies
+            cannot be compared.
         ArgumentError: A value is not allowed.
         DataError: A result is broken.
     """
-    own, others = words[0]
-    if others or own.ckpt_path or own.label:
-        word = others[0] if others else "--ckpt_path" if own.ckpt_path else "--label"
-        raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
+    for own, others in words:
+        if others or own.ckpt_path or own.label:
+            word = others[0] if others else "--ckpt_path" if own.ckpt_path else "--label"
+            raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
     memory_way(options.way)
-    wanted = [str(file) for file in own.config or ()]
-    found = [
-        result
-        for result in load_results(options.results)
-        if result.unit == "%" and (not wanted or result.recipe in wanted)
-    ]
-    if not found:
-        of = f" of {', '.join(wanted)}" if wanted else ""
-        raise RecipeError(
-            f"there are no results{of} in {options.results}: `qsnn measure` makes them"
-        )
     series: dict[str, list[MeasuredNetwork]] = {}
-    for runs in _same_words(found):
-        cost, first = _cost(runs[0]), runs[0]
+    data: dict[str, None] = {}
+    for runs in _same_words(_wanted(options.results, [own.config or [] for own, _ in words])):
+        first = runs[0]
+        built: Any = BuiltRecipe.build(["-c", first.recipe, *first.overrides])
+        data[type(built.datamodule).__name__] = None
+        cost = report(built.model.network, None, input_shape(None, built))
         accuracies = {run.seed: run.value for run in runs}
         network = MeasuredNetwork(
             first.row,
@@ -52,8 +47,30 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
         )
         series.setdefault(_series(first), []).append(network)
     drawn = {name: _short_labels(networks) for name, networks in series.items()}
-    draw: Callable[..., Any] = bits_figure if options.figure == "bits" else memory_figure
-    return draw(drawn)
+    if options.figure == "bits":
+        return bits_figure(drawn)
+    if len(data) > 1:
+        raise RecipeError(
+            f"accuracies on {' and '.join(data)} have no common front: choose with -c RECIPE, and "
+            "-c OVERLAY where a recipe was measured on both"
+        )
+    return memory_figure(drawn)
+
+
+def _wanted(folder: Path, choices: list[list[Path]]) -> list[Result]:
+    """Results whose commands have all the recipes and overlays of one of the choices."""
+    results = [result for result in load_results(folder) if result.unit == "%"]
+    files = [{str(file) for file in choice} for choice in choices]
+    found = [
+        result
+        for result in results
+        if any(choice <= {result.recipe, *result.overrides} for choice in files)
+    ]
+    if found:
+        return found
+    of = " and ".join("+".join(sorted(choice)) for choice in files if choice)
+    where = f"{folder}: `qsnn measure` makes them"
+    raise RecipeError(f"there are no results{' of ' * bool(of)}{of} in {where}")
 
 
 def _same_words(results: list[Result]) -> Iterable[list[Result]]:
@@ -78,12 +95,6 @@ def _short_labels(networks: list[MeasuredNetwork]) -> list[MeasuredNetwork]:
         replace(network, label=", ".join(part for part in name if part not in common))
         for network, name in zip(networks, names, strict=True)
     ]
-
-
-def _cost(result: Result) -> NetworkCost:
-    absent = ("config", "ckpt_path", "rates", "input_shape", "spatial", "channel")
-    options = Namespace(**dict.fromkeys(absent), noise=False, full_precision=True, batches=1)
-    return account(options, ["-c", result.recipe, *result.overrides])[1]
 
 
 def _membrane_bits(cost: NetworkCost) -> float:

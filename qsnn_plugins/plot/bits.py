@@ -35,9 +35,10 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     axes = grid[0, 0]
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
         drawn = sorted(networks, key=lambda n: n.membrane_bits)
-        accuracies, spreads = [n.accuracy for n in drawn], [n.spread for n in drawn]
-        bits = [n.membrane_bits for n in drawn]
-        axes.errorbar(bits, accuracies, yerr=spreads, capsize=3, label=label, **style)
+        accuracies, bits = [n.accuracy for n in drawn], [n.membrane_bits for n in drawn]
+        spreads = [n.spread for n in drawn]
+        bars = spreads if any(spreads) else None
+        axes.errorbar(bits, accuracies, yerr=bars, capsize=3, label=label, **style)
     ticks = sorted({n.membrane_bits for networks in series.values() for n in networks})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])

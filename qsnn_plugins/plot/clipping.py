@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import silent_region
+from qsnn_plugins.plot.names import short_names
 from qsnn_plugins.plot.recorder import measure_layers
 from qsnn_plugins.plot.running import Run
 from qsnn_plugins.plot.style import (
     house_style,
     line_styles,
     new_figure,
-    short_names,
     start_at_zero,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from qsnn_plugins.plot.measured import MeasuredNetwork, check_series, pareto_front
@@ -18,6 +19,8 @@ __all__ = ["memory_figure"]
 def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     """Draw accuracy against memory, and the Pareto front over all series.
 
+    The label of a network on the front is bold. All have to be tested on the same data.
+
     Args:
         series: Networks, by what the series is called. Each point bears its label; bars show the
             standard deviation over seeds.
@@ -30,6 +33,8 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         >>> figure.axes[0].get_xlabel()
         'memory (kB)'
     """
+    from matplotlib.ticker import LogLocator
+
     check_series(series)
     figure, grid = new_figure(5.4, 3.8)
     axes = grid[0, 0]
@@ -37,28 +42,33 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     front = pareto_front(every)
     places, heights = [n.memory / 1000 for n in front], [n.accuracy for n in front]
     axes.step(places, heights, where="post", color="0.5", linestyle="--", label="Pareto front")
+    middle = sqrt(min(n.memory for n in every) * max(n.memory for n in every))
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
+        spreads = [n.spread for n in networks]
         axes.errorbar(
             [n.memory / 1000 for n in networks],
             [n.accuracy for n in networks],
-            yerr=[n.spread for n in networks],
+            yerr=spreads if any(spreads) else None,
             capsize=3,
             label=label,
             **style | {"linestyle": "none"},
         )
         for network in networks:
-            place = network.memory / 1000, network.accuracy
-            weight = "bold" if network in front else "normal"
+            is_right = network.memory > middle
             axes.annotate(
                 network.label,
-                place,
-                xytext=(5, -10),
+                (network.memory / 1000, network.accuracy),
+                xytext=(-6 if is_right else 6, -11),
                 textcoords="offset points",
+                horizontalalignment="right" if is_right else "left",
                 fontsize="small",
-                fontweight=weight,
+                fontweight="bold" if network in front else "normal",
             )
     axes.set_xscale("log")
-    axes.margins(x=0.15, y=0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.minorticks_off()
+    axes.margins(x=0.1, y=0.15)
     axes.set_title("Accuracy against memory")
     axes.set_xlabel("memory (kB)")
     axes.set_ylabel("test accuracy (%)")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from qsnn_plugins.functional import negative_firing
+from qsnn_plugins.plot.names import short_names
 from qsnn_plugins.plot.recorder import measure_layers
 from qsnn_plugins.plot.running import Run
-from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
+from qsnn_plugins.plot.style import bar_styles, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost import ActivityRecorder
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.plot.names import short_names
 from qsnn_plugins.plot.running import Run, run_batches
 from qsnn_plugins.plot.style import (
     house_style,
     line_styles,
     new_figure,
-    short_names,
     start_at_zero,
 )
 

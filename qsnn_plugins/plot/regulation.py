@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.plot.distributions import Distribution
-from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
+from qsnn_plugins.plot.names import short_names
+from qsnn_plugins.plot.style import bar_styles, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

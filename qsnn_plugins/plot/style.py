@@ -16,7 +16,6 @@ __all__ = [
     "house_style",
     "line_styles",
     "new_figure",
-    "short_names",
     "start_at_zero",
 ]
 
@@ -140,26 +139,6 @@ def start_at_zero(axes: Any) -> None:
     axes.set_ylim(0, 1.08 * highest or 1)
     for line in axes.lines:
         line.set_clip_on(False)
-
-
-def short_names(names: list[str]) -> list[str]:
-    """Leave out the dotted parts with which all names begin, and those with which all end.
-
-    Args:
-        names: Names of layers; a single one is kept whole.
-
-    Example:
-        >>> short_names(["blocks.conv1.neuron", "blocks.conv2.neuron"])
-        ['conv1', 'conv2']
-    """
-    parts = [name.split(".") for name in names]
-    if len(parts) < 2:
-        return names
-    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
-        parts = [p[1:] for p in parts]
-    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
-        parts = [p[:-1] for p in parts]
-    return [".".join(p) for p in parts]
 
 
 def _shades(count: int, lightest: float) -> list[Any]:

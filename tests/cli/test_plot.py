@@ -167,6 +167,19 @@ def test_results_become_points(figure, way, results, drawn):
     assert Path(f"runs/figures/{figure}.svg").is_file()
 
 
+def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
+    values = [RESULT | {"overrides": [], "value": 80.0}]
+    Path("docs/results/other.json").write_text(json.dumps(values))
+    assert plot("memory") == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert "accuracies on CIFAR10DVS and EventDigits have no common front" in last
+    words = ("-c", RESULT["recipe"], "-c", RESULT["overrides"][1])
+    (series,) = drawn(plot_results, "memory_figure", "memory", *words)
+    assert [network.accuracy for network in series["qsnn_vggsnn_cifar10dvs+embedded"]] == [91, 95]
+    (series,) = drawn(plot_results, "bits_figure", "bits", *words, "--and", *words[:2])
+    assert sorted(map(len, series.values())) == [1, 2]
+
+
 def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
     (series,) = drawn(plot_results, "memory_figure", "memory")
     capsys.readouterr()
@@ -200,7 +213,8 @@ BAD = [
     (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
     (["memory", "--way", "guess"], "way='guess' is not allowed: give one of chip"),
     (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
-    (["bits", "--and", *NETWORK], "--and: bits is drawn from results, not from networks"),
+    (["bits", "--and", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
+    (["bits", "--data.size=3"], "bits is drawn from results: --data.size=3 means nothing here"),
 ]
 
 

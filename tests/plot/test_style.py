@@ -1,4 +1,4 @@
-"""What can be told apart in grey, and names of layers."""
+"""What can be told apart in grey."""
 
 import itertools
 
@@ -12,7 +12,6 @@ from qsnn_plugins.plot.style import (
     house_style,
     line_styles,
     new_figure,
-    short_names,
     start_at_zero,
 )
 
@@ -57,18 +56,3 @@ def test_shares_begin_at_zero_and_stay_within(heights, top):
     axes[0, 0].plot([0, 1], heights)
     start_at_zero(axes[0, 0])
     assert axes[0, 0].get_ylim() == pytest.approx((0, top))
-
-
-@pytest.mark.parametrize(
-    ("names", "short"),
-    [
-        (["a.conv1.lif", "a.conv2.lif"], ["conv1", "conv2"]),
-        (["a.b.0", "a.c.0.d"], ["b.0", "c.0.d"]),
-        (["lif", "lif2"], ["lif", "lif2"]),
-        (["a.lif", "a.lif.x"], ["lif", "lif.x"]),
-        (["only.one"], ["only.one"]),
-        ([], []),
-    ],
-)
-def test_names_lose_what_they_share(names, short):
-    assert short_names(names) == short
