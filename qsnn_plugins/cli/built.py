@@ -83,6 +83,20 @@ class BuiltRecipe(RecipeCLI):
         for frames, *_ in islice(self.datamodule.test_dataloader(), batches):
             yield frames
 
+    def validation_item(self, number: int) -> Any:
+        """Return one item of the validation split.
+
+        Raises:
+            ArgumentError: If there is no such item.
+            DataError: The data are missing or broken.
+        """
+        self.datamodule.prepare_data()
+        self.datamodule.setup("validate")
+        items = self.datamodule.val_dataloader().dataset
+        if not 0 <= number < len(items):
+            raise ArgumentError("scene", number, f"an integer from 0 to {len(items) - 1}")
+        return items[number]
+
     def _last_checkpoint(self) -> Path:
         root = self.config.trainer.default_root_dir or Path("runs", self.recipes.name)
         found = Path(root, "checkpoints").glob("last*.ckpt")

@@ -17,11 +17,12 @@ FIGURES = {
     "negative": "negative membranes and their firing rate, by layer (IM-SNN Fig. 3)",
     "distributions": "values of weights and spikes, by layer, of networks (Q-SNN Fig. 2 and 4)",
     "rates": "firing rates by layer, of networks (bit budget Fig. 6)",
+    "boxes": "one scene as detectors see it, with true and found boxes",
     "bits": "accuracy against membrane bits, from results (IM-SNN Fig. 4)",
     "memory": "accuracy against memory with the Pareto front, from results",
 }
 FROM_RESULTS = ("bits", "memory")
-_MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8}
+_MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8, "boxes": 4}
 _FOLDER = Path("runs/figures")
 _USAGE = """\
 qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
@@ -117,6 +118,9 @@ def _parser() -> ArgumentParser:
         nargs="+",
         metavar="C",
         help="clipping bounds of `clipping` (default: -5 to -1)",
+    )
+    add(
+        "--scene", type=int, default=0, metavar="N", help="validation scene of `boxes` (default: 0)"
     )
     add("--results", type=Path, default="docs/results", metavar="DIR", help="measured results")
     add("--way", default="chip", help="way of counting memory of `memory` (default: chip)")

@@ -6,13 +6,18 @@ from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.cost import recipe_words
 from qsnn_plugins.cli.recipe_cli import check_checkpoint
 from qsnn_plugins.cli.training import RecipeError
+from qsnn_plugins.lightning import SpikingDetector
 from qsnn_plugins.nn import quantized_neurons
 from qsnn_plugins.plot import (
     BOUNDS,
+    Scene,
+    boxes_figure,
     clipping_figure,
     distributions_figure,
     measure_clipping,
@@ -44,6 +49,7 @@ def draw_networks(options: Namespace, words: list[Words]) -> Any:
         "negative": _negative,
         "distributions": _distributions,
         "rates": _rates,
+        "boxes": _boxes,
     }
     networks = {}
     for own, others in words:
@@ -84,6 +90,22 @@ def _rates(options: Namespace, networks: dict[str, Any]) -> Any:
             for label, built in networks.items()
         }
     )
+
+
+def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
+    scenes, found = {}, {}
+    for label, built in networks.items():
+        if not isinstance(built.model, SpikingDetector):
+            raise RecipeError(f"boxes are found by a detector, and {label} has none")
+        frames, target = built.validation_item(options.scene)
+        names = built.datamodule.class_names
+        scenes[label] = Scene(frames[-1], target["boxes"], target["labels"], names)
+        with torch.no_grad():
+            (found[label],) = built.model.eval().find(frames.unsqueeze(0))
+    first, *others = scenes.values()
+    if any(not torch.equal(first.frame, other.frame) for other in others):
+        raise RecipeError("boxes: the networks see different scenes; give them the same data")
+    return boxes_figure(first, found)
 
 
 def _parts(built: Any, options: Namespace) -> tuple[Any, Iterable[Any]]:

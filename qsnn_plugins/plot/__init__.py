@@ -1,6 +1,7 @@
 """Figures as the papers have them, from any network: what is measured, and what is drawn of it."""
 
 from qsnn_plugins.plot.bits import bits_figure
+from qsnn_plugins.plot.boxes import Scene, boxes_figure
 from qsnn_plugins.plot.clipping import BOUNDS, ClippedLayer, clipping_figure, measure_clipping
 from qsnn_plugins.plot.distributions import (
     Distribution,
@@ -21,7 +22,9 @@ __all__ = [
     "Distribution",
     "MeasuredNetwork",
     "NegativeLayer",
+    "Scene",
     "bits_figure",
+    "boxes_figure",
     "clipping_figure",
     "distributions_figure",
     "measure_clipping",

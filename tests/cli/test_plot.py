@@ -11,7 +11,8 @@ import torch
 
 from qsnn_plugins import cli
 from qsnn_plugins.cli import plot_networks, plot_results
-from qsnn_plugins.lightning import SpikingClassifier
+from qsnn_plugins.functional import YoloGrid
+from qsnn_plugins.lightning import SpikingClassifier, SpikingDetector
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.plot import measure_negative, measure_rates, weight_distributions
 
@@ -29,6 +30,20 @@ data:
   init_args: {time_steps: 4, size: 16, batch_size: 8}
 """
 GIVEN = ("-c", "small.yaml", "--ckpt_path", "some.ckpt", "--batches", "2")
+DETECTOR = """
+model:
+  class_path: SpikingDetector
+  init_args:
+    network:
+      class_path: StringNet
+      init_args:
+        layers: 4C3-GAP-FC28
+    grid: {rows: 2, columns: 2, boxes: 1, classes: 2}
+data:
+  class_path: EventScenes
+  init_args: {time_steps: 2, size: [24, 32], test_scenes: 3}
+"""
+SCENE = ("-c", "detector.yaml", "--ckpt_path", "detector.ckpt")
 RESULT = {
     "paper": "qsnn",
     "table": "1",
@@ -55,6 +70,9 @@ def plot(tmp_path, monkeypatch):
     (tmp_path / "small.yaml").write_text(RECIPE)
     model = SpikingClassifier(StringNet("4C3-AP2-8C3-GAP-FC10"))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "some.ckpt")
+    (tmp_path / "detector.yaml").write_text(DETECTOR)
+    detector = SpikingDetector(StringNet("4C3-GAP-FC28"), YoloGrid(2, 2, 1, 2))
+    torch.save({"state_dict": detector.state_dict()}, tmp_path / "detector.ckpt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(logging, "raiseExceptions", False)
@@ -142,6 +160,22 @@ def test_distributions_are_of_the_trained_weights(drawn):
     ]
 
 
+def test_detectors_see_the_same_validation_scene(drawn):
+    words = ("--scene", "2", *SCENE, "--label", "a", "--and", *SCENE, "--label", "b")
+    scene, found = drawn(plot_networks, "boxes_figure", "boxes", *words)
+    from qsnn_plugins.data import EventScenes
+
+    frames, target = EventScenes(time_steps=2, size=(24, 32), test_scenes=3).split("val")[2]
+    assert torch.equal(scene.frame, frames[-1])
+    assert torch.equal(scene.boxes, target["boxes"])
+    model = SpikingDetector(StringNet("4C3-GAP-FC28"), YoloGrid(2, 2, 1, 2)).eval()
+    model.load_state_dict(torch.load("detector.ckpt", weights_only=True)["state_dict"])
+    with torch.no_grad():
+        (expected,) = model.find(frames[None])
+    assert list(found) == ["a", "b"]
+    assert all(torch.equal(found["a"][i], expected[i]) for i in range(3))
+
+
 @pytest.fixture
 def results(plot, monkeypatch):
     """Put results of three rows into the folder, one of them with two seeds."""
@@ -222,6 +256,12 @@ BAD = [
     (["negative", *NETWORK, "--batches", "0"], "batches=0 is not allowed"),
     (["negative", *NETWORK, "--batches", "x"], "qsnn plot: argument --batches: invalid int value"),
     (["negative", *NETWORK, "--data.time_steps=1"], "membranes.shape="),
+    (["boxes", *NETWORK], "boxes are found by a detector, and small has none"),
+    (["boxes", *SCENE, "--scene", "3"], "scene=3 is not allowed: give an integer from 0 to 2"),
+    (
+        ["boxes", *SCENE, "--and", *SCENE, "--label", "b", "--data.seed=1"],
+        "boxes: the networks see different scenes",
+    ),
     (["negative", *NETWORK, "--foo", "3"], "the command line has --foo 3"),
     (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
     (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
