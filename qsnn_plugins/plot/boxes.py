@@ -21,6 +21,7 @@ _EVENTS = ("#9ec5ee", "white", "#f2a7a0")  # darker, nothing or both, brighter
 _TRUE = {"edgecolor": "black", "linewidth": 1.2}
 _FOUND = {"edgecolor": "#b34700", "linewidth": 1.6, "linestyle": "--"}
 _WIDTH = 3.6  # inches a panel
+_ROOM = 3  # pixels above a box that its name takes
 
 
 class Scene(NamedTuple):
@@ -46,7 +47,7 @@ class Scene(NamedTuple):
 
 
 @house_style()
-def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: float = 0.3) -> Figure:
+def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: float = 0.5) -> Figure:
     """Draw what several detectors find in one scene, a panel each.
 
     True boxes are solid, found ones dashed, with their class and score.
@@ -105,5 +106,18 @@ def _draw_box(panel: Any, box: Any, style: dict[str, Any], name: str = "") -> An
     # pixel 0 reaches from -0.5 to 0.5 on the axes, from 0 to 1 in the box
     left, top, right, bottom = (float(edge) - 0.5 for edge in box)
     if name:
-        panel.text(left, top, name, color=style["edgecolor"], va="bottom", size="small")
+        _write(panel, (left, right, top), name, style["edgecolor"])
     return panel.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, **style))
+
+
+def _write(panel: Any, edges: tuple[float, float, float], name: str, colour: str) -> None:
+    left, right, top = edges
+    first, last = panel.get_xlim()
+    from_right = left + right > first + last  # a name grows towards the middle
+    text = panel.text(
+        right if from_right else left, top, name, zorder=0.5,  # events below it, boxes above
+        color=colour, size="small", ha="right" if from_right else "left",
+        va="bottom" if top > _ROOM else "top",
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+    )  # fmt: skip
+    text.set_in_layout(False)
