@@ -52,7 +52,15 @@ from qsnn_plugins.functional.power_of_two import (
     power_of_two_codes,
     power_of_two_grid,
 )
-from qsnn_plugins.functional.pruning import apply_mask, channel_mask, spatial_mask
+from qsnn_plugins.functional.pruning import (
+    apply_mask,
+    channel_gate,
+    channel_mask,
+    channel_means,
+    prune_membrane,
+    spatial_mask,
+    weak_count,
+)
 from qsnn_plugins.functional.regulate import regulate
 from qsnn_plugins.functional.scale import (
     max_magnitude,
@@ -108,7 +116,9 @@ __all__ = [
     "binary",
     "binary_codes",
     "bit_budget",
+    "channel_gate",
     "channel_mask",
+    "channel_means",
     "clip_boxes",
     "clip_membrane",
     "decode_boxes",
@@ -147,6 +157,7 @@ __all__ = [
     "power_of_two_codes",
     "power_of_two_grid",
     "primitive",
+    "prune_membrane",
     "pruned_level",
     "rate_mse_loss",
     "regulate",
@@ -176,6 +187,7 @@ __all__ = [
     "uniform_levels",
     "uniform_membrane",
     "unpack_codes",
+    "weak_count",
     "wsdr_loss",
     "yolo_loss_parts",
 ]

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["apply_mask", "channel_mask", "spatial_mask"]
+__all__ = [
+    "apply_mask",
+    "channel_gate",
+    "channel_mask",
+    "channel_means",
+    "prune_membrane",
+    "spatial_mask",
+    "weak_count",
+]
 
 
 def _importance(u: Tensor, block: int) -> Tensor:
@@ -21,6 +29,28 @@ def _importance(u: Tensor, block: int) -> Tensor:
     pooled = F.avg_pool2d(maps, block, ceil_mode=True, count_include_pad=False)
     spread = pooled.repeat_interleave(block, -2).repeat_interleave(block, -1)
     return spread[..., : u.shape[-2], : u.shape[-1]].reshape(u.shape)
+
+
+def weak_count(size: int, ratio: float) -> int:
+    """How many of a sample's neurons `spatial_mask` masks where no two membranes are alike.
+
+    Args:
+        size: Neurons of a sample.
+        ratio: p, the share of neurons to mask, from 0 to below 1.
+
+    Returns:
+        The share p of `size`, rounded down.
+
+    Raises:
+        ArgumentError: If the ratio is not allowed.
+
+    Example:
+        >>> weak_count(10, 0.35)
+        3
+    """
+    if not 0 <= ratio < 1:
+        raise ArgumentError("ratio", ratio, "a number from 0 to below 1")
+    return int(ratio * size)
 
 
 def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
@@ -49,15 +79,13 @@ def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
         >>> spatial_mask(torch.tensor([[0.1, -0.9, 0.4, 0.2]]), ratio=0.5)
         tensor([[False,  True,  True, False]])
     """
-    if not 0 <= ratio < 1:
-        raise ArgumentError("ratio", ratio, "a number from 0 to below 1")
     if not isinstance(block, int) or block < 1:
         raise ArgumentError("block", block, "an integer from 1")
     if u.dim() < (2 if block == 1 else 3):
         shape = "[N, ...]" if block == 1 else "[N, ..., H, W]"
         raise ArgumentError("u.shape", tuple(u.shape), shape)
     scores = _importance(u, block).flatten(1)
-    count = int(ratio * scores.shape[1])
+    count = weak_count(scores.shape[1], ratio)
     if count == 0:
         return torch.ones_like(u, dtype=torch.bool)
     border = scores.kthvalue(count + 1, dim=1, keepdim=True).values
@@ -76,6 +104,63 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad, None
+
+
+def channel_means(u: Tensor) -> Tensor:
+    """What the predictor of channels watches: the mean over a channel's map (SpQuant-SNN Eq. 23).
+
+    Args:
+        u: Membrane of one step, shape [N, C, ...].
+
+    Returns:
+        Means, shape [N, C]; without a gradient, as the released code decouples the predictor from
+        what it watches.
+
+    Raises:
+        ArgumentError: If `u` has no channels.
+
+    Example:
+        >>> channel_means(torch.tensor([[[3.0, 1.0], [-2.0, 0.0]]]))
+        tensor([[ 2., -1.]])
+    """
+    if u.dim() < 2:
+        raise ArgumentError("u.shape", tuple(u.shape), "[N, C, ...]")
+    u = u.detach()
+    return u.flatten(2).mean(2) if u.dim() > 2 else u
+
+
+def channel_gate(
+    means: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    threshold: float = 0.47,
+    softmax: bool = False,
+) -> Tensor:
+    """Which channels are worth computing, from their means; see `channel_mask`.
+
+    Args:
+        means: Mean membrane of each channel, shape [N, C].
+        weight: W, shape [C_out, C].
+        bias: b, shape [C_out].
+        threshold: θ, between 0 and 1.
+        softmax: Whether the means go through a softmax first.
+
+    Returns:
+        0 or 1, shape [N, C_out], with a gradient straight through to σ.
+
+    Raises:
+        ArgumentError: If the threshold is not allowed.
+
+    Example:
+        >>> channel_gate(torch.tensor([[2.0, -1.0]]), torch.eye(2))
+        tensor([[1., 0.]])
+    """
+    if not 0 < threshold < 1:
+        raise ArgumentError("threshold", threshold, "a number between 0 and 1")
+    means = means.to(weight.dtype)
+    if softmax:
+        means = means.softmax(1)
+    return _Gate.apply(F.linear(means, weight, bias).sigmoid(), threshold)
 
 
 def channel_mask(
@@ -112,19 +197,13 @@ def channel_mask(
         >>> channel_mask(u, torch.eye(2)).flatten()
         tensor([1., 0.])
     """
-    if not 0 < threshold < 1:
-        raise ArgumentError("threshold", threshold, "a number between 0 and 1")
     if u.dim() < 2 or u.shape[1] != weight.shape[1]:
         allowed = f"[N, {weight.shape[1]}, ...], the channels of weight"
         raise ArgumentError("u.shape", tuple(u.shape), allowed)
-    pooled = u.detach().to(weight.dtype)
-    if u.dim() > 2:
-        pooled = pooled.flatten(2).mean(2)
-    if softmax:
-        pooled = pooled.softmax(1)
-    score = F.linear(pooled, weight, bias).sigmoid()
-    gate = _Gate.apply(score, threshold).to(u.dtype)
-    return gate.reshape(*score.shape, *(1,) * (u.dim() - 2))
+    # pooled in the dtype of the predictor: means of 16 bits would lose what it weighs
+    means = channel_means(u.to(weight.dtype))
+    gate = channel_gate(means, weight, bias, threshold, softmax).to(u.dtype)
+    return gate.reshape(*gate.shape, *(1,) * (u.dim() - 2))
 
 
 def apply_mask(u: Tensor, mask: Tensor) -> Tensor:
@@ -144,3 +223,51 @@ def apply_mask(u: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
         return torch.where(mask, u, 0.0)
     return u * mask
+
+
+def prune_membrane(
+    u: Tensor,
+    ratio: float = 0.35,
+    block: int = 1,
+    predictor: tuple[Tensor, Tensor | None] | None = None,
+    threshold: float | None = 0.47,
+    softmax: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""Membrane under both masks (SpQuant-SNN Eq. 21-23), and how much they took.
+
+        u ← u M_s M_c,    both masks of the membrane as it was charged
+
+    Args:
+        u: Charged membrane of one step, shape [N, C, ...].
+        ratio: See `spatial_mask`; 0 masks no neuron.
+        block: See `spatial_mask`.
+        predictor: W and b of `channel_mask`, or None: no channel is masked.
+        threshold: See `channel_mask`; None masks no channel either.
+        softmax: See `channel_mask`.
+
+    Returns:
+        Masked membrane, shape of `u`, and shares from 0 to 1, float32 of shape [3]: neurons that
+        the spatial mask took, channels that the other took, neurons that either took.
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
+
+    Example:
+        >>> prune_membrane(torch.tensor([[0.1, -0.9, 0.4, 0.2]]), ratio=0.5)
+        (tensor([[ 0.0000, -0.9000,  0.4000,  0.0000]]), tensor([0.5000, 0.0000, 0.5000]))
+    """
+    spatial = channel = either = u.new_zeros((), dtype=torch.float32)
+    pruned, kept = u, None
+    if ratio > 0:
+        mask = spatial_mask(u, ratio, block)
+        spatial = 1 - mask.float().mean()
+        pruned, kept = apply_mask(pruned, mask), mask
+    if predictor is not None and threshold is not None:
+        gate = channel_mask(u, *predictor, threshold, softmax)
+        is_open = gate.detach() > 0
+        channel = 1 - is_open.float().mean()
+        pruned = apply_mask(pruned, gate)
+        kept = is_open.expand_as(u) if kept is None else kept & is_open
+    if kept is not None:
+        either = 1 - kept.float().mean()
+    return pruned, torch.stack([spatial, channel, either])

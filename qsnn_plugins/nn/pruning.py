@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.pruning import apply_mask, channel_mask, spatial_mask
+from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.spec import PruningSpec
 
 __all__ = ["MembranePruning", "Sparsity"]
@@ -67,30 +67,21 @@ class MembranePruning(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """Return the masked membrane of one step, shape [N, C, ...]."""
-        spec = self.spec
-        none = u.new_zeros((), dtype=torch.float32)
-        spatial, channel = none, none
-        pruned, kept = u, None
-        if spec.spatial_ratio > 0:
-            mask = spatial_mask(u, spec.spatial_ratio, spec.block)
-            spatial = 1 - mask.float().mean()
-            pruned, kept = apply_mask(pruned, mask), mask
-        if self.predictor is not None and spec.channel_threshold is not None:
-            gate = channel_mask(
-                u,
-                self.predictor.weight,
-                self.predictor.bias,
-                spec.channel_threshold,
-                spec.channel_softmax,
-            )
-            open_ = gate.detach() > 0
-            channel = 1 - open_.float().mean()
-            pruned = apply_mask(pruned, gate)
-            kept = open_.expand_as(u) if kept is None else kept & open_
-        neurons = none if kept is None else 1 - kept.float().mean()
-        step = torch.stack([spatial, channel, neurons, torch.ones_like(none)])
-        self._total = step if self._total is None else self._total + step
+        spec, predictor = self.spec, self.predictor
+        own = None if predictor is None else (predictor.weight, predictor.bias)
+        how = spec.channel_threshold, spec.channel_softmax
+        pruned, shares = prune_membrane(u, spec.spatial_ratio, spec.block, own, *how)
+        self.observe(shares)
         return pruned
+
+    def observe(self, shares: Tensor) -> None:
+        """Take into the account a step that was masked elsewhere.
+
+        Args:
+            shares: What `functional.prune_membrane` says of a step, shape [3].
+        """
+        step = torch.cat([shares.detach(), shares.new_ones(1)])
+        self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:
         """Forget what was masked so far: at the beginning of a sequence."""

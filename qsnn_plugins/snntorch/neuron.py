@@ -192,6 +192,7 @@ class QuantLeaky(snntorch.Leaky):
             self.spike_grad,
             self.membrane,
             decay=self.beta,
+            pruning=self.pruning,
             v_reset=None if self.reset_mechanism == "subtract" else 0.0,
             resets=self.reset_mechanism != "none",
             reset_is_late=self.reset_delay,

@@ -194,7 +194,8 @@ class QuantNode(BaseNode):
             return None
         parts = self.quant_spec, self.surrogate_function, self.membrane
         conventions = {"v_reset": self.v_reset, "detach_reset": self.detach_reset, **leak}
-        return run(x_seq, v, self._threshold(v.dim()), *parts, **conventions)
+        threshold = self._threshold(v.dim())
+        return run(x_seq, v, threshold, *parts, pruning=self.pruning, **conventions)
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the steps of x_seq [T, N, ...]; what is pruned counts anew."""

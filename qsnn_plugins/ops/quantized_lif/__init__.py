@@ -17,9 +17,10 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import operator, reference
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose
+from qsnn_plugins.ops.quantized_lif.masked import masked_lif
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
-__all__ = ["BACKENDS", "Parameters", "choose", "quantized_lif"]
+__all__ = ["BACKENDS", "Parameters", "choose", "masked_lif", "quantized_lif"]
 
 
 def quantized_lif(

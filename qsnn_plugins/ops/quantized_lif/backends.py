@@ -13,6 +13,7 @@ from torch import Tensor
 from qsnn_plugins.debug import is_debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
+from qsnn_plugins.spec import PruningSpec
 
 __all__ = ["BACKENDS", "asked_for", "choose", "settle"]
 
@@ -27,6 +28,7 @@ def choose(
     v: Tensor,
     threshold: Tensor,
     backend: str | None = None,
+    pruning: PruningSpec | None = None,
 ) -> str:
     """Return the name of the backend that runs these arguments.
 
@@ -35,6 +37,7 @@ def choose(
         v: Shape [N, ...] or [].
         threshold: V_th.
         backend: A name, or None.
+        pruning: What is masked, if anything is.
 
     Returns:
         One of `BACKENDS`.
@@ -54,10 +57,16 @@ def choose(
     if named == "reference":
         return named
     kernel = named or _of_device(x_seq)
-    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold))
+    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold, pruning))
 
 
-def refusal(kernel: str, x_seq: Tensor, v: Tensor, threshold: Tensor) -> str | None:
+def refusal(
+    kernel: str,
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    pruning: PruningSpec | None = None,
+) -> str | None:
     """Return why a kernel cannot run these arguments, or None if it can.
 
     Args:
@@ -65,6 +74,7 @@ def refusal(kernel: str, x_seq: Tensor, v: Tensor, threshold: Tensor) -> str | N
         x_seq: See `quantized_lif`, as for the others.
         v: Shape [N, ...] or [].
         threshold: V_th.
+        pruning: What is masked, if anything is.
 
     Example:
         >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
@@ -78,6 +88,13 @@ def refusal(kernel: str, x_seq: Tensor, v: Tensor, threshold: Tensor) -> str | N
             return f"{name} is on the device {tensor.device.type}"
     if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
         return f"the threshold has the shape {tuple(threshold.shape)}"
+    if pruning is not None and pruning.prunes:
+        if kernel == "cupy":
+            return "membranes are masked before they fire"
+        if pruning.spatial_ratio > 0 and pruning.block > 1:
+            return f"blocks of {pruning.block} x {pruning.block} share an importance"
+        if x_seq.dim() < 3:
+            return f"x_seq has the shape {tuple(x_seq.shape)}, of which nothing can be masked"
     if is_debugging():
         return "debug mode looks at every step"
     return _missing(kernel)

@@ -14,10 +14,10 @@ from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
 from qsnn_plugins.ops.quantized_lif.variant import VALUES, defines, inner_size, numbers
 
-__all__ = ["backward", "forward", "missing"]
+__all__ = ["Call", "backward", "call_of", "floats", "forward", "missing", "pointer_of"]
 
 SOURCE = Path(__file__).parent / "kernel.cpp"
-HEADERS = tuple(SOURCE.with_name(name) for name in ("values.h", "neuron.h"))
+HEADERS = tuple(SOURCE.with_name(name) for name in ("values.h", "neuron.h", "blocks.h"))
 SMALL = 1 << 15  # neurons times steps below which a second thread costs more than it brings
 
 
@@ -81,8 +81,8 @@ def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]
     spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
     maxima = torch.empty(len(x_seq) if plain.measures else 0, dtype=torch.float32)
     built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
-    values = _floats(plain)
-    built.qsnn_forward(_call(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
+    values = floats(plain)
+    built.qsnn_forward(call_of(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
     return spikes, last, maxima, torch.empty(0, dtype=torch.int32)
 
 
@@ -116,23 +116,33 @@ def backward(
     of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
     sums = torch.zeros(2, dtype=torch.float64)
     built = library(x_seq.dtype, defines(plain, threshold.dim() > 0, scale_learns))
-    values = _floats(plain)
+    values = floats(plain)
     built.qsnn_backward(
-        *(_call(given, values), maxima.data_ptr(), of_spikes.data_ptr(), _pointer(of_last)),
-        *(of_x.data_ptr(), _pointer(of_v if wants_v else None), _pointer(of_each)),
+        *(call_of(given, values), maxima.data_ptr(), of_spikes.data_ptr(), pointer_of(of_last)),
+        *(of_x.data_ptr(), pointer_of(of_v if wants_v else None), pointer_of(of_each)),
         sums.data_ptr(),
     )
     of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
     return of_x, of_v, of_threshold.float().expand(threshold.shape), sums[1].float()
 
 
-def _floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:
+def floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:
+    """Return `Numbers` of neuron.h.
+
+    Args:
+        plain: The neuron.
+    """
     values = numbers(plain)
     return (ctypes.c_float * len(values))(*values)
 
 
-def _call(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
-    """Return pointers to the tensors, which must outlive it."""
+def call_of(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
+    """Return pointers to the tensors, which must outlive it.
+
+    Args:
+        given: The tensors, in order.
+        values: What `floats` returns.
+    """
     x_seq, threshold = given.x_seq, given.threshold
     return Call(
         steps=len(x_seq),
@@ -151,5 +161,10 @@ def _call(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
     )
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
+def pointer_of(tensor: Tensor | None) -> int | None:
+    """Return where a tensor's memory begins, or None.
+
+    Args:
+        tensor: A tensor, or None.
+    """
     return None if tensor is None else tensor.data_ptr()

@@ -1,65 +1,12 @@
 // The quantized LIF neuron over all time steps on the CPU, forward and backward.
 //
 // Neurons are taken in blocks that stay in the first cache levels. Blocks do not depend on the number
-// of threads, nor does the order of any sum. neuron.h has the neuron, values.h the types, README.md
-// the equations.
+// of threads, nor does the order of any sum. neuron.h has the neuron, blocks.h what kernels share,
+// README.md the equations.
 
-#include <algorithm>
-#include <cstdint>
-#include <vector>
-
-#include "values.h"
-
-// Sizes and memory of a call. A threshold is one for all neurons, or one for each of `channels` that
-// change every `inner` neurons; v is one number, or one for each neuron.
-extern "C" struct Call {
-    int64_t steps, neurons, threads, inner, channels, v_is_each;
-    const Numbers* numbers;
-    const Value* x;
-    const float *v, *threshold, *scale, *decay;
-    const uint8_t* has_seen;
-};
+#include "blocks.h"
 
 namespace {
-
-constexpr int64_t SCRATCH = 16384;  // floats of h in a block's backward: 64 KiB
-constexpr int64_t WIDEST = 512, NARROWEST = 64, LANES = 16;
-
-int64_t backward_size(int64_t steps) {
-    return std::clamp(SCRATCH / (steps + 1) / LANES * LANES, NARROWEST, WIDEST);
-}
-
-// Many steps are many streams of memory, which do better in longer pieces; measured.
-int64_t forward_size(int64_t steps) { return steps > 8 ? 8 * WIDEST : WIDEST; }
-
-// Asks for a row that is read next, while another is worked on.
-void expect(const Value* row, int64_t n) {
-    constexpr int64_t LINE = 64 / sizeof(Value);
-    for (int64_t i = 0; i < n; i += LINE) __builtin_prefetch(row + i);
-}
-
-// Thresholds of a block: of one value all lanes read the same.
-struct Thresholds {
-    const Call& call;
-    std::vector<float> each;
-
-    Thresholds(const Call& call, int64_t size)
-        : call(call), each(THRESHOLD_A_CHANNEL ? size : 0) {}
-
-    void enter(int64_t from, int64_t n) {
-        if constexpr (!THRESHOLD_A_CHANNEL) return;
-        for (int64_t i = 0; i < n; i++)
-            each[i] = call.threshold[(from + i) / call.inner % call.channels];
-    }
-
-    QSNN_INLINE float of(int64_t i) const {
-        return THRESHOLD_A_CHANNEL ? each[i] : *call.threshold;
-    }
-};
-
-void start(const Call& call, int64_t from, float* q, int64_t n) {
-    for (int64_t i = 0; i < n; i++) q[i] = call.v[call.v_is_each ? from + i : 0];
-}
 
 // All steps of a block, where the scale is known before.
 void run_block(const Call& call, Thresholds& thresholds, int64_t from, int64_t n, Value* sends,
@@ -183,20 +130,6 @@ void recompute(const Call& call, const Thresholds& thresholds, const float* scal
         }
     }
 }
-
-double sum(const float* values, int64_t n) {
-    double lanes[LANES] = {}, total = 0;
-    for (int64_t i = 0; i < n; i++) lanes[i % LANES] += values[i];
-    for (const double lane : lanes) total += lane;
-    return total;
-}
-
-// Gradients of a call. Those of thresholds a channel are left a neuron, for the caller to sum.
-struct Results {
-    Value* x;
-    float *v, *threshold_of_each;
-    double* sums;  // of the threshold and of the scale
-};
 
 void backward(const Call& call, const float* maxima, const Value* of_sent, const float* of_last,
               const Results& results) {

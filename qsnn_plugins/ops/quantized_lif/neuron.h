@@ -266,6 +266,7 @@ QSNN_INLINE float spike_slope(const Known& p, float distance, float threshold) {
 
 struct Gradients {
     float x, q, threshold, scale;
+    float masked;  // of the charge as it fires, after any mask
 };
 
 // What a late reset saw, from the charge that it was stored of. Of spikes of one bit the charge itself
@@ -276,9 +277,10 @@ QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
 }
 
 // One step backward. `before` is what was `seen` of the step before, or the first q, which tells what
-// reset it owed; of_q and of_sent are the gradients of what was stored and of what was sent.
+// reset it owed; of_q and of_sent are the gradients of what was stored and of what was sent. Where
+// membranes are masked, h is what the mask left, and `kept` is 0 or 1.
 QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_q, float of_sent,
-                                float threshold, float scale) {
+                                float threshold, float scale, float kept = 1.0f) {
     Gradients g{};
     const float distance = h - threshold, spikes = count(distance, threshold);
     const float r = reset(p, h, spikes, threshold), through_store = slope(p, r, scale);
@@ -296,7 +298,8 @@ QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_
     }
     const float of_distance = of_spikes * spike_slope(p, distance, threshold);
     const bool forgets = RESETS_NOW && RESET == HARD && spikes > 0.0f;
-    const float of_h = of_distance + (forgets ? 0.0f : of_r);
+    g.masked = of_distance + (forgets ? 0.0f : of_r);
+    const float of_h = g.masked * kept;
 
     const float owed = RESET_IS_LATE ? count(before - threshold, threshold) : 0.0f;
     if constexpr (LEARNING == ORDINARY) {

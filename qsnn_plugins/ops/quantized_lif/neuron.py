@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.ops.quantized_lif import operator
+from qsnn_plugins.ops.quantized_lif import masked_operator, operator
 from qsnn_plugins.ops.quantized_lif.backends import asked_for, refusal, settle
 from qsnn_plugins.ops.quantized_lif.parameters import MEMBRANES, Parameters
-from qsnn_plugins.spec import QuantSpec, SpikeSpec
+from qsnn_plugins.spec import PruningSpec, QuantSpec, SpikeSpec
 
 __all__ = ["run"]
 
@@ -24,6 +24,7 @@ def run(
     surrogate_function: Any,
     membrane: nn.Module,
     decay: Tensor | None = None,
+    pruning: nn.Module | None = None,
     **conventions: Any,
 ) -> tuple[Tensor, Tensor] | None:
     """Run the steps of a neuron on a kernel, or leave them to the neuron's own loop.
@@ -36,6 +37,7 @@ def run(
         surrogate_function: What makes its spikes; the kernels know `nn.Spike` alone.
         membrane: What stores its membrane, built from `spec`.
         decay: The leak where it is written h = decay q + x, else None.
+        pruning: `nn.MembranePruning` where the spec prunes; it is told what was masked.
         **conventions: The host's, arguments of `Parameters`, such as `tau`.
 
     Returns:
@@ -54,14 +56,14 @@ def run(
         True
     """
     named = asked_for()
-    if named == "reference" or _is_watched(x_seq, surrogate_function, membrane):
+    if named == "reference" or _is_watched(x_seq, surrogate_function, membrane, pruning):
         return None
     kernel = named or ("cupy" if x_seq.device.type == "cuda" else "cpp")
     wide = torch.promote_types(x_seq.dtype, torch.float32)
     if not isinstance(threshold, Tensor):
         threshold = x_seq.new_full((), threshold, dtype=wide)
-    reason = _uncovered(spec, surrogate_function, membrane)
-    reason = reason or refusal(kernel, x_seq, v, threshold)
+    reason = _uncovered(spec, surrogate_function, membrane, pruning)
+    reason = reason or refusal(kernel, x_seq, v, threshold, spec.pruning)
     if settle(kernel, named is not None, reason) == "reference":
         return None
     store: Any = membrane
@@ -77,6 +79,8 @@ def run(
     if v.numel() > 0 and not v.requires_grad and not any(v.stride()):
         v = v[(0,) * v.dim()]
     tensors = {"decay": decay}
+    if spec.pruning.prunes:
+        return _run_masked(x_seq, v, threshold, parameters, spec.pruning, store, pruning, decay)
     if parameters.measures:  # copies: the buffers change before the backward
         tensors |= {"scale": store.scale.clone(), "has_seen": store.has_seen.clone()}
     elif parameters.has_scale:
@@ -88,11 +92,34 @@ def run(
     return spikes, last
 
 
-def _uncovered(spec: QuantSpec, fire: Any, store: nn.Module) -> str | None:
+def _run_masked(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    parameters: Parameters,
+    spec: PruningSpec,
+    store: Any,
+    pruning: Any,
+    decay: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    scorer = pruning.predictor
+    predictor = None if scorer is None else (scorer.weight, scorer.bias)
+    scale = store.given_scale if parameters.has_scale else None
+    arguments = x_seq, v, threshold, parameters, spec, predictor, scale, decay
+    spikes, last, shares = masked_operator.masked_lif(*arguments)
+    for share in shares.unbind():
+        pruning.observe(share)
+    return spikes, last
+
+
+def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | None:
     if spec.membrane.kind not in MEMBRANES:
         return f"the membrane is {spec.membrane.kind!r}"
     if spec.pruning.prunes:
-        return "membranes are masked before they fire"
+        if getattr(pruning, "spec", None) != spec.pruning:
+            return "the pruning is not the spec's"
+        if spec.membrane.kind == "uniform" and store.scale_of_steps != "given":
+            return "the scale of masked membranes is measured"
     if not isinstance(getattr(fire, "surrogate", None), str):
         return f"the surrogate function is {type(fire).__name__}, not Spike"
     if not fire.spiking:
@@ -104,7 +131,7 @@ def _uncovered(spec: QuantSpec, fire: Any, store: nn.Module) -> str | None:
 
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
     """Whether a hook looks at every step, or a network without values is only counted."""
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts if part is not None)
     return hooked or x_seq.device.type == "meta"
 
 

@@ -12,7 +12,7 @@ from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
 from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 
-__all__ = ["backward", "forward", "quantized_lif"]
+__all__ = ["COUNT", "PLAIN", "TENSORS", "backward", "forward", "given_tensors", "quantized_lif"]
 
 
 def quantized_lif(
@@ -41,18 +41,39 @@ def quantized_lif(
     Returns:
         Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T] or [0].
     """
+    given = given_tensors(x_seq, v, threshold, scale, has_seen, decay)
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    spikes, last, maxima, _ = forward(*given, trains, *parameters.plain())
+    return spikes, last.to(v.dtype), maxima
+
+
+def given_tensors(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    scale: Tensor | None,
+    has_seen: Tensor | None,
+    decay: Tensor | None,
+) -> Given:
+    """Return the tensors as the operators take them, with an empty one for what is None.
+
+    Args:
+        x_seq: See `quantized_lif`, as for the others.
+        v: Shape [N, ...] or [].
+        threshold: Shape [] or one a channel, [C, 1, ...].
+        scale: Shape [].
+        has_seen: Shape [].
+        decay: Shape [].
+    """
     if v.dim() == 0 and v.requires_grad:
         v = v.expand(x_seq.shape[1:])
     unused = x_seq.new_empty((), dtype=torch.float32)
-    given = Given(
+    return Given(
         *(x_seq, v, threshold),
         unused if scale is None else scale,
         x_seq.new_empty((), dtype=torch.bool) if has_seen is None else has_seen,
         unused if decay is None else decay,
     )
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    spikes, last, maxima, _ = forward(*given, trains, *parameters.plain())
-    return spikes, last.to(v.dtype), maxima
 
 
 _WORDS = {
@@ -63,16 +84,16 @@ _WORDS = {
     float | None: "float?",
     list[float]: "float[]",
 }
-_PLAIN = ", ".join(f"{_WORDS[kind]} {name}" for name, kind in get_type_hints(Plain).items())
-_TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
-_COUNT = len(Given._fields)
+PLAIN = ", ".join(f"{_WORDS[kind]} {name}" for name, kind in get_type_hints(Plain).items())
+TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
+COUNT = len(Given._fields)
 
 
 @torch.library.custom_op(
     "qsnn_plugins::quantized_lif",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_TENSORS}, bool trains, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({TENSORS}, bool trains, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
@@ -86,7 +107,7 @@ def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
-    return Given(*values[:_COUNT]), values[_COUNT], Plain(*values[_COUNT + 1 :])
+    return Given(*values[:COUNT]), values[COUNT], Plain(*values[COUNT + 1 :])
 
 
 @torch.library.custom_op(
@@ -94,7 +115,7 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
-    f"{_TENSORS}, {_PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"{TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold and scale."""
@@ -110,7 +131,7 @@ def _of_backward(
     values: Sequence[Any],
 ) -> tuple[Tensor, Tensor | None, bool, Tensor, Tensor, Given, Plain]:
     of_spikes, of_last, scale_learns, maxima, packed, *rest = values
-    given, plain = Given(*rest[:_COUNT]), Plain(*rest[_COUNT:])
+    given, plain = Given(*rest[:COUNT]), Plain(*rest[COUNT:])
     return of_spikes, of_last, scale_learns, maxima, packed, given, plain
 
 
@@ -136,8 +157,8 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     _, _, maxima, packed = output
-    ctx.plain = inputs[_COUNT + 1 :]
-    ctx.save_for_backward(maxima, packed, *inputs[:_COUNT])
+    ctx.plain = inputs[COUNT + 1 :]
+    ctx.save_for_backward(maxima, packed, *inputs[:COUNT])
     ctx.mark_non_differentiable(maxima, packed)
     ctx.set_materialize_grads(False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,12 +11,14 @@ from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
 from qsnn_plugins.functional.membrane_bits import average_scale, step_max, uniform_membrane
 from qsnn_plugins.functional.neuron import lif_charge, reset
+from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.functional.spike import heaviside, multi_bit_spike
 from qsnn_plugins.functional.threshold import distance
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
+from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["quantized_lif"]
+__all__ = ["masked_lif", "quantized_lif"]
 
 
 def quantized_lif(
@@ -51,13 +55,53 @@ def quantized_lif(
         (tensor([0., 1., 0.]), tensor([1.]))
     """
     neuron = _Neuron(wide(x_seq), threshold, parameters, scale, has_seen, decay)
-    q = v.to(neuron.dtype).expand(x_seq.shape[1:])
-    spikes = []
-    for x in wide(x_seq):
-        spike, q = neuron.step(x, q)
-        spikes.append(spike)
+    spikes, last = neuron.run(x_seq, v)
     maxima = torch.stack(neuron.maxima) if neuron.maxima else x_seq.new_empty(0)
-    return torch.stack(spikes).to(x_seq.dtype), q.to(v.dtype), maxima.float()
+    return spikes, last, maxima.float()
+
+
+def masked_lif(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    parameters: Parameters,
+    pruning: PruningSpec,
+    predictor: tuple[Tensor, Tensor | None] | None = None,
+    scale: Tensor | None = None,
+    decay: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, the last stored membrane and what each step masked; see `ops.masked_lif`.
+
+    Args:
+        x_seq: Input currents, shape [T, N, C, ...].
+        v: Stored membrane before the first step, shape [N, C, ...] or [].
+        threshold: V_th, shape [] or one that broadcasts to [N, C, ...].
+        parameters: The neuron.
+        pruning: What is masked.
+        predictor: Weight [C, C] and bias [C] that score the channels, where they are masked.
+        scale: Scale of a "uniform" membrane, shape [].
+        decay: Decay of a neuron that has one, shape [].
+
+    Returns:
+        Spikes [T, N, C, ...], the membrane [N, C, ...], and the shares that each step masked:
+        neurons by the spatial mask, channels, neurons by either, shape [T, 3].
+
+    Example:
+        >>> x_seq, one = torch.tensor([[[0.75, 1.5, -0.5, 2.0]]]), torch.tensor(1.0)
+        >>> pruning = PruningSpec(spatial_ratio=0.5)
+        >>> masked_lif(x_seq, torch.tensor(0.0), one, Parameters(), pruning)[1:]
+        (tensor([[0., 0., 0., 0.]]), tensor([[0.5000, 0.0000, 0.5000]]))
+    """
+    shares = []
+
+    def mask(h: Tensor) -> Tensor:
+        how = pruning.channel_threshold, pruning.channel_softmax
+        masked, share = prune_membrane(h, pruning.spatial_ratio, pruning.block, predictor, *how)
+        shares.append(share)
+        return masked
+
+    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, None, decay, mask)
+    return *neuron.run(x_seq, v), torch.stack(shares)
 
 
 class _Neuron:
@@ -71,7 +115,9 @@ class _Neuron:
         scale: Tensor | None,
         has_seen: Tensor | None,
         decay: Tensor | None,
+        mask: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        self.mask = mask
         self.dtype, self.parameters = currents.dtype, parameters
         self.threshold = threshold.to(currents.dtype)
         # the separate path is the whole gradient of the threshold
@@ -83,9 +129,20 @@ class _Neuron:
         self.decay = None if decay is None else decay.to(currents.dtype).clamp(0, 1)
         self.maxima: list[Tensor] = []
 
+    def run(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is sent in all steps, and what the last one stores."""
+        q = v.to(self.dtype).expand(x_seq.shape[1:])
+        spikes = []
+        for x in wide(x_seq):
+            spike, q = self.step(x, q)
+            spikes.append(spike)
+        return torch.stack(spikes).to(x_seq.dtype), q.to(v.dtype)
+
     def step(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is sent and what is stored after one step."""
         h = self._charge(x, q)
+        if self.mask is not None:
+            h = self.mask(h)
         spike = self._fire(h)
         q = self._store(self._reset(h, spike))
         if self.parameters.keeps_comparison:
