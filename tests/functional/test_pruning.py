@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional import apply_mask, channel_mask, spatial_mask
+from qsnn_plugins.functional import (
+    apply_mask,
+    channel_gate,
+    channel_mask,
+    channel_means,
+    prune_membrane,
+    spatial_mask,
+    weak_count,
+)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.35, 0.9])
@@ -77,6 +85,24 @@ def test_channel_mask_against_numpy(shape, softmax):
     assert leaf.grad is None  # the predictor watches, and is not felt
 
 
+@pytest.mark.parametrize("softmax", [False, True])
+def test_both_masks_are_of_the_membrane_as_it_was_charged(softmax):
+    rng = np.random.default_rng(4)
+    u, weight, bias = rng.normal(size=(3, 5, 4, 2)), rng.normal(size=(5, 5)), rng.normal(size=5)
+    predictor = torch.tensor(weight), torch.tensor(bias)
+    pruned, shares = prune_membrane(torch.tensor(u), 0.3, 1, predictor, 0.47, softmax)
+    pooled = u.mean((2, 3))
+    if softmax:
+        pooled = np.exp(pooled) / np.exp(pooled).sum(1, keepdims=True)
+    is_open = 1 / (1 + np.exp(-(pooled @ weight.T + bias))) > 0.47
+    magnitude = np.abs(u).reshape(3, -1)
+    border = np.sort(magnitude)[:, int(0.3 * 40)].reshape(3, 1, 1, 1)
+    kept = (np.abs(u) >= border) & is_open[:, :, None, None]
+    np.testing.assert_array_equal(pruned.numpy(), np.where(kept, u, 0.0))
+    expected = [int(0.3 * 40) / 40, 1 - is_open.mean(), 1 - kept.mean()]
+    np.testing.assert_allclose(shares.numpy(), expected, rtol=1e-6)
+
+
 def test_a_softmax_where_the_sigmoid_stands_keeps_two_channels_at_most():
     """Why Eq. 23 cannot be meant as printed: scores of a softmax add up to 1."""
     scores = torch.randn(1000, 64).mul(20).softmax(1)
@@ -99,6 +125,9 @@ def test_dtype_is_kept(dtype):
         (lambda: spatial_mask(torch.zeros(2, 2), 0.5, 2), r"give \[N, \.\.\., H, W\]"),
         (lambda: channel_mask(torch.zeros(1, 2), torch.eye(3)), r"u\.shape=\(1, 2\)"),
         (lambda: channel_mask(torch.zeros(1, 3), torch.eye(3), threshold=1.0), "threshold=1"),
+        (lambda: channel_gate(torch.zeros(1, 3), torch.eye(3), threshold=0.0), "threshold=0"),
+        (lambda: channel_means(torch.zeros(3)), r"u\.shape=\(3,\)"),
+        (lambda: weak_count(3, -0.5), r"ratio=-0\.5 is not allowed"),
     ],
 )
 def test_bad_arguments_are_named(call, message):

@@ -31,6 +31,13 @@ def test_restart_begins_the_account_anew():
     assert prune.sparsity() == (0.5, 0.0, 0.5)
 
 
+def test_a_step_that_was_masked_elsewhere_counts_as_one():
+    prune = MembranePruning(PruningSpec(spatial_ratio=0.5))
+    prune(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    prune.observe(torch.tensor([0.25, 0.0, 0.25]))
+    assert prune.sparsity() == (0.375, 0.0, 0.375)
+
+
 def test_the_predictor_learns_through_the_gate():
     torch.manual_seed(1)
     prune = MembranePruning(PruningSpec(channel_threshold=0.47), channels=6)

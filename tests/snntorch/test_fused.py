@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import cpp
+from qsnn_plugins.ops.quantized_lif import cpp, masked_cpp
+from qsnn_plugins.presets import spquant
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
@@ -75,15 +76,15 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, calls, monke
         QuantLeaky(0.5, spec=QuantSpec()),
         QuantLeaky(0.5, init_hidden=True, output=True, spec=QuantSpec()),
         QuantLeaky(0.5, init_hidden=True, learn_beta=True, spec=QuantSpec()),
-        QuantLeaky(torch.rand(7), init_hidden=True, spec=QuantSpec()),
+        QuantLeaky(torch.rand(7, 7), init_hidden=True, spec=QuantSpec()),
         QuantLeaky(0.5, init_hidden=True, spec=QuantSpec.full_precision()),
-        QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(pruning=PruningSpec(spatial_ratio=0.4))),
+        QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(pruning=PruningSpec(0.4, block=2))),
         QuantLapicque(0.5, 0.5, init_hidden=True, spec=QuantSpec()),
     ],
-    ids=["states", "output", "learned decay", "decays", "plain", "pruned", "lapicque"],
+    ids=["states", "output", "learned decay", "decays", "plain", "pruned in blocks", "lapicque"],
 )
 def test_what_no_kernel_covers_runs_in_the_loop(neuron, calls):
-    MultiStep(neuron)(torch.randn(3, 2, 7))
+    MultiStep(neuron)(torch.randn(3, 2, 7, 7))
     assert calls == []
 
 
@@ -106,3 +107,30 @@ def test_a_changed_decay_is_the_one_that_runs(calls):
         membranes.append(neuron.mem.item())
     assert membranes == [0.75, 0.625, 1.0]
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("spec", [spquant(), QuantSpec(pruning=PruningSpec(0.35))], ids=str)
+@pytest.mark.parametrize("how", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("delay", [False, True])
+def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monkeypatch):
+    found, calls, kernel = [], [], masked_cpp.forward
+    monkeypatch.setattr(masked_cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+    for backend in ("cpp", "reference"):
+        monkeypatch.setenv("QSNN_BACKEND", backend)
+        torch.manual_seed(3)
+        neuron = QuantLeaky(
+            0.75, 0.9, init_hidden=True, reset_mechanism=how, reset_delay=delay, spec=spec,
+            channels=5, graded_spikes_factor=1.5,
+        )  # fmt: skip
+        if neuron.pruning.predictor is not None:
+            torch.nn.init.normal_(neuron.pruning.predictor.weight)
+        x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
+        node = MultiStep(neuron)
+        found.append((*results(node, x_seq), neuron.pruning.sparsity()))
+    assert len(calls) == 2
+    (spikes, mem, gradients, shares), (its_spikes, its_mem, its_gradients, its_shares) = found
+    assert 0.03 < (spikes > 0).float().mean() < 0.8
+    assert torch.equal(spikes, its_spikes)
+    assert torch.equal(mem, its_mem)
+    assert shares == its_shares
+    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)

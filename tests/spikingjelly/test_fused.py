@@ -7,8 +7,9 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
-from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, quantized_lif
+from qsnn_plugins.presets import spquant
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode
 
 pytestmark = pytest.mark.skipif(
@@ -117,3 +118,73 @@ def test_compiled_the_node_is_one_call_of_the_operator():
     torch._dynamo.reset()
     assert torch.equal(torch.compile(node, backend=backend)(x_seq), expected)
     assert seen.count("qsnn_plugins.quantized_lif.default") == 1
+
+
+MASKED = {
+    "neurons and channels": spquant(),
+    "released": spquant(fidelity="released"),
+    "neurons": QuantSpec(pruning=PruningSpec(0.35)),
+    "float": QuantSpec(MembraneSpec(kind="float"), pruning=spquant().pruning),
+    "2 bits, learned": QuantSpec(
+        MembraneSpec(kind="uniform", scale="learned"), pruning=spquant().pruning
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", MASKED.values(), ids=MASKED)
+@pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
+@pytest.mark.parametrize("shape", [(6, 5, 7), (6, 5, 7, 9, 5)], ids=["vectors", "maps"])
+def test_masked_kernel_and_loop_agree_over_two_sequences(
+    spec, v_reset, detach_reset, shape, monkeypatch
+):
+    results, calls, kernel = [], [], masked_cpp.forward
+    monkeypatch.setattr(masked_cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+    for backend in ("cpp", "reference"):
+        monkeypatch.setenv("QSNN_BACKEND", backend)
+        torch.manual_seed(2)
+        node = QuantLIFNode(
+            tau=3.0,
+            v_reset=v_reset,
+            detach_reset=detach_reset,
+            step_mode="m",
+            spec=spec,
+            channels=7,
+        )
+        if node.pruning.predictor is not None:
+            torch.nn.init.normal_(node.pruning.predictor.weight)
+            torch.nn.init.normal_(node.pruning.predictor.bias, std=0.2)
+        x_seq = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        x_seq = (x_seq + 0.3).requires_grad_()
+        spikes, shares = [], []
+        for factor in (1.0, 0.5):
+            spikes.append(node(x_seq * factor))
+            shares.append(node.pruning.sparsity())
+        both = torch.cat(spikes)
+        loss = both * torch.randn(both.shape, generator=torch.Generator().manual_seed(1))
+        (loss.sum() + node.v.square().sum()).backward()
+        gradients = [x_seq.grad, *(p.grad for p in node.parameters())]
+        results.append((both, node.v, shares, gradients))
+    assert len(calls) == 2
+    (spikes, v, shares, gradients), (its_spikes, its_v, its_shares, its_gradients) = results
+    assert 0.02 < spikes.mean() < 0.6
+    assert torch.equal(spikes, its_spikes)
+    assert torch.equal(v, its_v)
+    assert shares == its_shares
+    assert all(gradient.abs().max() > 0 for gradient in gradients)
+    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+
+
+def test_compiled_the_masked_node_is_one_call_of_the_operator():
+    seen = []
+
+    def backend(module, _):
+        seen.extend(str(node.target) for node in module.graph.nodes if node.op == "call_function")
+        return module
+
+    node = QuantLIFNode(step_mode="m", spec=spquant(), channels=5)
+    x_seq = torch.randn(4, 2, 5, 6)
+    expected = node(x_seq)
+    functional.reset_net(node)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(node, backend=backend)(x_seq), expected)
+    assert seen.count("qsnn_plugins.masked_lif.default") == 1

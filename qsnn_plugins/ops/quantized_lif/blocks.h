@@ -62,7 +62,10 @@ void start(const Call& call, int64_t from, float* q, int64_t n) {
 
 double sum(const float* values, int64_t n) {
     double lanes[LANES] = {}, total = 0;
-    for (int64_t i = 0; i < n; i++) lanes[i % LANES] += values[i];
+    const int64_t whole = n / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES)
+        for (int64_t lane = 0; lane < LANES; lane++) lanes[lane] += values[i + lane];
+    for (int64_t i = whole; i < n; i++) lanes[i - whole] += values[i];
     for (const double lane : lanes) total += lane;
     return total;
 }

@@ -82,7 +82,9 @@ def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]
     maxima = torch.empty(len(x_seq) if plain.measures else 0, dtype=torch.float32)
     built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
     values = floats(plain)
-    built.qsnn_forward(call_of(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr())
+    built.qsnn_forward(
+        call_of(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr()
+    )
     return spikes, last, maxima, torch.empty(0, dtype=torch.int32)
 
 

@@ -38,9 +38,7 @@ class Gate(NamedTuple):
 class Maps(ctypes.Structure):
     """`Maps` of masks.h."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_int64) for name in ("samples", "channels", "inner", "rank")
-    )
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("samples", "channels", "inner", "rank"))
 
 
 @cache

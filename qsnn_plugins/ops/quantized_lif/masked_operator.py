@@ -133,26 +133,28 @@ def _differentiate(
         for each, of, want in zip(gradients, given, wanted, strict=False)
     ]
     own += [None for _ in range(COUNT - len(own))]
-    own += _through_gate(means, of_gates, predictor, wanted[COUNT : COUNT + 2], ctx.how)
+    own += _through_gate(means, of_gates, *predictor, *ctx.how)
     return *own, *(None for _ in wanted[len(own) :])
 
 
 def _through_gate(
     means: Tensor,
     of_gates: Tensor,
-    predictor: Sequence[Tensor | None],
-    wanted: Sequence[bool],
-    how: Sequence[Any],
-) -> list[Tensor | None]:
-    """Gradients of the predictor, of all steps at once: its equation is differentiated by torch."""
-    if not any(wanted):
-        return [None, None]
+    weight: Tensor | None,
+    bias: Tensor | None,
+    threshold: float,
+    softmax: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the predictor, of all steps at once: torch differentiates its equation."""
+    if weight is None:
+        return None, None
     with torch.enable_grad():
-        own = [None if each is None else each.detach().requires_grad_() for each in predictor]
-        gates = Gate(*own, *how).of(means.flatten(0, 1))
-        leaves = [each for each in own if each is not None]
-        found = iter(torch.autograd.grad(gates, leaves, of_gates.flatten(0, 1).to(gates.dtype)))
-    return [None if each is None else next(found) for each in own]
+        weight = weight.detach().requires_grad_()
+        bias = None if bias is None else bias.detach().requires_grad_()
+        gates = Gate(weight, bias, threshold, softmax).of(means.flatten(0, 1))
+        leaves = [weight] if bias is None else [weight, bias]
+        found = torch.autograd.grad(gates, leaves, of_gates.flatten(0, 1).to(gates.dtype))
+    return found[0], None if bias is None else found[1]
 
 
 forward.register_autograd(_differentiate, setup_context=_keep)

@@ -131,7 +131,9 @@ def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | No
 
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
     """Whether a hook looks at every step, or a network without values is only counted."""
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts if part is not None)
+    hooked = any(
+        part._forward_hooks or part._forward_pre_hooks for part in parts if part is not None
+    )
     return hooked or x_seq.device.type == "meta"
 
 

@@ -5,8 +5,8 @@ import itertools
 import torch
 
 from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
-from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.ops.quantized_lif import Parameters, masked_lif, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, SpikeSpec, ThresholdSpec
 
 LEARNED = ThresholdSpec(gradient="ordinary")
 SEPARATE = ThresholdSpec(gradient="separate")
@@ -157,3 +157,53 @@ def run(parameters, x_seq, v, threshold, backend, seed=1):
     spikes, last, maxima = quantized_lif(*leaves[:2], given, parameters, **more)
     gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
     return spikes.detach(), last.detach(), maxima, *gradients
+
+
+LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
+PRUNINGS = {
+    "spatial": PruningSpec(0.35),
+    "channels": PruningSpec(channel_threshold=0.47),
+    "both": PruningSpec(0.35, channel_threshold=0.47),
+    "softmax": PruningSpec(0.1, channel_threshold=0.5, channel_softmax=True),
+}
+MASKED = {
+    "ternary": Parameters(threshold=LEARNED),
+    "separate": Parameters(threshold=SEPARATE, v_reset=None),
+    "to another rest": Parameters(threshold=LEARNED, v_reset=-0.25, detach_reset=True),
+    "input decays": Parameters(MembraneSpec(kind="float"), tau=4.0, decay_input=True),
+    "4 bits, learned": Parameters(UNIFORM[7][0], threshold=LEARNED),
+    "spikes of 2 bits": Parameters(
+        MembraneSpec(kind="float"), SpikeSpec(bits=2, value="threshold"), LEARNED, v_reset=None
+    ),
+    "late, hard": Parameters(threshold=LEARNED, **LATE),
+    "late, soft": Parameters(threshold=LEARNED, v_reset=None, **LATE),
+    "late, float": Parameters(MembraneSpec(kind="float"), threshold=LEARNED, v_reset=None, **LATE),
+    "late, 2 bits": Parameters(spike=SpikeSpec(bits=2), threshold=LEARNED, **LATE),
+    "no reset": Parameters(threshold=LEARNED, resets=False, **LATE),
+}
+
+
+def run_masked(parameters, pruning, x_seq, v, threshold, backend, seed=1):
+    """As `run`, with masked shares in place of maxima; gradients of a predictor come last."""
+    generator = torch.Generator().manual_seed(seed)
+    up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq)
+    up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v)
+    channels, wide = x_seq.shape[2], torch.promote_types(x_seq.dtype, torch.float32)
+    weight = torch.randn(channels, channels, generator=generator).to(wide)
+    bias = torch.randn(channels, generator=generator).to(wide) * 0.1
+    leaves = [x_seq.clone().requires_grad_(), v.clone().requires_grad_()]
+    given = torch.as_tensor(threshold, dtype=wide).clone()
+    scale = torch.tensor(1.25, dtype=wide)
+    if parameters.threshold.learned:
+        leaves.append(given.requires_grad_())
+    if parameters.has_scale and parameters.membrane.scale == "learned":
+        leaves.append(scale.requires_grad_())
+    predictor = None
+    if pruning.channel_threshold is not None:
+        predictor = weight.requires_grad_(), bias.requires_grad_()
+        leaves.extend(predictor)
+    more = {"scale": scale, "decay": 0.5, "backend": backend}
+    arguments = *leaves[:2], given, parameters, pruning, predictor
+    spikes, last, shares = masked_lif(*arguments, **more)
+    gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
+    return spikes.detach(), last.detach(), shares, *gradients

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qsnn_plugins.errors import BackendError
-from qsnn_plugins.nn import Spike, membrane_quantizer
+from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
@@ -41,6 +41,11 @@ def neuron(spec=None, **changed):
     return parts | changed
 
 
+def pruned(pruning, membrane=None):
+    spec = QuantSpec(membrane or MembraneSpec(), pruning=pruning)
+    return neuron(spec, pruning=MembranePruning(pruning, channels=3))
+
+
 def hooked():
     spike = Spike()
     spike.register_forward_hook(lambda *_: None)
@@ -55,7 +60,11 @@ def primitive():
 
 REFUSED = {
     "the membrane is 'tanh'": neuron(QuantSpec(MembraneSpec(kind="tanh"))),
-    "membranes are masked": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
+    "the pruning is not the spec's": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
+    "blocks of 2 x 2 share an importance": pruned(PruningSpec(0.35, block=2)),
+    "the scale of masked membranes is measured": pruned(
+        PruningSpec(0.35), MembraneSpec(kind="uniform", bits=4)
+    ),
     "the surrogate function is Sigmoid": neuron(surrogate_function=nn.Sigmoid()),
     "the surrogate function returns its primitive": neuron(surrogate_function=primitive()),
     "quantizer is not the spec's": neuron(membrane=membrane_quantizer(MembraneSpec(kind="clip"))),
@@ -83,6 +92,9 @@ def test_where_a_hook_looks_at_every_step_the_loop_runs_without_a_word(named, ca
     x_seq = torch.zeros(4, 2, 3)
     assert run(x_seq, x_seq[0], **neuron(surrogate_function=hooked())) is None
     assert run(x_seq.to("meta"), x_seq[0].to("meta"), **neuron()) is None
+    masked = pruned(PruningSpec(0.35))
+    masked["pruning"].register_forward_hook(lambda *_: None)
+    assert run(x_seq, x_seq[0], **masked) is None
     assert not caplog.records
 
 
@@ -110,3 +122,14 @@ def test_one_value_for_all_is_saved_as_one_value():
         run(x_seq, torch.zeros(()).expand(8, 25), **neuron())
     assert max(sizes.saved) == 800
     assert sum(sizes.saved) < 810
+
+
+def test_what_was_masked_is_accounted_for():
+    parts = pruned(PruningSpec(0.5, channel_threshold=0.47))
+    x_seq = torch.randn(4, 2, 3, 20)
+    spikes, last = run(x_seq, torch.zeros(()).expand(2, 3, 20), **parts)
+    spatial, channel, neurons = parts["pruning"].sparsity()
+    assert spatial == 0.5
+    assert neurons == pytest.approx(1 - (1 - spatial) * (1 - channel), abs=0.1)
+    assert spikes.shape == x_seq.shape
+    assert last.shape == (2, 3, 20)

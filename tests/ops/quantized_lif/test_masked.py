@@ -1,0 +1,300 @@
+"""The C++ kernel of masked membranes against its reference."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qsnn_plugins.errors import ArgumentError, BackendError
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, masked_lif, masked_operator
+from qsnn_plugins.ops.quantized_lif.variant import numbers
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, ThresholdSpec
+from tests.ops.quantized_lif.cases import (
+    LATE,
+    LEARNED,
+    MASKED,
+    PRUNINGS,
+    SEPARATE,
+    UNIFORM,
+    inputs,
+    run_masked,
+)
+
+COMPILER = shutil.which(os.environ.get("CXX", "g++"))
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+BOTH = PRUNINGS["both"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_memory_is_nan():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def assert_equal(ours, theirs, tolerance=1e-5):
+    for mine, other in zip(ours[:3], theirs[:3], strict=True):
+        assert torch.equal(mine, other.to(mine.dtype))
+    for mine, other in zip(ours[3:], theirs[3:], strict=True):
+        torch.testing.assert_close(mine, other.to(mine.dtype), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
+@pytest.mark.parametrize("parameters", MASKED.values(), ids=MASKED)
+def test_equals_the_reference(parameters, pruning):
+    x_seq, v = inputs((5, 3, 7, 4, 11))
+    if parameters.decay_input:
+        x_seq *= 2
+    ours = run_masked(parameters, pruning, x_seq, v, 0.75, "cpp")
+    is_dyadic = parameters.membrane.kind != "uniform" and parameters.spike.bits == 1
+    exactly = torch.float64 if is_dyadic else torch.float32
+    exact = run_masked(parameters, pruning, x_seq.to(exactly), v.to(exactly), 0.75, "reference")
+    spikes, _, shares, *gradients = ours
+    assert 0.02 < (spikes > 0).float().mean() < 0.7
+    assert (shares[:, 0] > 0).all() == (pruning.spatial_ratio > 0)
+    assert (shares[:, 1] > 0).any() == (pruning.channel_threshold is not None)
+    assert all(gradient.abs().max() > 0.01 for gradient in gradients)
+    assert_equal(ours, exact)
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
+def test_of_numbers_that_are_no_fractions_of_two(pruning):
+    parameters = Parameters(MembraneSpec(kind="float"), threshold=LEARNED, tau=3.0)
+    generator = torch.Generator().manual_seed(5)
+    x_seq, v = (torch.randn(s, generator=generator) for s in ((4, 5, 3, 9, 9), (5, 3, 9, 9)))
+    ours, theirs = (
+        run_masked(parameters, pruning, x_seq * 2, v, 0.9, name) for name in ("cpp", "reference")
+    )
+    assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((1, 1, 1), (2, 3, 17), (3, 0, 4, 5), (3, 2, 5, 0), (2, 2, 3, 4099)),
+        *((13, 2, 600, 2), (199, 2, 67), (5000, 1, 3), (2, 1, 1, 3, 2100)),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_any_shape(shape, late):
+    parameters = Parameters(threshold=LEARNED, **(LATE if late else {}))
+    x_seq, v = inputs(shape)
+    x_64, v_64 = x_seq.double(), v.double()
+    ours = run_masked(parameters, BOTH, x_seq, v, 0.75, "cpp")
+    if 0 in shape:
+        assert ours[3].shape == shape
+        return
+    theirs = run_masked(parameters, BOTH, x_64, v_64, 0.75, "reference")
+    for mine, other in zip(ours[:5], theirs[:5], strict=True):
+        torch.testing.assert_close(mine, other.to(mine.dtype), rtol=1e-5, atol=1e-5)
+    for mine, other in zip(ours[5:], theirs[5:], strict=True):
+        torch.testing.assert_close(mine.double(), other, rtol=1e-4, atol=1e-3)
+
+
+def border_of(charges, ratio):
+    """The border of a sample whose first charge is `charges`."""
+    pruning = PruningSpec(ratio)
+    x_seq = charges.reshape(1, 1, -1)
+    parameters = Parameters(MembraneSpec(kind="float"), tau=None)
+    given = masked_operator.given_tensors(
+        x_seq, torch.tensor(0.0), torch.tensor(1.0), None, None, None
+    )
+    how = pruning.spatial_ratio, 0.0, False
+    return masked_operator.forward(*given, None, None, *how, *parameters.plain())[2].flatten()
+
+
+@pytest.mark.parametrize("size", [2, 3, 100, 4097, 65536])
+@pytest.mark.parametrize("kind", ["normal", "of all magnitudes", "alike", "silent", "ties", "nan"])
+def test_borders_are_those_of_a_sorted_sample(size, kind):
+    rng = np.random.default_rng(size)
+    charges = rng.normal(size=size).astype(np.float32)
+    if kind == "of all magnitudes":
+        charges = rng.integers(0, 2**32, size, dtype=np.uint32).view(np.float32)
+        charges[np.isnan(charges)] = np.inf
+        charges[: size // 4] = 1e-41
+    elif kind == "alike":
+        charges = (1 + 1e-4 * charges).astype(np.float32)
+    elif kind == "silent":
+        charges = np.where(charges > 0, np.float32(-0.0), np.float32(0.0))
+    elif kind == "ties":
+        charges = np.round(charges * 4) / 4
+    elif kind == "nan":
+        charges[: size // 2] = np.nan
+    ordered = np.sort(np.abs(charges))
+    for ratio in (0.01, 0.35, 0.5, 0.999):
+        place = int(ratio * size)
+        border = border_of(torch.tensor(charges), ratio)
+        expected = ordered[place] if place else 0.0
+        assert np.array_equal(border.numpy(), [np.float32(expected)], equal_nan=True)
+
+
+def test_nan_is_kept_by_the_border_and_stays_where_it_is():
+    x_seq, _ = inputs((3, 2, 5, 8))
+    x_seq[1, 0, 2, 3] = float("nan")
+    parts = Parameters(), PRUNINGS["spatial"]
+    for name in ("cpp", "reference"):
+        spikes, last, _ = masked_lif(x_seq, 0.0, 1.0, *parts, backend=name)
+        assert last.isnan().nonzero().tolist() == [[0, 2, 3]]
+        assert spikes[1:, 0, 2, 3].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("learning", ["ordinary", "separate"])
+def test_each_channel_may_have_its_threshold(learning):
+    parameters = Parameters(threshold=ThresholdSpec(gradient=learning), v_reset=None)
+    x_seq, v = inputs((4, 2, 3, 5, 7))
+    thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, 1, 1)
+    ours, theirs = (
+        run_masked(parameters, BOTH, x_seq.to(dtype), v.to(dtype), thresholds, name)
+        for name, dtype in (("cpp", torch.float32), ("reference", torch.float64))
+    )
+    assert_equal(ours, theirs)
+    assert ours[5].shape == thresholds.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_bit_input_is_computed_in_float32(dtype):
+    parameters = Parameters(threshold=LEARNED)
+    x_seq, v = inputs((6, 5, 7, 31), dtype=dtype)
+    ours, theirs = (
+        run_masked(parameters, BOTH, x_seq, v, 0.8, name) for name in ("cpp", "reference")
+    )
+    assert ours[0].dtype == ours[1].dtype == ours[3].dtype == ours[4].dtype == dtype
+    assert_equal(ours[:5], theirs[:5], torch.finfo(dtype).eps)
+    for mine, other in zip(ours[5:], theirs[5:], strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-2)
+
+
+def test_threads_do_not_change_a_bit():
+    x_seq, v = inputs((4, 5, 3, 23, 101))
+    parameters = Parameters(threshold=SEPARATE, v_reset=None)
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(run_masked(parameters, BOTH, x_seq, v, 0.75, "cpp"))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_little_is_saved_besides_the_currents():
+    x_seq, saved = torch.randn(4, 8, 6, 50, requires_grad=True) * 1.0, {}
+    predictor = torch.randn(6, 6), torch.zeros(6)
+
+    def keep(tensor):
+        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        masked_lif(x_seq, 0.0, torch.tensor(1.0), Parameters(), BOTH, predictor, backend="cpp")
+    assert saved.pop(x_seq.data_ptr()) == 4.0 * x_seq.numel()
+    decided = 4 * 8 * (4 + 6 * 5)  # a border a sample; a mean and whether it is open a channel
+    assert sum(saved.values()) == decided + 4 * 42 + 13, "and the predictor, and single numbers"
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
+def test_the_operators_are_registered_in_full(pruning):
+    x_seq, v = inputs((3, 2, 5, 2))
+    plain = MASKED["ternary"].plain()
+    gated = pruning.channel_threshold is not None
+    predictor = (torch.randn(5, 5, requires_grad=True), torch.randn(5, requires_grad=True))
+    how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
+    leaves = x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)
+    given = masked_operator.given_tensors(*leaves, None, None, None)
+    arguments = (*given, *(predictor if gated else (None, None)), *how, *plain)
+    torch.library.opcheck(masked_operator.forward, arguments)
+    _, last, borders, _, is_open, _ = masked_operator.forward(*arguments)
+    first = torch.randn(3, 2, 5, 2), torch.randn_like(last), False, borders, is_open
+    detached = (tensor.detach() for tensor in given)
+    torch.library.opcheck(masked_operator.backward, (*first, *detached, *plain))
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_in_one_graph(backend):
+    x_seq, _ = inputs((3, 2, 5, 6))
+    weight = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+    parts = Parameters(threshold=LEARNED)
+
+    def neuron(x_seq, weight):
+        built = Parameters(parts.membrane, parts.spike, parts.threshold, tau=2.0)
+        return masked_lif(x_seq, 0.0, 0.75, built, BOTH, (weight, None), backend="cpp")[0]
+
+    torch._dynamo.reset()
+    compiled = torch.compile(neuron, fullgraph=True, backend=backend)
+    results = []
+    for run in (compiled, neuron):
+        leaf = x_seq.clone().requires_grad_()
+        spikes = run(leaf, weight)
+        up = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
+        results.append((spikes, *torch.autograd.grad(spikes, (leaf, weight), up)))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert results[0][2].abs().max() > 0.01
+
+
+REFUSED = {
+    r"blocks of 2 x 2 share an importance": (PruningSpec(0.35, block=2), torch.float32),
+    r"x_seq has the dtype torch.float64": (PruningSpec(0.35), torch.float64),
+}
+
+
+@pytest.mark.parametrize(("reason", "given"), REFUSED.items())
+def test_what_the_kernel_does_not_cover_goes_to_the_reference(reason, given, monkeypatch):
+    pruning, dtype = given
+    x_seq = torch.randn(2, 1, 3, 4, 4, dtype=dtype)
+    monkeypatch.delenv("QSNN_BACKEND", raising=False)
+    expected = masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning, backend="reference")
+    found = masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    monkeypatch.setenv("QSNN_BACKEND", "cpp")
+    with pytest.raises(BackendError, match=reason):
+        masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning)
+
+
+def test_bad_arguments_are_named():
+    x_seq, parts = torch.zeros(2, 3, 4), (0.0, 1.0, Parameters())
+    with pytest.raises(ArgumentError, match=r"x_seq\.shape=\(2, 3\)"):
+        masked_lif(torch.zeros(2, 3), *parts, PRUNINGS["spatial"])
+    with pytest.raises(ArgumentError, match="predictor=None is not allowed: give a weight"):
+        masked_lif(x_seq, *parts, BOTH)
+    with pytest.raises(ArgumentError, match=r"predictor=\(3, 4\)"):
+        masked_lif(x_seq, *parts, BOTH, (torch.zeros(3, 4), None))
+    with pytest.raises(ArgumentError, match=r"v\.shape=\(4,\)"):
+        masked_lif(x_seq, torch.zeros(4), *parts[1:], PRUNINGS["spatial"])
+    measured = Parameters(UNIFORM[4][0], scale="step_max")
+    with pytest.raises(ArgumentError, match=r"parameters\.scale='step_max'"):
+        masked_lif(x_seq, 0.0, 1.0, measured, PRUNINGS["spatial"])
+
+
+@pytest.mark.parametrize("number", range(len(MASKED)))
+def test_sanitizers_find_nothing(number, tmp_path):
+    """Every neuron with one of the masks, in memory of exactly the size that may be touched."""
+    plain = list(MASKED.values())[number].plain()
+    pruning = list(PRUNINGS.values())[number % 3]
+    masks = pruning.spatial_ratio > 0, pruning.channel_threshold is not None
+    choices = masked_cpp.masked_defines(plain, number % 2 == 0, False, *masks)
+    values = ", ".join(f"{value}f" for value in map(float, numbers(plain)))
+    program = tmp_path / "sanitized"
+    built = subprocess.run(
+        [
+            *(COMPILER, "-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"),
+            *("-fno-sanitize-recover=all", f"-I{masked_cpp.SOURCE.parent}", *choices),
+            *(f"-DQSNN_VALUE={list(cpp.VALUES.values())[number % 3]}", f"-DNUMBERS={values}"),
+            *(str(Path(__file__).parent / "sanitized_masked.cpp"), "-o", str(program)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode != 0 and "san" in built.stderr and "cannot find" in built.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert built.returncode == 0, built.stderr
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    result = subprocess.run(
+        [str(program)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert int(result.stdout) == 20
