@@ -23,7 +23,8 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from qsnn_plugins.models import StringNet
-from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, masked_lif, quantized_lif
+from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, QuantSpec
 
 SHAPES = ((4, 64, 64, 32, 32), (10, 16, 128, 24, 24), (2, 128, 128, 32, 32))
@@ -75,12 +76,21 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
     def fused(parameters: Parameters, backend: str) -> Run:
         return lambda x: quantized_lif(x, 0.0, 1.0, parameters, backend=backend)[0]
 
+    predictor = nn.Linear(shape[2], shape[2])
+    nn.init.zeros_(predictor.bias)
+
+    def pruned(backend: str) -> Run:
+        parts = Parameters(), spquant().pruning, (predictor.weight, predictor.bias)
+        return lambda x: masked_lif(x, 0.0, 1.0, *parts, backend=backend)[0]
+
     runs = {
         "LIFNode": hosted(compiled=False),
         "ternary, C++": fused(Parameters(), "cpp"),
         "4 bits, fixed scale, C++": fused(Parameters(FOUR_BITS), "cpp"),
         "4 bits, step's maximum, C++": fused(Parameters(FOUR_BITS, scale="step_max"), "cpp"),
+        "ternary, pruned, C++": pruned("cpp"),
         "ternary, reference": fused(Parameters(), "reference"),
+        "ternary, pruned, reference": pruned("reference"),
         "LIFNode, torch.compile": hosted(compiled=True),
         "snnTorch Leaky, a loop": loop,
     }
@@ -95,11 +105,15 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
     def median(ratio: Callable[[Mapping[str, tuple[float, float]]], float]) -> float:
         return statistics.median(map(ratio, times))
 
-    ours = "ternary, C++"
+    ours, masked = "ternary, C++", "ternary, pruned, C++"
     table = {name: median(lambda s: sum(s[name]) / sum(s["LIFNode"])) for name in runs}  # noqa: B023
     compiled = "LIFNode, torch.compile"
     return table | {
         "ternary / LIFNode, torch.compile": median(lambda s: sum(s[ours]) / sum(s[compiled])),
+        "pruned / ternary, C++": median(lambda s: sum(s[masked]) / sum(s[ours])),
+        "pruned, C++ / pruned, reference": median(
+            lambda s: sum(s[masked]) / sum(s["ternary, pruned, reference"])
+        ),
         "forward / copy": median(lambda s: s[ours][0] / s["copy"][0]),
         "backward / add": median(lambda s: s[ours][1] / s["add"][1]),
         **{
