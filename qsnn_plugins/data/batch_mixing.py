@@ -104,5 +104,5 @@ class BatchMixing:
     def _draw(self, classes: int) -> MixUp | CutMix:
         cuts = self.cutmix > 0 and (self.mixup == 0 or torch.rand(()) < self.cutmix_share)
         if cuts:
-            return CutMix(alpha=self.cutmix, num_classes=classes)
-        return MixUp(alpha=self.mixup, num_classes=classes)
+            return CutMix(alpha=float(self.cutmix), num_classes=classes)
+        return MixUp(alpha=float(self.mixup), num_classes=classes)
