@@ -69,7 +69,7 @@ SPIKFORMERS = [recipe for recipe in RECIPES if "bit_budget" in recipe]
 
 @pytest.mark.parametrize("recipe", SPIKFORMERS)
 def test_what_follows_spikformer_augments_and_mixes_as_it_does(recipe):
-    """The figures of its configuration files: cifar10.yml, imagenet.yml, and of its event script."""
+    """The figures of its cifar10.yml, its imagenet.yml and its script for CIFAR10-DVS."""
     config = load(recipe)
     assert config["data"]["init_args"]["augment"] == "spikformer"
     assert config["model"]["init_args"]["loss"]["init_args"]["label_smoothing"] == 0.1
