@@ -1,5 +1,7 @@
 """The classifier trains on mixed batches: until its epoch, by the data's seed, and resumably."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -77,15 +79,29 @@ def test_without_mixing_labels_are_hard(trainer):
     assert all(batch.dtype == torch.int64 for batch in labels[0])
 
 
-def test_the_frames_are_mixed_with_the_labels():
-    """The classes have each a silent polarity, so that activity tells the share."""
-    model = SpikingClassifier(StringNet("4C3-GAP-FC2"), mixing=BatchMixing(probability=1.0))
-    model.trainer = type("Still", (), {"datamodule": None, "current_epoch": 0, "global_rank": 0})()
+def mixed_once(seed=0, epoch=0, process=0, batch=0):
+    """Mix one batch outside of a trainer; the classes have each a silent polarity."""
+    model = SpikingClassifier(StringNet("4C3-GAP-FC2"), mixing=BatchMixing())
+    model.trainer = SimpleNamespace(
+        datamodule=SimpleNamespace(seed=seed), current_epoch=epoch, global_rank=process
+    )
     frames = torch.zeros(4, 3, 2, 5, 5, dtype=torch.uint8)
     labels = torch.tensor([0, 1, 1, 0])
     frames[torch.arange(4), :, labels] = 1
-    mixed, soft = model._mix(model.mixing, frames, labels, batch_idx=2)
+    return model._mix(model.mixing, frames, labels, batch)
+
+
+def test_the_frames_are_mixed_with_the_labels():
+    mixed, soft = mixed_once()
+    assert not torch.equal(soft, soft.round())
     assert torch.allclose(mixed.mean((1, 3, 4)), soft)
+
+
+def test_seed_epoch_process_and_batch_decide():
+    first = mixed_once()[1]
+    assert torch.equal(mixed_once()[1], first)
+    for name in ("seed", "epoch", "process", "batch"):
+        assert not torch.equal(mixed_once(**{name: 3})[1], first), name
 
 
 def test_validation_counts_hits_of_hard_labels_and_learns(trainer):
