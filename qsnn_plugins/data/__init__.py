@@ -15,6 +15,7 @@ from qsnn_plugins.torchvision_ops import mend
 
 mend()  # Lightning imports torchvision, which may need it
 
+from qsnn_plugins.data.batch_mixing import BatchMixing  # noqa: E402
 from qsnn_plugins.data.box_filter import BoxFilter  # noqa: E402
 from qsnn_plugins.data.cifar import CIFAR10, CIFAR100  # noqa: E402
 from qsnn_plugins.data.cifar10dvs import CIFAR10DVS  # noqa: E402
@@ -32,7 +33,9 @@ from qsnn_plugins.data.images_module import ImagesDataModule  # noqa: E402
 from qsnn_plugins.data.ncaltech101 import NCaltech101  # noqa: E402
 from qsnn_plugins.data.ncars import NCars  # noqa: E402
 from qsnn_plugins.data.nmnist import NMNIST  # noqa: E402
+from qsnn_plugins.data.rand_augment import GaussianRandAugment  # noqa: E402
 from qsnn_plugins.data.scenes import SceneStyle  # noqa: E402
+from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation  # noqa: E402
 from qsnn_plugins.data.tiny_imagenet import TinyImageNet  # noqa: E402
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "CIFAR10DVS",
     "CIFAR100",
     "NMNIST",
+    "BatchMixing",
     "BoxFilter",
     "Cutout",
     "DVS128Gesture",
@@ -49,6 +53,7 @@ __all__ = [
     "EventScenes",
     "FrameBinning",
     "FramesDataModule",
+    "GaussianRandAugment",
     "Gen1",
     "ImageNet",
     "ImagesDataModule",
@@ -56,5 +61,6 @@ __all__ = [
     "NCars",
     "NeuromorphicAugmentation",
     "SceneStyle",
+    "SpikformerAugmentation",
     "TinyImageNet",
 ]

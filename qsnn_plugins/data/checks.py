@@ -52,6 +52,36 @@ def positive(argument: str, value: float) -> float:
     return value
 
 
+def probability(argument: str, value: float) -> float:
+    """Return `value` if it is a probability.
+
+    Raises:
+        ArgumentError: It is not.
+
+    Example:
+        >>> probability("flip", 0.5)
+        0.5
+    """
+    if not 0 <= value <= 1:
+        raise ArgumentError(argument, value, "a probability from 0 to 1")
+    return value
+
+
+def acute_angle(argument: str, value: float) -> float:
+    """Return `value` if it is an acute angle in degrees.
+
+    Raises:
+        ArgumentError: It is not.
+
+    Example:
+        >>> acute_angle("degrees", 30.0)
+        30.0
+    """
+    if not 0 <= value < 90:
+        raise ArgumentError(argument, value, "a number from 0 to below 90")
+    return value
+
+
 def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]:
     """Return (H, W) in pixels; one integer means a square.
 

@@ -87,7 +87,8 @@ class CIFAR10(_CIFAR):
         root: Folder of the binary version: `data_batch_1.bin` to `data_batch_5.bin` and
             `test_batch.bin`.
         augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
-            and Cutout, as Q-SNN trains) or "rotate_flip".
+            and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
+            random erasing, as Spikformer trains).
         batch_size: Items a batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
@@ -125,7 +126,8 @@ class CIFAR100(_CIFAR):
     Args:
         root: Folder of the binary version: `train.bin` and `test.bin`.
         augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
-            and Cutout, as Q-SNN trains) or "rotate_flip".
+            and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
+            random erasing, as Spikformer trains).
         batch_size: Items a batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.

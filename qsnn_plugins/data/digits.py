@@ -88,8 +88,8 @@ class Digits(ImagesDataModule):
     Args:
         channels: C, 1 or 3.
         size: Side of the images in pixels.
-        augment: Of the training split: "none", "crop_flip", "autoaugment" or "rotate_flip"; flips
-            do digits no good, and are there because a recipe may ask for them.
+        augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" or
+            "spikformer"; flips do digits no good, and are there because a recipe may ask for them.
         batch_size: Items a batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation; the split does not depend on it.

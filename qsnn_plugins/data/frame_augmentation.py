@@ -1,4 +1,4 @@
-"""Neuromorphic data augmentation: geometry alone, the same for all frames of a recording."""
+"""Augmentation of recordings: geometry alone, the same for all frames of a recording."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
-from qsnn_plugins.data.checks import at_least, one_of
+from qsnn_plugins.data.checks import acute_angle, at_least, one_of, probability
 from qsnn_plugins.data.image_transforms import Cutout
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation
 
-AUGMENTATIONS = ("none", "nda")
+AUGMENTATIONS = ("none", "nda", "spikformer")
 
 
 class NeuromorphicAugmentation(nn.Module):
@@ -48,13 +48,9 @@ class NeuromorphicAugmentation(nn.Module):
         self, flip: float = 0.5, roll: int = 5, degrees: float = 30.0, cutout: int = 16
     ) -> None:
         super().__init__()
-        if not 0 <= flip <= 1:
-            raise ArgumentError("flip", flip, "a probability from 0 to 1")
-        self.flip = flip
+        self.flip = probability("flip", flip)
         self.roll = at_least("roll", roll, 0)
-        if not 0 <= degrees < 90:
-            raise ArgumentError("degrees", degrees, "a number from 0 to below 90")
-        self.degrees = degrees
+        self.degrees = acute_angle("degrees", degrees)
         self.cutout = Cutout(at_least("cutout", cutout, 1))
         self.choices = (self._roll, self._rotate, self._shear, self.cutout)
 
@@ -79,16 +75,24 @@ class NeuromorphicAugmentation(nn.Module):
 
 
 def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module | None:
-    """Return the augmentation that `augment` names: None for "none", `nda` for "nda".
+    """Return the augmentation that `augment` names.
+
+    Args:
+        augment: "none"; "nda"; "spikformer", with the flip of `nda`.
+        nda: What "nda" means for the data set.
 
     Raises:
-        ArgumentError: It names neither.
+        ArgumentError: It names none.
 
     Example:
         >>> frame_augmentation("none", NeuromorphicAugmentation()) is None
         True
+        >>> frame_augmentation("spikformer", NeuromorphicAugmentation(flip=0)).flip
+        0
     """
-    return nda if one_of("augment", augment, AUGMENTATIONS) == "nda" else None
+    if one_of("augment", augment, AUGMENTATIONS) == "spikformer":
+        return SpikformerAugmentation(flip=nda.flip)
+    return nda if augment == "nda" else None
 
 
 def _move(frames: Tensor, angle: float, shear: float) -> Tensor:

@@ -11,8 +11,11 @@ from torchvision.transforms import (
     AutoAugmentPolicy,
     CenterCrop,
     Compose,
+    InterpolationMode,
     Normalize,
+    RandomApply,
     RandomCrop,
+    RandomErasing,
     RandomHorizontalFlip,
     RandomResizedCrop,
     RandomRotation,
@@ -21,8 +24,10 @@ from torchvision.transforms import (
 )
 
 from qsnn_plugins.data.checks import one_of
+from qsnn_plugins.data.rand_augment import CIFAR_OPERATIONS, OPERATIONS, GaussianRandAugment
 
-AUGMENTATIONS = ("none", "crop_flip", "autoaugment", "rotate_flip")
+AUGMENTATIONS = ("none", "crop_flip", "autoaugment", "rotate_flip", "spikformer")
+PHOTOGRAPH_AUGMENTATIONS = ("none", "crop_flip", "spikformer")
 
 Statistics = tuple[Sequence[float], Sequence[float]]
 
@@ -64,7 +69,8 @@ def small_image_transform(augment: str, side: int, statistics: Statistics) -> Co
             zeros around it (4 pixels of 32), and a flip left to right; "autoaugment": crop and
             flip, AutoAugment's CIFAR-10 policy and a Cutout of half a side (16 pixels of 32), as
             Q-SNN's code has it; "rotate_flip": a rotation by up to 20 degrees and a flip, as
-            MINT's code has it for TinyImageNet.
+            MINT's code has it for TinyImageNet; "spikformer": a flip, one operation of RandAugment
+            and a random erasing, as Spikformer's code has it for CIFAR, without a crop.
         side: Side of the image in pixels; images of another size are resized.
         statistics: Means and standard deviations of the channels, of values in [0, 1].
 
@@ -90,6 +96,9 @@ def small_image_transform(augment: str, side: int, statistics: Statistics) -> Co
     if augment == "autoaugment":
         before.append(AutoAugment(AutoAugmentPolicy.CIFAR10))
         after.append(Cutout(side // 2))
+    if augment == "spikformer":
+        before.append(_rand_augment(0.4, CIFAR_OPERATIONS, statistics))
+        after.append(_erasing())
     return Compose([*before, ToTensor(), Normalize(*statistics), *after])
 
 
@@ -98,7 +107,9 @@ def photograph_transform(augment: str, side: int, resize: int, statistics: Stati
 
     Args:
         augment: "none": the shorter side becomes `resize` pixels, and the middle is taken;
-            "crop_flip": a crop of random size and aspect ratio, and a flip left to right.
+            "crop_flip": a crop of random size and aspect ratio, and a flip left to right;
+            "spikformer": all of the photograph, squeezed into the square, a flip, two operations of
+            RandAugment and a random erasing, as Spikformer's code has it.
         side: Side of the crop in pixels.
         resize: Shorter side before the middle is cut out, in pixels.
         statistics: Means and standard deviations of the channels, of values in [0, 1].
@@ -112,9 +123,29 @@ def photograph_transform(augment: str, side: int, resize: int, statistics: Stati
         >>> photograph_transform("none", 224, 256, ([0.5] * 3, [0.25] * 3))(photograph).shape
         torch.Size([3, 224, 224])
     """
-    one_of("augment", augment, ("none", "crop_flip"))
+    one_of("augment", augment, PHOTOGRAPH_AUGMENTATIONS)
+    after: list[nn.Module] = []
     if augment == "none":
-        crop: list[nn.Module] = [Resize(resize), CenterCrop(side)]
+        before: list[nn.Module] = [Resize(resize), CenterCrop(side)]
+    elif augment == "crop_flip":
+        before = [RandomResizedCrop(side), RandomHorizontalFlip()]
     else:
-        crop = [RandomResizedCrop(side), RandomHorizontalFlip()]
-    return Compose([*crop, ToTensor(), Normalize(*statistics)])
+        # a share of 1 leaves nothing to crop but what is longer than 4 : 3
+        whole = RandomResizedCrop(side, (1.0, 1.0), interpolation=InterpolationMode.BICUBIC)
+        twice = (_rand_augment(0.5, OPERATIONS, statistics) for _ in range(2))
+        before = [whole, RandomHorizontalFlip(), *twice]
+        after.append(_erasing())
+    return Compose([*before, ToTensor(), Normalize(*statistics), *after])
+
+
+def _rand_augment(
+    spread: float, operations: tuple[str, ...], statistics: Statistics
+) -> RandomApply:
+    """Return one operation of RandAugment, which timm does to every other image."""
+    mean_colour = [float(round(255 * mean)) for mean in statistics[0]]
+    return RandomApply([GaussianRandAugment(9.0, spread, operations, mean_colour)], p=0.5)
+
+
+def _erasing() -> RandomErasing:
+    """Return timm's random erasing in its mode "const": one rectangle of the mean colour."""
+    return RandomErasing(p=0.25, scale=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3), value=0)

@@ -34,8 +34,9 @@ class ImageNet(ImagesDataModule):
             read at once; None takes all 1,000.
         size: Side of the crop in pixels, 224 in the papers.
         resize: Shorter side of a test image before its middle is taken, in pixels.
-        augment: Of the training split: "none" (the middle, as in a test), or "crop_flip" (a crop of
-            random size and a flip).
+        augment: Of the training split: "none" (the middle, as in a test), "crop_flip" (a crop of
+            random size and a flip) or "spikformer" (all of the photograph, squeezed into the
+            square, a flip, RandAugment and random erasing, as Spikformer trains).
         batch_size: Items a batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.

@@ -68,7 +68,8 @@ class NMNIST(RecordingsDataModule):
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
             counts them in one warning a split.
-        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
+            has it) or "spikformer" (as Spikformer's code has it).
         download: True downloads the data set where `root` does not exist.
 
     Raises:

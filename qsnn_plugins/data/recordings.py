@@ -59,7 +59,8 @@ class RecordingsDataModule(FramesDataModule):
             deleted at any time; each combination of settings has its own.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
             counts them in one warning a split.
-        augment: "none", or "nda" for neuromorphic data augmentation of the training split.
+        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
+            has it) or "spikformer" (as Spikformer's code has it).
         download: True downloads the data set where `root` does not exist.
 
     Raises:

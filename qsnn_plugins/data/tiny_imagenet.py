@@ -32,8 +32,8 @@ class TinyImageNet(ImagesDataModule):
         root: Folder of the unpacked archive: `wnids.txt`, `train/<synset>/images/*.JPEG`,
             `val/images/*.JPEG` and `val/val_annotations.txt`.
         size: Side of the images in pixels; others than 64 are resized.
-        augment: Of the training split: "none", "crop_flip", "autoaugment" or "rotate_flip" (as
-            MINT's code has it).
+        augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" (as
+            MINT's code has it) or "spikformer" (as Spikformer's code has it for CIFAR).
         batch_size: Items a batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.

@@ -23,13 +23,21 @@ __all__ = [
 RateReduction = Literal["mean", "sum"]
 
 
-def _check_outputs(outputs: Tensor) -> None:
+def _checked(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the labels, probabilities in the precision of the outputs."""
     if outputs.dim() != 3 or outputs.shape[0] < 1:
         raise ArgumentError("outputs.shape", tuple(outputs.shape), "[T, N, K] with T >= 1")
+    samples, classes = outputs.shape[1:]
+    shape = (samples, classes) if labels.is_floating_point() else (samples,)
+    if labels.shape != shape:
+        given = f"{labels.dtype} {list(labels.shape)}"
+        allowed = f"classes, int64 [{samples}], or probabilities, floating [{samples}, {classes}]"
+        raise ArgumentError("labels", given, allowed)
+    return labels.to(outputs.dtype) if labels.is_floating_point() else labels
 
 
 def _step_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(outputs.flatten(0, 1), labels.repeat(outputs.shape[0]))
+    return F.cross_entropy(outputs.flatten(0, 1), torch.cat([labels] * outputs.shape[0]))
 
 
 def tet_loss(outputs: Tensor, labels: Tensor, lamb: float = 0.45, target: float = 1.0) -> Tensor:
@@ -42,7 +50,7 @@ def tet_loss(outputs: Tensor, labels: Tensor, lamb: float = 0.45, target: float 
 
     Args:
         outputs: Logits of every step, shape [T, N, K].
-        labels: Classes 0..K-1, shape [N], int64.
+        labels: Classes 0..K-1, shape [N], int64, or probabilities, shape [N, K].
         lamb: λ from 0 to 1.
         target: m.
 
@@ -50,13 +58,14 @@ def tet_loss(outputs: Tensor, labels: Tensor, lamb: float = 0.45, target: float 
         Scalar loss.
 
     Raises:
-        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, or λ is not in [0, 1].
+        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, the labels do not fit
+            it, or λ is not in [0, 1].
 
     Example:
         >>> tet_loss(torch.zeros(2, 1, 4), torch.tensor([3]), lamb=0.0)  # ln 4
         tensor(1.3863)
     """
-    _check_outputs(outputs)
+    labels = _checked(outputs, labels)
     if not 0 <= lamb <= 1:
         raise ArgumentError("lamb", lamb, "a number from 0 to 1")
     towards_target = F.mse_loss(outputs, torch.full_like(outputs, target))
@@ -119,7 +128,7 @@ def wsdr_loss(
 
     Args:
         outputs: Logits of every step, shape [T, N, K].
-        labels: Classes 0..K-1, shape [N], int64.
+        labels: Classes 0..K-1, shape [N], int64, or probabilities, shape [N, K].
         rates: See `spike_regulation`.
         lamb: λ, from 0.
         reduction: See `spike_regulation`.
@@ -135,7 +144,7 @@ def wsdr_loss(
         >>> wsdr_loss(torch.zeros(2, 1, 4), torch.tensor([3]), rates)
         tensor(1.3863)
     """
-    _check_outputs(outputs)
+    labels = _checked(outputs, labels)
     if not lamb >= 0:
         raise ArgumentError("lamb", lamb, "a number from 0")
     return _step_cross_entropy(outputs, labels) + lamb * spike_regulation(rates, reduction)
@@ -148,21 +157,23 @@ def rate_mse_loss(outputs: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         outputs: Spikes or votes of every step, shape [T, N, K].
-        labels: Classes 0..K-1, shape [N], int64.
+        labels: Classes 0..K-1, shape [N], int64, or probabilities, shape [N, K].
 
     Returns:
         Scalar loss.
 
     Raises:
-        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1.
+        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, or the labels do not fit
+            it.
 
     Example:
         >>> rate_mse_loss(torch.tensor([[[0.0, 1.0]], [[1.0, 1.0]]]), torch.tensor([1]))
         tensor(0.2500)
     """
-    _check_outputs(outputs)
-    one_hot = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
-    return F.mse_loss(outputs, one_hot.expand_as(outputs))
+    labels = _checked(outputs, labels)
+    if not labels.is_floating_point():
+        labels = F.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
+    return F.mse_loss(outputs, labels.expand_as(outputs))
 
 
 def mean_cross_entropy_loss(
@@ -173,26 +184,26 @@ def mean_cross_entropy_loss(
         L = CE(1/T Σ_t o[t], y)
 
     It is below the mean over the steps' cross entropies, `tet_loss` with λ = 0, unless all steps
-    agree.
+    agree. Of probabilities y, smoothing makes (1 - s) y + s / K, as it does of classes.
 
     Args:
         outputs: Logits of every step, shape [T, N, K].
-        labels: Classes 0..K-1, shape [N], int64.
+        labels: Classes 0..K-1, shape [N], int64, or probabilities, shape [N, K].
         label_smoothing: Share of the target that is spread over all classes, from 0 to 1.
 
     Returns:
         Scalar loss.
 
     Raises:
-        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, or the share is not in
-            [0, 1].
+        ArgumentError: If `outputs` is not of shape [T, N, K] with T >= 1, the labels do not fit
+            it, or the share is not in [0, 1].
 
     Example:
         >>> outputs = torch.tensor([[[2.0, 0.0]], [[-2.0, 0.0]]])  # the steps cancel: ln 2
         >>> mean_cross_entropy_loss(outputs, torch.tensor([1]))
         tensor(0.6931)
     """
-    _check_outputs(outputs)
+    labels = _checked(outputs, labels)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError("label_smoothing", label_smoothing, "a number from 0 to 1")
     return F.cross_entropy(outputs.mean(0), labels, label_smoothing=label_smoothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -46,6 +47,18 @@ def _additive_integers(bits: int) -> tuple[int, ...]:
 
 _POWER_OF_TWO = {bits: _power_of_two_integers(bits) for bits in range(2, 9)}
 _ADDITIVE = {bits: _additive_integers(bits) for bits in range(2, 9)}
+
+
+def _nearest_to_half_units(integers: tuple[int, ...]) -> Tensor:
+    """The nearest integer to 0, 1/2, 1 and so on, ties to the smaller."""
+    borders = torch.tensor([a + b for a, b in itertools.pairwise(integers)])
+    return torch.tensor(integers)[torch.bucketize(torch.arange(2 * integers[-1] + 1), borders)]
+
+
+_NEAREST = {
+    integers: _nearest_to_half_units(integers)
+    for integers in (*_POWER_OF_TWO.values(), *_ADDITIVE.values())
+}
 
 
 def power_of_two_integers(bits: int) -> tuple[int, ...]:
@@ -130,38 +143,35 @@ def additive_power_of_two_grid(bits: int) -> tuple[float, ...]:
     return tuple(i / integers[-1] for i in integers)
 
 
-def _nearest(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return the signed integer of each weight, as a float, and the value of one."""
-    table = torch.tensor(integers, dtype=w.dtype, device=w.device)
-    magnitudes = table / integers[-1]
-    midpoints = (magnitudes[1:] + magnitudes[:-1]) / 2
-    ratio = w / alpha
-    code = table[torch.bucketize(ratio.abs(), midpoints)]
-    code = torch.where(ratio < 0, -code, code)
-    return torch.where(ratio.isnan(), ratio, code), alpha / integers[-1]
+def _nearest(ratio: Tensor, integers: tuple[int, ...]) -> Tensor:
+    """Signed integer nearest to each ratio of a weight and its bound, as a float; NaN stays."""
+    # every border is a multiple of half a unit: a lookup, many times faster than a search a weight
+    clipped = ratio.clamp(-1, 1)
+    place = (clipped.abs() * (2 * integers[-1])).ceil_().nan_to_num_(0)
+    nearest = _NEAREST[integers].to(ratio).take(place.long())
+    return nearest.copysign_(clipped).add_(clipped, alpha=0)
 
 
 class _Grid(torch.autograd.Function):
     @staticmethod
     def forward(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        code, unit = _nearest(w, alpha, integers)
-        return code * unit, code / integers[-1]
+        ratio = w / alpha
+        code = _nearest(ratio, integers)
+        # of α: sgn(w) beyond the bound, where the level is that, else level - ratio
+        slope = code / integers[-1] - ratio.clamp(-1, 1) * (ratio.abs() <= 1)
+        return code * (alpha / integers[-1]), slope
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        w, alpha, _ = inputs
+        ctx.shape = inputs[1].shape
         ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(w, alpha, output[1])
+        ctx.save_for_backward(output[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        w, alpha, level = ctx.saved_tensors
-        grad_alpha = None
-        if ctx.needs_input_grad[1]:
-            ratio = w / alpha
-            slope = torch.where(ratio.abs() > 1, torch.sign(ratio), level - ratio)
-            grad_alpha = (grad * slope).sum_to_size(alpha.shape)
-        return grad, grad_alpha, None
+        (slope,) = ctx.saved_tensors
+        learns = ctx.needs_input_grad[1]
+        return grad, (grad * slope).sum_to_size(ctx.shape) if learns else None, None
 
 
 def _quantize(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> Tensor:
@@ -172,8 +182,8 @@ def _quantize(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> Tensor:
 
 def _codes(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     check_floating("w", w)
-    code, unit = _nearest(wide(w), alpha.to(wide(w).dtype), integers)
-    return integer_codes(code), unit
+    alpha = alpha.to(wide(w).dtype)
+    return integer_codes(_nearest(wide(w) / alpha, integers)), alpha / integers[-1]
 
 
 def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:

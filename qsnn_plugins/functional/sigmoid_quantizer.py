@@ -48,6 +48,10 @@ def linear_temperature(
     return float(min(start + rate * epoch, limit))
 
 
+def _sigmoid(x: Tensor, border: Tensor, temperature: Tensor | float, most: float) -> Tensor:
+    return (x - border).mul_(temperature).clamp_(-most, most).sigmoid_()
+
+
 class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -59,30 +63,28 @@ class _Soft(torch.autograd.Function):
         heights: tuple[int, ...],
         slope_temperature: float | None,
         max_exponent: float,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         x = beta * w
-        level = torch.full_like(w, -sum(heights) / 2)
-        for i, height in enumerate(heights):
-            exponent = (temperature * (x - borders[i])).clamp(-max_exponent, max_exponent)
-            level = level + height * torch.sigmoid(exponent)
-        return alpha * level, level
+        level, slope = torch.full_like(w, -sum(heights) / 2), torch.zeros_like(w)
+        for border, height in zip(borders, heights, strict=True):
+            y = _sigmoid(x, border, temperature, max_exponent)
+            level.add_(y, alpha=height)
+            if slope_temperature is not None:
+                y = _sigmoid(x, border, slope_temperature, max_exponent)
+            # kept for the backward, which would need every sigmoid once more
+            slope.addcmul_(y, 1 - y, value=height)
+        return alpha * level, level, slope
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        w, alpha, beta, borders, temperature = inputs[:5]
-        ctx.heights, ctx.slope_temperature, ctx.max_exponent = inputs[5:]
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(w, alpha, beta, borders, temperature, output[1])
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        w, alpha, beta, _, temperature = inputs[:5]
+        _, level, slope = output
+        ctx.mark_non_differentiable(level, slope)
+        ctx.save_for_backward(w, alpha, beta, temperature, level, slope)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        w, alpha, beta, borders, temperature, level = ctx.saved_tensors
-        inner = temperature if ctx.slope_temperature is None else ctx.slope_temperature
-        x, slope = beta * w, torch.zeros_like(w)
-        for i, height in enumerate(ctx.heights):
-            exponent = (inner * (x - borders[i])).clamp(-ctx.max_exponent, ctx.max_exponent)
-            y = torch.sigmoid(exponent)
-            slope = slope + height * (y * (1 - y))
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        w, alpha, beta, temperature, level, slope = ctx.saved_tensors
         through = grad * alpha * temperature * slope
         grad_alpha = (grad * level).sum_to_size(alpha.shape)
         return through * beta, grad_alpha, (through * w).sum_to_size(beta.shape), *[None] * 5
@@ -165,7 +167,7 @@ def sigmoid_quantizer(
         return (_hard(x, beta, edges, levels) * alpha).to(w.dtype)
     heights = tuple(b - a for a, b in itertools.pairwise(levels))
     sharpness = torch.as_tensor(temperature, dtype=x.dtype, device=x.device)
-    quantized, _ = _Soft.apply(
+    quantized, *_ = _Soft.apply(
         x, alpha, beta, edges, sharpness, heights, slope_temperature, max_exponent
     )
     return quantized.to(w.dtype)

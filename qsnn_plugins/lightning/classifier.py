@@ -10,6 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
+from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
@@ -53,6 +54,8 @@ class SpikingClassifier(LightningModule):
             fall.
         decay: What an optimiser's weight decay acts on: "all" parameters, or "weights" without
             biases, normalization, thresholds and scales.
+        mixing: Mixup and CutMix of the training batches, drawn with the data module's seed, or
+            None. The training loss is then that of the mixed labels.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -78,6 +81,7 @@ class SpikingClassifier(LightningModule):
         least_rate: float = 0.0,
         half_period: int | None = None,
         decay: Decay = "all",
+        mixing: BatchMixing | None = None,
     ) -> None:
         super().__init__()
         check_schedule(schedule, warm_up, least_rate, half_period, decay)
@@ -87,7 +91,7 @@ class SpikingClassifier(LightningModule):
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
         self.warm_up, self.least_rate, self.half_period = warm_up, least_rate, half_period
-        self.decay = decay
+        self.decay, self.mixing = decay, mixing
         classes = cast(int, network.out_channels)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
@@ -122,6 +126,8 @@ class SpikingClassifier(LightningModule):
         """Return the loss of one batch."""
         frames, labels = batch
         self._check_labels(labels, batch_idx)
+        if self.mixing is not None:
+            frames, labels = self._mix(self.mixing, frames, labels, batch_idx)
         loss = self._loss(frames, labels)
         self.log("train_loss", loss, prog_bar=True, batch_size=len(labels))
         return loss
@@ -155,6 +161,21 @@ class SpikingClassifier(LightningModule):
         if scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _mix(
+        self, mixing: BatchMixing, frames: Tensor, labels: Tensor, batch_idx: int
+    ) -> tuple[Tensor, Tensor]:
+        # the data module's, so that one seed decides all that is drawn for the batch
+        seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
+        return mixing(
+            frames,
+            labels,
+            self.network.out_channels,
+            self.current_epoch,
+            batch=batch_idx,
+            process=self.global_rank,
+            seed=seed,
+        )
 
     def _loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         if not isinstance(self.loss, WSDRLoss):

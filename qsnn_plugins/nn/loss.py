@@ -42,7 +42,7 @@ class TETLoss(nn.Module):
         self.lamb, self.target = lamb, target
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of logits [T, N, K] against classes [N]."""
+        """Return the loss of logits [T, N, K] against classes [N], or [N, K]."""
         return tet_loss(outputs, labels, self.lamb, self.target)
 
     def extra_repr(self) -> str:
@@ -76,7 +76,7 @@ class WSDRLoss(nn.Module):
         self.lamb, self.reduction = lamb, reduction
 
     def forward(self, outputs: Tensor, labels: Tensor, rates: Sequence[Tensor]) -> Tensor:
-        """Return the loss of logits [T, N, K], classes [N] and every layer's firing rate."""
+        """Return the loss of logits [T, N, K], classes or probabilities, and firing rates."""
         return wsdr_loss(outputs, labels, rates, self.lamb, self.reduction)
 
     def extra_repr(self) -> str:
@@ -94,7 +94,7 @@ class RateMSELoss(nn.Module):
     """
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of output spikes [T, N, K] against classes [N]."""
+        """Return the loss of output spikes [T, N, K] against classes [N], or [N, K]."""
         return rate_mse_loss(outputs, labels)
 
 
@@ -120,7 +120,7 @@ class MeanCrossEntropyLoss(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of logits [T, N, K] against classes [N]."""
+        """Return the loss of logits [T, N, K] against classes [N], or [N, K]."""
         return mean_cross_entropy_loss(outputs, labels, self.label_smoothing)
 
     def extra_repr(self) -> str:

@@ -6,7 +6,11 @@ import torch
 from PIL import Image
 
 from qsnn_plugins.data import Cutout
-from qsnn_plugins.data.image_transforms import photograph_transform, small_image_transform
+from qsnn_plugins.data.image_transforms import (
+    AUGMENTATIONS,
+    photograph_transform,
+    small_image_transform,
+)
 from qsnn_plugins.errors import ArgumentError
 
 STATISTICS = ([0.1, 0.2, 0.3], [0.5, 0.25, 0.2])
@@ -73,7 +77,7 @@ def test_rotations_reach_twenty_degrees():
     assert min(angles) < -10 < 10 < max(angles)
 
 
-@pytest.mark.parametrize("augment", ["none", "crop_flip", "autoaugment", "rotate_flip"])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_every_augmentation_takes_grey_and_colour(augment, mode):
     channels = len(mode)
@@ -100,6 +104,71 @@ def test_photographs_are_cropped_at_random():
     first, second = (transform(Image.fromarray(pixels(side=50))) for _ in range(2))
     assert first.shape == second.shape == (3, 16, 16)
     assert not torch.equal(first, second)
+
+
+def looks(image, transform, count):
+    """Transform an image many times."""
+    torch.manual_seed(0)
+    return torch.stack([transform(Image.fromarray(image)) for _ in range(count)])
+
+
+def test_spikformers_erasing_is_one_rectangle_of_the_mean_colour():
+    """No byte is 0.5 after the division by 255, so that what is exactly 0 was erased."""
+    transform = small_image_transform("spikformer", 32, ([0.5] * 3, [0.5] * 3))
+    erased = (looks(pixels(), transform, 1_000) == 0).all(1)
+    touched = erased.flatten(1).any(1)
+    assert touched.sum() == pytest.approx(250, abs=40)
+    shares = []
+    for hole in erased[touched]:
+        rows, columns = int(hole.any(1).sum()), int(hole.any(0).sum())
+        assert hole.sum() == rows * columns
+        shares.append(rows * columns / 32**2)
+    # an area from 2 % to a third; sides are rounded to whole pixels
+    assert 0.01 < min(shares) < 0.05
+    assert 0.3 < max(shares) < 0.36
+
+
+def test_spikformer_leaves_half_of_the_small_images_uncropped():
+    """And erases a quarter of those: three eighths are as they were, or mirrored."""
+    image = pixels()
+    seen = (looks(image, small_image_transform("spikformer", 32, PLAIN), 1_000) * 255).round()
+    as_it_was = torch.from_numpy(image).permute(2, 0, 1)
+    same = [int((seen == one).flatten(1).all(1).sum()) for one in (as_it_was, as_it_was.flip(-1))]
+    assert sum(same) == pytest.approx(1_000 * 0.5 * 0.75, abs=50)
+    assert min(same) > 140
+
+
+def test_spikformer_squeezes_a_photograph_and_may_leave_it():
+    """Two operations, each with probability one half: a quarter are as they were, or mirrored."""
+    image = np.tile(pixels(side=300), (1, 2, 1))[:, :400]
+    squeezed = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.asarray(squeezed).transpose(2, 0, 1).copy())
+    transform = photograph_transform("spikformer", 64, 64, PLAIN)
+    seen = (looks(image, transform, 400) * 255).round()
+    assert seen.shape == (400, 3, 64, 64)
+    same = [int((seen == one).flatten(1).all(1).sum()) for one in (expected, expected.flip(-1))]
+    assert sum(same) == pytest.approx(400 * 0.75 * 0.25, abs=30)
+    assert min(same) > 15
+
+
+def test_photographs_change_their_colours_too():
+    """What moves nothing, of 14 operations nine, is among what is drawn."""
+    flat = np.full((30, 40, 3), (200, 120, 60), dtype=np.uint8)
+    transform = photograph_transform("spikformer", 16, 16, PLAIN)
+    colours = {
+        tuple((image[:, 8, 8] * 255).int().tolist()) for image in looks(flat, transform, 300)
+    }
+    assert len(colours) > 20
+
+
+def test_only_torch_draws():
+    transform = photograph_transform("spikformer", 16, 20, PLAIN)
+    results = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        results.append(torch.stack([transform(Image.fromarray(pixels())) for _ in range(8)]))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
 
 
 def test_a_cutout_counts_as_many_as_its_place_says(monkeypatch):

@@ -97,6 +97,50 @@ def test_dtype_is_kept(dtype):
     assert wsdr_loss(outputs, labels, rates).dtype == dtype
 
 
+LOSSES = {
+    "tet": lambda o, y: tet_loss(o, y, 0.3),
+    "wsdr": lambda o, y: wsdr_loss(o, y, [torch.tensor(0.2)] * 3),
+    "mse": rate_mse_loss,
+    "mean": lambda o, y: mean_cross_entropy_loss(o, y, 0.1),
+}
+each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+
+
+@each_loss
+def test_certain_probabilities_are_classes(loss):
+    outputs, labels = (torch.tensor(part) for part in data())
+    certain = torch.eye(4, dtype=torch.float32)[labels]  # of another precision than the outputs
+    assert float(loss(outputs, certain)) == pytest.approx(float(loss(outputs, labels)), rel=1e-12)
+
+
+@each_loss
+def test_the_loss_of_mixed_labels_is_the_mixture_of_the_losses(loss):
+    """Cross entropy is linear in the labels; the squared distance less λ (1 - λ) |y - y'|² is."""
+    outputs, labels = (torch.tensor(part) for part in data())
+    others = labels.roll(1)
+    one_hot = torch.eye(4, dtype=torch.float64)
+    mixed = loss(outputs, 0.7 * one_hot[labels] + 0.3 * one_hot[others])
+    expected = 0.7 * loss(outputs, labels) + 0.3 * loss(outputs, others)
+    if loss is rate_mse_loss:
+        expected -= 0.21 * ((one_hot[labels] - one_hot[others]) ** 2).mean()
+    assert float(mixed) == pytest.approx(float(expected), rel=1e-12)
+    assert float(loss(outputs, others)) != pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_smoothed_mixtures_are_timms(smoothing):
+    """timm smooths before it mixes: off the class s / K, on it 1 - s + s / K."""
+    outputs, labels = data()
+    on, off = 1 - smoothing + smoothing / 4, smoothing / 4
+    targets = np.where(np.eye(4)[labels] == 1, on, off)
+    targets = 0.6 * targets + 0.4 * targets[::-1]
+    logits = outputs.mean(0)
+    log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    mixed = 0.6 * np.eye(4)[labels] + 0.4 * np.eye(4)[labels[::-1]]
+    ours = mean_cross_entropy_loss(torch.tensor(outputs), torch.tensor(mixed), smoothing)
+    assert float(ours) == pytest.approx(-(targets * log_softmax).sum(1).mean(), rel=1e-12)
+
+
 OUTPUTS, LABELS, RATES = torch.zeros(2, 1, 4), torch.zeros(1).long(), [torch.tensor(0.5)] * 3
 
 
@@ -108,6 +152,10 @@ OUTPUTS, LABELS, RATES = torch.zeros(2, 1, 4), torch.zeros(1).long(), [torch.ten
         (lambda: rate_mse_loss(OUTPUTS[:0], LABELS), "T >= 1"),
         (lambda: wsdr_loss(OUTPUTS[:0], LABELS, RATES), "T >= 1"),
         (lambda: mean_cross_entropy_loss(OUTPUTS[:0], LABELS), "T >= 1"),
+        (lambda: tet_loss(OUTPUTS, torch.zeros(1, 3)), r"labels='torch.float32 \[1, 3\]'"),
+        (lambda: wsdr_loss(OUTPUTS, LABELS[:, None], RATES), r"give classes, int64 \[1\], or pro"),
+        (lambda: rate_mse_loss(OUTPUTS, torch.zeros(1)), r"floating \[1, 4\]$"),
+        (lambda: mean_cross_entropy_loss(OUTPUTS, LABELS[:0]), r"labels='torch.int64 \[0\]'"),
         (lambda: mean_cross_entropy_loss(OUTPUTS, LABELS, 2.0), r"label_smoothing=2\.0"),
         (lambda: tet_loss(OUTPUTS, LABELS, 1.5), r"lamb=1\.5 is not allowed"),
         (lambda: wsdr_loss(OUTPUTS, LABELS, RATES, -1.0), r"lamb=-1\.0"),

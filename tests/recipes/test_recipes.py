@@ -64,6 +64,34 @@ def test_a_recipe_trains_on_embedded_data(recipe, host, monkeypatch, tmp_path):
     assert host is None or f"host: {host}" in written.read_text()
 
 
+SPIKFORMERS = [recipe for recipe in RECIPES if "bit_budget" in recipe]
+
+
+@pytest.mark.parametrize("recipe", SPIKFORMERS)
+def test_what_follows_spikformer_augments_and_mixes_as_it_does(recipe):
+    """The figures of its cifar10.yml, its imagenet.yml and its script for CIFAR10-DVS."""
+    config = load(recipe)
+    assert config["data"]["init_args"]["augment"] == "spikformer"
+    assert config["model"]["init_args"]["loss"]["init_args"]["label_smoothing"] == 0.1
+    static = {"mixup": 0.5, "until_epoch": 200}
+    known = {"CIFAR10": static, "CIFAR100": static, "ImageNet": {"mixup": 0.8, "cutmix": 1.0}}
+    events = {"mixup": 0.5, "probability": 0.5, "until_epoch": 75}
+    mixing = config["model"]["init_args"]["mixing"]
+    assert mixing == known.get(config["data"]["class_path"], events)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mixing", ["until_epoch=1", "cutmix=1", "probability=0"])
+def test_augmentation_and_mixing_train_on_embedded_digits(mixing, monkeypatch, tmp_path):
+    recipe = "recipes/bit_budget_spikformer_cifar10.yaml"
+    words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
+    words += ["--data.augment=spikformer", f"--model.mixing.{mixing}"]
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "fit", *words) == 0
+    (written,) = tmp_path.rglob("config.yaml")
+    assert "augment: spikformer" in written.read_text()
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_was_trained_is_tested(monkeypatch, tmp_path, capsys):
     recipe = "recipes/spquant_vgg9.yaml"

@@ -7,10 +7,14 @@
 
 #ifdef __CUDACC__
 #define QSNN_INLINE __device__ __forceinline__
+// Many bumps at once would not fit into the registers.
+#define QSNN_UNROLL _Pragma("unroll(BORDER_COUNT > 2 ? 1 : 2)")
 #else
 #include <cmath>
 #include <cstring>
 #define QSNN_INLINE inline __attribute__((always_inline))
+// A loop inside keeps the compiler from vectorizing the loop over neurons.
+#define QSNN_UNROLL _Pragma("GCC unroll 128")
 #endif
 
 enum Leak { NO_LEAK, TIME_CONSTANT, TIME_CONSTANT_OF_INPUT, DECAY };
@@ -25,6 +29,7 @@ constexpr int LEAK = QSNN_LEAK, RESET = QSNN_RESET, STORE = QSNN_STORE, SLOPE = 
 constexpr int SPIKE_SHAPE = QSNN_SPIKE_SHAPE, SLOPE_SHAPE = QSNN_SLOPE_SHAPE;
 constexpr int LEARNING = QSNN_LEARNING, WINDOW = QSNN_WINDOW, SCALE = QSNN_SCALE;
 constexpr int LEVEL_COUNT = QSNN_LEVEL_COUNT, BORDER_COUNT = LEVEL_COUNT > 1 ? LEVEL_COUNT - 1 : 0;
+constexpr int PAIR_COUNT = (BORDER_COUNT + 1) / 2;
 constexpr int LEAST_CODE = QSNN_LEAST_CODE, GREATEST_CODE = QSNN_GREATEST_CODE;
 constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
 constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
@@ -32,7 +37,7 @@ constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, RESTS_AT_ZERO = QSNN_RESTS_AT
 constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying is as exact
 constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
 constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
-constexpr bool TWO_BUMPS = QSNN_TWO_BUMPS, SCALE_LEARNS = QSNN_SCALE_LEARNS;
+constexpr bool MIRRORED = QSNN_MIRRORED, SCALE_LEARNS = QSNN_SCALE_LEARNS;
 constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
@@ -44,12 +49,13 @@ struct Scalars {
     float gain_of_x, gain_of_q;             // slopes of the charge
     float lower, upper;                     // of CLIP; of INSIDE
     float silent;                           // up to here a pruned membrane is stored as 0
-    float centre, bump_sum, bump_height;    // of TWO_BUMPS
+    float centre;                           // of MIRRORED
     float momentum;                         // of RUNNING
 };
 
 struct Numbers : Scalars {
     float borders[BORDER_COUNT + 1], heights[BORDER_COUNT + 1], levels[LEVEL_COUNT + 1];
+    float pair_sums[PAIR_COUNT + 1], pair_heights[PAIR_COUNT + 1];  // of MIRRORED
 };
 
 // What a step reads. A GPU's thread has the scalars and leaves the tables where they are: an index
@@ -58,9 +64,11 @@ struct Numbers : Scalars {
 struct Known : Scalars {
     const float (&borders)[BORDER_COUNT + 1], (&heights)[BORDER_COUNT + 1];
     const float (&levels)[LEVEL_COUNT + 1];
+    const float (&pair_sums)[PAIR_COUNT + 1], (&pair_heights)[PAIR_COUNT + 1];
 
     QSNN_INLINE Known(const Numbers& all)
-        : Scalars(all), borders(all.borders), heights(all.heights), levels(all.levels) {}
+        : Scalars(all), borders(all.borders), heights(all.heights), levels(all.levels),
+          pair_sums(all.pair_sums), pair_heights(all.pair_heights) {}
 };
 #else
 using Known = Numbers;
@@ -225,13 +233,18 @@ QSNN_INLINE float sent(float spikes, float threshold) {
     return SENDS_THRESHOLD ? spikes * threshold : spikes;
 }
 
-// Two equal steps around a centre: both bumps in one power and one division.
-QSNN_INLINE float two_bumps(const Known& p, float u) {
+// Steps that mirror each other in a centre: one power for all bumps, and a division a pair.
+QSNN_INLINE float mirrored_bumps(const Known& p, float u) {
     const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
     const float e = power_of_two(-1.44269504f * p.smoothness * away);
-    const float root = fuse(e, p.bump_sum + e, 1.0f);
-    const float top = fuse(p.bump_sum, fuse(e, e, 1.0f), 4.0f * e);
-    return ratio(p.bump_height * e * top, root * root);
+    const float ends = fuse(e, e, 1.0f), four = 4.0f * e;
+    float sum = 0.0f;
+    QSNN_UNROLL
+    for (int k = 0; k < PAIR_COUNT; k++) {
+        const float root = fuse(e, p.pair_sums[k] + e, 1.0f);
+        sum += ratio(p.pair_heights[k] * fuse(p.pair_sums[k], ends, four), root * root);
+    }
+    return e * sum;
 }
 
 // Slope that stands in for that of storing r.
@@ -243,12 +256,10 @@ QSNN_INLINE float slope(const Known& p, float r, float scale) {
     if constexpr (HAS_SCALE && SLOPE != STRAIGHT)
         u = JUMPS ? over_scale(r, scale) : ratio(r, scale < TINY ? TINY : scale);
     if constexpr (SLOPE == INSIDE) each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
-    if constexpr (SLOPE == STACKED && TWO_BUMPS) each = two_bumps(p, u);
-    if constexpr (SLOPE == STACKED && !TWO_BUMPS) {
+    if constexpr (SLOPE == STACKED && MIRRORED) each = mirrored_bumps(p, u);
+    if constexpr (SLOPE == STACKED && !MIRRORED) {
         each = 0.0f;
-#ifdef __CUDACC__  // many bumps at once would not fit into the registers
-#pragma unroll(BORDER_COUNT > 2 ? 1 : 2)
-#endif
+        QSNN_UNROLL
         for (int k = 0; k < BORDER_COUNT; k++)
             each += p.heights[k] * p.smoothness *
                     unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.borders[k]));

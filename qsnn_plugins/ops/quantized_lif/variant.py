@@ -65,11 +65,11 @@ def defines(plain: Plain, threshold_a_channel: bool, scale_learns: bool) -> tupl
         "FIRES_AT_ZERO": plain.fires_at_threshold,
         "RESTS_AT_ZERO": not plain.v_reset,
         "SHARPNESS_IS_ONE": plain.sharpness == 1,
-        "CENTRE_IS_ZERO": len(plain.levels) == 3 and plain.levels[1] == 0,
+        "CENTRE_IS_ZERO": bool(plain.levels) and plain.levels[0] == -plain.levels[-1],
         "TAU_IS_EXACT": plain.tau is not None and math.frexp(plain.tau)[0] == 0.5,
         "SENDS_THRESHOLD": plain.sends_threshold,
         "SILENCES": plain.membrane == "pruned" and plain.levels[0] < 0,
-        "TWO_BUMPS": stacked and _has_two_bumps(plain),
+        "MIRRORED": stacked and _is_mirrored(plain),
         "SCALE_LEARNS": scale_learns,
         "THRESHOLD_A_CHANNEL": threshold_a_channel,
     }
@@ -100,11 +100,12 @@ def numbers(plain: Plain) -> list[float]:
         *(tau, 1 / tau, 0.0, plain.v_reset or 0.0),
         *(plain.sharpness, plain.smoothness, gain_of_x, gain_of_q),
         *(lower, upper, silent[-1] if silent else LOWEST),
-        *(_bumps(plain) if _has_two_bumps(plain) else (0.0, 0.0, 0.0)),
+        (lower + upper) / 2,
         plain.momentum,
         *(*borders, 0.0),
         *(*heights, 0.0),
         *(*kept, 0.0),
+        *_pairs(plain),
     ]
 
 
@@ -126,21 +127,27 @@ def _store(plain: Plain) -> str:
     return plain.membrane if plain.membrane in STORES else "levels"
 
 
-def _has_two_bumps(plain: Plain) -> bool:
-    """Whether the stacked gradient is two equal sigmoids that one exponential can tell."""
-    if len(plain.levels) != 3 or plain.surrogate != "sigmoid":
+def _is_mirrored(plain: Plain) -> bool:
+    """Whether the stacked gradient's sigmoids mirror each other, so that one exponential does."""
+    levels = plain.levels
+    if plain.surrogate != "sigmoid":
         return False
-    first, second, third = plain.levels
-    # beyond, the square of their sum is no float
-    return second - first == third - second and plain.smoothness * (third - first) / 2 < 40
+    pairs = zip(levels, reversed(levels), strict=True)
+    mirrored = all(math.isclose(a + b, levels[0] + levels[-1], abs_tol=1e-12) for a, b in pairs)
+    # beyond, the square of a pair's sum is no float
+    return mirrored and plain.smoothness * (levels[-1] - levels[0]) / 2 < 40
 
 
-def _bumps(plain: Plain) -> tuple[float, float, float]:
-    """Centre of the two, 2 cosh of half their distance, and their height."""
-    first, middle, third = plain.levels
-    height = middle - first
-    half = (third - first) / 4
-    return middle, 2 * math.cosh(plain.smoothness * half), height * plain.smoothness
+def _pairs(plain: Plain) -> list[float]:
+    """2 cosh of half the distance of the bumps of each pair, and their heights."""
+    levels, borders = plain.levels, midpoints(plain.levels) if plain.levels else []
+    sums, heights = [], []
+    for k in range((len(borders) + 1) // 2):
+        half = plain.smoothness * (borders[-1 - k] - borders[k]) / 2
+        alone = 2 * k + 1 == len(borders)  # in the centre, where the pair is one bump twice
+        sums.append(2 * math.cosh(half) if _is_mirrored(plain) else 0.0)
+        heights.append((levels[k + 1] - levels[k]) * plain.smoothness / (2 if alone else 1))
+    return [*sums, 0.0, *heights, 0.0]
 
 
 def inner_size(threshold: Sequence[int], x_seq: Sequence[int]) -> int:

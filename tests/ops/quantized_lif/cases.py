@@ -23,6 +23,8 @@ MEMBRANES = [
     MembraneSpec(gradient="clipped_straight_through"),
     MembraneSpec(levels=(-1.0, 1.0)),
     MembraneSpec(levels=(-2.0, 0.0, 1.0)),
+    MembraneSpec(levels=(-2.0, -0.5, 0.5, 2.0)),
+    MembraneSpec(levels=(-2.0, -0.5, 0.0, 2.0)),
     MembraneSpec(levels=(0.0, 0.5, 1.0)),
     MembraneSpec(levels=RELEASED_LEVELS),
     *(
@@ -37,10 +39,12 @@ UNIFORM = [
             (1, "clipped_straight_through", "given"),
             (2, "stacked", "given"),
             (3, "stacked", "running"),
+            (4, "stacked", "given"),
             (4, "clipped_straight_through", "given"),
             (4, "clipped_straight_through", "step_max"),
             (4, "straight_through", "running"),
             (8, "clipped_straight_through", "running"),
+            (8, "stacked", "given"),
         ]
     ),
     (MembraneSpec(kind="uniform", bits=4, scale="learned", gradient="stacked"), "given"),

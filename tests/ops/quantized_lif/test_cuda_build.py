@@ -24,7 +24,7 @@ TYPES = (torch.float32, torch.float16, torch.bfloat16)
 TARGETS = ("80", "90")
 # CuPy builds with flushed denormals, whatever it is asked for
 FLAGS = ("-fatbin", "-ftz=true", "-Xptxas", "-v", "-Werror", "all-warnings")
-KINDS = ("STORE", "SLOPE", "SLOPE_SHAPE", "LEVEL_COUNT", "TWO_BUMPS", "SCALE", "SCALE_LEARNS")
+KINDS = ("STORE", "SLOPE", "SLOPE_SHAPE", "LEVEL_COUNT", "MIRRORED", "SCALE", "SCALE_LEARNS")
 KINDS += ("RESET_IS_LATE", "GREATEST_SPIKE")
 
 

@@ -1,0 +1,108 @@
+"""Mixup and CutMix: training batches of which each sample is two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import CutMix, MixUp
+
+from qsnn_plugins.data.checks import at_least, probability
+from qsnn_plugins.data.transformed import drawing_from
+from qsnn_plugins.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class BatchMixing:
+    r"""Mixup (Zhang et al., 2018) and CutMix (Yun et al., 2019) of a batch, by torchvision.
+
+    A share λ is drawn from Beta(α, α) for the whole batch; each sample is mixed with the one before
+    it, the first with the last:
+
+        x_i <- λ x_i + (1 - λ) x_{i-1},    y_i <- λ y_i + (1 - λ) y_{i-1}    with y one-hot
+
+    CutMix puts a rectangle of the other sample in place of mixing, and λ is the share of pixels
+    that stay. All steps of a recording are mixed alike.
+
+    Args:
+        mixup: α of mixup; 0 leaves mixup out.
+        cutmix: α of CutMix; 0 leaves CutMix out.
+        probability: Probability that a batch is mixed at all.
+        cutmix_share: Probability of CutMix, where both are there.
+        until_epoch: The first epoch without, counted from 0; None never stops.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+
+    Example:
+        >>> images, labels = torch.eye(2).reshape(2, 1, 1, 2), torch.tensor([0, 1])
+        >>> mixed, soft = BatchMixing()(images, labels, classes=2, epoch=0)
+        >>> mixed.shape, soft.shape, torch.equal(mixed.flatten(1), soft)
+        (torch.Size([2, 1, 1, 2]), torch.Size([2, 2]), True)
+        >>> _, hard = BatchMixing(until_epoch=200)(images, labels, classes=2, epoch=200)
+        >>> hard
+        tensor([0, 1])
+    """
+
+    mixup: float = 0.5
+    cutmix: float = 0.0
+    probability: float = 1.0
+    cutmix_share: float = 0.5
+    until_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ArgumentError(name, getattr(self, name), "a finite number from 0")
+        if self.mixup == self.cutmix == 0:
+            raise ArgumentError("mixup", self.mixup, "a number above 0 where cutmix is 0")
+        probability("probability", self.probability)
+        probability("cutmix_share", self.cutmix_share)
+        if self.until_epoch is not None:
+            at_least("until_epoch", self.until_epoch, 0)
+
+    def __call__(
+        self,
+        frames: Tensor,
+        labels: Tensor,
+        classes: int,
+        epoch: int,
+        batch: int = 0,
+        process: int = 0,
+        seed: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the batch mixed, with soft labels [N, K], or as it is, with its labels.
+
+        What is drawn depends on the last four arguments alone.
+
+        Args:
+            frames: Recordings [N, T, C, H, W] or images [N, C, H, W]; counts become float32.
+            labels: Classes 0..K-1, int64 [N].
+            classes: K.
+            epoch: Number of the epoch, from 0.
+            batch: Number of the batch in it, from 0.
+            process: Which of several processes this is, from 0.
+            seed: Seed of the draws, from 0.
+
+        Raises:
+            ArgumentError: `frames` has another form.
+        """
+        if frames.dim() not in (4, 5):
+            allowed = "[N, T, C, H, W] or [N, C, H, W]"
+            raise ArgumentError("frames.shape", list(frames.shape), allowed)
+        if self.until_epoch is not None and epoch >= self.until_epoch:
+            return frames, labels
+        # items draw from (seed, epoch, index), and zeros at a key's end do not count: hence the 1
+        with drawing_from(seed, epoch, batch, process, 1):
+            if torch.rand(()) >= self.probability:
+                return frames, labels
+            images = frames if frames.is_floating_point() else frames.float()
+            mixed, soft = self._draw(classes)(images.flatten(1, -3), labels)
+        return mixed.reshape(frames.shape), soft
+
+    def _draw(self, classes: int) -> MixUp | CutMix:
+        cuts = self.cutmix > 0 and (self.mixup == 0 or torch.rand(()) < self.cutmix_share)
+        if cuts:
+            return CutMix(alpha=float(self.cutmix), num_classes=classes)
+        return MixUp(alpha=float(self.mixup), num_classes=classes)
