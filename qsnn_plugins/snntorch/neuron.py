@@ -176,7 +176,7 @@ class QuantLeaky(snntorch.Leaky):
         gives_spikes_alone = self.init_hidden and not self.output
         if self._is_plain or watched or not gives_spikes_alone:
             return None
-        if isinstance(self.beta, nn.Parameter) or self.beta.dim() > 0:
+        if self.beta.dim() > 0:
             return None
         refuse_nir(self)
         check_input(x_seq[0], self.mem, self.beta.device, self.channels)
@@ -191,7 +191,7 @@ class QuantLeaky(snntorch.Leaky):
             replace(self.quant_spec, threshold=learning),
             self.spike_grad,
             self.membrane,
-            decay=self.beta,
+            decay=self.beta.clamp(0, 1),
             pruning=self.pruning,
             v_reset=None if self.reset_mechanism == "subtract" else 0.0,
             resets=self.reset_mechanism != "none",

@@ -238,6 +238,10 @@ class QuantParametricLIFNode(QuantNode):
         self.decay_input = decay_input
         self.w = nn.Parameter(torch.as_tensor(-math.log(init_tau - 1.0)))
 
+    def fused_leak(self) -> dict[str, Any]:
+        """Return the leak as the kernels take it: a rate that gets its gradient."""
+        return {"has_rate": True, "decay": self.w.sigmoid(), "decay_input": self.decay_input}
+
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """Return `functional.plif_charge` of x and v, each of shape [N, ...]."""
         return plif_charge(x, v, self.w.sigmoid(), self.decay_input, self.v_reset or 0.0)

@@ -52,13 +52,14 @@ def results(node, x_seq):
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])
-def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, calls, monkeypatch):
+@pytest.mark.parametrize("learn_beta", [False, True])
+def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, learn_beta, calls, monkeypatch):
     found = []
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         neuron = QuantLeaky(
             0.75, 0.9, init_hidden=True, reset_mechanism=how, reset_delay=delay, spec=spec,
-            channels=5, graded_spikes_factor=1.5,
+            channels=5, graded_spikes_factor=1.5, learn_beta=learn_beta,
         )  # fmt: skip
         x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
         found.append(results(MultiStep(neuron), x_seq))
@@ -75,13 +76,12 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, calls, monke
     [
         QuantLeaky(0.5, spec=QuantSpec()),
         QuantLeaky(0.5, init_hidden=True, output=True, spec=QuantSpec()),
-        QuantLeaky(0.5, init_hidden=True, learn_beta=True, spec=QuantSpec()),
         QuantLeaky(torch.rand(7, 7), init_hidden=True, spec=QuantSpec()),
         QuantLeaky(0.5, init_hidden=True, spec=QuantSpec.full_precision()),
         QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(pruning=PruningSpec(0.4, block=2))),
         QuantLapicque(0.5, 0.5, init_hidden=True, spec=QuantSpec()),
     ],
-    ids=["states", "output", "learned decay", "decays", "plain", "pruned in blocks", "lapicque"],
+    ids=["states", "output", "decays", "plain", "pruned in blocks", "lapicque"],
 )
 def test_what_no_kernel_covers_runs_in_the_loop(neuron, calls):
     MultiStep(neuron)(torch.randn(3, 2, 7, 7))
@@ -120,7 +120,7 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monke
         torch.manual_seed(3)
         neuron = QuantLeaky(
             0.75, 0.9, init_hidden=True, reset_mechanism=how, reset_delay=delay, spec=spec,
-            channels=5, graded_spikes_factor=1.5,
+            channels=5, graded_spikes_factor=1.5, learn_beta=True,
         )  # fmt: skip
         if neuron.pruning.predictor is not None:
             torch.nn.init.normal_(neuron.pruning.predictor.weight)

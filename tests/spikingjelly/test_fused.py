@@ -10,7 +10,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, quantized_lif
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
-from qsnn_plugins.spikingjelly import QuantLIFNode
+from qsnn_plugins.spikingjelly import QuantLIFNode, QuantParametricLIFNode
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
@@ -188,3 +188,32 @@ def test_compiled_the_masked_node_is_one_call_of_the_operator():
     torch._dynamo.reset()
     assert torch.equal(torch.compile(node, backend=backend)(x_seq), expected)
     assert seen.count("qsnn_plugins.masked_lif.default") == 1
+
+
+@pytest.mark.parametrize("decay_input", [False, True])
+@pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
+@pytest.mark.parametrize(
+    "spec", [QuantSpec(), SPECS["4 bits, running"], spquant()], ids=["ternary", "4 bits", "masked"]
+)
+def test_a_learned_time_constant_learns_on_the_kernel(
+    spec, v_reset, detach_reset, decay_input, monkeypatch
+):
+    results = []
+    for backend in ("cpp", "reference"):
+        monkeypatch.setenv("QSNN_BACKEND", backend)
+        torch.manual_seed(4)
+        node = QuantParametricLIFNode(
+            3.0, decay_input, 0.8, v_reset, None, detach_reset, "m", spec=spec, channels=7
+        )
+        x_seq = torch.randn(6, 5, 7, 9, generator=torch.Generator().manual_seed(0))
+        x_seq = (x_seq * (1 + 2 * decay_input) + 0.3).requires_grad_()
+        spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
+        loss = spikes * torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
+        (loss.sum() + node.v.square().sum()).backward()
+        results.append((spikes, node.v, [x_seq.grad, *(p.grad for p in node.parameters())]))
+        assert node.w.grad.abs() > 0.01
+    (spikes, v, gradients), (its_spikes, its_v, its_gradients) = results
+    assert 0.02 < spikes.mean() < 0.6
+    assert torch.equal(spikes, its_spikes)
+    assert torch.equal(v, its_v)
+    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)

@@ -47,7 +47,8 @@ def quantized_lif(
         scale: Scale of a "uniform" membrane, a number or a scalar tensor; the average so far where
             `parameters.scale` is "running".
         has_seen: Whether that is an average already.
-        decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor.
+        decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau where
+            `parameters.has_rate`. A tensor gets its gradient.
         backend: "reference", "cpp" or "cupy"; None takes QSNN_BACKEND, or what can run.
 
     Returns:
@@ -82,9 +83,11 @@ def quantized_lif(
         tensors["scale"] = _scalar(x_seq, scale, wide)
     if parameters.measures:
         tensors["has_seen"] = _scalar(x_seq, has_seen, torch.bool)
-    if parameters.decays:
+    if parameters.decays or parameters.has_rate:
         tensors["decay"] = _scalar(x_seq, decay, wide)
-    name = choose(x_seq, v, threshold, backend)
+    if parameters.decays:
+        tensors["decay"] = tensors["decay"].clamp(0, 1)
+    name = choose(x_seq, v, threshold, backend, leak=tensors.get("decay"))
     run = reference.quantized_lif if name == "reference" else operator.quantized_lif
     return run(x_seq, v, threshold, parameters, **tensors)
 

@@ -29,6 +29,7 @@ def choose(
     threshold: Tensor,
     backend: str | None = None,
     pruning: PruningSpec | None = None,
+    leak: Tensor | None = None,
 ) -> str:
     """Return the name of the backend that runs these arguments.
 
@@ -38,6 +39,7 @@ def choose(
         threshold: V_th.
         backend: A name, or None.
         pruning: What is masked, if anything is.
+        leak: Decay or rate of the membrane, if it is a tensor.
 
     Returns:
         One of `BACKENDS`.
@@ -57,7 +59,7 @@ def choose(
     if named == "reference":
         return named
     kernel = named or _of_device(x_seq)
-    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold, pruning))
+    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold, pruning, leak))
 
 
 def refusal(
@@ -66,6 +68,7 @@ def refusal(
     v: Tensor,
     threshold: Tensor,
     pruning: PruningSpec | None = None,
+    leak: Tensor | None = None,
 ) -> str | None:
     """Return why a kernel cannot run these arguments, or None if it can.
 
@@ -75,6 +78,7 @@ def refusal(
         v: Shape [N, ...] or [].
         threshold: V_th.
         pruning: What is masked, if anything is.
+        leak: Decay or rate of the membrane, if it is a tensor.
 
     Example:
         >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
@@ -88,6 +92,10 @@ def refusal(
             return f"{name} is on the device {tensor.device.type}"
     if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
         return f"the threshold has the shape {tuple(threshold.shape)}"
+    if leak is not None and leak.dim() > 0:
+        return f"the leak has the shape {tuple(leak.shape)}"
+    if leak is not None and leak.requires_grad and kernel == "cupy":
+        return "the leak learns"
     if pruning is not None and pruning.prunes:
         if kernel == "cupy":
             return "membranes are masked before they fire"

@@ -70,11 +70,33 @@ double sum(const float* values, int64_t n) {
     return total;
 }
 
+// Adds what a learned leak gets of a step, in a loop of its own: the compiler gives up on both in one.
+// `before` is the first q, or h of the step before as it fired.
+void learn_leak(const Call& call, const float* each, float scale, bool is_first, int64_t n,
+                const Value* __restrict x, const float* __restrict before,
+                const float* __restrict of_charge, float* __restrict of_leak) {
+    const Numbers p = with_decay(*call.numbers, call.decay);
+    const float one = *call.threshold;
+    if (is_first)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
+            of_leak[i] += of_charge[i] * slope_by_leak(p, widen(x[i]), before[i], threshold);
+        }
+    else
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
+            const float q = left_of(p, before[i], threshold, scale);
+            of_leak[i] += of_charge[i] * slope_by_leak(p, widen(x[i]), q, threshold);
+        }
+}
+
 // Gradients of a call. Those of thresholds a channel are left a neuron, for the caller to sum.
 struct Results {
     Value* x;
     float *v, *threshold_of_each;
-    double* sums;  // of the threshold and of the scale
+    double* sums;  // of the threshold, of the scale and of the leak
 };
 
 }  // namespace

@@ -96,8 +96,8 @@ def backward(
     packed: Tensor,
     given: Given,
     plain: Plain,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold and scale.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x_seq, v, threshold, scale and leak.
 
     Args:
         of_spikes: Gradient of the spikes, [T, N, ...].
@@ -116,7 +116,7 @@ def backward(
     wants_v = v.shape == x_seq.shape[1:]
     learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
     of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(3, dtype=torch.float64)
     built = library(x_seq.dtype, defines(plain, threshold.dim() > 0, scale_learns))
     values = floats(plain)
     built.qsnn_backward(
@@ -125,7 +125,8 @@ def backward(
         sums.data_ptr(),
     )
     of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
-    return of_x, of_v, of_threshold.float().expand(threshold.shape), sums[1].float()
+    of_threshold = of_threshold.float().expand(threshold.shape)
+    return of_x, of_v, of_threshold, sums[1].float(), sums[2].float()
 
 
 def floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:

@@ -80,8 +80,8 @@ def backward(
     packed: Tensor,
     given: Given,
     plain: Plain,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold and scale.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x_seq, v, threshold, scale and leak, which is none.
 
     Args:
         of_spikes: Gradient of the spikes, [T, N, ...].
@@ -122,4 +122,5 @@ def backward(
     launcher.run("qsnn_backward", places=0 if packs else segment + plain.reset_is_late)
     of_both = sums.sum(0)
     of_threshold = of_both[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
-    return of_x, of_v, of_threshold.float().expand(threshold.shape), of_both[1].float()
+    of_threshold = of_threshold.float().expand(threshold.shape)
+    return of_x, of_v, of_threshold, of_both[1].float(), torch.zeros_like(of_both[1]).float()

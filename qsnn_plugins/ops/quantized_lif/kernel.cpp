@@ -136,13 +136,15 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
     const Numbers p = with_decay(*call.numbers, call.decay);
     const int64_t size = backward_size(call.steps), blocks = (call.neurons + size - 1) / size;
     const std::vector<float> scales = scales_of(call, maxima);
-    std::vector<double> of_thresholds(blocks), of_scales(blocks);
+    std::vector<double> of_thresholds(blocks), of_scales(blocks), of_leaks(blocks);
 #pragma omp parallel num_threads(call.threads)
     {
         Thresholds thresholds(call, size);
-        std::vector<float> charges((call.steps + 1) * size), scratch(3 * size);
+        std::vector<float> charges((call.steps + 1) * size), scratch(5 * size);
         float *__restrict of_q = scratch.data(), *__restrict of_threshold = of_q + size,
-                          *__restrict of_scale = of_threshold + size;
+                          *__restrict of_scale = of_threshold + size,
+                          *__restrict of_leak = of_scale + size,
+                          *__restrict of_charge = of_leak + size;
 #pragma omp for schedule(static)
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t from = block * size, n = std::min(size, call.neurons - from);
@@ -172,17 +174,23 @@ void backward(const Call& call, const float* maxima, const Value* of_sent, const
                     of_q[i] = g.q;
                     if constexpr (LEARNING != FIXED) of_threshold[i] += g.threshold;
                     if constexpr (SCALE_LEARNS) of_scale[i] += g.scale;
+                    if constexpr (LEAK_LEARNS) of_charge[i] = g.charge;
                 }
+                if constexpr (LEAK_LEARNS)
+                    learn_leak(call, each, scale_before, t == 0, n,
+                               call.x + t * call.neurons + from, before, of_charge, of_leak);
             }
             if (results.v) std::copy(of_q, of_q + n, results.v + from);
             if (results.threshold_of_each)
                 std::copy(of_threshold, of_threshold + n, results.threshold_of_each + from);
             if constexpr (LEARNING != FIXED) of_thresholds[block] = sum(of_threshold, n);
             if constexpr (SCALE_LEARNS) of_scales[block] = sum(of_scale, n);
+            if constexpr (LEAK_LEARNS) of_leaks[block] = sum(of_leak, n);
         }
     }
     for (const double of_block : of_thresholds) results.sums[0] += of_block;
     for (const double of_block : of_scales) results.sums[1] += of_block;
+    for (const double of_block : of_leaks) results.sums[2] += of_block;
 }
 
 }  // namespace

@@ -156,7 +156,7 @@ struct Scratch {
     std::vector<float> charges, rows;
 
     Scratch(int64_t steps, int64_t size)
-        : size(size), charges((steps + 1) * size), rows(6 * size) {}
+        : size(size), charges((steps + 1) * size), rows(9 * size) {}
 
     float* row(int64_t number) { return rows.data() + number * size; }
 };
@@ -171,10 +171,12 @@ void back(const Call& call, const Maps& maps, const Masks& masks, const Cut& cut
     const int64_t from = block.sample * maps.channels * maps.inner + block.first;
     const Past past(maps, masks, block);
     float *__restrict of_q = scratch.row(0), *__restrict of_threshold = scratch.row(1),
-                      *__restrict of_scale = scratch.row(2), *__restrict of_open = scratch.row(3);
-    float *__restrict open = scratch.row(4), *__restrict open_before = scratch.row(5);
+                      *__restrict of_scale = scratch.row(2), *__restrict of_leak = scratch.row(3);
+    float *__restrict open = scratch.row(4), *__restrict open_before = scratch.row(5),
+                      *__restrict of_open = scratch.row(6);
+    float *__restrict of_charge = scratch.row(7), *__restrict fired = scratch.row(8);
     recompute(call, each, past, from, n, scratch.charges.data(), size, of_q, open, of_sent);
-    std::fill(of_q, of_q + 3 * size, 0.0f);
+    std::fill(of_q, of_q + 4 * size, 0.0f);
     if (of_last) std::copy(of_last + from, of_last + from + n, of_q);
     for (int64_t t = call.steps - 1; t >= 0; t--) {
         const float *h = &scratch.charges[(t + 1) * size], *before = h - size;
@@ -182,7 +184,7 @@ void back(const Call& call, const Maps& maps, const Masks& masks, const Cut& cut
         Value* __restrict of_x = results.x + t * call.neurons + from;
         const float border = past.border(t), border_before = t > 0 ? past.border(t - 1) : 0.0f;
         past.open(t, open);
-        if (RESET_IS_LATE && t > 0) past.open(t - 1, open_before);
+        if ((RESET_IS_LATE || LEAK_LEARNS) && t > 0) past.open(t - 1, open_before);
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) {
             const float threshold = THRESHOLD_A_CHANNEL ? each[i] : one;
@@ -199,6 +201,14 @@ void back(const Call& call, const Maps& maps, const Masks& masks, const Cut& cut
             if constexpr (GATES) of_open[i] = is_weak(h[i], border) ? 0.0f : g.masked * h[i];
             if constexpr (LEARNING != FIXED) of_threshold[i] += g.threshold;
             if constexpr (SCALE_LEARNS) of_scale[i] += g.scale;
+            if constexpr (LEAK_LEARNS) of_charge[i] = g.charge;
+        }
+        if constexpr (LEAK_LEARNS) {
+            for (int64_t i = 0; i < n; i++)
+                fired[i] = t > 0 ? masked(before[i], border_before, GATES ? open_before[i] : 1.0f)
+                                 : before[i];
+            learn_leak(call, each, scale, t == 0, n, call.x + t * call.neurons + from, fired,
+                       of_charge, of_leak);
         }
         if constexpr (GATES) {
             const int64_t row = (t * maps.samples + block.sample) * maps.channels + block.channel;
@@ -218,7 +228,7 @@ void backward(const Call& call, const Maps& maps, const Masks& masks, const Valu
     const int64_t size = backward_size(call.steps);
     const Cut cut(maps, size);
     const int64_t blocks = maps.inner ? maps.samples * cut.groups * cut.parts : 0;
-    std::vector<double> of_thresholds(blocks), of_scales(blocks);
+    std::vector<double> of_thresholds(blocks), of_scales(blocks), of_leaks(blocks);
 #pragma omp parallel num_threads(call.threads)
     {
         Thresholds thresholds(call, size);
@@ -231,10 +241,12 @@ void backward(const Call& call, const Maps& maps, const Masks& masks, const Valu
                  thresholds.each.data(), scratch);
             if constexpr (LEARNING != FIXED) of_thresholds[number] = sum(scratch.row(1), block.n);
             if constexpr (SCALE_LEARNS) of_scales[number] = sum(scratch.row(2), block.n);
+            if constexpr (LEAK_LEARNS) of_leaks[number] = sum(scratch.row(3), block.n);
         }
     }
     for (const double of_block : of_thresholds) results.sums[0] += of_block;
     for (const double of_block : of_scales) results.sums[1] += of_block;
+    for (const double of_block : of_leaks) results.sums[2] += of_block;
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ def masked_lif(
         predictor: Weight [C, C] and bias [C] (or None) that score the channels, where `pruning`
             masks them; both get their gradient.
         scale: Scale of a "uniform" membrane; a measured one is not allowed here.
-        decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor.
+        decay: See `quantized_lif`.
         backend: "reference" or "cpp"; None takes QSNN_BACKEND, or what can run.
 
     Returns:
@@ -78,9 +78,11 @@ def masked_lif(
     tensors = {}
     if parameters.has_scale:
         tensors["scale"] = scalar(scale)
-    if parameters.decays:
+    if parameters.decays or parameters.has_rate:
         tensors["decay"] = scalar(decay)
-    name = choose(x_seq, v, threshold, backend, pruning)
+    if parameters.decays:
+        tensors["decay"] = tensors["decay"].clamp(0, 1)
+    name = choose(x_seq, v, threshold, backend, pruning, tensors.get("decay"))
     run = reference.masked_lif if name == "reference" else masked_operator.masked_lif
     return run(x_seq, v, threshold, parameters, pruning, predictor, **tensors)
 

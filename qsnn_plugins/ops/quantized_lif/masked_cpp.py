@@ -135,7 +135,7 @@ def backward(
     given: Given,
     plain: Plain,
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of x_seq, v, threshold, scale and of each step's gates [T, N, C].
+    """Return the gradients of x_seq, v, threshold, scale, leak and each step's gates [T, N, C].
 
     Args:
         of_spikes: Gradient of the spikes, [T, N, ...].
@@ -156,7 +156,7 @@ def backward(
     wants_v = v.shape == x_seq.shape[1:]
     learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
     of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(3, dtype=torch.float64)
     choices = masked_defines(plain, threshold.dim() > 0, scale_learns, spatial, gates)
     built, values = library(x_seq.dtype, choices), floats(plain)
     parts = (built.qsnn_masked_parts(len(x_seq), maps),) if gates else ()
@@ -168,8 +168,9 @@ def backward(
         *(sums.data_ptr(), of_gates.data_ptr()),
     )
     of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
+    of_threshold = of_threshold.float().expand(threshold.shape)
     of_gates = of_gates.double().sum(-1).float() if gates else of_gates
-    return of_x, of_v, of_threshold.float().expand(threshold.shape), sums[1].float(), of_gates
+    return of_x, of_v, of_threshold, sums[1].float(), sums[2].float(), of_gates
 
 
 def _maps(x_seq: Tensor, ratio: float, gates: bool) -> Maps:

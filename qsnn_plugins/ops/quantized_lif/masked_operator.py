@@ -10,7 +10,14 @@ from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import masked_cpp
 from qsnn_plugins.ops.quantized_lif.masked_cpp import Gate
-from qsnn_plugins.ops.quantized_lif.operator import COUNT, PLAIN, TENSORS, given_tensors
+from qsnn_plugins.ops.quantized_lif.operator import (
+    COUNT,
+    PLAIN,
+    TENSORS,
+    given_tensors,
+    in_place,
+    plain_values,
+)
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
 from qsnn_plugins.spec import PruningSpec
 
@@ -49,7 +56,7 @@ def masked_lif(
     gated = pruning.channel_threshold is not None
     weight, bias = predictor if gated and predictor is not None else (None, None)
     how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
-    spikes, last, *_, shares = forward(*given, weight, bias, *how, *parameters.plain())
+    spikes, last, *_, shares = forward(*given, weight, bias, *how, *plain_values(parameters, given))
     return spikes, last.to(v.dtype), shares
 
 
@@ -77,7 +84,7 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, float, Gate | None, Plain
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor borders, "
-    f"Tensor is_open, {TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"Tensor is_open, {TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def backward(*values: Any) -> tuple[Tensor, ...]:
     """Return what `masked_cpp.backward` does."""
@@ -105,7 +112,10 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 @backward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
     is_open, given = values[4], Given(*values[5 : 5 + COUNT])
-    wide = (each.new_empty(each.shape, dtype=torch.float32) for each in (*given[1:4], is_open))
+    wide = (
+        each.new_empty(each.shape, dtype=torch.float32)
+        for each in (*given[1:4], given.decay, is_open)
+    )
     return given.x_seq.new_empty(given.x_seq.shape), *wide
 
 
@@ -128,11 +138,7 @@ def _differentiate(
     *gradients, of_gates = backward(
         of_spikes, of_last, wanted[3], borders, is_open, *given, *ctx.plain
     )
-    own = [
-        each.to(of.dtype) if want else None
-        for each, of, want in zip(gradients, given, wanted, strict=False)
-    ]
-    own += [None for _ in range(COUNT - len(own))]
+    own = in_place(gradients, given, wanted)
     own += _through_gate(means, of_gates, *predictor, *ctx.how)
     return *own, *(None for _ in wanted[len(own) :])
 

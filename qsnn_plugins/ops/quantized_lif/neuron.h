@@ -17,7 +17,7 @@
 #define QSNN_UNROLL _Pragma("GCC unroll 128")
 #endif
 
-enum Leak { NO_LEAK, TIME_CONSTANT, TIME_CONSTANT_OF_INPUT, DECAY };
+enum Leak { NO_LEAK, TIME_CONSTANT, TIME_CONSTANT_OF_INPUT, DECAY, RATE, RATE_OF_INPUT };
 enum Reset { HARD, SOFT, NONE };
 enum Store { KEEP, CLIP, LEVELS, UNIFORM };
 enum Slope { STRAIGHT, INSIDE, STACKED };
@@ -38,13 +38,14 @@ constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying
 constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
 constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
 constexpr bool MIRRORED = QSNN_MIRRORED, SCALE_LEARNS = QSNN_SCALE_LEARNS;
+constexpr bool LEAK_LEARNS = QSNN_LEAK_LEARNS;
 constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
 
 struct Scalars {
     float tau, over_tau;
-    float decay;                            // of DECAY, filled in by the kernel
+    float decay;                            // of DECAY; the rate of RATE; filled in by the kernel
     float v_reset, sharpness, smoothness;
     float gain_of_x, gain_of_q;             // slopes of the charge
     float lower, upper;                     // of CLIP; of INSIDE
@@ -164,6 +165,11 @@ QSNN_INLINE Known with_decay(const Numbers& given, const float* decay) {
         p.decay = *decay < 0.0f ? 0.0f : *decay > 1.0f ? 1.0f : *decay;
         p.gain_of_q = p.decay;
     }
+    if constexpr (LEAK == RATE || LEAK == RATE_OF_INPUT) {
+        p.decay = *decay;
+        p.gain_of_q = 1.0f - p.decay;
+        if constexpr (LEAK == RATE_OF_INPUT) p.gain_of_x = p.decay;
+    }
     return p;
 }
 
@@ -171,6 +177,8 @@ QSNN_INLINE float charge(const Known& p, float x, float q) {
     if constexpr (LEAK == NO_LEAK) return q + x;
     if constexpr (LEAK == DECAY) return p.decay * q + x;
     const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
+    if constexpr (LEAK == RATE) return (q - above * p.decay) + x;
+    if constexpr (LEAK == RATE_OF_INPUT) return q + (x - above) * p.decay;
     const auto over_tau = [&](float a) { return TAU_IS_EXACT ? a * p.over_tau : a / p.tau; };
     if constexpr (LEAK == TIME_CONSTANT) return (q - over_tau(above)) + x;
     return q + over_tau(x - above);
@@ -277,7 +285,7 @@ QSNN_INLINE float spike_slope(const Known& p, float distance, float threshold) {
 
 struct Gradients {
     float x, q, threshold, scale;
-    float masked;  // of the charge as it fires, after any mask
+    float charge, masked;  // of h, and of h as it fires, after any mask
 };
 
 // What a late reset saw, from the charge that it was stored of. Of spikes of one bit the charge itself
@@ -322,9 +330,24 @@ QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_
     } else if constexpr (LEARNING == SEPARATE) {
         g.threshold = distance >= 0.0f ? -of_distance * window(distance) : 0.0f;
     }
-    g.x = LEAK == TIME_CONSTANT_OF_INPUT ? of_h * p.gain_of_x : of_h;
+    g.x = LEAK == TIME_CONSTANT_OF_INPUT || LEAK == RATE_OF_INPUT ? of_h * p.gain_of_x : of_h;
+    g.charge = of_h;
     g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : of_h * p.gain_of_q;
     return g;
+}
+
+// What is stored of a charge, as it fires.
+QSNN_INLINE float left_of(const Known& p, float h, float threshold, float scale) {
+    return stored(p, reset(p, h, count(h - threshold, threshold), threshold), threshold, scale);
+}
+
+// What the slope of h by a learned leak is: h is charged of x and q, on which a late reset may fall.
+QSNN_INLINE float slope_by_leak(const Known& p, float x, float q, float threshold) {
+    if constexpr (RESET_IS_LATE && RESET == HARD)
+        q = count(q - threshold, threshold) > 0.0f ? 0.0f : q;
+    if constexpr (LEAK == DECAY) return q;
+    const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
+    return LEAK == RATE_OF_INPUT ? x - above : -above;
 }
 
 // The scale of a step whose greatest |r| is known.

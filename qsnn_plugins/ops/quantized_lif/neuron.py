@@ -36,7 +36,7 @@ def run(
         spec: How the neuron is quantized.
         surrogate_function: What makes its spikes; the kernels know `nn.Spike` alone.
         membrane: What stores its membrane, built from `spec`.
-        decay: The leak where it is written h = decay q + x, else None.
+        decay: The leak where it is written h = decay q + x, or 1 / tau where `has_rate`, else None.
         pruning: `nn.MembranePruning` where the spec prunes; it is told what was masked.
         **conventions: The host's, arguments of `Parameters`, such as `tau`.
 
@@ -63,7 +63,7 @@ def run(
     if not isinstance(threshold, Tensor):
         threshold = x_seq.new_full((), threshold, dtype=wide)
     reason = _uncovered(spec, surrogate_function, membrane, pruning)
-    reason = reason or refusal(kernel, x_seq, v, threshold, spec.pruning)
+    reason = reason or refusal(kernel, x_seq, v, threshold, spec.pruning, decay)
     if settle(kernel, named is not None, reason) == "reference":
         return None
     store: Any = membrane
@@ -71,7 +71,7 @@ def run(
         spec.membrane,
         _spike(spec.spike, surrogate_function),
         spec.threshold,
-        decays=decay is not None,
+        decays=decay is not None and not conventions.get("has_rate"),
         fires_at_threshold=surrogate_function.fires_at_zero,
         scale=store.scale_of_steps if spec.membrane.kind == "uniform" else "given",
         **conventions,

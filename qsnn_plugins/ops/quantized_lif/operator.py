@@ -12,7 +12,17 @@ from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
 from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 
-__all__ = ["COUNT", "PLAIN", "TENSORS", "backward", "forward", "given_tensors", "quantized_lif"]
+__all__ = [
+    "COUNT",
+    "PLAIN",
+    "TENSORS",
+    "backward",
+    "forward",
+    "given_tensors",
+    "in_place",
+    "plain_values",
+    "quantized_lif",
+]
 
 
 def quantized_lif(
@@ -43,7 +53,7 @@ def quantized_lif(
     """
     given = given_tensors(x_seq, v, threshold, scale, has_seen, decay)
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    spikes, last, maxima, _ = forward(*given, trains, *parameters.plain())
+    spikes, last, maxima, _ = forward(*given, trains, *plain_values(parameters, given))
     return spikes, last.to(v.dtype), maxima
 
 
@@ -74,6 +84,16 @@ def given_tensors(
         x_seq.new_empty((), dtype=torch.bool) if has_seen is None else has_seen,
         unused if decay is None else decay,
     )
+
+
+def plain_values(parameters: Parameters, given: Given) -> Plain:
+    """Return the neuron as the operators take it.
+
+    Args:
+        parameters: The neuron.
+        given: The tensors, of which the leak may want a gradient.
+    """
+    return parameters.plain(torch.is_grad_enabled() and given.decay.requires_grad)
 
 
 _WORDS = {
@@ -115,15 +135,15 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
-    f"{TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"{TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
-def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold and scale."""
+def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x_seq, v, threshold, scale and leak."""
     return cpp.backward(*_of_backward(values))
 
 
 @backward.register_kernel("cuda")
-def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return cupy.backward(*_of_backward(values))
 
 
@@ -151,7 +171,8 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 @backward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
     given = _of_backward(values)[5]
-    wide = (each.new_empty(each.shape, dtype=torch.float32) for each in given[1:4])
+    learned = *given[1:4], given.decay
+    wide = (each.new_empty(each.shape, dtype=torch.float32) for each in learned)
     return given.x_seq.new_empty(given.x_seq.shape), *wide
 
 
@@ -172,11 +193,24 @@ def _differentiate(
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
     gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.plain)
-    own = [
-        each.to(of.dtype) if want else None
-        for each, of, want in zip(gradients, given, wanted, strict=False)
+    return *in_place(gradients, given, wanted), *(None for _ in wanted[COUNT:])
+
+
+def in_place(
+    gradients: Sequence[Tensor], given: Given, wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return what a backward found in the order of `Given`, with None for what nobody wants.
+
+    Args:
+        gradients: Of x_seq, v, threshold, scale and leak.
+        given: The tensors.
+        wanted: Which of them want a gradient.
+    """
+    *first, of_leak = gradients
+    return [
+        each.to(of.dtype) if each is not None and want else None
+        for each, of, want in zip((*first, None, of_leak), given, wanted, strict=False)
     ]
-    return *own, *(None for _ in wanted[len(own) :])
 
 
 forward.register_autograd(_differentiate, setup_context=_keep)

@@ -29,6 +29,8 @@ class Parameters:
         decay_input: Whether the input is divided by `tau` too.
         decays: Whether the leak is written as snnTorch's is, h = decay q + x; `tau` is then not
             read.
+        has_rate: Whether 1 / tau is a tensor, as SpikingJelly's ParametricLIFNode has it; `tau` is
+            then not read.
         v_reset: Membrane after a spike, or None for the soft reset; with `tau` it leaks to it.
         resets: Whether a spike resets at all.
         reset_is_late: Whether the reset lands one step later, as snnTorch's does by default; the
@@ -54,6 +56,7 @@ class Parameters:
     tau: float | None = 2.0
     decay_input: bool = False
     decays: bool = False
+    has_rate: bool = False
     v_reset: float | None = 0.0
     resets: bool = True
     reset_is_late: bool = False
@@ -64,6 +67,8 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.membrane.kind not in MEMBRANES:
             raise ArgumentError("membrane.kind", self.membrane.kind, f"one of {MEMBRANES}")
+        if self.decays and self.has_rate:
+            raise ArgumentError("has_rate", True, "False where decays=True")
         if self.tau is not None and not self.tau > 1:
             raise ArgumentError("tau", self.tau, "a number above 1, or None")
         if self.reset_is_late and self.v_reset:
@@ -100,8 +105,12 @@ class Parameters:
         """Whether what is stored must tell a late reset whether the neuron fired."""
         return self.reset_is_late and self.resets and self.membrane.kind != "float"
 
-    def plain(self) -> Plain:
-        """Return the values one by one: a schema of torch holds no dataclass."""
+    def plain(self, leak_learns: bool = False) -> Plain:
+        """Return the values one by one: a schema of torch holds no dataclass.
+
+        Args:
+            leak_learns: Whether the tensor of the leak wants a gradient.
+        """
         membrane, spike, kind = self.membrane, self.spike, self.membrane.kind
         gradient: str = membrane.gradient
         if kind in ("float", "clip"):
@@ -110,6 +119,8 @@ class Parameters:
             tau=self.tau,
             decay_input=self.decay_input,
             decays=self.decays,
+            has_rate=self.has_rate,
+            leak_learns=leak_learns,
             v_reset=self.v_reset,
             resets=self.resets,
             reset_is_late=self.reset_is_late,
@@ -165,6 +176,8 @@ class Plain(NamedTuple):
     tau: float | None
     decay_input: bool
     decays: bool
+    has_rate: bool
+    leak_learns: bool
     v_reset: float | None
     resets: bool
     reset_is_late: bool

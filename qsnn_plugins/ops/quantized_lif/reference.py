@@ -10,7 +10,7 @@ from torch import Tensor
 from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
 from qsnn_plugins.functional.membrane_bits import average_scale, step_max, uniform_membrane
-from qsnn_plugins.functional.neuron import lif_charge, reset
+from qsnn_plugins.functional.neuron import lif_charge, plif_charge, reset
 from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.functional.spike import heaviside, multi_bit_spike
@@ -41,7 +41,8 @@ def quantized_lif(
         parameters: The neuron.
         scale: Scale of a "uniform" membrane, shape [].
         has_seen: Whether a running scale is an average already, shape [].
-        decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1.
+        decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1. The rate
+            1 / tau where `parameters.has_rate`.
 
     Returns:
         Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and max|r| of each step,
@@ -126,7 +127,7 @@ class _Neuron:
         unused = currents.new_empty(())
         self.scale = unused if scale is None else scale
         self.has_seen = unused if has_seen is None else has_seen
-        self.decay = None if decay is None else decay.to(currents.dtype).clamp(0, 1)
+        self.decay = None if decay is None else decay.to(currents.dtype)
         self.maxima: list[Tensor] = []
 
     def run(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,8 +161,10 @@ class _Neuron:
 
     def _leak(self, x: Tensor, q: Tensor) -> Tensor:
         p = self.parameters
+        if self.decay is not None and p.has_rate:
+            return plif_charge(x, q, self.decay, p.decay_input, p.resting)
         if self.decay is not None:
-            return self.decay * q + x
+            return self.decay.clamp(0, 1) * q + x
         return q + x if p.tau is None else lif_charge(x, q, p.tau, p.decay_input, p.resting)
 
     def _fire(self, h: Tensor) -> Tensor:

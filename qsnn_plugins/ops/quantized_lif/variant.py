@@ -25,7 +25,7 @@ LEARNING = get_args(ThresholdGradient)
 SCALES = get_args(ScaleOfSteps)
 STORES = ("float", "clip", "levels", "uniform")
 SLOPES = ("straight_through", "clipped_straight_through", "stacked")
-LEAKS = ("none", "time_constant", "time_constant_of_input", "decay")
+LEAKS = ("none", "time_constant", "time_constant_of_input", "decay", "rate", "rate_of_input")
 RESETS = ("hard", "soft", "none")
 
 LOWEST = -3.4028234663852886e38  # below it there is no float
@@ -71,6 +71,7 @@ def defines(plain: Plain, threshold_a_channel: bool, scale_learns: bool) -> tupl
         "SILENCES": plain.membrane == "pruned" and plain.levels[0] < 0,
         "MIRRORED": stacked and _is_mirrored(plain),
         "SCALE_LEARNS": scale_learns,
+        "LEAK_LEARNS": plain.leak_learns,
         "THRESHOLD_A_CHANNEL": threshold_a_channel,
     }
     return tuple(f"-DQSNN_{name}={int(value)}" for name, value in constants.items())
@@ -112,6 +113,8 @@ def numbers(plain: Plain) -> list[float]:
 def _leak(plain: Plain) -> str:
     if plain.decays:
         return "decay"
+    if plain.has_rate:
+        return "rate_of_input" if plain.decay_input else "rate"
     if plain.tau is None:
         return "none"
     return "time_constant_of_input" if plain.decay_input else "time_constant"

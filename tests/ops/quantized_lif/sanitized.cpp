@@ -20,7 +20,7 @@ int run(int64_t steps, int64_t neurons, int64_t threads, bool v_is_each) {
     const float scale = 1.25f, decay = 0.5f;
     const uint8_t has_seen = 1;
     std::vector<float> last(neurons), maxima(steps), of_v(neurons), of_each(neurons);
-    double sums[2] = {};
+    double sums[3] = {};
     const Call call{steps, neurons, threads, 5, channels, v_is_each, &numbers, x.data(),
                     v.data(), thresholds.data(), &scale, &decay, &has_seen};
     qsnn_forward(&call, sends.data(), last.data(), maxima.data());

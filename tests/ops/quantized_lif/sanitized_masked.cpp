@@ -25,7 +25,7 @@ int run(int64_t steps, const Maps& maps, int64_t threads, bool v_is_each) {
     std::vector<uint8_t> open(gates);
     std::vector<int64_t> counts(2 * steps * maps.samples);
     for (int64_t i = 0; i < gates; i++) open[i] = i % 3 > 0;
-    double sums[2] = {};
+    double sums[3] = {};
     const Call call{steps, neurons, threads, 5, channels, v_is_each, &numbers, x.data(),
                     v.data(), thresholds.data(), &scale, &decay, &has_seen};
     for (int64_t t = 0; t <= steps; t++)

@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_lif, operator, quantized_lif
 from qsnn_plugins.ops.quantized_lif.variant import defines, numbers
-from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.functional.lif_simulation import CONVENTIONS, currents
-from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
+from tests.ops.quantized_lif.cases import (
+    CASES,
+    LATE,
+    LEARNED,
+    NAMES,
+    PRUNINGS,
+    SEPARATE,
+    UNIFORM,
+    inputs,
+    run,
+)
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
@@ -205,6 +215,59 @@ def test_nan_makes_the_step_s_maximum_nan():
         assert last.isnan().all()
 
 
+LEAKS = {
+    "decay": {"decays": True, "v_reset": None},
+    "decay, to rest": {"decays": True, "v_reset": -0.25},
+    "decay, late, soft": LATE | {"v_reset": None},
+    "decay, late, hard": LATE,
+    "rate": {"has_rate": True},
+    "rate, of the input": {"has_rate": True, "decay_input": True, "v_reset": -0.25},
+}
+
+
+@pytest.mark.parametrize("how", LEAKS.values(), ids=LEAKS)
+@pytest.mark.parametrize("pruning", [None, PRUNINGS["both"]], ids=["all", "masked"])
+@pytest.mark.parametrize("bits", [1, 2])
+@pytest.mark.parametrize("leak", [0.0, 0.25, 1.0])
+def test_a_leak_learns(how, pruning, bits, leak):
+    """Against the reference in double precision; a membrane of levels, and float32 with counts."""
+    parameters = Parameters(spike=SpikeSpec(bits=bits), threshold=LEARNED, **how)
+    x_seq, v = inputs((5, 3, 7, 40))
+    x_seq = x_seq * 4 if parameters.decay_input else x_seq
+    found = []
+    for name, dtype in (("cpp", torch.float32), ("reference", torch.float64)):
+        exactly = dtype if bits == 1 else torch.float32
+        given = torch.tensor(leak, dtype=exactly, requires_grad=True)
+        leaf, generator = x_seq.to(exactly).requires_grad_(), torch.Generator().manual_seed(1)
+        arguments = leaf, v.to(exactly), 0.75, parameters
+        more = {"decay": given, "backend": name}
+        if pruning is None:
+            spikes, last, _ = quantized_lif(*arguments, **more)
+        else:
+            predictor = torch.randn(7, 7, generator=generator).to(exactly), None
+            spikes, last, _ = masked_lif(*arguments, pruning, predictor, **more)
+        ups = [torch.randn(out.shape, generator=generator).to(exactly) for out in (spikes, last)]
+        gradients = torch.autograd.grad([spikes, last], [leaf, given], ups)
+        found.append((spikes, last, *gradients))
+    ours, theirs = found
+    assert torch.equal(ours[0], theirs[0].float())
+    assert torch.equal(ours[1], theirs[1].float())
+    assert ours[3].abs() > 0.01
+    assert_gradients(ours[2:3], theirs[2:3])
+    torch.testing.assert_close(ours[3].double(), theirs[3].double(), rtol=1e-5, atol=1e-4)
+
+
+def test_a_decay_beyond_its_range_does_not_learn():
+    x_seq, v = inputs((4, 30))
+    for decay in (-0.5, 1.5):
+        given = torch.tensor(decay, requires_grad=True)
+        spikes, last, _ = quantized_lif(
+            x_seq, v, 1.0, Parameters(decays=True), decay=given, backend="cpp"
+        )
+        (spikes.sum() + last.sum()).backward()
+        assert given.grad == 0
+
+
 def test_threads_do_not_change_a_bit():
     x_seq, v = inputs((4, 9, 4111))
     parameters = Parameters(threshold=SEPARATE, v_reset=None)
@@ -251,19 +314,25 @@ def test_four_bytes_a_neuron_and_step_are_saved():
 
 @pytest.mark.parametrize(
     "parameters",
-    [Parameters(threshold=LEARNED), Parameters(UNIFORM[2][0], scale="running", decays=True)],
-    ids=["ternary", "3 bits"],
+    [
+        Parameters(threshold=LEARNED),
+        Parameters(UNIFORM[2][0], scale="running", decays=True),
+        Parameters(has_rate=True),
+    ],
+    ids=["ternary", "3 bits", "learned leak"],
 )
 def test_the_operators_are_registered_in_full(parameters):
     x_seq, v = inputs((3, 5))
-    threshold, plain = torch.tensor(1.0, requires_grad=True), parameters.plain()
-    more = torch.tensor(1.25), torch.tensor(True), torch.tensor(0.5)
+    threshold = torch.tensor(1.0, requires_grad=True)
+    leak = torch.tensor(0.5, requires_grad=parameters.has_rate)
+    plain = parameters.plain(leak.requires_grad)
+    more = torch.tensor(1.25), torch.tensor(True), leak
     for state in (v.requires_grad_(), torch.tensor(0.0)):
         given = (x_seq.clone().requires_grad_(), state, threshold, *more)
         torch.library.opcheck(operator.forward, (*given, True, *plain))
     maxima, packed = torch.ones(3 * parameters.measures), torch.empty(0, dtype=torch.int32)
     first = torch.randn(3, 5), torch.randn(5), False, maxima, packed
-    given = x_seq, v.detach(), threshold.detach(), *more
+    given = x_seq, v.detach(), threshold.detach(), *more[:2], leak.detach()
     torch.library.opcheck(operator.backward, (*first, *given, *plain))
 
 
