@@ -1,14 +1,17 @@
-"""The README's Python runs as it stands."""
+"""The Python of the README and of the guide runs as it stands."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[1]
 
 
-def test_every_python_block_runs_in_order():
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("docs/guide.md", 4)])
+def test_every_python_block_runs_in_order(page, count):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert len(blocks) == count
     subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True, capture_output=True)
