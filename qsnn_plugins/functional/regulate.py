@@ -58,5 +58,4 @@ def regulate(
     squares = (source - centre).square()
     variance = (squares.sum(inner, keepdim=True) if inner else squares) / max(group - correction, 1)
     equal = variance <= (_EQUAL * centre).square()
-    regulated = (x - centre) / torch.where(equal, 1.0, variance).sqrt()
-    return torch.where(equal, 0.0, regulated).to(w.dtype)
+    return ((x - centre) / torch.where(equal, torch.inf, variance).sqrt()).to(w.dtype)

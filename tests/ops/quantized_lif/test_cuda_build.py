@@ -1,7 +1,7 @@
 """kernel.cu through NVIDIA's compiler, which needs no GPU: it compiles, and nothing spills.
 
 One neuron of each kind of store, gradient, reset and spike in one type, and the commonest in all.
-QSNN_EVERY_VARIANT=1 compiles every case in every type instead, which takes many minutes.
+QSNN_EVERY_VARIANT=1 compiles every case in every type instead, which takes 8 minutes on two cores.
 """
 
 import os
