@@ -20,6 +20,7 @@ REFUSED = {
     r"the threshold has the shape \(2,\)": {"threshold": torch.ones(2)},
     r"the threshold has the shape \(1, 3\)": {"threshold": torch.ones(1, 3)},
     "threshold is on the device meta": {"threshold": ONE.to("meta")},
+    r"the leak has the shape \(3,\)": {"leak": torch.full((3,), 0.5)},
 }
 
 
