@@ -131,6 +131,8 @@ CASES += [
             (0.0, False, False),
         ]
     ),
+    Parameters(threshold=LEARNED, has_rate=True),
+    Parameters(threshold=LEARNED, has_rate=True, decay_input=True, v_reset=-0.25),
 ]
 
 NAMES = [f"{number}-{case.membrane.kind}-{case.threshold}" for number, case in enumerate(CASES)]
