@@ -16,6 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import snntorch
 import torch
@@ -30,6 +31,7 @@ from qsnn_plugins.spec import MembraneSpec, QuantSpec
 SHAPES = ((4, 64, 64, 32, 32), (10, 16, 128, 24, 24), (2, 128, 128, 32, 32))
 VGG = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-1024C3-GAP-FC1024-FC10"
 FOUR_BITS = MembraneSpec(kind="uniform", bits=4, scale="fixed", gradient="clipped_straight_through")
+STACKED = replace(FOUR_BITS, gradient="stacked")
 Run = Callable[[Tensor], Tensor]
 
 
@@ -58,7 +60,7 @@ def main() -> None:
 
 def table(head: list[str], columns: list[dict[str, float]]) -> None:
     """Print one row for each figure of the columns."""
-    line = "{:<34}" + "{:>24}" * len(columns)
+    line = f"{{:<{max(map(len, columns[0])) + 2}}}" + "{:>24}" * len(columns)
     print(line.format(*head))
     for name in columns[0]:
         print(line.format(name, *(f"{column[name]:.3f}" for column in columns)))
@@ -87,6 +89,7 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
         "LIFNode": hosted(compiled=False),
         "ternary, C++": fused(Parameters(), "cpp"),
         "4 bits, fixed scale, C++": fused(Parameters(FOUR_BITS), "cpp"),
+        "4 bits, stacked gradient, C++": fused(Parameters(STACKED), "cpp"),
         "4 bits, step's maximum, C++": fused(Parameters(FOUR_BITS, scale="step_max"), "cpp"),
         "ternary, pruned, C++": pruned("cpp"),
         "ternary, reference": fused(Parameters(), "reference"),
