@@ -9,6 +9,8 @@
 
 #include "values.h"
 
+constexpr bool LEAK_LEARNS = QSNN_LEAK_LEARNS;  // on a GPU none does
+
 // Sizes and memory of a call. A threshold is one for all neurons, or one for each of `channels` that
 // change every `inner` neurons; v is one number, or one for each neuron.
 extern "C" struct Call {

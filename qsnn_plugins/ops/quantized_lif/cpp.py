@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
@@ -57,6 +57,14 @@ def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
     return built
 
 
+@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
+def prepared(
+    dtype: torch.dtype, plain: Plain, threshold_a_channel: bool, scale_learns: bool
+) -> tuple[ctypes.CDLL, ctypes.Array[ctypes.c_float]]:
+    """Return the kernel of a neuron, and `Numbers` of neuron.h."""
+    return library(dtype, defines(plain, threshold_a_channel, scale_learns)), floats(plain)
+
+
 @cache
 def missing() -> str | None:
     """Return why kernels cannot be built or loaded here, or None; tried with the commonest."""
@@ -80,8 +88,7 @@ def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]
     x_seq = given.x_seq
     spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
     maxima = torch.empty(len(x_seq) if plain.measures else 0, dtype=torch.float32)
-    built = library(x_seq.dtype, defines(plain, given.threshold.dim() > 0, False))
-    values = floats(plain)
+    built, values = prepared(x_seq.dtype, plain, given.threshold.dim() > 0, False)
     built.qsnn_forward(
         call_of(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr()
     )
@@ -117,8 +124,7 @@ def backward(
     learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
     of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
     sums = torch.zeros(3, dtype=torch.float64)
-    built = library(x_seq.dtype, defines(plain, threshold.dim() > 0, scale_learns))
-    values = floats(plain)
+    built, values = prepared(x_seq.dtype, plain, threshold.dim() > 0, scale_learns)
     built.qsnn_backward(
         *(call_of(given, values), maxima.data_ptr(), of_spikes.data_ptr(), pointer_of(of_last)),
         *(of_x.data_ptr(), pointer_of(of_v if wants_v else None), pointer_of(of_each)),

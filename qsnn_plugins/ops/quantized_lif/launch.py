@@ -95,7 +95,7 @@ class Launcher:
     ) -> None:
         x_seq, v, threshold = given.x_seq, given.v, given.threshold
         kind = x_seq.dtype, threshold.dim() > 0, scale_learns, packs
-        self.choices, self.numbers = _prepared(*kind, *map(_hashable, plain))
+        self.choices, self.numbers = _prepared(*kind, plain)
         self.device = x_seq.device
         self.call = Call(
             steps=len(x_seq),
@@ -156,16 +156,11 @@ def _named(given: Given) -> list[tuple[str, Tensor]]:
     return [("x", given.x_seq), *zip(Given._fields[1:], given[1:], strict=True)]
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 @lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
 def _prepared(
-    dtype: torch.dtype, threshold_a_channel: bool, scale_learns: bool, packs: bool, *values: Any
+    dtype: torch.dtype, threshold_a_channel: bool, scale_learns: bool, packs: bool, plain: Plain
 ) -> tuple[tuple[str, ...], bytes]:
     """Flags of a kernel and the bytes of its numbers."""
-    plain = Plain(*values)
     flat = numbers(plain)
     alike = [*flat, *(0.0 for _ in range(len(flat) % 2))]  # Call is a multiple of 8 bytes
     choices = flags(dtype, plain, threshold_a_channel, scale_learns, packs)

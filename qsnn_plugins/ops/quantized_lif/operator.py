@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
-from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
+from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain, read_plain
 from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 
 __all__ = [
     "COUNT",
-    "PLAIN",
     "TENSORS",
     "backward",
     "forward",
     "given_tensors",
     "in_place",
-    "plain_values",
     "quantized_lif",
+    "written",
 ]
 
 
@@ -53,7 +52,7 @@ def quantized_lif(
     """
     given = given_tensors(x_seq, v, threshold, scale, has_seen, decay)
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    spikes, last, maxima, _ = forward(*given, trains, *plain_values(parameters, given))
+    spikes, last, maxima, _ = forward(*given, trains, written(parameters, given))
     return spikes, last.to(v.dtype), maxima
 
 
@@ -86,25 +85,16 @@ def given_tensors(
     )
 
 
-def plain_values(parameters: Parameters, given: Given) -> Plain:
-    """Return the neuron as the operators take it.
+def written(parameters: Parameters, given: Given) -> str:
+    """Return the neuron as the operators take it, in a line of text.
 
     Args:
         parameters: The neuron.
         given: The tensors, of which the leak may want a gradient.
     """
-    return parameters.plain(torch.is_grad_enabled() and given.decay.requires_grad)
+    return parameters.plain(torch.is_grad_enabled() and given.decay.requires_grad).written()
 
 
-_WORDS = {
-    bool: "bool",
-    int: "int",
-    float: "float",
-    str: "str",
-    float | None: "float?",
-    list[float]: "float[]",
-}
-PLAIN = ", ".join(f"{_WORDS[kind]} {name}" for name, kind in get_type_hints(Plain).items())
 TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
 COUNT = len(Given._fields)
 
@@ -113,7 +103,7 @@ COUNT = len(Given._fields)
     "qsnn_plugins::quantized_lif",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({TENSORS}, bool trains, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({TENSORS}, bool trains, str neuron) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
@@ -127,7 +117,7 @@ def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
-    return Given(*values[:COUNT]), values[COUNT], Plain(*values[COUNT + 1 :])
+    return Given(*values[:COUNT]), values[COUNT], read_plain(values[COUNT + 1])
 
 
 @torch.library.custom_op(
@@ -135,7 +125,7 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
-    f"{TENSORS}, {PLAIN}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"{TENSORS}, str neuron) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold, scale and leak."""
@@ -151,7 +141,7 @@ def _of_backward(
     values: Sequence[Any],
 ) -> tuple[Tensor, Tensor | None, bool, Tensor, Tensor, Given, Plain]:
     of_spikes, of_last, scale_learns, maxima, packed, *rest = values
-    given, plain = Given(*rest[:COUNT]), Plain(*rest[COUNT:])
+    given, plain = Given(*rest[:COUNT]), read_plain(rest[COUNT])
     return of_spikes, of_last, scale_learns, maxima, packed, given, plain
 
 
@@ -178,7 +168,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     _, _, maxima, packed = output
-    ctx.plain = inputs[COUNT + 1 :]
+    ctx.neuron = inputs[COUNT + 1]
     ctx.save_for_backward(maxima, packed, *inputs[:COUNT])
     ctx.mark_non_differentiable(maxima, packed)
     ctx.set_materialize_grads(False)
@@ -192,7 +182,7 @@ def _differentiate(
     if of_spikes is None:
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
-    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.plain)
+    gradients = backward(of_spikes, of_last, wanted[3], *saved, ctx.neuron)
     return *in_place(gradients, given, wanted), *(None for _ in wanted[COUNT:])
 
 

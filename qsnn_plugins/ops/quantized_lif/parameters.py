@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 
-__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps"]
+__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps", "read_plain"]
 
 MEMBRANES = ("float", "clip", "levels", "pruned", "threshold_centred", "uniform")
 ScaleOfSteps = Literal["given", "step_max", "running"]
@@ -106,7 +107,7 @@ class Parameters:
         return self.reset_is_late and self.resets and self.membrane.kind != "float"
 
     def plain(self, leak_learns: bool = False) -> Plain:
-        """Return the values one by one: a schema of torch holds no dataclass.
+        """Return the values one by one.
 
         Args:
             leak_learns: Whether the tensor of the leak wants a gradient.
@@ -131,12 +132,12 @@ class Parameters:
             spike_bits=spike.bits,
             sends_threshold=spike.value == "threshold",
             membrane=kind,
-            levels=list(self.levels),
+            levels=self.levels,
             bits=membrane.bits,
             gradient=gradient,
             surrogate=membrane.surrogate,
             smoothness=membrane.smoothness,
-            bounds=[membrane.lower, membrane.upper],
+            bounds=(membrane.lower, membrane.upper),
             scale_of_steps=self.scale,
             momentum=membrane.momentum,
             threshold_gradient=self.threshold.gradient,
@@ -171,7 +172,11 @@ class Given(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """`Parameters` as numbers, words and lists of numbers."""
+    """`Parameters` as numbers, words and tuples of numbers.
+
+    Operators take it as one line of text: torch handles their arguments one by one at each call,
+    which took a quarter of a millisecond.
+    """
 
     tau: float | None
     decay_input: bool
@@ -188,12 +193,12 @@ class Plain(NamedTuple):
     spike_bits: int
     sends_threshold: bool
     membrane: str
-    levels: list[float]
+    levels: tuple[float, ...]
     bits: int
     gradient: str
     surrogate: str
     smoothness: float
-    bounds: list[float]
+    bounds: tuple[float, ...]
     scale_of_steps: str
     momentum: float
     threshold_gradient: str
@@ -203,3 +208,39 @@ class Plain(NamedTuple):
     def measures(self) -> bool:
         """Whether each step takes its maximum."""
         return self.membrane == "uniform" and self.scale_of_steps != "given"
+
+    def written(self) -> str:
+        """Return it as text, which `read_plain` reads."""
+        return ";".join([_word(value) for value in self])
+
+
+def _word(value: Any) -> str:
+    # `repr` of a float, which comes back as the same; torch.compile follows this
+    return ",".join([str(each) for each in value]) if isinstance(value, tuple) else str(value)
+
+
+@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
+def read_plain(text: str) -> Plain:
+    """Return what was written by `Plain.written`.
+
+    Args:
+        text: A neuron.
+
+    Example:
+        >>> plain = Parameters().plain()
+        >>> read_plain(plain.written()) == plain
+        True
+    """
+    kinds = get_type_hints(Plain).values()
+    words = zip(kinds, text.split(";"), strict=True)
+    return Plain(*(_value(kind, word) for kind, word in words))
+
+
+def _value(kind: Any, word: str) -> Any:
+    if kind is bool:
+        return word == "True"
+    if kind in (int, float, str):
+        return kind(word)
+    if kind == float | None:
+        return None if word == "None" else float(word)
+    return tuple(float(each) for each in word.split(",") if each)
