@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.reproduce.recipes import RESULTS
-from qsnn_plugins.reproduce.results import Result
+from qsnn_plugins.reproduce.results import Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
@@ -53,18 +53,30 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
 
 
 class _Record:
-    """What is written beside the results: JSON for each value, CSV for each epoch."""
+    """What is written beside the results: JSON for each value, CSV for each epoch.
+
+    What earlier calls recorded stays; a run of the same words and seed takes the place of its own.
+
+    Raises:
+        DataError: If the files that are there cannot be read.
+    """
 
     def __init__(self, name: str) -> None:
         self.path = RESULTS / f"{name}.json"
         self.log = self.path.with_suffix(".csv")
         self.results: list[Result] = []
         self._epochs: list[dict[str, str]] = []
+        if self.path.exists():
+            self.results = list(read_results(self.path))
+            with self.log.open(newline="", encoding="utf-8") as file:
+                self._epochs = list(csv.DictReader(file))
 
     def add(self, run: Run, value: float, results: list[Result]) -> None:
         """Add a run and write both files aside before they are renamed."""
-        self.results += results
         place = {"words": " ".join(run.words), "seed": str(run.seed)}
+        own = run.words[2:], run.seed
+        self.results = [old for old in self.results if (old.overrides, old.seed) != own] + results
+        self._epochs = [old for old in self._epochs if not place.items() <= old.items()]
         self._epochs += [
             place | {key: row.get(key) or "" for key in _KEPT} for row in run.metrics()
         ]
@@ -114,7 +126,7 @@ def _measure(options: Namespace, others: list[str]) -> None:
     # a row's words come after the overlays: its width wins over what makes the run small
     words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
-    folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S}")
+    folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S-%f}")
     tasks = [
         (cells, Run(words[overrides], seed, folder / f"row{i}-seed{seed}"))
         for i, (overrides, cells) in enumerate(rows.items())

@@ -127,10 +127,15 @@ def load_results(folder: Path) -> list[Result]:
         >>> load_results(Path("nowhere"))
         []
     """
-    return [result for path in sorted(folder.glob("*.json")) for result in _read(path)]
+    return [result for path in sorted(folder.glob("*.json")) for result in read_results(path)]
 
 
-def _read(path: Path) -> Iterable[Result]:
+def read_results(path: Path) -> Iterable[Result]:
+    """Read one JSON file; see `load_results`.
+
+    Raises:
+        DataError: See there.
+    """
     try:
         values = json.loads(path.read_text("utf-8"))
         for entry in values if isinstance(values, list) else [values]:

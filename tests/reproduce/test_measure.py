@@ -90,6 +90,28 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
     assert not list(checkout.rglob("*.part"))
 
 
+def test_what_was_recorded_before_stays(checkout, trained):
+    for rows, seeds in (("1-bit", "90"), ("4-bit", "90"), ("4-bit", "92"), ("4-bit", "92")):
+        assert measure.main(["-c", DECOLLE, "--rows", rows, "--seeds", seeds]) == 0
+    results = load_results(checkout / "docs/results")
+    found = sorted({(result.row, result.seed) for result in results if result.table == "V"})
+    row = "this work, "
+    assert found == [(f"{row}1-bit", 90), (f"{row}4-bit", 90), (f"{row}4-bit", 92)]
+    assert len(results) == len({(result.cell, result.seed) for result in results})
+    with (checkout / "docs/results" / results[0].log).open() as file:
+        assert len(list(csv.DictReader(file))) == 3 * 3
+
+
+def test_a_record_that_cannot_be_read_stops_before_a_training(checkout, trained, capsys):
+    (checkout / "docs/results").mkdir(parents=True)
+    record = checkout / "docs/results/sigmoid_quantizer_decolle_nmnist.json"
+    record.write_text("[{")
+    assert measure.main(["-c", DECOLLE]) == 1
+    assert record.name in capsys.readouterr().err
+    assert not trained
+    assert record.read_text() == "[{"
+
+
 def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
     (checkout / "file").write_text("y")
     assert measure.main(["-c", DECOLLE]) == 1
