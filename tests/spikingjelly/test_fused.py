@@ -217,3 +217,25 @@ def test_a_learned_time_constant_learns_on_the_kernel(
     assert torch.equal(spikes, its_spikes)
     assert torch.equal(v, its_v)
     torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [QuantSpec(), spquant(), QuantSpec(pruning=PruningSpec(0.2))],
+    ids=["ternary", "both masks", "spatial mask"],
+)
+def test_it_compiles_while_a_schedule_sharpens(spec):
+    if spec == QuantSpec():  # the others are compiled beside it
+        torch._dynamo.reset()
+    node = QuantLIFNode(step_mode="m", spec=spec, channels=3)
+    compiled = torch.compile(node, fullgraph=True, backend="aot_eager")
+    x_seq = torch.randn(4, 2, 3, 6, requires_grad=True)
+    for sharpness in (1.0, 1.5):
+        node.surrogate_function.sharpness = sharpness
+        results = []
+        for run in (node, compiled):
+            functional.reset_net(node)
+            spikes = run(x_seq)
+            results.append((spikes, *torch.autograd.grad(spikes.sum(), x_seq)))
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -12,12 +12,13 @@ from qsnn_plugins.ops.quantized_lif import masked_cpp
 from qsnn_plugins.ops.quantized_lif.masked_cpp import Gate
 from qsnn_plugins.ops.quantized_lif.operator import (
     COUNT,
+    NEURON,
     TENSORS,
     given_tensors,
     in_place,
     written,
 )
-from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain, read_plain
+from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, known_plain
 from qsnn_plugins.spec import PruningSpec
 
 __all__ = ["backward", "forward", "masked_lif"]
@@ -55,7 +56,7 @@ def masked_lif(
     gated = pruning.channel_threshold is not None
     weight, bias = predictor if gated and predictor is not None else (None, None)
     how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
-    spikes, last, *_, shares = forward(*given, weight, bias, *how, written(parameters, given))
+    spikes, last, *_, shares = forward(*given, weight, bias, *how, *written(parameters, given))
     return spikes, last.to(v.dtype), shares
 
 
@@ -64,18 +65,18 @@ def masked_lif(
     mutates_args=(),
     device_types="cpu",
     schema=f"({TENSORS}, Tensor? weight, Tensor? bias, float ratio, float gate_threshold, "
-    f"bool softmax, str neuron) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"bool softmax, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def forward(*values: Any) -> tuple[Tensor, ...]:
     """Return what `masked_cpp.forward` does."""
-    given, ratio, gate, plain = _of_forward(values)
-    return masked_cpp.forward(given, ratio, gate, plain)
+    given, ratio, gate = _of_forward(values)
+    return masked_cpp.forward(given, ratio, gate, known_plain(*values[COUNT + 5 :]))
 
 
-def _of_forward(values: Sequence[Any]) -> tuple[Given, float, Gate | None, Plain]:
-    weight, bias, ratio, threshold, softmax, neuron = values[COUNT:]
+def _of_forward(values: Sequence[Any]) -> tuple[Given, float, Gate | None]:
+    weight, bias, ratio, threshold, softmax, *_ = values[COUNT:]
     gate = None if weight is None else Gate(weight, bias, threshold, softmax)
-    return Given(*values[:COUNT]), ratio, gate, read_plain(neuron)
+    return Given(*values[:COUNT]), ratio, gate
 
 
 @torch.library.custom_op(
@@ -83,18 +84,18 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, float, Gate | None, Plain
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor borders, "
-    f"Tensor is_open, {TENSORS}, str neuron) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"Tensor is_open, {TENSORS}, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def backward(*values: Any) -> tuple[Tensor, ...]:
     """Return what `masked_cpp.backward` does."""
     of_spikes, of_last, scale_learns, borders, is_open, *rest = values
-    given, plain = Given(*rest[:COUNT]), read_plain(rest[COUNT])
+    given, plain = Given(*rest[:COUNT]), known_plain(*rest[COUNT:])
     return masked_cpp.backward(of_spikes, of_last, scale_learns, borders, is_open, given, plain)
 
 
 @forward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given, ratio, gate, _ = _of_forward(values)
+    given, ratio, gate = _of_forward(values)
     x_seq = given.x_seq
     steps, samples = x_seq.shape[:2]
     channels = (0,) if gate is None else (steps, samples, x_seq.shape[2])
@@ -120,7 +121,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     _, _, *decided = output
-    ctx.how, ctx.neuron = inputs[COUNT + 3 : COUNT + 5], inputs[COUNT + 5]
+    ctx.how, ctx.neuron = inputs[COUNT + 3 : COUNT + 5], inputs[COUNT + 5 :]
     ctx.save_for_backward(*decided[:3], *inputs[: COUNT + 2])
     ctx.mark_non_differentiable(*decided)
     ctx.set_materialize_grads(False)
@@ -135,7 +136,7 @@ def _differentiate(
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
     *gradients, of_gates = backward(
-        of_spikes, of_last, wanted[3], borders, is_open, *given, ctx.neuron
+        of_spikes, of_last, wanted[3], borders, is_open, *given, *ctx.neuron
     )
     own = in_place(gradients, given, wanted)
     own += _through_gate(means, of_gates, *predictor, *ctx.how)

@@ -116,7 +116,7 @@ def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | No
     if spec.membrane.kind not in MEMBRANES:
         return f"the membrane is {spec.membrane.kind!r}"
     if spec.pruning.prunes:
-        if getattr(pruning, "spec", None) != spec.pruning:
+        if _differs(pruning, spec.pruning):
             return "the pruning is not the spec's"
         if spec.membrane.kind == "uniform" and store.scale_of_steps != "given":
             return "the scale of masked membranes is measured"
@@ -124,9 +124,15 @@ def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | No
         return f"the surrogate function is {type(fire).__name__}, not Spike"
     if not fire.spiking:
         return "the surrogate function returns its primitive"
-    if getattr(store, "spec", spec.membrane) != spec.membrane:
+    if hasattr(store, "spec") and _differs(store, spec.membrane):
         return "the membrane's quantizer is not the spec's"
     return None
+
+
+def _differs(part: Any, spec: Any) -> bool:
+    """Whether a part was built from another spec; torch.compile cannot compare what may change."""
+    own = getattr(part, "spec", None)
+    return own is not spec and own != spec
 
 
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:

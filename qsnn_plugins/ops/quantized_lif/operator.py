@@ -9,11 +9,19 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
-from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain, read_plain
+from qsnn_plugins.ops.quantized_lif.parameters import (
+    Given,
+    Parameters,
+    Plain,
+    Written,
+    known_plain,
+    read_plain,
+)
 from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 
 __all__ = [
     "COUNT",
+    "NEURON",
     "TENSORS",
     "backward",
     "forward",
@@ -52,7 +60,7 @@ def quantized_lif(
     """
     given = given_tensors(x_seq, v, threshold, scale, has_seen, decay)
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    spikes, last, maxima, _ = forward(*given, trains, written(parameters, given))
+    spikes, last, maxima, _ = forward(*given, trains, *written(parameters, given))
     return spikes, last.to(v.dtype), maxima
 
 
@@ -85,8 +93,8 @@ def given_tensors(
     )
 
 
-def written(parameters: Parameters, given: Given) -> str:
-    """Return the neuron as the operators take it, in a line of text.
+def written(parameters: Parameters, given: Given) -> Written:
+    """Return the neuron as the operators take it.
 
     Args:
         parameters: The neuron.
@@ -96,6 +104,7 @@ def written(parameters: Parameters, given: Given) -> str:
 
 
 TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
+NEURON = "str words, int[] integers, float[] floats"
 COUNT = len(Given._fields)
 
 
@@ -103,21 +112,22 @@ COUNT = len(Given._fields)
     "qsnn_plugins::quantized_lif",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({TENSORS}, bool trains, str neuron) -> (Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({TENSORS}, bool trains, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
-    given, _, plain = _of_forward(values)
-    return cpp.forward(given, plain)
+    given, _, neuron = _of_forward(values)
+    return cpp.forward(given, known_plain(*neuron))
 
 
 @forward.register_kernel("cuda")
 def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return cupy.forward(*_of_forward(values))
+    given, trains, neuron = _of_forward(values)
+    return cupy.forward(given, trains, known_plain(*neuron))
 
 
-def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
-    return Given(*values[:COUNT]), values[COUNT], read_plain(values[COUNT + 1])
+def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Written]:
+    return Given(*values[:COUNT]), values[COUNT], Written(*values[COUNT + 1 :])
 
 
 @torch.library.custom_op(
@@ -125,7 +135,7 @@ def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Plain]:
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
-    f"{TENSORS}, str neuron) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"{TENSORS}, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x_seq, v, threshold, scale and leak."""
@@ -141,14 +151,14 @@ def _of_backward(
     values: Sequence[Any],
 ) -> tuple[Tensor, Tensor | None, bool, Tensor, Tensor, Given, Plain]:
     of_spikes, of_last, scale_learns, maxima, packed, *rest = values
-    given, plain = Given(*rest[:COUNT]), read_plain(rest[COUNT])
+    given, plain = Given(*rest[:COUNT]), known_plain(*rest[COUNT:])
     return of_spikes, of_last, scale_learns, maxima, packed, given, plain
 
 
 @forward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given, trains, plain = _of_forward(values)
-    x_seq = given.x_seq
+    given, trains, neuron = _of_forward(values)
+    x_seq, plain = given.x_seq, read_plain(*neuron)
     packed = packed_shape(x_seq, trains, plain) if x_seq.is_cuda else (0,)
     return (
         x_seq.new_empty(x_seq.shape),
@@ -160,7 +170,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 @backward.register_fake
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given = _of_backward(values)[5]
+    given = Given(*values[5 : 5 + COUNT])
     learned = *given[1:4], given.decay
     wide = (each.new_empty(each.shape, dtype=torch.float32) for each in learned)
     return given.x_seq.new_empty(given.x_seq.shape), *wide
@@ -168,7 +178,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     _, _, maxima, packed = output
-    ctx.neuron = inputs[COUNT + 1]
+    ctx.neuron = inputs[COUNT + 1 :]
     ctx.save_for_backward(maxima, packed, *inputs[:COUNT])
     ctx.mark_non_differentiable(maxima, packed)
     ctx.set_materialize_grads(False)
@@ -182,7 +192,7 @@ def _differentiate(
     if of_spikes is None:
         of_spikes = torch.zeros_like(given.x_seq)
     wanted = ctx.needs_input_grad
-    gradients = backward(of_spikes, of_last, wanted[3], *saved, ctx.neuron)
+    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.neuron)
     return *in_place(gradients, given, wanted), *(None for _ in wanted[COUNT:])
 
 

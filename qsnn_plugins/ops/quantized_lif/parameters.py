@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+from itertools import islice
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 
-__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps", "read_plain"]
+__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps", "Written", "known_plain", "read_plain"]
 
 MEMBRANES = ("float", "clip", "levels", "pruned", "threshold_centred", "uniform")
 ScaleOfSteps = Literal["given", "step_max", "running"]
@@ -172,11 +174,7 @@ class Given(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """`Parameters` as numbers, words and tuples of numbers.
-
-    Operators take it as one line of text: torch handles their arguments one by one at each call,
-    which took a quarter of a millisecond.
-    """
+    """`Parameters` as numbers, words and tuples of numbers."""
 
     tau: float | None
     decay_input: bool
@@ -209,38 +207,91 @@ class Plain(NamedTuple):
         """Whether each step takes its maximum."""
         return self.membrane == "uniform" and self.scale_of_steps != "given"
 
-    def written(self) -> str:
-        """Return it as text, which `read_plain` reads."""
-        return ";".join([_word(value) for value in self])
+    def written(self) -> Written:
+        """Return it as operators take it, which `read_plain` reads."""
+        words: list[str] = []
+        integers: list[int] = []
+        floats: list[float] = []
+        value: Any
+        for name, value in zip(self._fields, self, strict=True):
+            if name in _INTEGERS:
+                integers.append(value)
+            elif name in _FLOATS:
+                floats.append(value)
+            elif name in _OPTIONAL:
+                words.append(str(value is None))
+                floats.append(0.0 if value is None else value)
+            elif name in _TUPLES:
+                words.append(str(len(value)))
+                floats.extend(value)
+            else:
+                words.append(str(value))
+        return Written(" ".join(words), integers, floats)
 
 
-def _word(value: Any) -> str:
-    # `repr` of a float, which comes back as the same; torch.compile follows this
-    return ",".join([str(each) for each in value]) if isinstance(value, tuple) else str(value)
+_INTEGERS, _FLOATS = ("spike_bits", "bits"), ("sharpness", "smoothness", "momentum")
+_OPTIONAL, _TUPLES = ("tau", "v_reset"), ("levels", "bounds")
 
 
-@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
-def read_plain(text: str) -> Plain:
+class Written(NamedTuple):
+    """A neuron in three arguments, of which the first tells how to read the others.
+
+    torch handles an operator's arguments one by one at each call: two dozen of them took a quarter
+    of a millisecond. Numbers are apart, since torch.compile may make symbols of them.
+    """
+
+    words: str
+    integers: Sequence[int]
+    floats: Sequence[float]
+
+
+def read_plain(words: str, integers: Sequence[int], floats: Sequence[float]) -> Plain:
     """Return what was written by `Plain.written`.
 
     Args:
-        text: A neuron.
+        words: `Written.words`, as for the others.
+        integers: Integers.
+        floats: Numbers.
 
     Example:
         >>> plain = Parameters().plain()
-        >>> read_plain(plain.written()) == plain
+        >>> read_plain(*plain.written()) == plain
         True
     """
-    kinds = get_type_hints(Plain).values()
-    words = zip(kinds, text.split(";"), strict=True)
-    return Plain(*(_value(kind, word) for kind, word in words))
+    word, integer, number = iter(words.split(" ")), iter(integers), iter(floats)
+    values: list[Any] = []
+    for name in Plain._fields:
+        if name in _INTEGERS:
+            values.append(next(integer))
+        elif name in _FLOATS:
+            values.append(next(number))
+        elif name in _OPTIONAL:
+            is_none, value = next(word) == "True", next(number)
+            values.append(None if is_none else value)
+        elif name in _TUPLES:
+            values.append(tuple(islice(number, int(next(word)))))
+        else:
+            told = next(word)
+            values.append(told == "True" if told in ("True", "False") else told)
+    return Plain(*values)
 
 
-def _value(kind: Any, word: str) -> Any:
-    if kind is bool:
-        return word == "True"
-    if kind in (int, float, str):
-        return kind(word)
-    if kind == float | None:
-        return None if word == "None" else float(word)
-    return tuple(float(each) for each in word.split(",") if each)
+@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
+def _read(words: str, integers: tuple[int, ...], floats: tuple[float, ...]) -> Plain:
+    return read_plain(words, integers, floats)
+
+
+def known_plain(words: str, integers: Sequence[int], floats: Sequence[float]) -> Plain:
+    """Return what `read_plain` does of numbers that are known, from the second time on by heart.
+
+    Args:
+        words: See `read_plain`, as for the others.
+        integers: Integers.
+        floats: Numbers.
+
+    Example:
+        >>> written = Parameters().plain().written()
+        >>> known_plain(*written) is known_plain(*written)
+        True
+    """
+    return _read(words, tuple(integers), tuple(floats))

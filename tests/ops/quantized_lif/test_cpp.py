@@ -331,11 +331,11 @@ def test_the_operators_are_registered_in_full(parameters):
     more = torch.tensor(1.25), torch.tensor(True), leak
     for state in (v.requires_grad_(), torch.tensor(0.0)):
         given = (x_seq.clone().requires_grad_(), state, threshold, *more)
-        torch.library.opcheck(operator.forward, (*given, True, plain.written()))
+        torch.library.opcheck(operator.forward, (*given, True, *plain.written()))
     maxima, packed = torch.ones(3 * parameters.measures), torch.empty(0, dtype=torch.int32)
     first = torch.randn(3, 5), torch.randn(5), False, maxima, packed
     given = x_seq, v.detach(), threshold.detach(), *more[:2], leak.detach()
-    torch.library.opcheck(operator.backward, (*first, *given, plain.written()))
+    torch.library.opcheck(operator.backward, (*first, *given, *plain.written()))
 
 
 def test_compiled_it_is_one_node():

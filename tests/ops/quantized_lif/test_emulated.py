@@ -87,7 +87,7 @@ def test_any_number_of_steps(name, dtype, steps):
     parameters = LONG[name]
     assert_equal(parameters, x_seq, v, 0.75, max(1e-5, torch.finfo(dtype).eps), 1e-5 * steps)
     given = [torch.tensor(value) for value in (0.75, 1.25, True, 0.5)]
-    packed = operator.forward(x_seq, v, *given, True, parameters.plain().written())[3]
+    packed = operator.forward(x_seq, v, *given, True, *parameters.plain().written())[3]
     is_long = steps > (16 if dtype == torch.float32 else 8)
     words = [-(-steps // 16), 2, 92] if is_long and name in SAVED_IN_2_BITS else [0]
     assert list(packed.shape) == words
@@ -142,7 +142,7 @@ def test_memory_that_is_not_aligned_or_not_in_rows(launches):
     for other, kind in ((backwards, "vector"), (unaligned, "scalar")):
         launches.clear()
         given = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(False), torch.tensor(0.5)
-        result = operator.forward(other, v, *given, True, parameters.plain().written())
+        result = operator.forward(other, v, *given, True, *parameters.plain().written())
         assert launches == [f"qsnn_forward_{kind}"]
         assert torch.equal(result[0], straight[0])
         assert torch.equal(result[1], straight[1])
@@ -199,9 +199,9 @@ def test_shapes_are_known_without_a_gpu(name, steps):
         faked = [
             torch.empty(each.shape, dtype=each.dtype, device="cuda") for each in (x_seq, v, *given)
         ]
-        its_forward = operator.forward(*faked, True, plain.written())
+        its_forward = operator.forward(*faked, True, *plain.written())
         its_backward = operator.backward(
-            *faked[:2], False, *its_forward[2:], *faked, plain.written()
+            *faked[:2], False, *its_forward[2:], *faked, *plain.written()
         )
     faked = *its_forward, *its_backward
     for real, fake in zip((*forward, *backward), faked, strict=True):

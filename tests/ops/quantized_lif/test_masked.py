@@ -103,10 +103,8 @@ def border_of(charges, ratio):
     given = masked_operator.given_tensors(
         x_seq, torch.tensor(0.0), torch.tensor(1.0), None, None, None
     )
-    how = pruning.spatial_ratio, 0.0, False
-    return masked_operator.forward(*given, None, None, *how, parameters.plain().written())[
-        2
-    ].flatten()
+    how = None, None, pruning.spatial_ratio, 0.0, False
+    return masked_operator.forward(*given, *how, *parameters.plain().written())[2].flatten()
 
 
 @pytest.mark.parametrize("size", [2, 3, 100, 4097, 65536])
@@ -206,12 +204,12 @@ def test_the_operators_are_registered_in_full(pruning):
     how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
     leaves = x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)
     given = masked_operator.given_tensors(*leaves, None, None, None)
-    arguments = (*given, *(predictor if gated else (None, None)), *how, plain.written())
+    arguments = (*given, *(predictor if gated else (None, None)), *how, *plain.written())
     torch.library.opcheck(masked_operator.forward, arguments)
     _, last, borders, _, is_open, _ = masked_operator.forward(*arguments)
     first = torch.randn(3, 2, 5, 2), torch.randn_like(last), False, borders, is_open
     detached = (tensor.detach() for tensor in given)
-    torch.library.opcheck(masked_operator.backward, (*first, *detached, plain.written()))
+    torch.library.opcheck(masked_operator.backward, (*first, *detached, *plain.written()))
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
