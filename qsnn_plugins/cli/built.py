@@ -61,7 +61,8 @@ class BuiltRecipe(RecipeCLI):
         file = Path(path) if path != "last" else self._last_checkpoint()
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-        except Exception:  # a file of any kind can be given
+        # what torch raises depends on the bytes of a file that is none: zip, key, end of file
+        except Exception:
             allowed = "tensors and plain values, with a state_dict among them"
             raise RecipeError(f"{file} is no checkpoint that can be read: {allowed}") from None
         try:

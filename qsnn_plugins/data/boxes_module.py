@@ -89,7 +89,7 @@ class BoxesDataModule(LightningDataModule):
         self._splits: dict[str, Dataset[BoxesItem]] = {}
 
     def split(self, name: str) -> Dataset[BoxesItem]:
-        """Return the split "train", "val" or "test"."""
+        """Return the split "train", "val" or "test"; each data set has its own."""
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
     def train_dataloader(self) -> DataLoader[BoxesItem]:

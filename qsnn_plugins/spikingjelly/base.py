@@ -88,11 +88,17 @@ class QuantNode(BaseNode):
         return None
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return the charged membrane h of x and the stored v, each of shape [N, ...]."""
+        """Return the charged membrane h of x and the stored v, each of shape [N, ...].
+
+        Each class of neurons has its own.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say how it charges")
 
     def host_steps(self, x_seq: Tensor, v: Tensor, store_v_seq: bool) -> tuple[Any, ...]:
-        """Run the host's own steps: spikes [T, N, ...], the last v, all v or None."""
+        """Run the host's own steps: spikes [T, N, ...], the last v, all v or None.
+
+        A class that can be free of quantization has its own.
+        """
         raise NotImplementedError(f"{type(self).__name__} names no steps of the host's")
 
     def materialize_states(

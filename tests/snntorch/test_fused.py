@@ -1,8 +1,5 @@
 """`MultiStep` on the kernel against the same neuron's loop."""
 
-import os
-import shutil
-
 import pytest
 import torch
 
@@ -11,10 +8,9 @@ from qsnn_plugins.presets import spquant
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from tests.toolchain import needs_compiler
 
-pytestmark = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
-)
+pytestmark = needs_compiler
 
 SPECS = {
     "ternary": QuantSpec(),

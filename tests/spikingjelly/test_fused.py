@@ -1,8 +1,5 @@
 """The multi-step forward on the kernel against the same neuron's loop."""
 
-import os
-import shutil
-
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
@@ -11,10 +8,9 @@ from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, quantize
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode, QuantParametricLIFNode
+from tests.toolchain import needs_compiler
 
-pytestmark = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
-)
+pytestmark = needs_compiler
 
 SPECS = {
     "ternary": QuantSpec(),

@@ -13,9 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import operator, reference
+from qsnn_plugins.ops.quantized_lif.arguments import checked_tensors, scalar_of
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose
 from qsnn_plugins.ops.quantized_lif.masked import masked_lif
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
@@ -67,30 +66,10 @@ def quantized_lif(
                 [0., 0.],
                 [1., 0.]]), tensor([0., 0.]))
     """
-    check_floating("x_seq", x_seq)
-    if x_seq.dim() == 0 or x_seq.shape[0] == 0:
-        raise ArgumentError("x_seq.shape", tuple(x_seq.shape), "[T, N, ...] with T >= 1")
-    wide = torch.promote_types(x_seq.dtype, torch.float32)
-    if not isinstance(v, Tensor):
-        v = x_seq.new_full((), v)
-    if v.dim() > 0 and v.shape != x_seq.shape[1:]:
-        allowed = f"{tuple(x_seq.shape[1:])}, or one number"
-        raise ArgumentError("v.shape", tuple(v.shape), allowed)
-    if not isinstance(threshold, Tensor):
-        threshold = x_seq.new_full((), threshold, dtype=wide)
-    tensors = {}
-    if parameters.has_scale:
-        tensors["scale"] = _scalar(x_seq, scale, wide)
+    given = x_seq, v, threshold, parameters, scale, decay
+    v, threshold, tensors = checked_tensors(*given)
     if parameters.measures:
-        tensors["has_seen"] = _scalar(x_seq, has_seen, torch.bool)
-    if parameters.decays or parameters.has_rate:
-        tensors["decay"] = _scalar(x_seq, decay, wide)
-    if parameters.decays:
-        tensors["decay"] = tensors["decay"].clamp(0, 1)
+        tensors["has_seen"] = scalar_of(x_seq, has_seen, torch.bool)
     name = choose(x_seq, v, threshold, backend, leak=tensors.get("decay"))
     run = reference.quantized_lif if name == "reference" else operator.quantized_lif
     return run(x_seq, v, threshold, parameters, **tensors)
-
-
-def _scalar(x_seq: Tensor, value: Tensor | float, dtype: torch.dtype) -> Tensor:
-    return value if isinstance(value, Tensor) else x_seq.new_full((), value, dtype=dtype)

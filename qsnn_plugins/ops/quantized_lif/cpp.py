@@ -48,13 +48,26 @@ def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
         BuildError: If it cannot be built.
         OSError: If it cannot be loaded.
     """
-    flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
-    built = ctypes.CDLL(str(build(SOURCE, flags, HEADERS)))
-    pointer = ctypes.c_void_p
+    built, pointer = load(SOURCE, HEADERS, dtype, choices), ctypes.c_void_p
     built.qsnn_forward.argtypes = (ctypes.POINTER(Call), *3 * (pointer,))
     built.qsnn_backward.argtypes = (ctypes.POINTER(Call), *7 * (pointer,))
     built.qsnn_forward.restype = built.qsnn_backward.restype = None
     return built
+
+
+def load(
+    source: Path, headers: tuple[Path, ...], dtype: torch.dtype, choices: tuple[str, ...]
+) -> ctypes.CDLL:
+    """Build a kernel where that was not done before, and load it.
+
+    Args:
+        source: Its source.
+        headers: What that includes.
+        dtype: Type of the currents and spikes.
+        choices: Flags of the compiler.
+    """
+    flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
+    return ctypes.CDLL(str(build(source, flags, headers)))
 
 
 @lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
@@ -116,23 +129,45 @@ def backward(
         plain: The neuron.
     """
     given = given.in_order()
-    x_seq, v, threshold = given.x_seq, given.v, given.threshold
-    of_spikes = of_spikes.to(x_seq.dtype).contiguous()
+    of_spikes = of_spikes.to(given.x_seq.dtype).contiguous()
     of_last = None if of_last is None else of_last.float().contiguous()
-    of_x, of_v = torch.empty_like(x_seq), torch.zeros_like(v)
-    wants_v = v.shape == x_seq.shape[1:]
-    learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
-    of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
-    sums = torch.zeros(3, dtype=torch.float64)
-    built, values = prepared(x_seq.dtype, plain, threshold.dim() > 0, scale_learns)
+    found = Gradients(given, plain)
+    kind = given.threshold.dim() > 0, scale_learns
+    built, values = prepared(given.x_seq.dtype, plain, *kind)
     built.qsnn_backward(
         *(call_of(given, values), maxima.data_ptr(), of_spikes.data_ptr(), pointer_of(of_last)),
-        *(of_x.data_ptr(), pointer_of(of_v if wants_v else None), pointer_of(of_each)),
-        sums.data_ptr(),
+        *found.pointers(),
     )
-    of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
-    of_threshold = of_threshold.float().expand(threshold.shape)
-    return of_x, of_v, of_threshold, sums[1].float(), sums[2].float()
+    return found.in_order()
+
+
+class Gradients:
+    """What a backward fills in.
+
+    Args:
+        given: The tensors, in order.
+        plain: The neuron.
+    """
+
+    def __init__(self, given: Given, plain: Plain) -> None:
+        x_seq, v, threshold = given.x_seq, given.v, given.threshold
+        self.x, self.v = torch.empty_like(x_seq), torch.zeros_like(v)
+        self.wants_v, self.threshold_shape = v.shape == x_seq.shape[1:], threshold.shape
+        learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
+        self.thresholds = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
+        self.sums = torch.zeros(3, dtype=torch.float64)  # of threshold, scale and leak
+
+    def pointers(self) -> tuple[int | None, ...]:
+        """Return where a kernel writes, in its order."""
+        of_v = self.v if self.wants_v else None
+        return tuple(map(pointer_of, (self.x, of_v, self.thresholds, self.sums)))
+
+    def in_order(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the gradients of x_seq, v, threshold, scale and leak."""
+        each = self.thresholds
+        own = self.sums[0] if each is None else each.double().sum_to_size(self.threshold_shape)
+        of_threshold = own.float().expand(self.threshold_shape)
+        return self.x, self.v, of_threshold, self.sums[1].float(), self.sums[2].float()
 
 
 def floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:

@@ -35,7 +35,8 @@ def missing() -> str | None:
         kernel("qsnn_forward_vector", choices)
     except ImportError as error:
         return f"CuPy cannot be imported: {error}"
-    except Exception as error:  # CuPy's errors have no root of their own
+    # CuPy, its compiler and the driver each raise their own; the run goes on without the kernel
+    except Exception as error:
         first = str(error).strip().partition("\n")[0]
         return f"CuPy cannot build it: {type(error).__name__}: {first}"
     return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import masked_operator, reference
+from qsnn_plugins.ops.quantized_lif.arguments import checked_tensors
 from qsnn_plugins.ops.quantized_lif.backends import choose
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.spec import PruningSpec
@@ -52,36 +51,18 @@ def masked_lif(
         BackendError: If a backend that was asked for by name cannot run.
 
     Example:
+        >>> import torch
         >>> x_seq = torch.tensor([[[0.75, 1.5, -0.5, 2.0]], [[0.5, 0.0, 0.0, 0.25]]])
         >>> pruning = PruningSpec(spatial_ratio=0.5)
         >>> spikes, last, shares = masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning)
         >>> spikes[0], last, shares[0]
         (tensor([[0., 1., 0., 1.]]), tensor([[0., 0., 0., 0.]]), tensor([0.5000, 0.0000, 0.5000]))
     """
-    check_floating("x_seq", x_seq)
-    if x_seq.dim() < 3 or x_seq.shape[0] == 0:
-        raise ArgumentError("x_seq.shape", tuple(x_seq.shape), "[T, N, C, ...] with T >= 1")
-    if not isinstance(v, Tensor):
-        v = x_seq.new_full((), v)
-    if v.dim() > 0 and v.shape != x_seq.shape[1:]:
-        allowed = f"{tuple(x_seq.shape[1:])}, or one number"
-        raise ArgumentError("v.shape", tuple(v.shape), allowed)
+    given = x_seq, v, threshold, parameters, scale, decay
+    v, threshold, tensors = checked_tensors(*given, channels=True)
     if parameters.measures:
         raise ArgumentError("parameters.scale", parameters.scale, "'given' where it prunes")
     _check_predictor(x_seq, pruning, predictor)
-    wide = torch.promote_types(x_seq.dtype, torch.float32)
-
-    def scalar(value: Tensor | float) -> Tensor:
-        return value if isinstance(value, Tensor) else x_seq.new_full((), value, dtype=wide)
-
-    threshold = scalar(threshold)
-    tensors = {}
-    if parameters.has_scale:
-        tensors["scale"] = scalar(scale)
-    if parameters.decays or parameters.has_rate:
-        tensors["decay"] = scalar(decay)
-    if parameters.decays:
-        tensors["decay"] = tensors["decay"].clamp(0, 1)
     name = choose(x_seq, v, threshold, backend, pruning, tensors.get("decay"))
     run = reference.masked_lif if name == "reference" else masked_operator.masked_lif
     return run(x_seq, v, threshold, parameters, pruning, predictor, **tensors)

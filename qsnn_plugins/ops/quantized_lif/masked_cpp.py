@@ -12,10 +12,17 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.pruning import channel_gate, channel_means, weak_count
-from qsnn_plugins.ops.compiler import FLAGS, build
-from qsnn_plugins.ops.quantized_lif.cpp import HEADERS, Call, call_of, floats, pointer_of
+from qsnn_plugins.ops.quantized_lif.cpp import (
+    HEADERS,
+    Call,
+    Gradients,
+    call_of,
+    floats,
+    load,
+    pointer_of,
+)
 from qsnn_plugins.ops.quantized_lif.parameters import Given, Plain
-from qsnn_plugins.ops.quantized_lif.variant import VALUES, defines
+from qsnn_plugins.ops.quantized_lif.variant import defines
 
 __all__ = ["Gate", "backward", "forward"]
 
@@ -53,8 +60,7 @@ def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
         BuildError: If it cannot be built.
         OSError: If it cannot be loaded.
     """
-    flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
-    built = ctypes.CDLL(str(build(SOURCE, flags, (*HEADERS, SOURCE.with_name("masks.h")))))
+    built = load(SOURCE, (*HEADERS, SOURCE.with_name("masks.h")), dtype, choices)
     call, maps, pointer = ctypes.POINTER(Call), ctypes.POINTER(Maps), ctypes.c_void_p
     built.qsnn_masked_parts.argtypes = (ctypes.c_int64, maps)
     built.qsnn_masked_parts.restype = ctypes.c_int64
@@ -147,30 +153,20 @@ def backward(
         plain: The neuron.
     """
     given = given.in_order()
-    x_seq, v, threshold = given.x_seq, given.v, given.threshold
-    spatial, gates = len(borders) > 0, is_open.dim() > 1
-    maps = _maps(x_seq, 0.0, gates)
+    x_seq = given.x_seq
     of_spikes = of_spikes.to(x_seq.dtype).contiguous()
     of_last = None if of_last is None else of_last.float().contiguous()
-    of_x, of_v = torch.empty_like(x_seq), torch.zeros_like(v)
-    wants_v = v.shape == x_seq.shape[1:]
-    learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
-    of_each = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
-    sums = torch.zeros(3, dtype=torch.float64)
-    choices = masked_defines(plain, threshold.dim() > 0, scale_learns, spatial, gates)
+    spatial, gates = len(borders) > 0, is_open.dim() > 1
+    maps, found = _maps(x_seq, 0.0, gates), Gradients(given, plain)
+    choices = masked_defines(plain, given.threshold.dim() > 0, scale_learns, spatial, gates)
     built, values = library(x_seq.dtype, choices), floats(plain)
     parts = (built.qsnn_masked_parts(len(x_seq), maps),) if gates else ()
     of_gates = torch.zeros(*is_open.shape, *parts, dtype=torch.float32)
     built.qsnn_masked_backward(
         *(call_of(given, values), maps, borders.data_ptr(), is_open.data_ptr()),
-        *(of_spikes.data_ptr(), pointer_of(of_last), of_x.data_ptr()),
-        *(pointer_of(of_v if wants_v else None), pointer_of(of_each)),
-        *(sums.data_ptr(), of_gates.data_ptr()),
+        *(of_spikes.data_ptr(), pointer_of(of_last), *found.pointers(), of_gates.data_ptr()),
     )
-    of_threshold = sums[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
-    of_threshold = of_threshold.float().expand(threshold.shape)
-    of_gates = of_gates.double().sum(-1).float() if gates else of_gates
-    return of_x, of_v, of_threshold, sums[1].float(), sums[2].float(), of_gates
+    return *found.in_order(), of_gates.double().sum(-1).float() if gates else of_gates
 
 
 def _maps(x_seq: Tensor, ratio: float, gates: bool) -> Maps:

@@ -1,8 +1,5 @@
 """The C++ kernel against its reference."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,9 +22,9 @@ from tests.ops.quantized_lif.cases import (
     inputs,
     run,
 )
+from tests.toolchain import needs_compiler, run_sanitized
 
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = needs_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -379,24 +376,6 @@ def test_sanitizers_find_nothing(number, tmp_path):
     dtype = list(cpp.VALUES)[number % 3]
     choices = defines(CASES[number].plain(), number % 2 == 0, False)
     values = ", ".join(f"{value}f" for value in map(float, numbers(CASES[number].plain())))
-    program = tmp_path / "sanitized"
-    built = subprocess.run(
-        [
-            *(COMPILER, "-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"),
-            *("-fno-sanitize-recover=all", f"-I{cpp.SOURCE.parent}", *choices),
-            *(f"-DQSNN_VALUE={cpp.VALUES[dtype]}", f"-DNUMBERS={values}"),
-            *(str(Path(__file__).parent / "sanitized.cpp"), "-o", str(program)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if built.returncode != 0 and "san" in built.stderr and "cannot find" in built.stderr:
-        pytest.skip("the compiler has no sanitizers")
-    assert built.returncode == 0, built.stderr
-    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-    result = subprocess.run(
-        [str(program)], capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert int(result.stdout) == 16
+    flags = f"-I{cpp.SOURCE.parent}", *choices, f"-DQSNN_VALUE={cpp.VALUES[dtype]}"
+    source = Path(__file__).parent / "sanitized.cpp"
+    assert int(run_sanitized(source, (*flags, f"-DNUMBERS={values}"), tmp_path)) == 16

@@ -6,7 +6,6 @@ QSNN_EVERY_VARIANT=1 compiles every case in every type instead, which takes 8 mi
 
 import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,9 +15,9 @@ import torch
 from qsnn_plugins.ops.quantized_lif import Parameters, launch
 from qsnn_plugins.ops.quantized_lif.saved import packed_shape
 from tests.ops.quantized_lif.cases import CASES, LEARNED
+from tests.toolchain import NVCC, needs_nvcc
 
-NVCC = shutil.which("nvcc")
-pytestmark = pytest.mark.skipif(NVCC is None, reason="there is no nvcc")
+pytestmark = needs_nvcc
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 TARGETS = ("80", "90")

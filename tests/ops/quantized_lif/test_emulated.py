@@ -1,6 +1,5 @@
 """The GPU's kernel against its reference, on an emulated GPU."""
 
-import os
 import shutil
 
 import pytest
@@ -12,9 +11,9 @@ from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, launch, operat
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.ops.quantized_lif import emulation
 from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
+from tests.toolchain import needs_compiler
 
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = needs_compiler
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}

@@ -1,8 +1,5 @@
 """The C++ kernel of masked membranes against its reference."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +20,9 @@ from tests.ops.quantized_lif.cases import (
     inputs,
     run_masked,
 )
+from tests.toolchain import needs_compiler, run_sanitized
 
-COMPILER = shutil.which(os.environ.get("CXX", "g++"))
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = needs_compiler
 BOTH = PRUNINGS["both"]
 
 
@@ -277,24 +274,7 @@ def test_sanitizers_find_nothing(number, tmp_path):
     masks = pruning.spatial_ratio > 0, pruning.channel_threshold is not None
     choices = masked_cpp.masked_defines(plain, number % 2 == 0, False, *masks)
     values = ", ".join(f"{value}f" for value in map(float, numbers(plain)))
-    program = tmp_path / "sanitized"
-    built = subprocess.run(
-        [
-            *(COMPILER, "-std=c++17", "-O1", "-g", "-fopenmp", "-fsanitize=address,undefined"),
-            *("-fno-sanitize-recover=all", f"-I{masked_cpp.SOURCE.parent}", *choices),
-            *(f"-DQSNN_VALUE={list(cpp.VALUES.values())[number % 3]}", f"-DNUMBERS={values}"),
-            *(str(Path(__file__).parent / "sanitized_masked.cpp"), "-o", str(program)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if built.returncode != 0 and "san" in built.stderr and "cannot find" in built.stderr:
-        pytest.skip("the compiler has no sanitizers")
-    assert built.returncode == 0, built.stderr
-    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-    result = subprocess.run(
-        [str(program)], capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert int(result.stdout) == 20
+    value = list(cpp.VALUES.values())[number % 3]
+    flags = f"-I{masked_cpp.SOURCE.parent}", *choices, f"-DQSNN_VALUE={value}"
+    source = Path(__file__).parent / "sanitized_masked.cpp"
+    assert int(run_sanitized(source, (*flags, f"-DNUMBERS={values}"), tmp_path)) == 20

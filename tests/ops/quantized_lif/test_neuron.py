@@ -1,8 +1,6 @@
 """Which neurons of a host the kernel runs, and that they compute what their own loop does."""
 
 import logging
-import os
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -14,10 +12,9 @@ from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
+from tests.toolchain import needs_compiler
 
-pytestmark = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
-)
+pytestmark = needs_compiler
 
 
 @pytest.fixture(autouse=True)
