@@ -18,7 +18,7 @@ from pathlib import Path
 
 from qsnn_plugins.command_owners import OURS, claims, is_ours
 
-MEND = "from qsnn_plugins.torchvision_ops import mend; mend(); "
+MEND = "from qsnn_plugins.torchvision_ops import register_missing_ops; register_missing_ops(); "
 MAIN_JOB = "lightning fit -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
 PYTHON = (3, 11)
 WIDTH = 24
@@ -98,7 +98,7 @@ _PROBES = {
     "device": "import torch; print(torch.cuda.get_device_name())",
     "cpp": "from qsnn_plugins.ops.quantized_lif import cpp; print(cpp.missing() or '')",
     "cupy": "import cupy; print(cupy.cuda.runtime.getDeviceCount())",
-    "torchvision": "from qsnn_plugins.torchvision_ops import mend; print(mend())",
+    "torchvision": "from qsnn_plugins.torchvision_ops import register_missing_ops; print(register_missing_ops())",
     "torchaudio": "import torchaudio",
     "lightning": MEND + "import lightning.pytorch.cli",
     "spikingjelly": MEND + "from spikingjelly.activation_based import model",

@@ -128,7 +128,7 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         4
     """
     is_released = _is_released(fidelity)
-    weight = WeightSpec(kind="binary", bits=1, ends="eight_bit", fidelity=fidelity)
+    weight = WeightSpec(kind="binary", bits=1, first_last="eight_bit", fidelity=fidelity)
     membrane = MembraneSpec(
         kind="tanh" if is_released else "uniform",
         bits=membrane_bits,

@@ -3,7 +3,7 @@
 A CPU build of torch and the registry's torchvision (built for CUDA) are a common pair. Its C
 library cannot load there, its operators are never defined, and `import torchvision` stops at
 "operator torchvision::nms does not exist"; with it stop torchmetrics, Lightning and SpikingJelly's
-model builders, none of which needs an operator. `mend` declares the two operators for which
+model builders, none of which needs an operator. `register_missing_ops` declares the two operators for which
 torchvision's Python code registers a kernel unconditionally; the rest of that code asks whether
 the library loaded, and still hears that it did not.
 """
@@ -36,7 +36,7 @@ class Operators(StrEnum):
     MENDED = "mended"  # declared here; a call raises
 
 
-def mend() -> Operators:
+def register_missing_ops() -> Operators:
     """Declare torchvision's operators if, and only if, its own cannot load.
 
     Call it before anything that imports torchvision. Calling it again, or after torchvision was
@@ -46,9 +46,9 @@ def mend() -> Operators:
         Where the operators come from.
 
     Example:
-        >>> mend() in Operators
+        >>> register_missing_ops() in Operators
         True
-        >>> mend() is mend()
+        >>> register_missing_ops() is register_missing_ops()
         True
     """
     global _declared

@@ -16,7 +16,7 @@ from qsnn_plugins.injection import (
 )
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec, WeightSpec
 
-SPEC = QuantSpec(weight=WeightSpec(kind="uniform", bits=4, ends="eight_bit"))
+SPEC = QuantSpec(weight=WeightSpec(kind="uniform", bits=4, first_last="eight_bit"))
 CHANNELS = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
 
 

@@ -75,7 +75,7 @@ def test_qsnn():
     released = presets.qsnn(membrane_bits=4, fidelity="released").membrane
     assert (released.kind, released.evaluation) == ("tanh", "published")
     weight = spec.weight
-    assert (weight.kind, weight.bits, weight.ends) == ("binary", 1, "eight_bit")
+    assert (weight.kind, weight.bits, weight.first_last) == ("binary", 1, "eight_bit")
     assert weight.options["regulation"] == "layer"
     released = presets.qsnn(fidelity="released").weight.options
     assert (released["regulation"], released["scale"]) == ("channel", "power_of_two")

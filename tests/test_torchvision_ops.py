@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-MEND = "from qsnn_plugins.torchvision_ops import mend\nstatus = mend()\n"
+MEND = "from qsnn_plugins.torchvision_ops import register_missing_ops\nstatus = register_missing_ops()\n"
 
 
 def run(code):
@@ -67,7 +67,9 @@ def test_mends_after_a_failed_import():
 
 
 def test_calling_again_and_after_the_import_changes_nothing():
-    process = run(MEND + "import torchvision\nassert mend() is status\nimport torchvision.ops")
+    process = run(
+        MEND + "import torchvision\nassert register_missing_ops() is status\nimport torchvision.ops"
+    )
     assert process.returncode == 0, process.stderr
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()  # Lightning imports torchvision, which may need it
+register_missing_ops()  # Lightning imports torchvision, which may need it
 
 from jsonargparse import Namespace as Settings
 from lightning import Trainer

@@ -11,9 +11,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()  # Lightning imports torchvision, which may need it
+register_missing_ops()  # Lightning imports torchvision, which may need it
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer

@@ -11,7 +11,7 @@ from qsnn_plugins.functional.operations import (
     bit_budget,
     remaining_operations,
 )
-from qsnn_plugins.functional.packing import packed_bytes
+from qsnn_plugins.functional.packing.bits import packed_bytes
 
 __all__ = ["NeuronCost", "ParameterCost", "SynapseCost"]
 

@@ -11,7 +11,7 @@ from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, ParameterCost, Syna
 from qsnn_plugins.cost.ways import ROLES, MemoryWay, Role, memory_way
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.operations import operation_energy
-from qsnn_plugins.functional.packing import packed_bytes
+from qsnn_plugins.functional.packing.bits import packed_bytes
 
 __all__ = ["Memory", "NetworkCost"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.codes import Codes
-from qsnn_plugins.functional.packing import pack_codes, place_in_levels, unpack_codes
+from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
+from qsnn_plugins.functional.packing.codes import Codes
 from qsnn_plugins.nn import layer_quantizer, weight_layers
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]

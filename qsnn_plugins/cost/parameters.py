@@ -85,10 +85,10 @@ def _quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, WeightQ
 
 
 def _new(layer: WeightLayer, spec: WeightSpec, is_end: bool) -> WeightQuantizer | None:
-    if spec.kind == "float" or (is_end and spec.ends == "float"):
+    if spec.kind == "float" or (is_end and spec.first_last == "float"):
         return None
     like = torch.ones(len(layer.weight), 1)  # how many scales there are depends on nothing else
-    if is_end and spec.ends == "eight_bit":
+    if is_end and spec.first_last == "eight_bit":
         return Uniform(like, bits=8, scale="max")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

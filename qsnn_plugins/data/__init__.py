@@ -11,9 +11,9 @@ For detection an item is (frames, target), and a batch has a list of N targets: 
 has a validation split of its own. docs/detection.md says more.
 """
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()  # Lightning imports torchvision, which may need it
+register_missing_ops()  # Lightning imports torchvision, which may need it
 
 from qsnn_plugins.data.batch_mixing import BatchMixing  # noqa: E402
 from qsnn_plugins.data.box_filter import BoxFilter  # noqa: E402

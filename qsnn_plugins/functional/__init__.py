@@ -1,14 +1,19 @@
 """Every equation once: tensors in, tensors out; no module, no state, no I/O."""
 
-from qsnn_plugins.functional.binary import binary, binary_codes, ede_schedule
-from qsnn_plugins.functional.borders import (
-    best_scale,
-    k_means_borders,
-    middle_borders,
-    symmetric_levels,
+from qsnn_plugins.functional.detection.boxes import clip_boxes, nms, pairwise_iou
+from qsnn_plugins.functional.detection.decode import Detections, detect
+from qsnn_plugins.functional.detection.grid import (
+    GridPrediction,
+    YoloGrid,
+    decode_boxes,
+    split_outputs,
 )
-from qsnn_plugins.functional.boxes import clip_boxes, nms, pairwise_iou
-from qsnn_plugins.functional.codes import Codes, encode
+from qsnn_plugins.functional.detection.loss import (
+    Assignment,
+    YoloReduction,
+    assign_boxes,
+    yolo_loss_parts,
+)
 from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.loss import (
     mean_cross_entropy_loss,
@@ -17,20 +22,22 @@ from qsnn_plugins.functional.loss import (
     tet_loss,
     wsdr_loss,
 )
-from qsnn_plugins.functional.membrane import (
+from qsnn_plugins.functional.membrane.levels import (
     RELEASED_LEVELS,
     clip_membrane,
     nearest_level,
     pruned_level,
 )
-from qsnn_plugins.functional.membrane_bits import (
+from qsnn_plugins.functional.membrane.silent_region import negative_firing, silent_region
+from qsnn_plugins.functional.membrane.stacked import TERNARY, stacked_derivative
+from qsnn_plugins.functional.membrane.threshold_centred import threshold_centred_levels
+from qsnn_plugins.functional.membrane.uniform import (
     average_scale,
     step_max,
     tanh_membrane,
     uniform_levels,
     uniform_membrane,
 )
-from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
 from qsnn_plugins.functional.operations import (
     arithmetic_effort,
@@ -38,20 +45,13 @@ from qsnn_plugins.functional.operations import (
     operation_energy,
     remaining_operations,
 )
-from qsnn_plugins.functional.packing import (
+from qsnn_plugins.functional.packing.bits import (
     pack_codes,
     packed_bytes,
     place_in_levels,
     unpack_codes,
 )
-from qsnn_plugins.functional.power_of_two import (
-    additive_power_of_two,
-    additive_power_of_two_codes,
-    additive_power_of_two_grid,
-    power_of_two,
-    power_of_two_codes,
-    power_of_two_grid,
-)
+from qsnn_plugins.functional.packing.codes import Codes, encode
 from qsnn_plugins.functional.pruning import (
     apply_mask,
     channel_gate,
@@ -61,7 +61,6 @@ from qsnn_plugins.functional.pruning import (
     spatial_mask,
     weak_count,
 )
-from qsnn_plugins.functional.regulate import regulate
 from qsnn_plugins.functional.scale import (
     max_magnitude,
     mean_magnitude,
@@ -69,32 +68,37 @@ from qsnn_plugins.functional.scale import (
     round_to_power_of_two,
     scale_gradient,
 )
-from qsnn_plugins.functional.sigmoid_quantizer import (
+from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
+from qsnn_plugins.functional.surrogate import derivative, primitive
+from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
+from qsnn_plugins.functional.weight.binary import binary, binary_codes, ede_schedule
+from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
+from qsnn_plugins.functional.weight.power_of_two import (
+    additive_power_of_two,
+    additive_power_of_two_codes,
+    additive_power_of_two_grid,
+    power_of_two,
+    power_of_two_codes,
+    power_of_two_grid,
+)
+from qsnn_plugins.functional.weight.regulation import regulate
+from qsnn_plugins.functional.weight.sigmoid_quantizer import (
     linear_temperature,
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
 )
-from qsnn_plugins.functional.silent_region import negative_firing, silent_region
-from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
-from qsnn_plugins.functional.stacked import TERNARY, stacked_derivative
-from qsnn_plugins.functional.statistical import statistical, statistical_bound, statistical_codes
-from qsnn_plugins.functional.surrogate import derivative, primitive
-from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
-from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
-from qsnn_plugins.functional.uniform import uniform, uniform_codes
-from qsnn_plugins.functional.yolo_detect import Detections, detect
-from qsnn_plugins.functional.yolo_grid import (
-    GridPrediction,
-    YoloGrid,
-    decode_boxes,
-    split_outputs,
+from qsnn_plugins.functional.weight.statistical import (
+    statistical,
+    statistical_bound,
+    statistical_codes,
 )
-from qsnn_plugins.functional.yolo_loss import (
-    Assignment,
-    YoloReduction,
-    assign_boxes,
-    yolo_loss_parts,
+from qsnn_plugins.functional.weight.thresholds import (
+    best_scale,
+    k_means_thresholds,
+    middle_thresholds,
+    symmetric_levels,
 )
+from qsnn_plugins.functional.weight.uniform import uniform, uniform_codes
 
 __all__ = [
     "RELEASED_LEVELS",
@@ -128,7 +132,7 @@ __all__ = [
     "ede_schedule",
     "encode",
     "heaviside",
-    "k_means_borders",
+    "k_means_thresholds",
     "keep_comparison",
     "keep_positive",
     "lif_charge",
@@ -136,7 +140,7 @@ __all__ = [
     "max_magnitude",
     "mean_cross_entropy_loss",
     "mean_magnitude",
-    "middle_borders",
+    "middle_thresholds",
     "mint",
     "mint_bound",
     "mint_codes",

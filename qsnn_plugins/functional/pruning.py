@@ -88,8 +88,8 @@ def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
     count = weak_count(scores.shape[1], ratio)
     if count == 0:
         return torch.ones_like(u, dtype=torch.bool)
-    border = scores.kthvalue(count + 1, dim=1, keepdim=True).values
-    return ~(scores < border).reshape(u.shape)
+    cutoff = scores.kthvalue(count + 1, dim=1, keepdim=True).values
+    return ~(scores < cutoff).reshape(u.shape)
 
 
 class _Gate(torch.autograd.Function):

@@ -1,8 +1,8 @@
 """LightningModules and callbacks of the recipes."""
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()
+register_missing_ops()
 
 from qsnn_plugins.lightning.box_writer import BoxWriter  # noqa: E402
 from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402

@@ -48,9 +48,9 @@ class SpikingClassifier(LightningModule):
         schedule: "cosine" lets the learning rate fall over the trainer's epochs, "constant" keeps
             it.
         time_steps: T of static images, from 1; None where the data has time steps of its own.
-        warm_up: Epochs at the start in which the rate rises in a line.
-        least_rate: Where the cosine ends and a warm-up begins.
-        half_period: Epochs after which the cosine turns and rises again, or None for a single
+        warmup_epochs: Epochs at the start in which the rate rises in a line.
+        min_lr: Where the cosine ends and a warm-up begins.
+        cosine_epochs: Epochs after which the cosine turns and rises again, or None for a single
             fall.
         decay: What an optimiser's weight decay acts on: "all" parameters, or "weights" without
             biases, normalization, thresholds and scales.
@@ -77,20 +77,20 @@ class SpikingClassifier(LightningModule):
         optimizer: OptimizerCallable = torch.optim.Adam,
         schedule: Schedule = "cosine",
         time_steps: int | None = None,
-        warm_up: int = 0,
-        least_rate: float = 0.0,
-        half_period: int | None = None,
+        warmup_epochs: int = 0,
+        min_lr: float = 0.0,
+        cosine_epochs: int | None = None,
         decay: Decay = "all",
         mixing: BatchMixing | None = None,
     ) -> None:
         super().__init__()
-        check_schedule(schedule, warm_up, least_rate, half_period, decay)
+        check_schedule(schedule, warmup_epochs, min_lr, cosine_epochs, decay)
         if time_steps is not None and time_steps < 1:
             raise ArgumentError("time_steps", time_steps, "an integer from 1, or None")
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
-        self.warm_up, self.least_rate, self.half_period = warm_up, least_rate, half_period
+        self.warmup_epochs, self.min_lr, self.cosine_epochs = warmup_epochs, min_lr, cosine_epochs
         self.decay, self.mixing = decay, mixing
         classes = cast(int, network.out_channels)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
@@ -156,7 +156,7 @@ class SpikingClassifier(LightningModule):
         optimizer = self.optimizer(parameter_groups(self, self.decay))
         epochs = max(self.trainer.max_epochs or 1, 1)
         scheduler = build_schedule(
-            optimizer, self.schedule, epochs, self.warm_up, self.least_rate, self.half_period
+            optimizer, self.schedule, epochs, self.warmup_epochs, self.min_lr, self.cosine_epochs
         )
         if scheduler is None:
             return {"optimizer": optimizer}

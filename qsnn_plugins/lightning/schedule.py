@@ -18,7 +18,7 @@ Decay = Literal["all", "weights"]
 
 
 def check_schedule(
-    schedule: str, warm_up: int, least_rate: float, half_period: int | None, decay: str
+    schedule: str, warmup_epochs: int, min_lr: float, cosine_epochs: int | None, decay: str
 ) -> None:
     """Refuse what cannot be a schedule.
 
@@ -27,12 +27,12 @@ def check_schedule(
     """
     if schedule not in get_args(Schedule):
         raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
-    if warm_up < 0:
-        raise ArgumentError("warm_up", warm_up, "a number of epochs from 0")
-    if not least_rate >= 0:
-        raise ArgumentError("least_rate", least_rate, "a number from 0")
-    if half_period is not None and half_period < 1:
-        raise ArgumentError("half_period", half_period, "a number of epochs from 1, or None")
+    if warmup_epochs < 0:
+        raise ArgumentError("warmup_epochs", warmup_epochs, "a number of epochs from 0")
+    if not min_lr >= 0:
+        raise ArgumentError("min_lr", min_lr, "a number from 0")
+    if cosine_epochs is not None and cosine_epochs < 1:
+        raise ArgumentError("cosine_epochs", cosine_epochs, "a number of epochs from 1, or None")
     if decay not in get_args(Decay):
         raise ArgumentError("decay", decay, f"one of {', '.join(get_args(Decay))}")
 
@@ -41,37 +41,37 @@ def build_schedule(
     optimizer: Optimizer,
     schedule: Schedule,
     epochs: int,
-    warm_up: int = 0,
-    least_rate: float = 0.0,
-    half_period: int | None = None,
+    warmup_epochs: int = 0,
+    min_lr: float = 0.0,
+    cosine_epochs: int | None = None,
 ) -> LRScheduler | None:
     """Build the schedule of an optimiser, to be stepped once an epoch.
 
-    A warm-up rises in a line from the least rate, or from 1 / (warm_up + 1) of the rate where the
+    A warm-up rises in a line from the least rate, or from 1 / (warmup_epochs + 1) of the rate where the
     least is 0. The cosine falls from the rate to the least one over the epochs that are left, or
-    over `half_period` epochs, after which it rises again for as long.
+    over `cosine_epochs` epochs, after which it rises again for as long.
 
     Args:
         optimizer: The optimiser with its initial rate.
         schedule: "cosine" or "constant".
         epochs: Epochs of the whole training, from 1.
-        warm_up: Epochs of the warm-up.
-        least_rate: The least learning rate.
-        half_period: Epochs from the greatest to the least rate, or None for all that are left.
+        warmup_epochs: Epochs of the warm-up.
+        min_lr: The least learning rate.
+        cosine_epochs: Epochs from the greatest to the least rate, or None for all that are left.
 
     Returns:
         The schedule, or None where the rate never changes.
     """
     rest: LRScheduler | None = None
     if schedule == "cosine":
-        falling = half_period or max(epochs - warm_up, 1)
-        rest = CosineAnnealingLR(optimizer, T_max=falling, eta_min=least_rate)
-    if not warm_up:
+        falling = cosine_epochs or max(epochs - warmup_epochs, 1)
+        rest = CosineAnnealingLR(optimizer, T_max=falling, eta_min=min_lr)
+    if not warmup_epochs:
         return rest
     rate = optimizer.param_groups[0]["initial_lr"] if rest else optimizer.param_groups[0]["lr"]
-    start = min(least_rate / rate if least_rate else 1 / (warm_up + 1), 1.0)
-    rising = LinearLR(optimizer, start_factor=start, total_iters=warm_up)
-    return SequentialLR(optimizer, [rising, rest], [warm_up]) if rest else rising
+    start = min(min_lr / rate if min_lr else 1 / (warmup_epochs + 1), 1.0)
+    rising = LinearLR(optimizer, start_factor=start, total_iters=warmup_epochs)
+    return SequentialLR(optimizer, [rising, rest], [warmup_epochs]) if rest else rising
 
 
 def parameter_groups(module: nn.Module, decay: Decay) -> Iterable[Any]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.binary import BinaryGradient, binary, binary_codes, ede_schedule
-from qsnn_plugins.functional.regulate import Regulation, regulate
 from qsnn_plugins.functional.scale import (
     Granularity,
     mean_magnitude,
     round_to_power_of_two,
     wide,
 )
+from qsnn_plugins.functional.weight.binary import BinaryGradient, binary, binary_codes, ede_schedule
+from qsnn_plugins.functional.weight.regulation import Regulation, regulate
 
 __all__ = ["Binary", "BinaryScale"]
 

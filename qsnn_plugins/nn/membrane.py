@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.codes import Codes, encode
-from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
+from qsnn_plugins.functional.membrane.levels import clip_membrane, nearest_level, pruned_level
+from qsnn_plugins.functional.packing.codes import Codes, encode
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.spec import MembraneSpec
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.codes import Codes, encode
-from qsnn_plugins.functional.membrane_bits import (
+from qsnn_plugins.functional.membrane.uniform import (
     average_scale,
     step_max,
     tanh_membrane,
     uniform_membrane,
 )
+from qsnn_plugins.functional.packing.codes import Codes, encode
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.spec import MembraneSpec
 
@@ -52,7 +52,7 @@ class UniformMembrane(nn.Module):
     """
 
     scale: Tensor
-    has_seen: Tensor
+    initialized: Tensor
 
     def __init__(self, spec: MembraneSpec) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class UniformMembrane(nn.Module):
         else:
             self.register_buffer("scale", first)
             if self._averages:
-                self.register_buffer("has_seen", torch.tensor(False))
+                self.register_buffer("initialized", torch.tensor(False))
 
     @property
     def _averages(self) -> bool:
@@ -133,10 +133,10 @@ class UniformMembrane(nn.Module):
         """Let the running average see a step's maximum, a scalar, while training."""
         if not self.training:
             return
-        given = self.scale, self.has_seen, greatest.to(self.scale.dtype)
-        scale, has_seen = average_scale(*given, self.spec.momentum)
+        given = self.scale, self.initialized, greatest.to(self.scale.dtype)
+        scale, initialized = average_scale(*given, self.spec.momentum)
         self.scale.copy_(scale)
-        self.has_seen.copy_(has_seen)
+        self.initialized.copy_(initialized)
 
     def encode(self, q: Tensor) -> Codes:
         """Return integer codes of a stored membrane, any shape, under the scale in use."""

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.functional.scale import scale_gradient
 from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
 
 __all__ = ["Mint", "MintScale"]
 

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.power_of_two import (
+from qsnn_plugins.functional.scale import round_to_power_of_two, wide
+from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.functional.weight.power_of_two import (
     additive_integers,
     additive_power_of_two,
     additive_power_of_two_codes,
@@ -16,9 +18,7 @@ from qsnn_plugins.functional.power_of_two import (
     power_of_two_codes,
     power_of_two_integers,
 )
-from qsnn_plugins.functional.regulate import Regulation, regulate
-from qsnn_plugins.functional.scale import round_to_power_of_two, wide
-from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.functional.weight.regulation import Regulation, regulate
 
 __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.regulate import regulate
 from qsnn_plugins.functional.scale import Granularity
+from qsnn_plugins.functional.weight.regulation import regulate
 
 __all__ = ["Regulate"]
 

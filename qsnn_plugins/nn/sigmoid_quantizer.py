@@ -10,23 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.borders import (
-    best_scale,
-    k_means_borders,
-    middle_borders,
-    symmetric_levels,
-)
 from qsnn_plugins.functional.scale import max_magnitude, wide
-from qsnn_plugins.functional.sigmoid_quantizer import (
+from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.functional.weight.sigmoid_quantizer import (
     linear_temperature,
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
 )
-from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.functional.weight.thresholds import (
+    best_scale,
+    k_means_thresholds,
+    middle_thresholds,
+    symmetric_levels,
+)
 
-__all__ = ["Borders", "SigmoidFidelity", "SigmoidQuantizer", "soft_weights"]
+__all__ = ["SigmoidFidelity", "SigmoidQuantizer", "ThresholdRule", "soft_weights"]
 
-Borders = Literal["middle", "k_means"]
+ThresholdRule = Literal["middle", "k_means"]
 SigmoidFidelity = Literal["paper", "released"]
 
 FLOOR = 2.0**-14  # the least α and β that learned ones are used with
@@ -42,17 +42,17 @@ class SigmoidQuantizer(nn.Module):
     is soft. α and β are used as positive numbers: an α that an optimizer pushes through 0 would
     turn the sign of a whole layer.
 
-    fidelity="paper", the default because nothing about it needs a pretrained network: borders
+    fidelity="paper", the default because nothing about it needs a pretrained network: thresholds
     midway, T = 1 + 2 epoch, exact gradients, and α = 1 / β from `best_scale`, since the paper
     names no start. "released" follows the code of Yang et al. whose method it is (the paper has
-    none): borders from k-means on the weight, β = 1.25 p / max|w|, α = 1 / β, T = 5 (epoch + 1),
+    none): thresholds from k-means on the weight, β = 1.25 p / max|w|, α = 1 / β, T = 5 (epoch + 1),
     exponents within ±10, and for one bit the slope of T = 1 times T.
 
     Args:
-        weight: The weight that is going to be quantized, any shape; it sets α, β and borders.
+        weight: The weight that is going to be quantized, any shape; it sets α, β and thresholds.
         bits: 1, 2, 4 or 8, of which 2 is ternary.
         fidelity: "paper" or "released".
-        borders: "middle" or "k_means" (one bit is 0 in both), or None for that of `fidelity`.
+        thresholds: "middle" or "k_means" (one bit is 0 in both), or None for that of `fidelity`.
         rate: What an epoch adds to T, 0 or above, or None for that of `fidelity`.
 
     Raises:
@@ -69,7 +69,7 @@ class SigmoidQuantizer(nn.Module):
 
     scale_count = 1
     scale_bits = 32
-    borders: Tensor
+    thresholds: Tensor
     temperature: Tensor
 
     def __init__(
@@ -77,7 +77,7 @@ class SigmoidQuantizer(nn.Module):
         weight: Tensor,
         bits: int = 1,
         fidelity: SigmoidFidelity = "paper",
-        borders: Borders | None = None,
+        thresholds: ThresholdRule | None = None,
         rate: float | None = None,
     ) -> None:
         super().__init__()
@@ -85,10 +85,12 @@ class SigmoidQuantizer(nn.Module):
         if fidelity not in get_args(SigmoidFidelity):
             allowed = f"one of {', '.join(get_args(SigmoidFidelity))}"
             raise ArgumentError("fidelity", fidelity, allowed)
-        if borders not in (*get_args(Borders), None):
-            raise ArgumentError("borders", borders, f"one of {', '.join(get_args(Borders))}")
+        if thresholds not in (*get_args(ThresholdRule), None):
+            raise ArgumentError(
+                "thresholds", thresholds, f"one of {', '.join(get_args(ThresholdRule))}"
+            )
         released = fidelity == "released"
-        rule = borders or ("k_means" if released else "middle")
+        rule = thresholds or ("k_means" if released else "middle")
         self.rate = float((5.0 if released else 2.0) if rate is None else rate)
         self._start = self.rate if released and self.rate > 0 else 1.0
         self.bits, self.levels, self.fidelity, self._rule = bits, levels, fidelity, rule
@@ -101,11 +103,11 @@ class SigmoidQuantizer(nn.Module):
         else:
             alpha = best_scale(w, levels)
         self.alpha, self.beta = nn.Parameter(alpha), nn.Parameter(1 / alpha)
-        edges = middle_borders(levels)
+        edges = middle_thresholds(levels)
         if rule == "k_means" and bits > 1:
-            edges = k_means_borders(w / alpha, len(levels) - 1)
+            edges = k_means_thresholds(w / alpha, len(levels) - 1)
         # buffers, so that a compiled layer is not compiled anew each epoch
-        self.register_buffer("borders", torch.tensor(edges, dtype=w.dtype, device=w.device))
+        self.register_buffer("thresholds", torch.tensor(edges, dtype=w.dtype, device=w.device))
         first = linear_temperature(0, self._start, self.rate)
         self.register_buffer("temperature", torch.tensor(first, device=w.device))
 
@@ -123,7 +125,7 @@ class SigmoidQuantizer(nn.Module):
             weight,
             keep_positive(self.alpha, FLOOR),
             keep_positive(self.beta, FLOOR),
-            self.borders,
+            self.thresholds,
             self.levels,
             self.temperature,
             hard=not self.training if self.hard is None else self.hard,
@@ -134,12 +136,12 @@ class SigmoidQuantizer(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight, hard in any mode, and their unit."""
         alpha, beta = (keep_positive(p.detach(), FLOOR) for p in (self.alpha, self.beta))
-        return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.borders, self.levels)
+        return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.thresholds, self.levels)
 
     def extra_repr(self) -> str:
-        """Name the bits, the borders and T."""
+        """Name the bits, the thresholds and T."""
         temperature = f"temperature={float(self.temperature):g}"
-        return f"bits={self.bits}, fidelity={self.fidelity}, borders={self._rule}, {temperature}"
+        return f"bits={self.bits}, fidelity={self.fidelity}, thresholds={self._rule}, {temperature}"
 
 
 @contextmanager

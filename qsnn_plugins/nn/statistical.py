@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.functional.statistical import statistical, statistical_codes
+from qsnn_plugins.functional.weight.statistical import statistical, statistical_codes
 
 __all__ = ["Statistical"]
 

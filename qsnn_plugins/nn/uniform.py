@@ -18,7 +18,7 @@ from qsnn_plugins.functional.scale import (
     wide,
 )
 from qsnn_plugins.functional.threshold import keep_positive
-from qsnn_plugins.functional.uniform import UniformGradient, uniform, uniform_codes
+from qsnn_plugins.functional.weight.uniform import UniformGradient, uniform, uniform_codes
 
 __all__ = ["Uniform", "UniformScale"]
 

@@ -71,7 +71,7 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec) -> nn.Module:
 
     Args:
         weight: The weight that is going to be quantized, shape [out, ...].
-        spec: The weight's part of a `QuantSpec`; its `ends` are not read here.
+        spec: The weight's part of a `QuantSpec`; its `first_last` are not read here.
 
     Returns:
         A `WeightQuantizer`; the identity where the spec keeps 32 bits.
@@ -124,7 +124,7 @@ def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
 def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
     """Parametrize the weights of a network's Conv and Linear layers in place.
 
-    The first and the last layer, in the order of definition, get what `spec.ends` says; 1 x 1
+    The first and the last layer, in the order of definition, get what `spec.first_last` says; 1 x 1
     convolutions and shortcuts are layers like others. `state_dict` keeps the float weight as
     `parametrizations.weight.original`. Layers that share one weight share its quantizer. Where
     anything is refused, nothing is changed.
@@ -142,7 +142,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
-        >>> quantize_weights(network, WeightSpec(kind="power_of_two", ends="float"))
+        >>> quantize_weights(network, WeightSpec(kind="power_of_two", first_last="float"))
         ['1']
         >>> list(network.state_dict())[2:4]
         ['1.bias', '1.parametrizations.weight.original']
@@ -150,11 +150,11 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
     if spec.kind == "float":
         return []
     layers = weight_layers(network)
-    ends = set([*layers][:1] + [*layers][-1:]) if spec.ends != "same" else set()
+    ends = set([*layers][:1] + [*layers][-1:]) if spec.first_last != "same" else set()
     quantizers: dict[str, nn.Module] = {}
     of_weight: dict[int, nn.Module] = {}
     for name, layer in layers.items():
-        if name in ends and spec.ends == "float":
+        if name in ends and spec.first_last == "float":
             continue
         _check_layer(name, layer)
         if id(layer.weight) not in of_weight:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.yolo_grid import YoloGrid
-from qsnn_plugins.functional.yolo_loss import YoloReduction, yolo_loss_parts
+from qsnn_plugins.functional.detection.grid import YoloGrid
+from qsnn_plugins.functional.detection.loss import YoloReduction, yolo_loss_parts
 
 __all__ = ["YoloLoss"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.stacked import MembraneGradient
+from qsnn_plugins.functional.membrane.stacked import MembraneGradient
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane_bits import uniform_levels
+from qsnn_plugins.functional.membrane.stacked import TERNARY, MembraneGradient, check_levels
+from qsnn_plugins.functional.membrane.threshold_centred import threshold_centred_levels
+from qsnn_plugins.functional.membrane.uniform import uniform_levels
 from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.functional.stacked import TERNARY, MembraneGradient, check_levels
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate
-from qsnn_plugins.functional.threshold_centred import threshold_centred_levels
 from qsnn_plugins.spec.checks import check_choice, check_positive
 
 __all__ = ["MembraneKind", "MembraneScale", "MembraneSpec", "ScaleAtEvaluation"]

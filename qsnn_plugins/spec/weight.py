@@ -9,7 +9,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.spec.checks import check_choice
 
-__all__ = ["Fidelity", "WeightEnds", "WeightKind", "WeightSpec"]
+__all__ = ["Fidelity", "FirstLast", "WeightKind", "WeightSpec"]
 
 WeightKind = Literal[
     "float",
@@ -21,7 +21,7 @@ WeightKind = Literal[
     "mint",
     "sigmoid",
 ]
-WeightEnds = Literal["same", "float", "eight_bit"]
+FirstLast = Literal["same", "float", "eight_bit"]
 Fidelity = Literal["paper", "released"]
 
 
@@ -75,7 +75,7 @@ _KINDS: dict[str, _Kind] = {
     ),
     "sigmoid": _Kind(
         bits=(1, 2, 4, 8),
-        options={"borders": _Option(("middle", "k_means"), released="k_means")},
+        options={"thresholds": _Option(("middle", "k_means"), released="k_means")},
     ),
 }
 
@@ -99,7 +99,7 @@ class WeightSpec:
     Args:
         kind: How a weight is quantized.
         bits: Bits a weight: 1 to 8, as far as the kind has them.
-        ends: What the first and the last layer get: the "same" as the others (the papers' memory
+        first_last: What the first and the last layer get: the "same" as the others (the papers' memory
             figures count them so), "float", or "eight_bit" (Q-SNN), which is `nn.Uniform` with 8
             bits and max|w| as its scale.
         fidelity: "paper", the default, follows the paper with its misprints mended; "released"
@@ -110,7 +110,7 @@ class WeightSpec:
         per: Whether uniform and binary have a scale a layer or a channel.
         regulation: Whether grids and binary standardise a layer, a channel or none first.
         gradient: Backward of binary: clipped_straight_through, straight_through or ede.
-        borders: Those of sigmoid: middle or k_means.
+        thresholds: Those of sigmoid: middle or k_means.
         temperature_rate: What an epoch adds to the temperature of sigmoid, 0 or above.
 
     Raises:
@@ -129,23 +129,25 @@ class WeightSpec:
 
     kind: WeightKind = "float"
     bits: int = 4
-    ends: WeightEnds = "same"
+    first_last: FirstLast = "same"
     fidelity: Fidelity = "paper"
     scale: str | None = None
     per: str | None = None
     regulation: str | None = None
     gradient: str | None = None
-    borders: str | None = None
+    thresholds: str | None = None
     temperature_rate: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("weight.kind", self.kind, WeightKind)
-        check_choice("weight.ends", self.ends, WeightEnds)
+        check_choice("weight.first_last", self.first_last, FirstLast)
         check_choice("weight.fidelity", self.fidelity, Fidelity)
         self._check_bits()
-        if self.kind == "float" and self.ends == "eight_bit":
-            raise ArgumentError("weight.ends", self.ends, "same or float where the kind is float")
-        for name in ("scale", "per", "regulation", "gradient", "borders"):
+        if self.kind == "float" and self.first_last == "eight_bit":
+            raise ArgumentError(
+                "weight.first_last", self.first_last, "same or float where the kind is float"
+            )
+        for name in ("scale", "per", "regulation", "gradient", "thresholds"):
             self._check_option(name)
         rate = self.temperature_rate
         if rate is not None and self.kind != "sigmoid":

@@ -1,8 +1,8 @@
 """Plugins for SpikingJelly: neurons that feel native there."""
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()  # SpikingJelly's model builders import torchvision
+register_missing_ops()  # SpikingJelly's model builders import torchvision
 
 from spikingjelly.activation_based.functional import reset_net  # noqa: E402
 

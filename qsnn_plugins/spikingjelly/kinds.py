@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qsnn_plugins.functional.stacked import MembraneGradient
+from qsnn_plugins.functional.membrane.stacked import MembraneGradient
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
 from qsnn_plugins.spec.spike import SpikeValue

@@ -49,9 +49,11 @@ def rows_of(network, role):
 
 @pytest.mark.parametrize(("kind", "bits"), WEIGHTS)
 @pytest.mark.parametrize("fidelity", ["paper", "released"])
-@pytest.mark.parametrize("ends", ["same", "float", "eight_bit"])
+@pytest.mark.parametrize("first_last", ["same", "float", "eight_bit"])
 def test_weights_take_the_bytes_that_the_account_says(kind, bits, fidelity, ends):
-    network = network_of(QuantSpec(weight=WeightSpec(kind, bits, ends=ends, fidelity=fidelity)))
+    network = network_of(
+        QuantSpec(weight=WeightSpec(kind, bits, first_last=ends, fidelity=fidelity))
+    )
     packed = pack_weights(network)
     rows = {
         p.layer: p for p in report(network, None, (2, 1, 2, 5, 5)).parameters if p.role == "weights"

@@ -33,7 +33,7 @@ def test_quantizing_adds_scales_and_thresholds_and_nothing_else():
     spec = QuantSpec(
         MembraneSpec(kind="uniform", bits=4),
         threshold=ThresholdSpec(gradient="separate", per="channel"),
-        weight=WeightSpec("binary", bits=1, ends="eight_bit"),
+        weight=WeightSpec("binary", bits=1, first_last="eight_bit"),
     )
     shape = (2, 1, 2, 6, 6)
     before, after = report(build(FLOAT), None, shape), report(build(spec), None, shape)
@@ -61,7 +61,7 @@ def stored(cost):
         presets.bit_budget(4, 2),
         presets.spquant(pruned=False),
         QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"), weight=WeightSpec("mint")),
-        QuantSpec(weight=WeightSpec("uniform", ends="float", per="channel")),
+        QuantSpec(weight=WeightSpec("uniform", first_last="float", per="channel")),
     ],
 )
 def test_a_spec_counts_what_injection_makes(spec):

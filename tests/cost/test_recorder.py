@@ -37,7 +37,7 @@ def test_rates_and_inputs_are_shares_of_what_passed(host):
 
 
 def test_synaptic_operations_are_those_of_spikingjelly():
-    """Without padding at the borders the share of active inputs gives the very number."""
+    """Without padding at the thresholds the share of active inputs gives the very number."""
     torch.manual_seed(0)
     network = nn.Sequential(
         layer.Conv2d(2, 8, 1, bias=False, step_mode="m"),

@@ -43,8 +43,8 @@ def test_a_block_shares_its_mean_importance(size):
             scores[block] = np.abs(u[block]).mean((-2, -1), keepdims=True)
     mask = spatial_mask(torch.tensor(u), 0.4, block=2).numpy()
     for score, kept in zip(scores, mask, strict=True):
-        border = np.sort(score.ravel())[int(0.4 * score.size)]
-        np.testing.assert_array_equal(kept, score >= border - 1e-12)
+        cutoff = np.sort(score.ravel())[int(0.4 * score.size)]
+        np.testing.assert_array_equal(kept, score >= cutoff - 1e-12)
 
 
 def test_a_silent_layer_is_kept_and_nan_stays():
@@ -96,8 +96,8 @@ def test_both_masks_are_of_the_membrane_as_it_was_charged(softmax):
         pooled = np.exp(pooled) / np.exp(pooled).sum(1, keepdims=True)
     is_open = 1 / (1 + np.exp(-(pooled @ weight.T + bias))) > 0.47
     magnitude = np.abs(u).reshape(3, -1)
-    border = np.sort(magnitude)[:, int(0.3 * 40)].reshape(3, 1, 1, 1)
-    kept = (np.abs(u) >= border) & is_open[:, :, None, None]
+    cutoff = np.sort(magnitude)[:, int(0.3 * 40)].reshape(3, 1, 1, 1)
+    kept = (np.abs(u) >= cutoff) & is_open[:, :, None, None]
     np.testing.assert_array_equal(pruned.numpy(), np.where(kept, u, 0.0))
     expected = [int(0.3 * 40) / 40, 1 - is_open.mean(), 1 - kept.mean()]
     np.testing.assert_allclose(shares.numpy(), expected, rtol=1e-6)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()
+register_missing_ops()
 
 import torch  # noqa: E402
 from lightning.pytorch import Trainer  # noqa: E402

@@ -26,32 +26,32 @@ def rates(epochs, schedule="cosine", rate=0.1, **arguments):
     return seen
 
 
-def cosine(epoch, half_period, rate=0.1, least=0.0):
-    return least + (rate - least) * (1 + math.cos(math.pi * epoch / half_period)) / 2
+def cosine(epoch, cosine_epochs, rate=0.1, least=0.0):
+    return least + (rate - least) * (1 + math.cos(math.pi * epoch / cosine_epochs)) / 2
 
 
 def test_a_single_cosine():
     assert rates(10) == pytest.approx([cosine(e, 10) for e in range(10)])
     least = [cosine(e, 10, least=0.02) for e in range(10)]
-    assert rates(10, least_rate=0.02) == pytest.approx(least)
+    assert rates(10, min_lr=0.02) == pytest.approx(least)
 
 
 def test_a_cosine_that_turns_as_the_third_papers_does():
-    seen = rates(500, rate=1e-3, half_period=64)
+    seen = rates(500, rate=1e-3, cosine_epochs=64)
     assert seen == pytest.approx([cosine(e, 64, 1e-3) for e in range(500)], abs=1e-9)
     assert seen[-1] == pytest.approx(0.90e-3, abs=0.01e-3), "it ends near the initial rate"
 
 
 def test_a_warm_up_rises_in_a_line_and_the_cosine_takes_the_rest():
-    seen = rates(12, warm_up=4, least_rate=0.02)
+    seen = rates(12, warmup_epochs=4, min_lr=0.02)
     assert seen[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert seen[4:] == pytest.approx([cosine(e, 8, least=0.02) for e in range(8)])
-    assert rates(4, warm_up=3)[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert rates(4, warmup_epochs=3)[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
 
 
 def test_a_constant_rate_may_warm_up_too():
     assert rates(3, "constant") == [0.1] * 3
-    assert rates(5, "constant", warm_up=3) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+    assert rates(5, "constant", warmup_epochs=3) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -60,8 +60,8 @@ def test_the_classifier_follows_its_schedule(loader, trainer):
     model = SpikingClassifier(
         StringNet("4C3-GAP-FC2"),
         optimizer=partial(torch.optim.SGD, lr=0.1),
-        warm_up=1,
-        least_rate=0.02,
+        warmup_epochs=1,
+        min_lr=0.02,
     )
     t = trainer(max_epochs=3, enable_checkpointing=False)
     t.fit(model, loader)
@@ -84,9 +84,9 @@ def test_weights_alone_decay_where_asked():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"warm_up": -1}, "warm_up=-1"),
-        ({"least_rate": -0.1}, r"least_rate=-0\.1"),
-        ({"half_period": 0}, "half_period=0"),
+        ({"warmup_epochs": -1}, "warmup_epochs=-1"),
+        ({"min_lr": -0.1}, r"min_lr=-0\.1"),
+        ({"cosine_epochs": 0}, "cosine_epochs=0"),
         ({"decay": "none"}, "decay='none'.*all, weights"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional import k_means_borders, middle_borders
+from qsnn_plugins.functional import k_means_thresholds, middle_thresholds
 from qsnn_plugins.nn import SigmoidQuantizer
 
 W = torch.tensor(np.random.default_rng(0).normal(0, 0.05, size=(32, 40)), dtype=torch.float32)
@@ -53,15 +53,15 @@ def test_released_start(bits):
     torch.testing.assert_close(quantizer.beta.detach(), beta)
     torch.testing.assert_close(quantizer.alpha.detach(), 1 / beta)
     assert quantizer.temperature == 5
-    expected = (0.0,) if bits == 1 else k_means_borders(W * beta, len(quantizer.levels) - 1)
-    torch.testing.assert_close(quantizer.borders, torch.tensor(expected), atol=1e-4, rtol=1e-4)
+    expected = (0.0,) if bits == 1 else k_means_thresholds(W * beta, len(quantizer.levels) - 1)
+    torch.testing.assert_close(quantizer.thresholds, torch.tensor(expected), atol=1e-4, rtol=1e-4)
     quantizer.set_epoch(999)
     assert quantizer.temperature == 2000
 
 
 def test_paper_start_has_middle_borders_and_reciprocal_scales():
     quantizer = SigmoidQuantizer(W, 4)
-    assert tuple(quantizer.borders.tolist()) == middle_borders(quantizer.levels)
+    assert tuple(quantizer.thresholds.tolist()) == middle_thresholds(quantizer.levels)
     torch.testing.assert_close(quantizer.alpha * quantizer.beta, torch.tensor(1.0))
 
 
@@ -76,8 +76,8 @@ def test_released_binary_slope_is_that_of_a_temperature_of_one():
 
 
 def test_borders_and_rate_override_the_fidelity():
-    quantizer = SigmoidQuantizer(W, 2, borders="k_means", rate=20)
-    assert tuple(quantizer.borders.tolist()) != middle_borders(quantizer.levels)
+    quantizer = SigmoidQuantizer(W, 2, thresholds="k_means", rate=20)
+    assert tuple(quantizer.thresholds.tolist()) != middle_thresholds(quantizer.levels)
     quantizer.set_epoch(2)
     assert quantizer.temperature == 41
     flat = SigmoidQuantizer(W, 2, fidelity="released", rate=0)
@@ -100,7 +100,7 @@ def test_scale_that_was_pushed_below_zero_turns_no_sign_and_comes_back(name):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"bits": 3}, {"bits": 16}, {"fidelity": "code"}, {"borders": "best"}, {"rate": -1.0}],
+    [{"bits": 3}, {"bits": 16}, {"fidelity": "code"}, {"thresholds": "best"}, {"rate": -1.0}],
 )
 def test_refused(arguments):
     with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}="):

@@ -259,7 +259,7 @@ def test_ends_of_one_and_two_layers():
     spec = WeightSpec("mint", 4, "float")
     assert quantize_weights(nn.Linear(2, 2), spec) == []
     assert quantize_weights(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), spec) == []
-    eight = dataclasses.replace(spec, ends="eight_bit")
+    eight = dataclasses.replace(spec, first_last="eight_bit")
     assert quantize_weights(nn.Linear(2, 2), eight) == [""]
     assert quantize_weights(nn.ReLU(), spec) == []
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()
+register_missing_ops()
 
 from jsonargparse import ActionConfigFile  # noqa: E402
 from lightning import LightningDataModule, LightningModule, Trainer  # noqa: E402

@@ -43,13 +43,13 @@ def test_released_options_are_those_of_the_codes():
     assert options("power_of_two", 4) == {"scale": "learned", "regulation": "layer"}
     assert options("additive_power_of_two", 4) == {"scale": "learned", "regulation": "layer"}
     assert options("binary", 1)["gradient"] == "ede"
-    assert options("sigmoid", 2) == {"borders": "k_means"}
+    assert options("sigmoid", 2) == {"thresholds": "k_means"}
 
 
 def test_an_option_that_is_given_overrides_the_fidelity():
-    spec = WeightSpec("sigmoid", 2, borders="k_means", temperature_rate=20)
+    spec = WeightSpec("sigmoid", 2, thresholds="k_means", temperature_rate=20)
     quantizer = weight_quantizer(torch.randn(4, 4), spec)
-    assert "borders=k_means" in repr(quantizer)
+    assert "thresholds=k_means" in repr(quantizer)
     assert quantizer.rate == 20
     spec = WeightSpec("power_of_two", 4, fidelity="released", regulation="none")
     assert spec.options == {"scale": "learned", "regulation": "none"}
@@ -60,7 +60,7 @@ def test_an_option_that_is_given_overrides_the_fidelity():
     [
         WeightSpec(),
         WeightSpec("binary", 1, "eight_bit", fidelity="released"),
-        WeightSpec("sigmoid", 4, borders="k_means", temperature_rate=0),
+        WeightSpec("sigmoid", 4, thresholds="k_means", temperature_rate=0),
         WeightSpec("uniform", 2, scale="max", per="channel"),
     ],
 )
@@ -78,8 +78,8 @@ def test_round_trip_through_a_dict(spec):
         ("bits", {"kind": "uniform", "bits": 2.0}),
         ("bits", {"kind": "uniform", "bits": True}),
         ("bits", {"kind": "float", "bits": 0}),
-        ("ends", {"kind": "uniform", "ends": "first"}),
-        ("ends", {"kind": "float", "ends": "eight_bit"}),
+        ("first_last", {"kind": "uniform", "first_last": "first"}),
+        ("first_last", {"kind": "float", "first_last": "eight_bit"}),
         ("fidelity", {"kind": "uniform", "fidelity": "code"}),
         ("scale", {"kind": "power_of_two", "scale": "max"}),
         ("scale", {"kind": "statistical", "scale": "max"}),
@@ -87,7 +87,7 @@ def test_round_trip_through_a_dict(spec):
         ("per", {"kind": "uniform", "per": "row"}),
         ("regulation", {"kind": "uniform", "regulation": "layer"}),
         ("gradient", {"kind": "binary", "bits": 1, "gradient": "none"}),
-        ("borders", {"kind": "sigmoid", "borders": "best"}),
+        ("thresholds", {"kind": "sigmoid", "thresholds": "best"}),
         ("temperature_rate", {"kind": "mint", "temperature_rate": 2.0}),
         ("temperature_rate", {"kind": "sigmoid", "temperature_rate": -1.0}),
     ],

@@ -1,3 +1,3 @@
-from qsnn_plugins.torchvision_ops import mend
+from qsnn_plugins.torchvision_ops import register_missing_ops
 
-mend()  # the host's model builders import torchvision
+register_missing_ops()  # the host's model builders import torchvision

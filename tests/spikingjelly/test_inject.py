@@ -247,7 +247,7 @@ def test_what_a_neuron_was_is_kept_and_shared_ones_stay_shared():
     calls = []
     handle = network[1].register_forward_hook(lambda *_: calls.append("after"))
     network[1].register_forward_pre_hook(lambda *_: calls.append("before"))
-    report = inject(network, QuantSpec(weight=WeightSpec(kind="uniform", ends="float")))
+    report = inject(network, QuantSpec(weight=WeightSpec(kind="uniform", first_last="float")))
     assert report.replaced[0].names == ("1", "2.1")
     assert [type(network[i]) for i in (1, 3)] == [QuantLIFNode, QuantIFNode]
     assert network[2][1] is network[1]

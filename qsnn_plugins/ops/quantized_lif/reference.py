@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.late_reset import keep_comparison
-from qsnn_plugins.functional.membrane import clip_membrane, nearest_level, pruned_level
-from qsnn_plugins.functional.membrane_bits import average_scale, step_max, uniform_membrane
+from qsnn_plugins.functional.membrane.levels import clip_membrane, nearest_level, pruned_level
+from qsnn_plugins.functional.membrane.uniform import average_scale, step_max, uniform_membrane
 from qsnn_plugins.functional.neuron import lif_charge, plif_charge, reset
 from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.functional.scale import wide

@@ -9,8 +9,8 @@ from typing import get_args
 
 import torch
 
-from qsnn_plugins.functional.membrane_bits import step_codes
-from qsnn_plugins.functional.stacked import midpoints
+from qsnn_plugins.functional.membrane.stacked import midpoints
+from qsnn_plugins.functional.membrane.uniform import step_codes
 from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.functional.threshold import ThresholdGradient
 from qsnn_plugins.ops.quantized_lif.parameters import Plain, ScaleOfSteps

@@ -34,7 +34,7 @@ def test_stored_values_equal_snntorchs(bits, threshold, spacing, below, above):
     torch.testing.assert_close(
         table, inspect.getclosurevars(theirs).nonlocals["levels"].double(), rtol=0, atol=1e-5
     )
-    # in between, but for the borders, where rounding decides
+    # in between, but for the edges, where rounding decides
     gaps = table.diff()
     clear = gaps > 1e-3
     u = (table[:-1] + 0.4 * gaps)[clear]

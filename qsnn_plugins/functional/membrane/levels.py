@@ -1,6 +1,6 @@
 """Membrane quantizers over given levels: what is stored of a membrane from step to step.
 
-Quantizers of k bits with a scale are in `qsnn_plugins.functional.membrane_bits`.
+Quantizers of k bits with a scale are in `qsnn_plugins.functional.membrane.uniform`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_floating
-from qsnn_plugins.functional.stacked import (
+from qsnn_plugins.functional.membrane.stacked import (
     TERNARY,
     MembraneGradient,
     check_gradient,
@@ -22,6 +21,7 @@ from qsnn_plugins.functional.stacked import (
     midpoints,
     slope,
 )
+from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
 __all__ = ["RELEASED_LEVELS", "clip_membrane", "nearest_level", "pruned_level"]
@@ -31,17 +31,17 @@ _FEW = 8  # up to here a comparison a level beats a binary search
 
 
 def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
-    borders = midpoints(levels)
+    edges = midpoints(levels)
     if len(levels) > _FEW:
-        # borders between close levels are lost in half precision
+        # edges between close levels are lost in half precision
         wide = u.to(torch.promote_types(u.dtype, torch.float32))
-        index = torch.bucketize(wide, torch.tensor(borders, dtype=wide.dtype, device=u.device))
+        index = torch.bucketize(wide, torch.tensor(edges, dtype=wide.dtype, device=u.device))
         q = torch.tensor(levels, dtype=u.dtype, device=u.device)[index]
         return torch.where(u.isnan(), u, q)
     # comparisons with NaN are false, so a NaN stays itself
-    q = torch.where(u > borders[-1], levels[-1], u)
-    for level, border in zip(levels[-2::-1], borders[::-1], strict=True):
-        q = torch.where(u <= border, level, q)
+    q = torch.where(u > edges[-1], levels[-1], u)
+    for level, edge in zip(levels[-2::-1], edges[::-1], strict=True):
+        q = torch.where(u <= edge, level, q)
     return q.to(u.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Levels of the differentiable quantizer, the borders between them, and a first scale."""
+"""Levels of the differentiable quantizer, the thresholds between them, and a first scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import wide
 
-__all__ = ["best_scale", "k_means_borders", "middle_borders", "symmetric_levels"]
+__all__ = ["best_scale", "k_means_thresholds", "middle_thresholds", "symmetric_levels"]
 
 _SAMPLE = 2**16  # weights of a layer that are enough to find its first scale or its clusters
 
@@ -39,8 +39,8 @@ def symmetric_levels(bits: int) -> tuple[int, ...]:
     return (-1, 1) if bits == 1 else tuple(range(-largest, largest + 1))
 
 
-def middle_borders(levels: Sequence[int]) -> tuple[float, ...]:
-    """Borders midway between levels, as the third paper has them.
+def middle_thresholds(levels: Sequence[int]) -> tuple[float, ...]:
+    """Thresholds midway between levels, as the third paper has them.
 
     Args:
         levels: Two or more integers in ascending order.
@@ -49,7 +49,7 @@ def middle_borders(levels: Sequence[int]) -> tuple[float, ...]:
         b_1 .. b_n, one fewer than the levels.
 
     Example:
-        >>> middle_borders((-1, 0, 1))
+        >>> middle_thresholds((-1, 0, 1))
         (-0.5, 0.5)
     """
     return tuple((a + b) / 2 for a, b in itertools.pairwise(levels))
@@ -60,27 +60,27 @@ def _sample(w: Tensor) -> Tensor:
     return flat[:: max(flat.numel() // _SAMPLE, 1)]
 
 
-def k_means_borders(w: Tensor, count: int, rounds: int = 300) -> tuple[float, ...]:
-    """Borders between the clusters of a layer's weights (Yang et al. 2019).
+def k_means_thresholds(w: Tensor, count: int, rounds: int = 300) -> tuple[float, ...]:
+    """Thresholds between the clusters of a layer's weights (Yang et al. 2019).
 
     Lloyd's algorithm in one dimension on at most 2^17 of the weights, from centres that lie as
     densely as the cube root of the weights' density, which is where the best ones lie when there
-    are many. Borders are midway between neighbouring centres.
+    are many. Thresholds are midway between neighbouring centres.
 
     Args:
         w: Weights, already multiplied by β, any shape.
-        count: How many borders, one fewer than the levels.
+        count: How many thresholds, one fewer than the levels.
         rounds: Most rounds of the algorithm.
 
     Returns:
-        Borders in ascending order; equally spaced over the range of w where it has fewer different
+        Thresholds in ascending order; equally spaced over the range of w where it has fewer different
         values than there are clusters.
 
     Raises:
         ArgumentError: If `count` is below 1.
 
     Example:
-        >>> k_means_borders(torch.tensor([-2.0, -1.5, 0.0, 0.25, 3.0]), count=2)
+        >>> k_means_thresholds(torch.tensor([-2.0, -1.5, 0.0, 0.25, 3.0]), count=2)
         (-0.8125, 1.5625)
     """
     if count < 1:
@@ -128,9 +128,9 @@ def best_scale(w: Tensor, levels: Sequence[int]) -> Tensor:
     largest = x.abs().amax().clamp(min=2.0**-14) / levels[-1]
     candidates = largest * torch.exp2(-torch.arange(81, dtype=x.dtype, device=x.device) / 8)
     table = torch.tensor(levels, dtype=x.dtype, device=x.device)
-    borders = torch.tensor(middle_borders(levels), dtype=x.dtype, device=x.device)
+    thresholds = torch.tensor(middle_thresholds(levels), dtype=x.dtype, device=x.device)
     errors = [
-        (alpha * table[torch.bucketize(x / alpha, borders, right=True)] - x).square().mean()
+        (alpha * table[torch.bucketize(x / alpha, thresholds, right=True)] - x).square().mean()
         for alpha in candidates
     ]
     return candidates[torch.stack(errors).argmin()]

@@ -1,4 +1,4 @@
-"""Levels, borders and first scales; k-means against scikit-learn."""
+"""Levels, thresholds and first scales; k-means against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import torch
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
     best_scale,
-    k_means_borders,
-    middle_borders,
+    k_means_thresholds,
+    middle_thresholds,
     symmetric_levels,
 )
 
@@ -24,13 +24,13 @@ def test_level_sets_of_the_paper():
 
 
 def test_borders_are_midway():
-    assert middle_borders((-1, 1)) == (0,)
-    assert middle_borders((-4, -1, 0, 2)) == (-2.5, -0.5, 1)
+    assert middle_thresholds((-1, 1)) == (0,)
+    assert middle_thresholds((-4, -1, 0, 2)) == (-2.5, -0.5, 1)
 
 
-def inertia(x, borders):
-    """Sum of squared distances from the mean of the cluster that the borders cut out."""
-    place = np.searchsorted(borders, x)
+def inertia(x, thresholds):
+    """Sum of squared distances from the mean of the cluster that the thresholds cut out."""
+    place = np.searchsorted(thresholds, x)
     return sum(((x[place == k] - x[place == k].mean()) ** 2).sum() for k in np.unique(place))
 
 
@@ -43,34 +43,34 @@ def test_clusters_are_as_good_as_those_of_scikit_learn(count, draw):
         x = np.concatenate([rng.normal(-2, 0.3, 10000), rng.normal(1, 0.6, 10000)])
     else:
         x = getattr(rng, draw)(size=20000)
-    borders = k_means_borders(torch.tensor(x), count)
-    assert len(borders) == count
-    assert (np.diff(borders) > 0).all()
+    thresholds = k_means_thresholds(torch.tensor(x), count)
+    assert len(thresholds) == count
+    assert (np.diff(thresholds) > 0).all()
     model = cluster.KMeans(count + 1, n_init=1, random_state=0)
     model.fit(x.reshape(-1, 1))
-    assert inertia(x, borders) <= 1.06 * model.inertia_
+    assert inertia(x, thresholds) <= 1.06 * model.inertia_
     if count == 1 and draw == "two_humps":
         centres = np.sort(model.cluster_centers_.ravel())
-        np.testing.assert_allclose(borders, centres.mean(), atol=5e-3)
+        np.testing.assert_allclose(thresholds, centres.mean(), atol=5e-3)
 
 
 def test_comparison_with_scikit_learn_can_fail():
     x = np.random.default_rng(0).normal(size=20000)
-    good, poor = k_means_borders(torch.tensor(x), 14), np.linspace(-1, 1, 14)
+    good, poor = k_means_thresholds(torch.tensor(x), 14), np.linspace(-1, 1, 14)
     assert inertia(x, poor) > 1.06 * inertia(x, np.array(good))
 
 
 @pytest.mark.parametrize("w", [torch.zeros(10), torch.tensor([0.5, -0.5] * 5), torch.ones(1)])
 def test_fewer_values_than_clusters(w):
-    borders = k_means_borders(w, 14)
-    assert len(borders) == 14
-    assert (np.diff(borders) > 0).all()
-    np.testing.assert_allclose(borders, -np.array(borders)[::-1], atol=1e-12)
+    thresholds = k_means_thresholds(w, 14)
+    assert len(thresholds) == 14
+    assert (np.diff(thresholds) > 0).all()
+    np.testing.assert_allclose(thresholds, -np.array(thresholds)[::-1], atol=1e-12)
 
 
 def test_no_borders_are_refused():
     with pytest.raises(ArgumentError, match="count="):
-        k_means_borders(torch.ones(3), 0)
+        k_means_thresholds(torch.ones(3), 0)
 
 
 @pytest.mark.parametrize(("bits", "share"), [(1, 1.0), (2, 0.4), (4, 0.8), (8, 0.9)])

@@ -48,8 +48,8 @@ def linear_temperature(
     return float(min(start + rate * epoch, limit))
 
 
-def _sigmoid(x: Tensor, border: Tensor, temperature: Tensor | float, most: float) -> Tensor:
-    return (x - border).mul_(temperature).clamp_(-most, most).sigmoid_()
+def _sigmoid(x: Tensor, threshold: Tensor, temperature: Tensor | float, most: float) -> Tensor:
+    return (x - threshold).mul_(temperature).clamp_(-most, most).sigmoid_()
 
 
 class _Soft(torch.autograd.Function):
@@ -58,7 +58,7 @@ class _Soft(torch.autograd.Function):
         w: Tensor,
         alpha: Tensor,
         beta: Tensor,
-        borders: Tensor,
+        thresholds: Tensor,
         temperature: Tensor,
         heights: tuple[int, ...],
         slope_temperature: float | None,
@@ -66,11 +66,11 @@ class _Soft(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         x = beta * w
         level, slope = torch.full_like(w, -sum(heights) / 2), torch.zeros_like(w)
-        for border, height in zip(borders, heights, strict=True):
-            y = _sigmoid(x, border, temperature, max_exponent)
+        for threshold, height in zip(thresholds, heights, strict=True):
+            y = _sigmoid(x, threshold, temperature, max_exponent)
             level.add_(y, alpha=height)
             if slope_temperature is not None:
-                y = _sigmoid(x, border, slope_temperature, max_exponent)
+                y = _sigmoid(x, threshold, slope_temperature, max_exponent)
             # kept for the backward, which would need every sigmoid once more
             slope.addcmul_(y, 1 - y, value=height)
         return alpha * level, level, slope
@@ -90,26 +90,28 @@ class _Soft(torch.autograd.Function):
         return through * beta, grad_alpha, (through * w).sum_to_size(beta.shape), *[None] * 5
 
 
-def _hard(w: Tensor, beta: Tensor, borders: Tensor, levels: Sequence[int]) -> Tensor:
+def _hard(w: Tensor, beta: Tensor, thresholds: Tensor, levels: Sequence[int]) -> Tensor:
     x = beta * w
     table = torch.tensor(levels, dtype=w.dtype, device=w.device)
-    return torch.where(x.isnan(), x, table[torch.bucketize(x, borders, right=True)])
+    return torch.where(x.isnan(), x, table[torch.bucketize(x, thresholds, right=True)])
 
 
-def _check(w: Tensor, borders: Tensor | Sequence[float], levels: Sequence[int]) -> Tensor:
+def _check(w: Tensor, thresholds: Tensor | Sequence[float], levels: Sequence[int]) -> Tensor:
     check_floating("w", w)
     if len(levels) < 2 or any(not a < b for a, b in itertools.pairwise(levels)):
         raise ArgumentError("levels", tuple(levels), "two or more integers in ascending order")
-    if len(borders) != len(levels) - 1:
-        raise ArgumentError("borders", len(borders), f"{len(levels) - 1} borders, one a step")
-    return torch.as_tensor(borders, dtype=wide(w).dtype, device=w.device)
+    if len(thresholds) != len(levels) - 1:
+        raise ArgumentError(
+            "thresholds", len(thresholds), f"{len(levels) - 1} thresholds, one a step"
+        )
+    return torch.as_tensor(thresholds, dtype=wide(w).dtype, device=w.device)
 
 
 def sigmoid_quantizer(
     w: Tensor,
     alpha: Tensor,
     beta: Tensor,
-    borders: Tensor | Sequence[float],
+    thresholds: Tensor | Sequence[float],
     levels: Sequence[int],
     temperature: Tensor | float = 1.0,
     hard: bool = False,
@@ -134,7 +136,7 @@ def sigmoid_quantizer(
         w: Weights, any shape.
         alpha: α, a scalar.
         beta: β, a scalar.
-        borders: b_1 .. b_n in ascending order.
+        thresholds: b_1 .. b_n in ascending order.
         levels: n + 1 integers in ascending order, symmetric around 0.
         temperature: T above 0.
         hard: Whether steps take the place of sigmoids.
@@ -156,7 +158,7 @@ def sigmoid_quantizer(
         >>> sigmoid_quantizer(w, one, one, (-0.5, 0.5), (-1, 0, 1), hard=True)
         tensor([-1.,  0.,  1.])
     """
-    edges = _check(w, borders, levels)
+    edges = _check(w, thresholds, levels)
     if isinstance(temperature, float | int) and not temperature > 0:
         raise ArgumentError("temperature", temperature, "a number above 0")
     if not max_exponent > 0:
@@ -177,7 +179,7 @@ def sigmoid_quantizer_codes(
     w: Tensor,
     alpha: Tensor,
     beta: Tensor,
-    borders: Tensor | Sequence[float],
+    thresholds: Tensor | Sequence[float],
     levels: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """Levels and their unit α, whose product is the hard `sigmoid_quantizer` exactly.
@@ -186,7 +188,7 @@ def sigmoid_quantizer_codes(
         w: See `sigmoid_quantizer`.
         alpha: See `sigmoid_quantizer`.
         beta: See `sigmoid_quantizer`.
-        borders: See `sigmoid_quantizer`.
+        thresholds: See `sigmoid_quantizer`.
         levels: See `sigmoid_quantizer`.
 
     Returns:
@@ -200,7 +202,7 @@ def sigmoid_quantizer_codes(
         >>> sigmoid_quantizer_codes(torch.tensor([-0.9, 0.2]), alpha, beta, (0.0,), (-1, 1))
         (tensor([-1,  1], dtype=torch.int32), tensor(0.1000))
     """
-    edges = _check(w, borders, levels)
+    edges = _check(w, thresholds, levels)
     x = wide(w)
     code = _hard(x, beta.to(x.dtype), edges, levels)
     return integer_codes(code), alpha.to(x.dtype)

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import boxes as module
 from qsnn_plugins.functional import clip_boxes, nms, pairwise_iou
-from qsnn_plugins.torchvision_ops import Operators, mend
+from qsnn_plugins.torchvision_ops import Operators, register_missing_ops
 from tests.functional import detection_reference as reference
 
 
 @pytest.fixture(params=["_in_passes", "_with_torchvision"])
 def suppress(request, monkeypatch):
     """Either way to suppress; where torchvision's operator does not load, a plain loop plays it."""
-    if request.param == "_with_torchvision" and mend() is not Operators.NATIVE:
+    if request.param == "_with_torchvision" and register_missing_ops() is not Operators.NATIVE:
         monkeypatch.setattr(torch.ops.torchvision, "nms", plain_operator)
     return getattr(module, request.param)
 

@@ -18,7 +18,7 @@ from qsnn_plugins.functional import (
     power_of_two_grid,
     round_to_power_of_two,
 )
-from qsnn_plugins.functional.power_of_two import additive_integers, power_of_two_integers
+from qsnn_plugins.functional.weight.power_of_two import additive_integers, power_of_two_integers
 from tests.functional import quantizer_checks as checks
 
 KINDS = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.stacked import check_levels, midpoints
+from qsnn_plugins.functional.membrane.stacked import check_levels, midpoints
 
 __all__ = ["Codes", "encode"]
 
@@ -67,6 +67,6 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
     if scale is not None:
         scale = scale.detach()
         wide = wide / scale.double().clamp(min=torch.finfo(scale.dtype).tiny)
-    borders = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)
-    codes = torch.bucketize(wide, borders)
+    edges = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)
+    codes = torch.bucketize(wide, edges)
     return Codes(codes.to(torch.uint8 if len(table) <= 256 else torch.int32), table, scale, q.dtype)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
     linear_temperature,
-    middle_borders,
+    middle_thresholds,
     sigmoid_quantizer,
     sigmoid_quantizer_codes,
     symmetric_levels,
@@ -25,19 +25,19 @@ def f64(value, **kwargs):
     return torch.tensor(value, dtype=torch.float64, **kwargs)
 
 
-def sigmoids(w, beta, borders, temperature):
-    z = temperature * (beta * w[..., None] - np.array(borders))
+def sigmoids(w, beta, thresholds, temperature):
+    z = temperature * (beta * w[..., None] - np.array(thresholds))
     return 1 / (1 + np.exp(-np.clip(z, -60, 60)))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_soft_forward_and_the_printed_gradients(bits):
     levels = symmetric_levels(bits)
-    borders, s, temperature = middle_borders(levels), np.diff(levels), 1.7
+    thresholds, s, temperature = middle_thresholds(levels), np.diff(levels), 1.7
     w, a, b = (f64(v, requires_grad=True) for v in (W, ALPHA, BETA))
-    q = sigmoid_quantizer(w, a, b, borders, levels, temperature)
+    q = sigmoid_quantizer(w, a, b, thresholds, levels, temperature)
     q.backward(f64(UPSTREAM))
-    y = sigmoids(W, BETA, borders, temperature)
+    y = sigmoids(W, BETA, thresholds, temperature)
     expected = ALPHA * ((s * y).sum(-1) - s.sum() / 2)
     np.testing.assert_allclose(q.detach().numpy(), expected, rtol=1e-9, atol=1e-11)
     # Eq. 13: sum_i T beta / (alpha s_i) g_i (alpha s_i - g_i) with g_i = alpha s_i sigma_i
@@ -55,7 +55,7 @@ def test_gradcheck(bits, temperature):
     levels = symmetric_levels(bits)
     inputs = tuple(f64(v, requires_grad=True) for v in (W[:2], ALPHA, BETA))
     assert torch.autograd.gradcheck(
-        lambda w, a, b: sigmoid_quantizer(w, a, b, middle_borders(levels), levels, temperature),
+        lambda w, a, b: sigmoid_quantizer(w, a, b, middle_thresholds(levels), levels, temperature),
         inputs,
     )
 
@@ -63,13 +63,13 @@ def test_gradcheck(bits, temperature):
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_hard_forward_and_its_limit(bits):
     levels = symmetric_levels(bits)
-    borders, s = np.array(middle_borders(levels)), np.diff(levels)
-    arguments = (f64(W), f64(ALPHA), f64(BETA), tuple(borders), levels)
+    thresholds, s = np.array(middle_thresholds(levels)), np.diff(levels)
+    arguments = (f64(W), f64(ALPHA), f64(BETA), tuple(thresholds), levels)
     hard = sigmoid_quantizer(*arguments, hard=True).numpy()
-    steps = (BETA * W[..., None] - borders >= 0).astype(float)
+    steps = (BETA * W[..., None] - thresholds >= 0).astype(float)
     np.testing.assert_allclose(hard, ALPHA * ((s * steps).sum(-1) - s.sum() / 2), atol=1e-14)
     soft = sigmoid_quantizer(*arguments, temperature=2000.0).numpy()
-    far = (np.abs(BETA * W[..., None] - borders) > 0.01).all(-1)
+    far = (np.abs(BETA * W[..., None] - thresholds) > 0.01).all(-1)
     np.testing.assert_allclose(soft[far], hard[far], atol=1e-6)
 
 
@@ -121,18 +121,18 @@ def test_nothing_overflows_and_dtype_is_kept(dtype, hard):
 @given(w=checks.WEIGHTS, alpha=checks.SCALES, bits=st.sampled_from([1, 2, 4, 8]))
 def test_properties(w, alpha, bits):
     levels, a = symmetric_levels(bits), torch.tensor(alpha, dtype=torch.float32)
-    borders = middle_borders(levels)
+    thresholds = middle_thresholds(levels)
 
     def quantize(x, hard=True):
-        return sigmoid_quantizer(torch.tensor(x), a, 1 / a, borders, levels, 4.0, hard).numpy()
+        return sigmoid_quantizer(torch.tensor(x), a, 1 / a, thresholds, levels, 4.0, hard).numpy()
 
-    codes, unit = sigmoid_quantizer_codes(torch.tensor(w), a, 1 / a, borders, levels)
+    codes, unit = sigmoid_quantizer_codes(torch.tensor(w), a, 1 / a, thresholds, levels)
     checks.check_few_levels(levels, bits)
     checks.check_on_grid(quantize, w, levels, unit.item())
     checks.check_idempotent(quantize, w)
     checks.check_monotone(quantize, w)
-    off_border = ~np.isin((torch.tensor(w) * (1 / a)).abs().numpy(), np.abs(borders))
-    checks.check_odd(quantize, w[off_border])
+    off_threshold = ~np.isin((torch.tensor(w) * (1 / a)).abs().numpy(), np.abs(thresholds))
+    checks.check_odd(quantize, w[off_threshold])
     checks.check_nearest(quantize, w, levels, unit.item())
     assert set(codes.tolist()) <= set(levels)
     np.testing.assert_array_equal((codes * unit).numpy(), quantize(w))
@@ -162,8 +162,8 @@ def test_nan_stays():
     ("name", "arguments"),
     [
         ("levels", {"levels": (1, -1)}),
-        ("levels", {"levels": (1,), "borders": ()}),
-        ("borders", {"borders": (0.0, 1.0)}),
+        ("levels", {"levels": (1,), "thresholds": ()}),
+        ("thresholds", {"thresholds": (0.0, 1.0)}),
         ("temperature", {"temperature": 0.0}),
         ("max_exponent", {"max_exponent": 0.0}),
         (r"w\.dtype", {"w": torch.ones(2, dtype=torch.int32)}),
@@ -171,6 +171,12 @@ def test_nan_stays():
 )
 def test_refused(name, arguments):
     one = torch.tensor(1.0)
-    defaults = {"w": torch.ones(2), "alpha": one, "beta": one, "borders": (0.0,), "levels": (-1, 1)}
+    defaults = {
+        "w": torch.ones(2),
+        "alpha": one,
+        "beta": one,
+        "thresholds": (0.0,),
+        "levels": (-1, 1),
+    }
     with pytest.raises(ArgumentError, match=f"{name}="):
         sigmoid_quantizer(**{**defaults, **arguments})

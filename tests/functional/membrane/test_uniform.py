@@ -178,9 +178,11 @@ def test_bad_arguments_are_named(call, message):
 
 
 def test_the_average_of_the_maxima_against_numpy():
-    scale, has_seen, maxima = torch.tensor(1.0), torch.tensor(False), [0.0, 3.0, 0.0, 1.0, 2.0]
+    scale, initialized, maxima = torch.tensor(1.0), torch.tensor(False), [0.0, 3.0, 0.0, 1.0, 2.0]
     expected = [1.0, 3.0, 3.0, 3.0 + 0.25 * (1.0 - 3.0), 2.5 + 0.25 * (2.0 - 2.5)]
     for greatest, average in zip(maxima, expected, strict=True):
-        scale, has_seen = average_scale(scale, has_seen, torch.tensor(greatest), momentum=0.25)
+        scale, initialized = average_scale(
+            scale, initialized, torch.tensor(greatest), momentum=0.25
+        )
         assert scale.item() == average
-    assert has_seen
+    assert initialized

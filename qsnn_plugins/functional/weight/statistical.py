@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.scale import check_bits, check_floating, integer_codes, wide
-from qsnn_plugins.functional.uniform import uniform, uniform_codes
+from qsnn_plugins.functional.weight.uniform import uniform, uniform_codes
 
 __all__ = ["statistical", "statistical_bound", "statistical_codes"]
 

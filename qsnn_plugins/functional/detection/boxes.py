@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.torchvision_ops import Operators, mend
+from qsnn_plugins.torchvision_ops import Operators, register_missing_ops
 
 __all__ = ["clip_boxes", "nms", "pairwise_iou"]
 
@@ -84,7 +84,7 @@ def nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> 
     """
     if not 0 <= iou_threshold <= 1:
         raise ArgumentError("iou_threshold", iou_threshold, "a number from 0 to 1")
-    suppress = _with_torchvision if mend() is Operators.NATIVE else _in_passes
+    suppress = _with_torchvision if register_missing_ops() is Operators.NATIVE else _in_passes
     return suppress(boxes.detach(), scores.detach(), groups, iou_threshold)
 
 

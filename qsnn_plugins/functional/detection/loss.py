@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.boxes import pairwise_iou
-from qsnn_plugins.functional.loss import tet_loss
-from qsnn_plugins.functional.yolo_grid import (
+from qsnn_plugins.functional.detection.boxes import pairwise_iou
+from qsnn_plugins.functional.detection.grid import (
     GridPrediction,
     YoloGrid,
     decode_boxes,
     split_cells,
     split_outputs,
 )
+from qsnn_plugins.functional.loss import tet_loss
 
 __all__ = ["Assignment", "YoloReduction", "assign_boxes", "yolo_loss_parts"]
 

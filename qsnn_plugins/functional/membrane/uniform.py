@@ -13,8 +13,8 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.membrane.stacked import MembraneGradient, check_gradient, slope
 from qsnn_plugins.functional.scale import check_bits, check_floating
-from qsnn_plugins.functional.stacked import MembraneGradient, check_gradient, slope
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
 __all__ = [
@@ -197,7 +197,7 @@ def step_max(u: Tensor) -> Tensor:
 
 
 def average_scale(
-    scale: Tensor, has_seen: Tensor, greatest: Tensor, momentum: float = 0.1
+    scale: Tensor, initialized: Tensor, greatest: Tensor, momentum: float = 0.1
 ) -> tuple[Tensor, Tensor]:
     r"""Running average of the steps' maxima, as batch normalization keeps its statistics.
 
@@ -207,7 +207,7 @@ def average_scale(
 
     Args:
         scale: α so far, scalar.
-        has_seen: Whether it is an average already, boolean scalar.
+        initialized: Whether it is an average already, boolean scalar.
         greatest: max|u| of the step, scalar, see `step_max`.
         momentum: m, above 0 and to 1.
 
@@ -218,6 +218,6 @@ def average_scale(
         >>> average_scale(torch.tensor(1.0), torch.tensor(True), torch.tensor(3.0), momentum=0.5)
         (tensor(2.), tensor(True))
     """
-    average = torch.where(has_seen, scale + momentum * (greatest - scale), greatest)
+    average = torch.where(initialized, scale + momentum * (greatest - scale), greatest)
     has_charged = greatest > 0
-    return torch.where(has_charged, average, scale), has_seen | has_charged
+    return torch.where(has_charged, average, scale), initialized | has_charged

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.boxes import clip_boxes, nms
-from qsnn_plugins.functional.yolo_grid import YoloGrid, decode_boxes, split_outputs
+from qsnn_plugins.functional.detection.boxes import clip_boxes, nms
+from qsnn_plugins.functional.detection.grid import YoloGrid, decode_boxes, split_outputs
 
 __all__ = ["Detections", "detect"]
 

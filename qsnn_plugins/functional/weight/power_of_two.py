@@ -51,8 +51,8 @@ _ADDITIVE = {bits: _additive_integers(bits) for bits in range(2, 9)}
 
 def _nearest_to_half_units(integers: tuple[int, ...]) -> Tensor:
     """The nearest integer to 0, 1/2, 1 and so on, ties to the smaller."""
-    borders = torch.tensor([a + b for a, b in itertools.pairwise(integers)])
-    return torch.tensor(integers)[torch.bucketize(torch.arange(2 * integers[-1] + 1), borders)]
+    thresholds = torch.tensor([a + b for a, b in itertools.pairwise(integers)])
+    return torch.tensor(integers)[torch.bucketize(torch.arange(2 * integers[-1] + 1), thresholds)]
 
 
 _NEAREST = {
@@ -145,7 +145,7 @@ def additive_power_of_two_grid(bits: int) -> tuple[float, ...]:
 
 def _nearest(ratio: Tensor, integers: tuple[int, ...]) -> Tensor:
     """Signed integer nearest to each ratio of a weight and its bound, as a float; NaN stays."""
-    # every border is a multiple of half a unit: a lookup, many times faster than a search a weight
+    # every threshold is a multiple of half a unit: a lookup, many times faster than a search a weight
     clipped = ratio.clamp(-1, 1)
     place = (clipped.abs() * (2 * integers[-1])).ceil_().nan_to_num_(0)
     nearest = _NEAREST[integers].to(ratio).take(place.long())

@@ -1,0 +1,1 @@
+"""Boxes: their geometry, a detector's grid, its loss and its decoding."""

@@ -1,0 +1,1 @@
+"""Membrane quantizers: what is stored of a membrane from step to step."""

@@ -1,0 +1,1 @@
+"""Integer codes of quantized values, packed into bits."""
