@@ -98,7 +98,8 @@ _PROBES = {
     "device": "import torch; print(torch.cuda.get_device_name())",
     "cpp": "from qsnn_plugins.ops.quantized_lif import cpp; print(cpp.missing() or '')",
     "cupy": "import cupy; print(cupy.cuda.runtime.getDeviceCount())",
-    "torchvision": "from qsnn_plugins.torchvision_ops import register_missing_ops; print(register_missing_ops())",
+    "torchvision": "from qsnn_plugins import torchvision_ops as ops; "
+    "print(ops.register_missing_ops())",
     "torchaudio": "import torchaudio",
     "lightning": MEND + "import lightning.pytorch.cli",
     "spikingjelly": MEND + "from spikingjelly.activation_based import model",

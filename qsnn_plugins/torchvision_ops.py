@@ -3,7 +3,7 @@
 A CPU build of torch and the registry's torchvision (built for CUDA) are a common pair. Its C
 library cannot load there, its operators are never defined, and `import torchvision` stops at
 "operator torchvision::nms does not exist"; with it stop torchmetrics, Lightning and SpikingJelly's
-model builders, none of which needs an operator. `register_missing_ops` declares the two operators for which
+model builders, none of which needs an operator. `register_missing_ops` declares the two for which
 torchvision's Python code registers a kernel unconditionally; the rest of that code asks whether
 the library loaded, and still hears that it did not.
 """

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-MEND = "from qsnn_plugins.torchvision_ops import register_missing_ops\nstatus = register_missing_ops()\n"
+MEND = """from qsnn_plugins.torchvision_ops import register_missing_ops
+status = register_missing_ops()
+"""
 
 
 def run(code):

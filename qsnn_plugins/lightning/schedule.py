@@ -47,8 +47,8 @@ def build_schedule(
 ) -> LRScheduler | None:
     """Build the schedule of an optimiser, to be stepped once an epoch.
 
-    A warm-up rises in a line from the least rate, or from 1 / (warmup_epochs + 1) of the rate where the
-    least is 0. The cosine falls from the rate to the least one over the epochs that are left, or
+    A warm-up rises linearly from `min_lr`, or from 1 / (warmup_epochs + 1) of the rate where
+    `min_lr` is 0. The cosine falls from the rate to the least one over the epochs that are left, or
     over `cosine_epochs` epochs, after which it rises again for as long.
 
     Args:

@@ -99,9 +99,9 @@ class WeightSpec:
     Args:
         kind: How a weight is quantized.
         bits: Bits a weight: 1 to 8, as far as the kind has them.
-        first_last: What the first and the last layer get: the "same" as the others (the papers' memory
-            figures count them so), "float", or "eight_bit" (Q-SNN), which is `nn.Uniform` with 8
-            bits and max|w| as its scale.
+        first_last: What the first and the last layer get: the "same" as the others (the papers'
+            memory figures count them so), "float", or "eight_bit" (Q-SNN), which is `nn.Uniform`
+            with 8 bits and max|w| as its scale.
         fidelity: "paper", the default, follows the paper with its misprints mended; "released"
             the published code: APoT's for grids, Q-SNN's for binary, Yang's for sigmoid. The
             others have one form.

@@ -50,15 +50,15 @@ def rows_of(network, role):
 @pytest.mark.parametrize(("kind", "bits"), WEIGHTS)
 @pytest.mark.parametrize("fidelity", ["paper", "released"])
 @pytest.mark.parametrize("first_last", ["same", "float", "eight_bit"])
-def test_weights_take_the_bytes_that_the_account_says(kind, bits, fidelity, ends):
+def test_weights_take_the_bytes_that_the_account_says(kind, bits, fidelity, first_last):
     network = network_of(
-        QuantSpec(weight=WeightSpec(kind, bits, first_last=ends, fidelity=fidelity))
+        QuantSpec(weight=WeightSpec(kind, bits, first_last=first_last, fidelity=fidelity))
     )
     packed = pack_weights(network)
     rows = {
         p.layer: p for p in report(network, None, (2, 1, 2, 5, 5)).parameters if p.role == "weights"
     }
-    assert len(packed) == (2 if ends == "float" else 4)
+    assert len(packed) == (2 if first_last == "float" else 4)
     layers = dict(network.named_modules())
     for name, weight in packed.items():
         assert weight.packed.dtype == torch.uint8

@@ -145,7 +145,7 @@ def additive_power_of_two_grid(bits: int) -> tuple[float, ...]:
 
 def _nearest(ratio: Tensor, integers: tuple[int, ...]) -> Tensor:
     """Signed integer nearest to each ratio of a weight and its bound, as a float; NaN stays."""
-    # every threshold is a multiple of half a unit: a lookup, many times faster than a search a weight
+    # every threshold is a multiple of half a unit: a lookup is many times faster than a search
     clipped = ratio.clamp(-1, 1)
     place = (clipped.abs() * (2 * integers[-1])).ceil_().nan_to_num_(0)
     nearest = _NEAREST[integers].to(ratio).take(place.long())

@@ -73,8 +73,8 @@ def k_means_thresholds(w: Tensor, count: int, rounds: int = 300) -> tuple[float,
         rounds: Most rounds of the algorithm.
 
     Returns:
-        Thresholds in ascending order; equally spaced over the range of w where it has fewer different
-        values than there are clusters.
+        Thresholds in ascending order; equally spaced over the range of w where it has fewer
+        different values than there are clusters.
 
     Raises:
         ArgumentError: If `count` is below 1.
