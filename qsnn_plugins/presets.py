@@ -7,7 +7,10 @@ networks answer alike for a sample alone and in a batch, and whose levels fit th
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
@@ -19,16 +22,28 @@ from qsnn_plugins.spec import (
     ThresholdSpec,
     WeightSpec,
 )
+from qsnn_plugins.spec.checks import boolean, choice
+from qsnn_plugins.spec.options import did_you_mean
+from qsnn_plugins.spec.weight import Fidelity
 
-__all__ = ["Fidelity", "bit_budget", "imsnn", "qsnn", "sigmoid_quantizer", "spquant"]
-
-Fidelity = Literal["paper", "released"]
+__all__ = [
+    "NAMES",
+    "Fidelity",
+    "bit_budget",
+    "imsnn",
+    "qsnn",
+    "resolve",
+    "sigmoid_quantizer",
+    "spquant",
+]
 
 
 def _is_released(fidelity: str) -> bool:
-    if fidelity not in get_args(Fidelity):
-        raise ArgumentError("fidelity", fidelity, f"one of {', '.join(get_args(Fidelity))}")
-    return fidelity == "released"
+    return choice(Fidelity)("fidelity", fidelity) == "released"
+
+
+def _check_bits(argument: str, bits: int | None, widths: Iterable[int | None]) -> None:
+    choice(widths)(argument, bits)
 
 
 def _require_paper(fidelity: str) -> None:
@@ -69,6 +84,7 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
         weight     power_of_two, 4 bits
         pruning    none
     """
+    _check_bits("weight_bits", weight_bits, (None, *range(2, 9)))
     if _is_released(fidelity):
         return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_statistical(weight_bits))
     return QuantSpec(MembraneSpec(), weight=_power_of_two(weight_bits))
@@ -95,6 +111,8 @@ def spquant(
         >>> print(spquant().pruning)
         35 % of the neurons, channels that score up to 0.47
     """
+    _check_bits("weight_bits", weight_bits, (None, *range(2, 9)))
+    boolean("pruned", pruned)
     threshold = ThresholdSpec(gradient="separate")
     if _is_released(fidelity):
         pruning = PruningSpec(channel_threshold=0.5, channel_softmax=True)
@@ -127,15 +145,19 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         >>> qsnn(membrane_bits=4).membrane.storage_bits
         4
     """
-    is_released = _is_released(fidelity)
-    weight = WeightSpec(kind="binary", bits=1, first_last="eight_bit", fidelity=fidelity)
-    membrane = MembraneSpec(
-        kind="tanh" if is_released else "uniform",
-        bits=membrane_bits,
-        gradient="clipped_straight_through",
-        scale="step_max",
-        evaluation="published" if is_released else "running",
-    )
+    _check_bits("membrane_bits", membrane_bits, range(1, 9))
+    weight = WeightSpec(kind="binary", first_last="eight_bit", fidelity=fidelity)
+    if _is_released(fidelity):
+        membrane = MembraneSpec(
+            kind="tanh", bits=membrane_bits, scale="step_max", evaluation="published"
+        )
+    else:
+        membrane = MembraneSpec(
+            kind="uniform",
+            bits=membrane_bits,
+            gradient="clipped_straight_through",
+            scale="step_max",
+        )
     return QuantSpec(membrane, weight=weight)
 
 
@@ -157,6 +179,7 @@ def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> Qua
 give 'paper': its authors released no code
     """
     _require_paper(fidelity)
+    _check_bits("weight_bits", weight_bits, (1, 2, 4, 8))
     return QuantSpec(
         MembraneSpec(kind="float"),
         SpikeSpec(surrogate="piecewise_leaky_relu"),
@@ -185,8 +208,10 @@ def bit_budget(
         2 bits times the threshold, straight-through
     """
     _require_paper(fidelity)
+    _check_bits("weight_bits", weight_bits, range(1, 9))
+    _check_bits("spike_bits", spike_bits, range(1, 9))
     if weight_bits == 1:
-        weight = WeightSpec(kind="binary", bits=1, regulation="none")
+        weight = WeightSpec(kind="binary", regulation="none")
     else:
         weight = WeightSpec(kind="uniform", bits=weight_bits)
     return QuantSpec(
@@ -194,3 +219,64 @@ def bit_budget(
         SpikeSpec(bits=spike_bits, value="threshold"),
         weight=weight,
     )
+
+
+_PRESETS: dict[str, Callable[..., QuantSpec]] = {
+    preset.__name__: preset for preset in (imsnn, spquant, qsnn, sigmoid_quantizer, bit_budget)
+}
+NAMES = tuple(_PRESETS)
+
+
+def resolve(value: QuantSpec | str | Mapping[str, Any]) -> QuantSpec:
+    """Return the spec that a value stands for.
+
+    Args:
+        value: A spec; a preset's name; or a mapping of parts, which may name a preset too and give
+            its arguments: parts then change what the preset has. A part that names another kind,
+            or a class of its own, keeps nothing of the preset's.
+
+    Raises:
+        ArgumentError: If a name, a key or a value is not allowed.
+
+    Example:
+        >>> resolve("imsnn") == imsnn()
+        True
+        >>> values = {"preset": "imsnn", "weight_bits": 2, "membrane": {"smoothness": 4.0}}
+        >>> print(resolve(values))
+        membrane   levels, 2 bits (-1.0, 0.0, 1.0), stacked gradient (sigmoid, smoothness 4.0)
+        spike      1 bit, triangle surrogate (sharpness 1.0)
+        threshold  fixed
+        weight     power_of_two, 2 bits
+        pruning    none
+    """
+    if isinstance(value, QuantSpec):
+        return value
+    if isinstance(value, str):
+        value = {"preset": value}
+    if not isinstance(value, Mapping):
+        raise ArgumentError("spec", value, "a QuantSpec, a preset's name or a mapping")
+    rest = dict(value)
+    name = rest.pop("preset", None)
+    if name is None:
+        return QuantSpec.from_dict(rest)
+    if name not in NAMES:
+        allowed = f"one of {', '.join(NAMES)}{did_you_mean(name, NAMES)}"
+        raise ArgumentError("preset", name, allowed)
+    parameters = inspect.signature(_PRESETS[name]).parameters
+    known = [*parameters, *(part.name for part in fields(QuantSpec))]
+    for key in rest:
+        if key not in known:
+            allowed = f"keys among {', '.join(known)}{did_you_mean(key, known)}"
+            raise ArgumentError(name, key, allowed)
+    spec = _PRESETS[name](**{key: rest.pop(key) for key in parameters if key in rest})
+    changed = {key: _changed(getattr(spec, key), part) for key, part in rest.items()}
+    return replace(spec, **changed)
+
+
+def _changed(part: Any, changes: Any) -> Any:
+    """Return a preset's part with some options changed; with another kind it starts anew."""
+    if not isinstance(changes, Mapping) or "class_path" in changes:
+        return changes
+    if changes.get("kind", getattr(part, "kind", None)) != getattr(part, "kind", None):
+        return changes
+    return {**part.to_dict(), **changes}

@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +9,7 @@ from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS, TERNARY
 from qsnn_plugins.nn import quantize_weights
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec
 
 CALLS = [
     ("float", lambda: presets.imsnn(weight_bits=None)),
@@ -106,3 +109,97 @@ def test_an_unknown_fidelity_is_named(preset):
 def test_what_was_never_released_is_refused(preset):
     with pytest.raises(ArgumentError, match="its authors released no code"):
         preset(fidelity="released")
+
+
+ARGUMENTS = [
+    (lambda: presets.imsnn("4"), "weight_bits='4'"),
+    (lambda: presets.imsnn(1), "weight_bits=1"),
+    (lambda: presets.imsnn(4.0), "weight_bits=4.0"),
+    (lambda: presets.imsnn(True), "weight_bits=True"),
+    (lambda: presets.spquant("4"), "weight_bits='4'"),
+    (lambda: presets.spquant(9, fidelity="released"), "weight_bits=9"),
+    (lambda: presets.spquant(pruned="no"), "pruned='no'"),
+    (lambda: presets.qsnn(0), "membrane_bits=0"),
+    (lambda: presets.qsnn("2", fidelity="released"), "membrane_bits='2'"),
+    (lambda: presets.sigmoid_quantizer(3), "weight_bits=3"),
+    (lambda: presets.bit_budget(weight_bits=None), "weight_bits=None"),
+    (lambda: presets.bit_budget(spike_bits=9), "spike_bits=9"),
+]
+
+
+@pytest.mark.parametrize(("call", "begin"), ARGUMENTS, ids=[begin for _, begin in ARGUMENTS])
+def test_a_bad_argument_is_named(call, begin):
+    with pytest.raises(ArgumentError, match=f"^{begin} is not allowed: give "):
+        call()
+
+
+def test_names_are_those_of_the_presets():
+    assert presets.NAMES == ("imsnn", "spquant", "qsnn", "sigmoid_quantizer", "bit_budget")
+    for name in presets.NAMES:
+        assert presets.resolve(name) == getattr(presets, name)()
+
+
+@pytest.mark.parametrize(
+    ("value", "spec"),
+    [
+        (presets.qsnn(), presets.qsnn()),
+        ({}, QuantSpec()),
+        ({"membrane": {"kind": "float"}}, QuantSpec.full_precision()),
+        ({"preset": "qsnn"}, presets.qsnn()),
+        (
+            {"preset": "qsnn", "membrane_bits": 4, "fidelity": "released"},
+            presets.qsnn(4, "released"),
+        ),
+        (
+            {"preset": "imsnn", "weight_bits": None, "membrane": {"smoothness": 4.0}},
+            QuantSpec({"smoothness": 4.0}),
+        ),
+        (  # the same kind keeps what the preset has
+            {"preset": "qsnn", "membrane": {"kind": "uniform", "bits": 8}},
+            presets.qsnn(8),
+        ),
+        (  # another starts anew
+            {"preset": "qsnn", "membrane": {"kind": "float"}, "weight": {"kind": "float"}},
+            QuantSpec.full_precision(),
+        ),
+        (
+            {"preset": "imsnn", "membrane": {"class_path": "my_package.Mine"}},
+            replace(presets.imsnn(), membrane=MembraneSpec(class_path="my_package.Mine")),
+        ),
+        (
+            {"preset": "spquant", "pruning": {"spatial_ratio": 0.5}},
+            replace(presets.spquant(), pruning=PruningSpec(0.5, channel_threshold=0.47)),
+        ),
+        (
+            {"preset": "imsnn", "spike": SpikeSpec(bits=2)},
+            replace(presets.imsnn(), spike={"bits": 2}),
+        ),
+    ],
+)
+def test_values_that_stand_for_specs(value, spec):
+    before = copy.deepcopy(value)
+    assert presets.resolve(value) == spec
+    assert value == before
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("imsn", r"^preset='imsn' is not allowed: give one of imsnn, .*; did you mean 'imsnn'\?$"),
+        ({"preset": "spquan"}, r"^preset='spquan' .*; did you mean 'spquant'\?$"),
+        ({"preset": ["imsnn"]}, r"^preset=\['imsnn'\] "),
+        (
+            {"preset": "imsnn", "weight_bit": 2},
+            r"^imsnn='weight_bit' is not allowed: give keys among weight_bits, .*"
+            r"did you mean 'weight_bits'\?$",
+        ),
+        ({"weight_bits": 2}, r"^spec='weight_bits' is not allowed"),
+        (4, r"^spec=4 is not allowed: give a QuantSpec, a preset's name or a mapping$"),
+        (None, r"^spec=None is not allowed"),
+        ({"preset": "imsnn", "membrane": {"bits": 4}}, r"^membrane\.bits=4 is not allowed"),
+        ({"preset": "imsnn", "weight_bits": "4"}, r"^weight_bits='4' is not allowed"),
+    ],
+)
+def test_values_that_stand_for_none_are_named(value, message):
+    with pytest.raises(ArgumentError, match=message):
+        presets.resolve(value)

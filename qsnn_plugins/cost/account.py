@@ -107,7 +107,7 @@ class _Account:
             type(node).__name__,
             traced.outputs // self.time_steps,
             bits,
-            len(spec.membrane.level_table),
+            spec.membrane.level_count,
             traced.states,
             spec.spike.bits,
             self.activity.rate(name) if self.activity else None,

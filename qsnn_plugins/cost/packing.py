@@ -119,14 +119,15 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
     """Pack stored membranes.
 
     Args:
-        quantizer: A membrane quantizer of `nn` that stores codes: a neuron's `membrane`.
+        quantizer: A membrane quantizer that stores codes: a neuron's `membrane`, of `nn` or one of
+            the user's own.
         q: Membranes that it returned, any shape.
 
     Returns:
         The packed membranes.
 
     Raises:
-        ArgumentError: If the quantizer stores no codes.
+        ArgumentError: If the quantizer stores no codes, or others than those of `q`.
 
     Example:
         >>> from qsnn_plugins.spikingjelly import TernaryLIFNode
@@ -135,10 +136,16 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         >>> torch.equal(pack_membrane(node.membrane, node.v).unpack(), node.v)
         True
     """
-    if not hasattr(quantizer, "encode"):
+    module: Any = quantizer
+    if hasattr(module, "encode"):
+        codes, bits = module.encode(q), module.spec.storage_bits
+    elif hasattr(module, "codes"):
+        integers, unit = module.codes(q.detach())
+        places = place_in_levels(integers, module.levels)
+        codes, bits = Codes(places, module.levels, torch.as_tensor(unit), q.dtype), module.bits
+        if not torch.equal(codes.decode(), q):
+            raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")
+    else:
         allowed = "a membrane quantizer that stores codes, not floats"
         raise ArgumentError("quantizer", type(quantizer).__name__, allowed)
-    module: Any = quantizer
-    codes: Codes = module.encode(q)
-    bits: int = module.spec.storage_bits
     return PackedMembrane(pack_codes(codes.codes, bits), bits, q.shape, codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,6 @@ from qsnn_plugins.cost.layers import FLOAT_BITS, ParameterCost
 from qsnn_plugins.cost.neurons import all_neurons
 from qsnn_plugins.cost.ways import Role
 from qsnn_plugins.nn import (
-    Uniform,
     UniformMembrane,
     WeightQuantizer,
     layer_quantizer,
@@ -85,15 +85,13 @@ def _quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, WeightQ
 
 
 def _new(layer: WeightLayer, spec: WeightSpec, is_end: bool) -> WeightQuantizer | None:
-    if spec.kind == "float" or (is_end and spec.first_last == "float"):
-        return None
-    like = torch.ones(len(layer.weight), 1)  # how many scales there are depends on nothing else
-    if is_end and spec.first_last == "eight_bit":
-        return Uniform(like, bits=8, scale="max")
+    # of ours, how many scales there are depends on the number of channels alone
+    shape = layer.weight.shape if spec.kind == "custom" else (len(layer.weight), 1)
+    like = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quantizer: Any = weight_quantizer(like, spec)
-    return quantizer
+        quantizer: Any = weight_quantizer(like, spec, is_end)
+    return None if isinstance(quantizer, nn.Identity) else quantizer
 
 
 def _of_layer(

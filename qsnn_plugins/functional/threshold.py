@@ -64,8 +64,8 @@ def distance(
         h: Charged membrane, any shape.
         threshold: V_th, a number or a tensor that broadcasts to `h`.
         gradient: "fixed", "ordinary" or "separate".
-        window: Penalty window of the separate path: the primitive of this surrogate, which rises
-            from 0 to 1 around the threshold.
+        window: Penalty window of the separate path, read by it alone: the primitive of this
+            surrogate, which rises from 0 to 1 around the threshold.
 
     Returns:
         Distance x, shape of `h`.
@@ -84,7 +84,7 @@ def distance(
         raise ArgumentError(
             "gradient", gradient, f"one of {', '.join(get_args(ThresholdGradient))}"
         )
-    if window not in get_args(WindowKind):
+    if gradient == "separate" and window not in get_args(WindowKind):
         raise ArgumentError("window", window, f"one of {', '.join(get_args(WindowKind))}")
     if not isinstance(threshold, Tensor):
         return h - threshold

@@ -44,12 +44,12 @@ class HostedNet(TimeMajorNet):
         in_channels: int = 3,
         input_size: tuple[int, int] = (32, 32),
         width: float = 1.0,
-        spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+        spec: QuantSpec | None = None,
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
         host: Any = load_host("spikingjelly")
         network = host.build_network(name, classes, in_channels, tuple(input_size), width)
         example = torch.zeros(1, 2, in_channels, *input_size)
-        self.report = host.inject(network, spec, example_input=example)
+        self.report = host.inject(network, self.spec, example_input=example)
         self.blocks.add_module("host", network)
         self.out_channels = classes

@@ -142,7 +142,7 @@ class ResidualNet(TimeMajorNet):
         hidden_features: int | None = None,
         width: float = 1.0,
         normalization: Normalization = "plain",
-        spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+        spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
     ) -> None:
         super().__init__(in_channels, spec, host)

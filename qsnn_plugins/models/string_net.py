@@ -137,7 +137,7 @@ class StringNet(TimeMajorNet):
         layers: str,
         in_channels: int = 2,
         input_size: tuple[int, int] | None = None,
-        spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+        spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
         conv_bias: bool = True,
         linear_bias: bool = True,

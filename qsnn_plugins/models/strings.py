@@ -153,7 +153,7 @@ def string_net(
     input_size: tuple[int, int] | None = None,
     normalized: Normalized | None = None,
     width: float = 1.0,
-    spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+    spec: QuantSpec | None = None,
     host: HostName = "spikingjelly",
 ) -> StringNet:
     """Build one of `NETWORK_STRINGS`; what is None is as the paper has it.

@@ -77,13 +77,13 @@ class TimeMajorNet(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        spec: QuantSpec = QuantSpec(),  # noqa: B008 - frozen
+        spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
     ) -> None:
         super().__init__()
         if in_channels < 1:
             raise ArgumentError("in_channels", in_channels, "an integer from 1")
-        self.in_channels, self.spec, self.host_name = in_channels, spec, host
+        self.in_channels, self.spec, self.host_name = in_channels, spec or QuantSpec(), host
         load_host(host)
         self.out_channels = 0
         self.blocks = nn.Sequential()

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from qsnn_plugins.functional.membrane.levels import clip_membrane, nearest_level, pruned_level
 from qsnn_plugins.functional.packing.codes import Codes, encode
-from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.spec import MembraneSpec
+from qsnn_plugins.spec.custom import build_custom, import_class
 
 __all__ = ["ClipMembrane", "NearestLevel", "membrane_quantizer"]
 
@@ -84,16 +84,15 @@ def membrane_quantizer(spec: MembraneSpec) -> nn.Module:
     Returns:
         Module from a membrane of any shape to one of the same shape.
 
+    Raises:
+        ArgumentError: If a class of the user's own breaks the contract in `MembraneSpec`.
+
     Example:
         >>> membrane_quantizer(MembraneSpec(kind="float"))
         Identity()
         >>> membrane_quantizer(MembraneSpec(kind="uniform", bits=4))
         UniformMembrane(uniform, 4 bits, running scale, stacked gradient (sigmoid, smoothness 2.0))
     """
-    if spec.kind == "float":
-        return nn.Identity()
-    if spec.kind == "clip":
-        return ClipMembrane(spec)
-    if spec.kind in ("uniform", "tanh"):
-        return UniformMembrane(spec)
-    return NearestLevel(spec)
+    if spec.kind == "custom":
+        return build_custom("membrane", spec.class_path, spec.init_args)
+    return import_class(spec.module_path)(spec)

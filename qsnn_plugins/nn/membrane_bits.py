@@ -59,7 +59,8 @@ class UniformMembrane(nn.Module):
         if spec.kind not in ("uniform", "tanh"):
             raise ArgumentError("spec.kind", spec.kind, "'uniform' or 'tanh'")
         self.spec = spec
-        first = torch.tensor(float(spec.scale_value))
+        # a published scale has no first value: it is that of the step
+        first = torch.tensor(1.0 if spec.scale_value is None else spec.scale_value)
         if spec.scale == "learned":
             self.scale = nn.Parameter(first)
         else:
@@ -131,7 +132,7 @@ class UniformMembrane(nn.Module):
     @torch.no_grad()
     def observe(self, greatest: Tensor) -> None:
         """Let the running average see a step's maximum, a scalar, while training."""
-        if not self.training:
+        if not self.training or self.spec.momentum is None:  # nothing reads the average
             return
         given = self.scale, self.initialized, greatest.to(self.scale.dtype)
         scale, initialized = average_scale(*given, self.spec.momentum)

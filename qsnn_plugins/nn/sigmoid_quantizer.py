@@ -53,7 +53,7 @@ class SigmoidQuantizer(nn.Module):
         bits: 1, 2, 4 or 8, of which 2 is ternary.
         fidelity: "paper" or "released".
         thresholds: "middle" or "k_means" (one bit is 0 in both), or None for that of `fidelity`.
-        rate: What an epoch adds to T, 0 or above, or None for that of `fidelity`.
+        temperature_rate: What an epoch adds to T, 0 or above, or None for that of `fidelity`.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -78,7 +78,7 @@ class SigmoidQuantizer(nn.Module):
         bits: int = 1,
         fidelity: SigmoidFidelity = "paper",
         thresholds: ThresholdRule | None = None,
-        rate: float | None = None,
+        temperature_rate: float | None = None,
     ) -> None:
         super().__init__()
         levels = symmetric_levels(bits)
@@ -91,8 +91,12 @@ class SigmoidQuantizer(nn.Module):
             )
         released = fidelity == "released"
         rule = thresholds or ("k_means" if released else "middle")
-        self.rate = float((5.0 if released else 2.0) if rate is None else rate)
-        self._start = self.rate if released and self.rate > 0 else 1.0
+        if temperature_rate is None:
+            temperature_rate = 5.0 if released else 2.0
+        if not temperature_rate >= 0:
+            raise ArgumentError("temperature_rate", temperature_rate, "a number from 0")
+        self.temperature_rate = float(temperature_rate)
+        self._start = self.temperature_rate if released and temperature_rate > 0 else 1.0
         self.bits, self.levels, self.fidelity, self._rule = bits, levels, fidelity, rule
         self.hard: bool | None = None
         self._slope_temperature = 1.0 if released and bits == 1 else None
@@ -108,7 +112,7 @@ class SigmoidQuantizer(nn.Module):
             edges = k_means_thresholds(w / alpha, len(levels) - 1)
         # buffers, so that a compiled layer is not compiled anew each epoch
         self.register_buffer("thresholds", torch.tensor(edges, dtype=w.dtype, device=w.device))
-        first = linear_temperature(0, self._start, self.rate)
+        first = linear_temperature(0, self._start, self.temperature_rate)
         self.register_buffer("temperature", torch.tensor(first, device=w.device))
 
     def set_epoch(self, epoch: int, epochs: int = 0) -> None:
@@ -117,7 +121,7 @@ class SigmoidQuantizer(nn.Module):
         Raises:
             ArgumentError: If `epoch` is below 0.
         """
-        self.temperature.fill_(linear_temperature(epoch, self._start, self.rate))
+        self.temperature.fill_(linear_temperature(epoch, self._start, self.temperature_rate))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the soft weight in training, the quantized one at evaluation."""

@@ -52,7 +52,9 @@ class Spike(nn.Module):
     @classmethod
     def from_spec(cls, spec: SpikeSpec, fires_at_zero: bool = True) -> Spike:
         """Build the spike that `spec` describes under a host's comparison."""
-        return cls(spec.surrogate, spec.sharpness, fires_at_zero, spec.bits)
+        if spec.bits > 1:
+            return cls(fires_at_zero=fires_at_zero, bits=spec.bits)
+        return cls(spec.surrogate, spec.sharpness, fires_at_zero)
 
     def set_spiking_mode(self, spiking: bool) -> None:
         """Choose between spikes (True) and the smooth primitive (False), as SpikingJelly does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,13 +10,9 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn.binary import Binary
-from qsnn_plugins.nn.mint import Mint
-from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
-from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer
-from qsnn_plugins.nn.statistical import Statistical
 from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.spec import WeightSpec
+from qsnn_plugins.spec.custom import build_custom, import_class
 
 __all__ = [
     "WeightQuantizer",
@@ -35,7 +30,7 @@ WeightLayer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 @runtime_checkable
 class WeightQuantizer(Protocol):
-    """What every weight quantizer of this package tells of itself.
+    """What every weight quantizer says of itself.
 
     `bits` is the width of a weight, `levels` the integers that may occur as codes, at most 2^bits
     of them in ascending order, so that the place in `levels` is what a memory holds. `scale_count`
@@ -57,38 +52,31 @@ class WeightQuantizer(Protocol):
         """Return int32 codes and the unit that they are multiples of."""
 
 
-_CLASSES: dict[str, Callable[..., nn.Module]] = {
-    "power_of_two": PowerOfTwo,
-    "additive_power_of_two": AdditivePowerOfTwo,
-    "uniform": Uniform,
-    "statistical": Statistical,
-    "mint": Mint,
-}
-
-
-def weight_quantizer(weight: Tensor, spec: WeightSpec) -> nn.Module:
+def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> nn.Module:
     """Build the parametrization that a spec describes for one weight.
 
     Args:
         weight: The weight that is going to be quantized, shape [out, ...].
-        spec: The weight's part of a `QuantSpec`; its `first_last` are not read here.
+        spec: The weight's part of a `QuantSpec`.
+        is_end: Whether its layer is the first or the last, to which `spec.first_last` applies.
 
     Returns:
-        A `WeightQuantizer`; the identity where the spec keeps 32 bits.
+        A `WeightQuantizer`; the identity where the weight keeps 32 bits.
+
+    Raises:
+        ArgumentError: If a class of the user's own breaks the contract in `WeightSpec`.
 
     Example:
         >>> weight_quantizer(torch.ones(2, 2), WeightSpec(kind="uniform", bits=8))
         Uniform(bits=8, scale=learned, per=layer)
     """
-    if spec.kind == "float":
+    if is_end and spec.first_last == "float":
         return nn.Identity()
-    if spec.kind == "binary":
-        return Binary(weight, **spec.options)
-    if spec.kind == "sigmoid":
-        return SigmoidQuantizer(
-            weight, spec.bits, spec.fidelity, rate=spec.temperature_rate, **spec.options
-        )
-    return _CLASSES[spec.kind](weight, spec.bits, **spec.options)
+    if is_end and spec.first_last == "eight_bit":
+        return Uniform(weight, bits=8, scale="max")
+    if spec.kind == "custom":
+        return build_custom("weight", spec.class_path, spec.init_args, weight)
+    return import_class(spec.module_path)(weight, **spec.options)
 
 
 def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
@@ -104,7 +92,7 @@ def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
 
 
 def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
-    """Return the quantizer of a layer's weight, or None where it has none of this package.
+    """Return the quantizer of a layer's weight, or None where it has none.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -150,20 +138,18 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
     if spec.kind == "float":
         return []
     layers = weight_layers(network)
-    ends = set([*layers][:1] + [*layers][-1:]) if spec.first_last != "same" else set()
+    names = list(layers)
     quantizers: dict[str, nn.Module] = {}
-    of_weight: dict[int, nn.Module] = {}
+    shared: dict[int, nn.Module] = {}
     for name, layer in layers.items():
-        if name in ends and spec.first_last == "float":
+        is_end = name in (names[0], names[-1])
+        if is_end and spec.first_last == "float":
             continue
         _check_layer(name, layer)
-        if id(layer.weight) not in of_weight:
-            of_weight[id(layer.weight)] = (
-                Uniform(layer.weight, bits=8, scale="max")
-                if name in ends
-                else weight_quantizer(layer.weight, spec)
-            )
-        quantizers[name] = of_weight[id(layer.weight)]
+        weight = layer.weight
+        if id(weight) not in shared:
+            shared[id(weight)] = weight_quantizer(weight, spec, is_end)
+        quantizers[name] = shared[id(weight)]
     done: list[WeightLayer] = []
     try:
         for name, quantizer in quantizers.items():
@@ -263,6 +249,6 @@ def set_weight_epoch(network: nn.Module, epoch: int, epochs: int) -> None:
     if not 0 <= epoch <= epochs:
         raise ArgumentError("epoch", epoch, f"a number from 0 to {epochs}")
     for layer in weight_layers(network).values():
-        quantizer = layer_quantizer(layer)
-        if isinstance(quantizer, Binary | SigmoidQuantizer):
+        quantizer: Any = layer_quantizer(layer)
+        if hasattr(quantizer, "set_epoch"):
             quantizer.set_epoch(epoch, epochs)

@@ -135,7 +135,7 @@ class QuantLeaky(snntorch.Leaky):
     @property
     def storage_bits(self) -> int:
         """Whole bits that one stored membrane takes, a delayed reset's further code included."""
-        codes = len(self.quant_spec.membrane.level_table)
+        codes = self.quant_spec.membrane.level_count
         if not codes:
             return 32
         return math.ceil(math.log2(codes + self._keeps_comparison))

@@ -3,116 +3,213 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.membrane.stacked import TERNARY, MembraneGradient, check_levels
+from qsnn_plugins.functional.membrane.stacked import TERNARY, MembraneGradient
 from qsnn_plugins.functional.membrane.threshold_centred import threshold_centred_levels
 from qsnn_plugins.functional.membrane.uniform import uniform_levels
-from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate
-from qsnn_plugins.spec.checks import check_choice, check_positive
+from qsnn_plugins.functional.surrogate import SurrogateKind
+from qsnn_plugins.spec.checks import choice, integer, levels, number
+from qsnn_plugins.spec.custom import CUSTOM, build_custom, call_in_words, import_path
+from qsnn_plugins.spec.options import NOT_GIVEN, Kind, Option, resolve_kind, to_plain
 
 __all__ = ["MembraneKind", "MembraneScale", "MembraneSpec", "ScaleAtEvaluation"]
 
-MembraneKind = Literal["float", "clip", "levels", "pruned", "threshold_centred", "uniform", "tanh"]
+MembraneKind = Literal[
+    "float", "clip", "levels", "pruned", "uniform", "tanh", "threshold_centred", "custom"
+]
 MembraneScale = Literal["running", "step_max", "learned", "fixed"]
 ScaleAtEvaluation = Literal["running", "published"]
 
-_SCALED = ("uniform", "tanh")
+_POSITIVE = number("a number above 0", lambda x: x > 0)
+_GRADIENT = {
+    "gradient": Option(choice(MembraneGradient), "stacked"),
+    "surrogate": Option(choice(SurrogateKind), "sigmoid", where={"gradient": ("stacked",)}),
+    "smoothness": Option(_POSITIVE, 2.0, where={"gradient": ("stacked",)}),
+}
+_LEVELS = {"levels": Option(levels, TERNARY), **_GRADIENT}
+_BITS = Option(integer(1, 8), 2)
+# an average is kept, and begun with a value, where something reads it
+_AVERAGE = {"scale": ("running", "step_max"), "evaluation": (None, "running")}
+_SCALED = {
+    "bits": _BITS,
+    "scale": Option(choice(MembraneScale), "running"),
+    "evaluation": Option(choice(ScaleAtEvaluation), "running", where={"scale": ("step_max",)}),
+    "scale_value": Option(_POSITIVE, 1.0, where={"evaluation": (None, "running")}),
+    "momentum": Option(
+        number("a number above 0 and to 1", lambda x: 0 < x <= 1), 0.1, where=_AVERAGE
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _MembraneKind(Kind):
+    """A kind with the levels that it can store at scale 1; none where they are not a table."""
+
+    level_table: Callable[[MembraneSpec], tuple[float, ...]] = lambda _: ()
+
+
+_KINDS = {
+    "float": _MembraneKind("torch.nn.Identity", {}),
+    "clip": _MembraneKind(
+        "qsnn_plugins.nn.ClipMembrane",
+        {"lower": Option(number("a number"), -1.0), "upper": Option(number("a number"), 1.0)},
+    ),
+    "levels": _MembraneKind("qsnn_plugins.nn.NearestLevel", _LEVELS, lambda spec: spec.levels),
+    "pruned": _MembraneKind(
+        "qsnn_plugins.nn.NearestLevel",
+        _LEVELS,
+        lambda spec: tuple(level for level in spec.levels if level >= 0),
+    ),
+    "uniform": _MembraneKind(
+        "qsnn_plugins.nn.UniformMembrane",
+        {**_SCALED, **_GRADIENT},
+        lambda spec: uniform_levels(spec.bits),
+    ),
+    "tanh": _MembraneKind(
+        "qsnn_plugins.nn.UniformMembrane", _SCALED, lambda spec: uniform_levels(spec.bits)
+    ),
+    "threshold_centred": _MembraneKind(
+        "qsnn_plugins.nn.NearestLevel",
+        {"bits": _BITS, "scale_value": Option(_POSITIVE, 1.0), **_GRADIENT},
+        lambda spec: threshold_centred_levels(spec.bits, spec.scale_value),
+    ),
+    "custom": _MembraneKind("", CUSTOM),
+}
 
 
 @dataclass(frozen=True)
 class MembraneSpec:
     """What is stored of a membrane from step to step.
 
+        kind                stored                                        bits
+        levels              nearest of `levels` (IM-SNN Eq. 5)            as many as they need
+        pruned              those not negative (IM-SNN Eq. 12-14)         as many as they need
+        uniform             equal steps (Q-SNN Eq. 8)                     `bits`
+        tanh                the same of tanh(u) (Q-SNN's code, MINT)      `bits`
+        threshold_centred   2^bits levels that crowd around the           `bits`
+                            threshold (SQUAT, in snnTorch)
+        clip                between `lower` and `upper` (IM-SNN Table I)  32
+        float               all of it                                     32
+        custom              what the module `class_path` returns          its `bits`
+
+    An option that is None was not given and has its default, or is not read. Giving an option
+    that the kind does not read is an error.
+
+    A module of your own, kind "custom", has `forward(u)` that returns a tensor of the shape of u,
+    `bits`, and `codes(u)` that returns integer codes and a scalar unit, such that codes * unit is
+    what forward returns in eval mode. Codes are those of a signed integer of so many bits (-1 and
+    1 for one bit) unless the module has `levels`, a tuple of the integers that occur. A
+    straight-through gradient is exact as q + (u - u.detach()), not as u + (q - u).detach().
+
     Args:
-        kind: "float" keeps 32 bits; "clip" does too, within `lower` and `upper` (IM-SNN Table I);
-            "levels" keeps the nearest of `levels` (IM-SNN Eq. 5); "pruned" keeps those of them
-            that are not negative (IM-SNN Eq. 12-14); "threshold_centred" the nearest of 2^bits
-            levels that crowd around the threshold `scale_value` (SQUAT, in snnTorch); "uniform"
-            `bits` bits in equal steps (Q-SNN Eq. 8); "tanh" the same of tanh(u), as Q-SNN's
-            released code and, with a learned scale, MINT do.
-        levels: Levels in ascending order; the default is ternary.
-        gradient: Gradient of the quantizer, see `functional.nearest_level`. "tanh" has the slope
-            of tanh.
+        kind: See above; "levels" by default, and "custom" where `class_path` is given.
+        levels: Levels of "levels" and "pruned" in ascending order; the default is ternary.
+        gradient: Gradient of the quantizer, see `functional.nearest_level`; not read by "tanh",
+            which has the slope of tanh.
         surrogate: Base surrogate of the stacked gradient.
-        smoothness: Its T, above 0 (IM-SNN Eq. 9).
-        bits: Bits of "uniform", "tanh" and "threshold_centred", from 1 to 8.
+        smoothness: T of the stacked gradient, above 0 (IM-SNN Eq. 9); 2 by default.
+        bits: Bits of "uniform", "tanh" and "threshold_centred", from 1 to 8; 2 by default.
         scale: Where the scale of "uniform" and "tanh" comes from: a "running" average of the
             steps' maxima; the "step_max" itself, as published; "learned"; or "fixed".
         scale_value: The fixed scale, the first value of a learned one or of an average, or the
-            threshold of "threshold_centred"; above 0.
+            threshold of "threshold_centred"; above 0, 1 by default.
         evaluation: What "step_max" does at evaluation: "running" takes the average that training
             kept, and warns; "published" takes the step's maximum, by which a sample's answer
             depends on its neighbours in the batch.
-        momentum: Weight of a new maximum in the running average, above 0 and to 1.
-        lower: Least membrane of "clip".
-        upper: Greatest membrane of "clip".
+        momentum: Weight of a new maximum in an average that is read, above 0 and to 1; 0.1 by
+            default.
+        lower: Least membrane of "clip", -1 by default.
+        upper: Greatest membrane of "clip", 1 by default.
+        class_path: Import path of your own module; `MembraneSpec.custom` takes the class itself.
+        init_args: Arguments of its constructor, plain values.
 
     Raises:
-        ArgumentError: If a value is not allowed.
+        ArgumentError: If a value is not allowed, or given for an option that is not read.
 
     Example:
         >>> MembraneSpec().storage_bits, MembraneSpec(kind="float").storage_bits
         (2, 32)
         >>> print(MembraneSpec(kind="uniform", bits=4, scale="learned"))
         uniform, 4 bits, learned scale, stacked gradient (sigmoid, smoothness 2.0)
+        >>> MembraneSpec(bits=4)
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: membrane.bits=4 is not allowed: \
+give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
     """
 
-    kind: MembraneKind = "levels"
-    levels: tuple[float, ...] = TERNARY
-    gradient: MembraneGradient = "stacked"
-    surrogate: SurrogateKind = "sigmoid"
-    smoothness: float = 2.0
-    bits: int = 2
-    scale: MembraneScale = "running"
-    scale_value: float = 1.0
-    evaluation: ScaleAtEvaluation = "running"
-    momentum: float = 0.1
-    lower: float = -1.0
-    upper: float = 1.0
+    kind: MembraneKind = NOT_GIVEN
+    levels: tuple[float, ...] = NOT_GIVEN
+    gradient: MembraneGradient = NOT_GIVEN
+    surrogate: SurrogateKind = NOT_GIVEN
+    smoothness: float = NOT_GIVEN
+    bits: int = NOT_GIVEN
+    scale: MembraneScale = NOT_GIVEN
+    scale_value: float = NOT_GIVEN
+    evaluation: ScaleAtEvaluation = NOT_GIVEN
+    momentum: float = NOT_GIVEN
+    lower: float = NOT_GIVEN
+    upper: float = NOT_GIVEN
+    class_path: str = NOT_GIVEN
+    init_args: dict[str, Any] = field(default=NOT_GIVEN, hash=False)
 
     def __post_init__(self) -> None:
-        check_choice("membrane.kind", self.kind, MembraneKind)
-        object.__setattr__(self, "levels", check_levels(self.levels, "membrane.levels"))
-        check_choice("membrane.gradient", self.gradient, MembraneGradient)
-        check_surrogate("membrane.surrogate", self.surrogate)
-        check_positive("membrane.smoothness", self.smoothness)
-        check_bits("membrane.bits", self.bits)
-        check_choice("membrane.scale", self.scale, MembraneScale)
-        check_positive("membrane.scale_value", self.scale_value)
-        check_choice("membrane.evaluation", self.evaluation, ScaleAtEvaluation)
-        if not 0 < self.momentum <= 1:
-            raise ArgumentError("membrane.momentum", self.momentum, "a number above 0 and to 1")
-        if not self.lower < self.upper:
+        resolve_kind(self, "membrane", _KINDS, default="levels")
+        if self.kind == "clip" and not self.lower < self.upper:
             allowed = f"a number below membrane.upper={self.upper}"
             raise ArgumentError("membrane.lower", self.lower, allowed)
         if self.kind == "pruned" and not (0 in self.levels and self.levels[-1] > 0):
             raise ArgumentError("membrane.levels", self.levels, "levels with 0 and one above it")
 
+    @classmethod
+    def custom(cls, quantizer: type, /, **init_args: Any) -> MembraneSpec:
+        """Return the spec of a membrane quantizer of your own.
+
+        Args:
+            quantizer: Its class, see above for what it has.
+            **init_args: Arguments of its constructor, plain values.
+
+        Raises:
+            ArgumentError: If the class cannot be imported by its path, or a value is not plain.
+        """
+        return cls(class_path=import_path(quantizer), init_args=init_args)
+
+    @property
+    def module_path(self) -> str:
+        """Import path of the module that stores such a membrane."""
+        return self.class_path if self.kind == "custom" else _KINDS[self.kind].class_path
+
     @property
     def level_table(self) -> tuple[float, ...]:
-        """Levels that can be stored, at scale 1; none where the membrane stays a float."""
-        if self.kind == "levels":
-            return self.levels
-        if self.kind == "pruned":
-            return tuple(level for level in self.levels if level >= 0)
-        if self.kind == "threshold_centred":
-            return threshold_centred_levels(self.bits, self.scale_value)
-        return uniform_levels(self.bits) if self.kind in _SCALED else ()
+        """Levels that can be stored, at scale 1; none of a float or a module of your own."""
+        return _KINDS[self.kind].level_table(self)
+
+    @property
+    def level_count(self) -> int:
+        """How many levels can be stored; 0 where the membrane stays a float."""
+        if self.kind == "custom":
+            return len(build_custom("membrane", self.class_path, self.init_args).levels)
+        return len(self.level_table)
 
     @property
     def storage_bits(self) -> int:
         """Whole bits that one stored membrane takes on a chip."""
-        table = self.level_table
-        return math.ceil(math.log2(len(table))) if table else 32
+        if self.kind == "custom":
+            return build_custom("membrane", self.class_path, self.init_args).bits
+        return math.ceil(math.log2(self.level_count)) if self.level_count else 32
 
     @property
     def is_idempotent(self) -> bool:
         """Whether storing twice is storing once, as snnTorch needs; tanh acts each time."""
         return self.kind != "tanh"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        return to_plain(self, _KINDS[self.kind].options, default_kind="levels")
 
     def __str__(self) -> str:
         """Say in words what applies to the kind."""
@@ -120,16 +217,18 @@ class MembraneSpec:
             return "float, 32 bits"
         if self.kind == "clip":
             return f"clip to [{self.lower}, {self.upper}], 32 bits"
+        if self.kind == "custom":
+            return call_in_words(self.class_path, self.init_args)
         words = [f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"]
-        if self.kind in ("levels", "pruned"):
-            words[0] += " " + str(self.level_table)
-        if self.kind in _SCALED:
+        if self.levels is not None:
+            words[0] += f" {self.level_table}"
+        if self.scale is not None:
             value = f" {self.scale_value}" if self.scale == "fixed" else ""
             words.append(f"{self.scale} scale{value}")
-            if self.scale == "step_max":
-                words[-1] += f" ({self.evaluation} at evaluation)"
-        if self.kind == "tanh":
-            return ", ".join(words)
-        shape = f" ({self.surrogate}, smoothness {self.smoothness})"
-        words.append(f"{self.gradient} gradient" + shape * (self.gradient == "stacked"))
+        if self.evaluation is not None:
+            words[-1] += f" ({self.evaluation} at evaluation)"
+        if self.gradient is not None:
+            words.append(f"{self.gradient} gradient")
+        if self.surrogate is not None:
+            words[-1] += f" ({self.surrogate}, smoothness {self.smoothness})"
         return ", ".join(words)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec.membrane import MembraneSpec
+from qsnn_plugins.spec.options import did_you_mean, from_mapping
 from qsnn_plugins.spec.pruning import PruningSpec
 from qsnn_plugins.spec.spike import SpikeSpec
 from qsnn_plugins.spec.threshold import ThresholdSpec
@@ -14,7 +16,7 @@ from qsnn_plugins.spec.weight import WeightSpec
 
 __all__ = ["QuantSpec"]
 
-_PARTS: dict[str, type] = {
+_PARTS: dict[str, Any] = {
     "membrane": MembraneSpec,
     "spike": SpikeSpec,
     "threshold": ThresholdSpec,
@@ -23,9 +25,15 @@ _PARTS: dict[str, type] = {
 }
 
 
+# not the specs: jsonargparse would take the values that they fill in for given ones
+_NO_OPTIONS: Any = dict
+
+
 @dataclass(frozen=True)
 class QuantSpec:
     """How a network is quantized.
+
+    Each part may also be given as a mapping of its options.
 
     Args:
         membrane: What is stored of a membrane.
@@ -34,23 +42,36 @@ class QuantSpec:
         weight: How weights are stored.
         pruning: Which membranes are masked.
 
+    Raises:
+        ArgumentError: If a part is neither its spec nor a mapping, or a value is not allowed.
+
     Example:
-        >>> spec = QuantSpec(weight=WeightSpec(kind="power_of_two", bits=4))
+        >>> spec = QuantSpec(weight=WeightSpec(kind="power_of_two", bits=2))
+        >>> spec.to_dict()
+        {'weight': {'kind': 'power_of_two', 'bits': 2}}
         >>> QuantSpec.from_dict(spec.to_dict()) == spec
         True
         >>> print(spec)
         membrane   levels, 2 bits (-1.0, 0.0, 1.0), stacked gradient (sigmoid, smoothness 2.0)
         spike      1 bit, triangle surrogate (sharpness 1.0)
         threshold  fixed
-        weight     power_of_two, 4 bits
+        weight     power_of_two, 2 bits
         pruning    none
     """
 
-    membrane: MembraneSpec = field(default_factory=MembraneSpec)
-    spike: SpikeSpec = field(default_factory=SpikeSpec)
-    threshold: ThresholdSpec = field(default_factory=ThresholdSpec)
-    weight: WeightSpec = field(default_factory=WeightSpec)
-    pruning: PruningSpec = field(default_factory=PruningSpec)
+    membrane: MembraneSpec = field(default_factory=_NO_OPTIONS)
+    spike: SpikeSpec = field(default_factory=_NO_OPTIONS)
+    threshold: ThresholdSpec = field(default_factory=_NO_OPTIONS)
+    weight: WeightSpec = field(default_factory=_NO_OPTIONS)
+    pruning: PruningSpec = field(default_factory=_NO_OPTIONS)
+
+    def __post_init__(self) -> None:
+        for name, kind in _PARTS.items():
+            part = getattr(self, name)
+            if isinstance(part, Mapping):
+                object.__setattr__(self, name, from_mapping(name, kind, part))
+            elif not isinstance(part, kind):
+                raise ArgumentError(f"spec.{name}", part, f"a {kind.__name__} or a mapping")
 
     @classmethod
     def full_precision(cls) -> QuantSpec:
@@ -58,37 +79,43 @@ class QuantSpec:
         return cls(membrane=MembraneSpec(kind="float"))
 
     @property
-    def quantizes(self) -> bool:
-        """Whether anything is stored in fewer than 32 bits."""
-        return self.membrane.storage_bits < 32 or self.weight.storage_bits < 32
+    def is_plain(self) -> bool:
+        """Whether neurons are as the host has them; weights do not count.
+
+        Example:
+            >>> QuantSpec.full_precision().is_plain, QuantSpec().is_plain
+            (True, False)
+        """
+        return (
+            self.membrane.kind == "float"
+            and (self.spike.bits, self.spike.value) == (1, "count")
+            and not self.threshold.learned
+            and not self.pruning.prunes
+        )
+
+    @property
+    def needs_channels(self) -> bool:
+        """Whether a neuron has to know how many channels its input has."""
+        return self.threshold.per == "channel" or self.pruning.channel_threshold is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, as a recipe's YAML has them."""
-        return {
-            part: {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-            for part, values in asdict(self).items()
-        }
+        """Return what differs from the defaults in nested dictionaries of plain values."""
+        parts = {name: getattr(self, name).to_dict() for name in _PARTS}
+        return {name: part for name, part in parts.items() if part}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> QuantSpec:
+    def from_dict(cls, values: Mapping[str, Any]) -> QuantSpec:
         """Build a spec from what `to_dict` returned; what is left out has its default.
 
         Raises:
             ArgumentError: If a key or a value is not allowed.
         """
-        parts = {}
-        for name, part in values.items():
+        for name in values:
             if name not in _PARTS:
-                raise ArgumentError("spec", name, f"keys among {', '.join(_PARTS)}")
-            known = [f.name for f in fields(_PARTS[name])]
-            for key in part:
-                if key not in known:
-                    raise ArgumentError(f"spec.{name}", key, f"keys among {', '.join(known)}")
-            parts[name] = _PARTS[name](**part)
-        return cls(**parts)
+                allowed = f"keys among {', '.join(_PARTS)}{did_you_mean(name, _PARTS)}"
+                raise ArgumentError("spec", name, allowed)
+        return cls(**values)
 
     def __str__(self) -> str:
         """Say in words what each part does, one a line."""
-        weight = f"{self.weight.kind}, {self.weight.storage_bits} bits"
-        words = {name: getattr(self, name) for name in _PARTS} | {"weight": weight}
-        return "\n".join(f"{name:<10} {word}" for name, word in words.items())
+        return "\n".join(f"{name:<10} {getattr(self, name)}" for name in _PARTS)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import boolean, integer, number
+from qsnn_plugins.spec.options import ABOVE_ZERO, NOT_GIVEN, Option, resolve_options, to_plain
 
 __all__ = ["PruningSpec"]
+
+_SHARE = number("a number from 0 to below 1", lambda x: 0 <= x < 1)
+_SCORE = number("a number between 0 and 1, or None", lambda x: 0 < x < 1)
+_OPTIONS = {
+    "spatial_ratio": Option(_SHARE, 0.0),
+    "block": Option(integer(1), 1, where={"spatial_ratio": ABOVE_ZERO}),
+    "channel_threshold": Option(lambda name, x: None if x is None else _SCORE(name, x)),
+    "channel_softmax": Option(boolean, False, where={"channel_threshold": ABOVE_ZERO}),
+}
 
 
 @dataclass(frozen=True)
@@ -14,16 +25,17 @@ class PruningSpec:
     """Which membranes are masked before they are accumulated and fired (SpQuant-SNN Eq. 21-23).
 
     Args:
-        spatial_ratio: Share of a sample's neurons that are masked at each step, from 0 to below 1;
-            the paper's is 0.35.
-        block: Side of the square of neurons that shares an importance.
+        spatial_ratio: Share of a sample's neurons that are masked at each step, from 0, the
+            default, to below 1; the paper's is 0.35.
+        block: Side of the square of neurons that shares an importance; 1 by default, and read
+            with a `spatial_ratio` alone.
         channel_threshold: Score between 0 and 1 up to which a channel is masked, or None for no
             masks of channels; the paper's is 0.47.
         channel_softmax: Whether the pooled channels go through a softmax before the predictor, as
-            in the released code.
+            in the released code; read with a `channel_threshold` alone.
 
     Raises:
-        ArgumentError: If a value is not allowed.
+        ArgumentError: If a value is not allowed, or given for an option that is not read.
 
     Example:
         >>> PruningSpec().prunes
@@ -32,25 +44,22 @@ class PruningSpec:
         35 % of the neurons, channels that score up to 0.47
     """
 
-    spatial_ratio: float = 0.0
-    block: int = 1
-    channel_threshold: float | None = None
-    channel_softmax: bool = False
+    spatial_ratio: float = NOT_GIVEN
+    block: int = NOT_GIVEN
+    channel_threshold: float | None = NOT_GIVEN
+    channel_softmax: bool = NOT_GIVEN
 
     def __post_init__(self) -> None:
-        if not 0 <= self.spatial_ratio < 1:
-            allowed = "a number from 0 to below 1"
-            raise ArgumentError("pruning.spatial_ratio", self.spatial_ratio, allowed)
-        if not isinstance(self.block, int) or self.block < 1:
-            raise ArgumentError("pruning.block", self.block, "an integer from 1")
-        if self.channel_threshold is not None and not 0 < self.channel_threshold < 1:
-            allowed = "a number between 0 and 1, or None"
-            raise ArgumentError("pruning.channel_threshold", self.channel_threshold, allowed)
+        resolve_options(self, "pruning", _OPTIONS)
 
     @property
     def prunes(self) -> bool:
         """Whether anything is masked."""
         return self.spatial_ratio > 0 or self.channel_threshold is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        return to_plain(self, _OPTIONS)
 
     def __str__(self) -> str:
         """Say in words what applies."""

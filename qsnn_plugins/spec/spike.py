@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate
-from qsnn_plugins.spec.checks import check_choice, check_positive
+from qsnn_plugins.functional.surrogate import SurrogateKind
+from qsnn_plugins.spec.checks import choice, integer, number
+from qsnn_plugins.spec.options import NOT_GIVEN, Option, resolve_options, to_plain
 
 __all__ = ["SpikeSpec", "SpikeValue"]
 
 SpikeValue = Literal["count", "threshold"]
+
+_OPTIONS = {
+    "bits": Option(integer(1, 8), 1),
+    "value": Option(choice(SpikeValue), "count"),
+    "surrogate": Option(choice(SurrogateKind), "triangle", where={"bits": (1,)}),
+    "sharpness": Option(number("a number above 0", lambda x: x > 0), 1.0, where={"bits": (1,)}),
+}
 
 
 @dataclass(frozen=True)
@@ -19,15 +26,16 @@ class SpikeSpec:
     """How a charged membrane fires.
 
     Args:
-        surrogate: Surrogate of a one-bit spike; the papers' is the triangle. A spike of several
-            bits has the straight-through gradient within its range.
-        sharpness: Its sharpness, above 0; the triangle's half width is 1 / sharpness.
-        bits: S, from 1 to 8 (bit budget Eq. 6-7).
-        value: What is sent on: the "count" 0 .. 2^S - 1, as hosts' networks expect; or the count
-            times the "threshold", as Eq. 7 prints. At V_th = 1 they are the same.
+        surrogate: Surrogate of a one-bit spike; the papers', and the default, is the triangle. A
+            spike of several bits has the straight-through gradient within its range instead.
+        sharpness: Its sharpness, above 0; the triangle's half width is 1 / sharpness. 1 by
+            default, and read with one bit alone.
+        bits: S, from 1, the default, to 8 (bit budget Eq. 6-7).
+        value: What is sent on: the "count" 0 .. 2^S - 1, the default, as hosts' networks expect;
+            or the count times the "threshold", as Eq. 7 prints. At V_th = 1 they are the same.
 
     Raises:
-        ArgumentError: If a value is not allowed.
+        ArgumentError: If a value is not allowed, or given for an option that is not read.
 
     Example:
         >>> SpikeSpec(bits=2).greatest
@@ -36,21 +44,22 @@ class SpikeSpec:
         1 bit, sigmoid surrogate (sharpness 4.0)
     """
 
-    surrogate: SurrogateKind = "triangle"
-    sharpness: float = 1.0
-    bits: int = 1
-    value: SpikeValue = "count"
+    surrogate: SurrogateKind = NOT_GIVEN
+    sharpness: float = NOT_GIVEN
+    bits: int = NOT_GIVEN
+    value: SpikeValue = NOT_GIVEN
 
     def __post_init__(self) -> None:
-        check_surrogate("spike.surrogate", self.surrogate)
-        check_positive("spike.sharpness", self.sharpness)
-        check_bits("spike.bits", self.bits)
-        check_choice("spike.value", self.value, SpikeValue)
+        resolve_options(self, "spike", _OPTIONS)
 
     @property
     def greatest(self) -> int:
         """The greatest count of a spike."""
         return 2**self.bits - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        return to_plain(self, _OPTIONS)
 
     def __str__(self) -> str:
         """Say in words what applies."""

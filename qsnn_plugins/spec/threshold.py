@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from qsnn_plugins.functional.threshold import ThresholdGradient, WindowKind
-from qsnn_plugins.spec.checks import check_choice
+from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.options import NOT_GIVEN, Option, resolve_options, to_plain
 
 __all__ = ["ThresholdSharing", "ThresholdSpec"]
 
 ThresholdSharing = Literal["layer", "channel"]
+
+_OPTIONS = {
+    "gradient": Option(choice(ThresholdGradient), "fixed"),
+    "window": Option(choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}),
+    "per": Option(choice(ThresholdSharing), "layer", where={"gradient": ("ordinary", "separate")}),
+}
 
 
 @dataclass(frozen=True)
@@ -18,38 +25,40 @@ class ThresholdSpec:
     """Whether and how a layer's threshold learns.
 
     Args:
-        gradient: "fixed"; "ordinary"; or "separate", the separate gradient path of SpQuant-SNN
-            Eq. 25-27.
-        window: Penalty window of the separate path.
-        per: Whether a "layer" or each "channel" has a learned threshold of its own.
+        gradient: "fixed", the default; "ordinary"; or "separate", the separate gradient path of
+            SpQuant-SNN Eq. 25-27.
+        window: Penalty window of the separate path; the sigmoid by default.
+        per: Whether a "layer", the default, or each "channel" has a learned threshold of its own.
 
     Raises:
-        ArgumentError: If a value is not allowed.
+        ArgumentError: If a value is not allowed, or given for an option that is not read.
 
     Example:
         >>> ThresholdSpec(gradient="separate").learned
         True
         >>> print(ThresholdSpec(gradient="separate", per="channel"))
-        learned, one a channel, separate gradient path (sigmoid window)
+        learned per channel, separate gradient path (sigmoid window)
     """
 
-    gradient: ThresholdGradient = "fixed"
-    window: WindowKind = "sigmoid"
-    per: ThresholdSharing = "layer"
+    gradient: ThresholdGradient = NOT_GIVEN
+    window: WindowKind = NOT_GIVEN
+    per: ThresholdSharing = NOT_GIVEN
 
     def __post_init__(self) -> None:
-        check_choice("threshold.gradient", self.gradient, ThresholdGradient)
-        check_choice("threshold.window", self.window, WindowKind)
-        check_choice("threshold.per", self.per, ThresholdSharing)
+        resolve_options(self, "threshold", _OPTIONS)
 
     @property
     def learned(self) -> bool:
         """Whether the threshold is a parameter."""
         return self.gradient != "fixed"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        return to_plain(self, _OPTIONS)
+
     def __str__(self) -> str:
         """Say in words what applies."""
         if not self.learned:
             return "fixed"
         path = f" path ({self.window} window)" if self.gradient == "separate" else ""
-        return f"learned, one a {self.per}, {self.gradient} gradient{path}"
+        return f"learned per {self.per}, {self.gradient} gradient{path}"

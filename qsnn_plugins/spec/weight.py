@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.spec.checks import check_choice
+import torch
+
+from qsnn_plugins.spec.checks import choice, number
+from qsnn_plugins.spec.custom import CUSTOM, build_custom, call_in_words, import_path
+from qsnn_plugins.spec.options import NOT_GIVEN, Kind, Option, resolve_kind, to_plain
 
 __all__ = ["Fidelity", "FirstLast", "WeightKind", "WeightSpec"]
 
@@ -20,63 +22,70 @@ WeightKind = Literal[
     "statistical",
     "mint",
     "sigmoid",
+    "custom",
 ]
 FirstLast = Literal["same", "float", "eight_bit"]
 Fidelity = Literal["paper", "released"]
 
 
-class _Option(NamedTuple):
-    """What an option of a kind may be; the first where the paper is followed."""
-
-    choices: tuple[str, ...]
-    released: str
+def _one_of(*values: str, released: str | None = None) -> Option:
+    """Return an option whose default comes first; `released` is that of the published code."""
+    return Option(choice(values), values[0], released)
 
 
-class _Kind(NamedTuple):
-    """Widths and options of a kind."""
-
-    bits: tuple[int, ...]
-    options: dict[str, _Option]
-
-
-_GRID = _Kind(
-    bits=(2, 3, 4, 5, 6, 7, 8),
-    options={
-        "scale": _Option(("power_of_two", "learned"), released="learned"),
-        "regulation": _Option(("none", "layer", "channel"), released="layer"),
-    },
-)
-_KINDS: dict[str, _Kind] = {
-    "float": _Kind(bits=(1, 2, 3, 4, 5, 6, 7, 8), options={}),
-    "power_of_two": _GRID,
-    "additive_power_of_two": _GRID,
-    "uniform": _Kind(
-        bits=(1, 2, 3, 4, 5, 6, 7, 8),
-        options={
-            "scale": _Option(("learned", "max"), released="learned"),
-            "per": _Option(("layer", "channel"), released="layer"),
+# what the spec reads by itself, for any kind and for kinds with two forms
+_ENDS = {"first_last": Option(choice(FirstLast), "same", is_argument=False)}
+_FIDELITY = {"fidelity": Option(choice(Fidelity), "paper", is_argument=False)}
+_TWO_TO_EIGHT = {"bits": Option(choice(range(2, 9)), 4)}
+_GRID = {
+    **_TWO_TO_EIGHT,
+    **_ENDS,
+    **_FIDELITY,
+    "scale": _one_of("power_of_two", "learned", released="learned"),
+    "regulation": _one_of("none", "layer", "channel", released="layer"),
+}
+_KINDS = {
+    "float": Kind("torch.nn.Identity", {}),
+    "power_of_two": Kind("qsnn_plugins.nn.PowerOfTwo", _GRID),
+    "additive_power_of_two": Kind("qsnn_plugins.nn.AdditivePowerOfTwo", _GRID),
+    "uniform": Kind(
+        "qsnn_plugins.nn.Uniform",
+        {
+            "bits": Option(choice(range(1, 9)), 4),
+            **_ENDS,
+            "scale": _one_of("learned", "max"),
+            "per": _one_of("layer", "channel"),
         },
     ),
-    "binary": _Kind(
-        bits=(1,),
-        options={
-            "scale": _Option(("mean", "power_of_two"), released="power_of_two"),
-            "per": _Option(("channel", "layer"), released="channel"),
-            "regulation": _Option(("layer", "channel", "none"), released="channel"),
-            "gradient": _Option(
-                ("clipped_straight_through", "straight_through", "ede"), released="ede"
+    "binary": Kind(
+        "qsnn_plugins.nn.Binary",
+        {
+            "bits": Option(choice((1,)), 1, is_argument=False),
+            **_ENDS,
+            **_FIDELITY,
+            "scale": _one_of("mean", "power_of_two", released="power_of_two"),
+            "per": _one_of("channel", "layer"),
+            "regulation": _one_of("layer", "channel", "none", released="channel"),
+            "gradient": _one_of(
+                "clipped_straight_through", "straight_through", "ede", released="ede"
             ),
         },
     ),
-    "statistical": _Kind(bits=(2, 3, 4, 5, 6, 7, 8), options={}),
-    "mint": _Kind(
-        bits=(2, 3, 4, 5, 6, 7, 8),
-        options={"scale": _Option(("learned", "max"), released="learned")},
+    "statistical": Kind("qsnn_plugins.nn.Statistical", {**_TWO_TO_EIGHT, **_ENDS}),
+    "mint": Kind(
+        "qsnn_plugins.nn.Mint", {**_TWO_TO_EIGHT, **_ENDS, "scale": _one_of("learned", "max")}
     ),
-    "sigmoid": _Kind(
-        bits=(1, 2, 4, 8),
-        options={"thresholds": _Option(("middle", "k_means"), released="k_means")},
+    "sigmoid": Kind(
+        "qsnn_plugins.nn.SigmoidQuantizer",
+        {
+            "bits": Option(choice((1, 2, 4, 8)), 4),
+            **_ENDS,
+            "fidelity": _one_of("paper", "released"),
+            "thresholds": _one_of("middle", "k_means", released="k_means"),
+            "temperature_rate": Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
+        },
     ),
+    "custom": Kind("", {**CUSTOM, **_ENDS}),
 }
 
 
@@ -93,95 +102,112 @@ class WeightSpec:
         statistical              the code of IM-SNN, SpQuant-SNN  Statistical
         mint                     MINT, the peer                   Mint
         sigmoid                  third paper, Eq. 6-9             SigmoidQuantizer
+        custom                   yours                            `class_path`
 
-    An option that is None is what `fidelity` has it be; the classes say what each value does.
+    An option that is None was not given and has its default, or is not read. Giving an option
+    that the kind does not read is an error. The classes say what each value does.
+
+    A module of your own, kind "custom", has `forward(weight)` that returns a tensor of the same
+    shape, `bits`, and `codes(weight)` that returns integer codes and a unit (a scalar, or shape
+    [out, 1, ...]), such that codes * unit is what forward returns in eval mode. Codes are those of
+    a signed integer of so many bits (-1 and 1 for one bit) unless the module has `levels`, a tuple
+    of the integers that occur. A constructor with a parameter `weight` gets the layer's weight
+    first, a module with `set_epoch(epoch, epochs)` is told each epoch.
 
     Args:
-        kind: How a weight is quantized.
-        bits: Bits a weight: 1 to 8, as far as the kind has them.
-        first_last: What the first and the last layer get: the "same" as the others (the papers'
-            memory figures count them so), "float", or "eight_bit" (Q-SNN), which is `nn.Uniform`
-            with 8 bits and max|w| as its scale.
+        kind: How a weight is quantized; "float" by default, and "custom" where `class_path` is
+            given.
+        bits: Bits a weight: 1 to 8, as far as the kind has them. 4 by default, 1 for binary.
+        first_last: What the first and the last layer get: the "same" as the others, the default (as
+            the papers' memory figures count them), "float", or "eight_bit" (Q-SNN), which is
+            `nn.Uniform` with 8 bits and max|w| as its scale.
         fidelity: "paper", the default, follows the paper with its misprints mended; "released"
             the published code: APoT's for grids, Q-SNN's for binary, Yang's for sigmoid. The
-            others have one form.
+            others have one form and do not read it.
         scale: What scales the levels: power_of_two or learned for grids, learned or max for
             uniform and mint, mean or power_of_two for binary.
-        per: Whether uniform and binary have a scale a layer or a channel.
+        per: Whether uniform and binary have a scale per layer or per channel.
         regulation: Whether grids and binary standardise a layer, a channel or none first.
         gradient: Backward of binary: clipped_straight_through, straight_through or ede.
         thresholds: Those of sigmoid: middle or k_means.
         temperature_rate: What an epoch adds to the temperature of sigmoid, 0 or above.
+        class_path: Import path of your own module; `WeightSpec.custom` takes the class itself.
+        init_args: Arguments of its constructor, plain values.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for a kind that has no such option.
+        ArgumentError: If a value is not allowed, or given for an option that is not read.
 
     Example:
         >>> WeightSpec(kind="power_of_two", bits=4).storage_bits
         4
-        >>> WeightSpec(kind="binary", bits=1, fidelity="released", regulation="layer").options
+        >>> WeightSpec(kind="binary", fidelity="released", regulation="layer").options
         {'scale': 'power_of_two', 'per': 'channel', 'regulation': 'layer', 'gradient': 'ede'}
         >>> WeightSpec(kind="mint", per="channel")
         Traceback (most recent call last):
         ...
-        qsnn_plugins.errors.ArgumentError: weight.per='channel' is not allowed: give None for mint
+        qsnn_plugins.errors.ArgumentError: weight.per='channel' is not allowed: \
+give None for kind 'mint'; 'uniform' and 'binary' read it
     """
 
-    kind: WeightKind = "float"
-    bits: int = 4
-    first_last: FirstLast = "same"
-    fidelity: Fidelity = "paper"
-    scale: str | None = None
-    per: str | None = None
-    regulation: str | None = None
-    gradient: str | None = None
-    thresholds: str | None = None
-    temperature_rate: float | None = None
+    kind: WeightKind = NOT_GIVEN
+    bits: int = NOT_GIVEN
+    first_last: FirstLast = NOT_GIVEN
+    fidelity: Fidelity = NOT_GIVEN
+    scale: str = NOT_GIVEN
+    per: str = NOT_GIVEN
+    regulation: str = NOT_GIVEN
+    gradient: str = NOT_GIVEN
+    thresholds: str = NOT_GIVEN
+    temperature_rate: float = NOT_GIVEN
+    class_path: str = NOT_GIVEN
+    init_args: dict[str, Any] = field(default=NOT_GIVEN, hash=False)
 
     def __post_init__(self) -> None:
-        check_choice("weight.kind", self.kind, WeightKind)
-        check_choice("weight.first_last", self.first_last, FirstLast)
-        check_choice("weight.fidelity", self.fidelity, Fidelity)
-        self._check_bits()
-        if self.kind == "float" and self.first_last == "eight_bit":
-            raise ArgumentError(
-                "weight.first_last", self.first_last, "same or float where the kind is float"
-            )
-        for name in ("scale", "per", "regulation", "gradient", "thresholds"):
-            self._check_option(name)
-        rate = self.temperature_rate
-        if rate is not None and self.kind != "sigmoid":
-            raise ArgumentError("weight.temperature_rate", rate, f"None for {self.kind}")
-        if rate is not None and not rate >= 0:
-            raise ArgumentError("weight.temperature_rate", rate, "a number from 0")
+        resolve_kind(self, "weight", _KINDS, default="float")
 
-    def _check_bits(self) -> None:
-        allowed = _KINDS[self.kind].bits
-        check_bits("weight.bits", self.bits, allowed[0], allowed[-1])
-        if self.bits not in allowed:
-            widths = ", ".join(map(str, allowed))
-            raise ArgumentError("weight.bits", self.bits, f"one of {widths} for {self.kind}")
+    @classmethod
+    def custom(
+        cls, quantizer: type, /, *, first_last: FirstLast = "same", **init_args: Any
+    ) -> WeightSpec:
+        """Return the spec of a weight quantizer of your own.
 
-    def _check_option(self, name: str) -> None:
-        value, option = getattr(self, name), _KINDS[self.kind].options.get(name)
-        if value is None:
-            return
-        if option is None:
-            raise ArgumentError(f"weight.{name}", value, f"None for {self.kind}")
-        if value not in option.choices:
-            choices = ", ".join(sorted(option.choices))
-            raise ArgumentError(f"weight.{name}", value, f"one of {choices} for {self.kind}")
+        Args:
+            quantizer: Its class, see above for what it has.
+            ends: See above.
+            **init_args: Arguments of its constructor, plain values.
+
+        Raises:
+            ArgumentError: If the class cannot be imported by its path, or a value is not plain.
+        """
+        return cls(first_last=first_last, class_path=import_path(quantizer), init_args=init_args)
+
+    @property
+    def module_path(self) -> str:
+        """Import path of the module that quantizes such a weight."""
+        return self.class_path if self.kind == "custom" else _KINDS[self.kind].class_path
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the kind as they are used, None replaced by what `fidelity` has."""
-        return {
-            name: getattr(self, name)
-            or (option.released if self.fidelity == "released" else option.choices[0])
-            for name, option in _KINDS[self.kind].options.items()
-        }
+        """Arguments of that module, beside the weight."""
+        if self.kind == "custom":
+            return self.init_args
+        options = _KINDS[self.kind].options.items()
+        return {name: getattr(self, name) for name, option in options if option.is_argument}
 
     @property
     def storage_bits(self) -> int:
         """Bits that one stored weight takes; the first and the last layer may differ."""
+        if self.kind == "custom":
+            weight = torch.linspace(-1, 1, 16).reshape(4, 4)
+            return build_custom("weight", self.class_path, self.init_args, weight).bits
         return 32 if self.kind == "float" else self.bits
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        return to_plain(self, _KINDS[self.kind].options, default_kind="float")
+
+    def __str__(self) -> str:
+        """Say in words what applies to the kind."""
+        if self.kind == "custom":
+            return call_in_words(self.class_path, self.init_args)
+        return f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"

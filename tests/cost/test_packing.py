@@ -47,8 +47,12 @@ def rows_of(network, role):
     return {p.layer: p for p in cost.parameters if p.role == role}
 
 
-@pytest.mark.parametrize(("kind", "bits"), WEIGHTS)
-@pytest.mark.parametrize("fidelity", ["paper", "released"])
+TWO_FORMS = ("power_of_two", "additive_power_of_two", "binary", "sigmoid")
+FORMS = [(*weight, None) for weight in WEIGHTS]
+FORMS += [(*weight, "released") for weight in WEIGHTS if weight[0] in TWO_FORMS]
+
+
+@pytest.mark.parametrize(("kind", "bits", "fidelity"), FORMS)
 @pytest.mark.parametrize("first_last", ["same", "float", "eight_bit"])
 def test_weights_take_the_bytes_that_the_account_says(kind, bits, fidelity, first_last):
     network = network_of(

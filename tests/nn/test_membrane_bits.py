@@ -12,7 +12,9 @@ from qsnn_plugins.spec import MembraneSpec
 
 
 def build(scale, bits=4, kind="uniform", **values):
-    values = {"gradient": "clipped_straight_through", "scale": scale, **values}
+    if kind == "uniform":
+        values = {"gradient": "clipped_straight_through", **values}
+    values["scale"] = scale
     return UniformMembrane(MembraneSpec(kind=kind, bits=bits, **values))
 
 

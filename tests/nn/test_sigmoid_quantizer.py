@@ -76,11 +76,11 @@ def test_released_binary_slope_is_that_of_a_temperature_of_one():
 
 
 def test_borders_and_rate_override_the_fidelity():
-    quantizer = SigmoidQuantizer(W, 2, thresholds="k_means", rate=20)
+    quantizer = SigmoidQuantizer(W, 2, thresholds="k_means", temperature_rate=20)
     assert tuple(quantizer.thresholds.tolist()) != middle_thresholds(quantizer.levels)
     quantizer.set_epoch(2)
     assert quantizer.temperature == 41
-    flat = SigmoidQuantizer(W, 2, fidelity="released", rate=0)
+    flat = SigmoidQuantizer(W, 2, fidelity="released", temperature_rate=0)
     flat.set_epoch(50)
     assert flat.temperature == 1
 
@@ -100,7 +100,13 @@ def test_scale_that_was_pushed_below_zero_turns_no_sign_and_comes_back(name):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"bits": 3}, {"bits": 16}, {"fidelity": "code"}, {"thresholds": "best"}, {"rate": -1.0}],
+    [
+        {"bits": 3},
+        {"bits": 16},
+        {"fidelity": "code"},
+        {"thresholds": "best"},
+        {"temperature_rate": -1.0},
+    ],
 )
 def test_refused(arguments):
     with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}="):

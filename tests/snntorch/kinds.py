@@ -6,11 +6,11 @@ from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.spec import MembraneSpec
 
 MEMBRANES = [
-    MembraneSpec(kind="clip", lower=-2.0, scale="fixed"),
-    MembraneSpec(scale="fixed"),
-    MembraneSpec(levels=RELEASED_LEVELS, scale="fixed"),
-    MembraneSpec(kind="pruned", scale="fixed"),
-    MembraneSpec(kind="threshold_centred", bits=4, scale="fixed"),
+    MembraneSpec(kind="clip", lower=-2.0),
+    MembraneSpec(),
+    MembraneSpec(levels=RELEASED_LEVELS),
+    MembraneSpec(kind="pruned"),
+    MembraneSpec(kind="threshold_centred", bits=4),
     *(
         MembraneSpec(kind=kind, bits=bits, scale=scale, scale_value=value)
         for kind, bits in (("uniform", 1), ("uniform", 4), ("tanh", 2))

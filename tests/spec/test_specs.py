@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -7,7 +8,14 @@ from hypothesis import strategies as st
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spec import (
+    MembraneSpec,
+    PruningSpec,
+    QuantSpec,
+    SpikeSpec,
+    ThresholdSpec,
+    WeightSpec,
+)
 
 NAN = float("nan")
 
@@ -18,7 +26,12 @@ def test_defaults_stay_what_recipes_were_trained_with():
     membrane |= {"surrogate": "sigmoid", "smoothness": 2.0}
     assert membrane.items() <= dataclasses.asdict(spec.membrane).items()
     assert spec.spike == SpikeSpec("triangle", 1.0, 1, "count")
-    assert spec.threshold == ThresholdSpec("fixed", "sigmoid", "layer")
+    assert spec.threshold.gradient == "fixed"
+    learned = ThresholdSpec(gradient="separate")
+    assert (learned.window, learned.per) == ("sigmoid", "layer")
+    scaled = {"bits": 2, "scale": "running", "scale_value": 1.0, "momentum": 0.1}
+    uniform = MembraneSpec(kind="uniform", gradient="straight_through")
+    assert scaled.items() <= dataclasses.asdict(uniform).items()
     assert not spec.pruning.prunes
 
 
@@ -44,34 +57,64 @@ def test_bits_that_are_stored(spec, bits, levels):
     assert len(spec.level_table) == levels
 
 
+UNIFORM = {"kind": "uniform"}
+SPATIAL = {"spatial_ratio": 0.5}
 BAD = [
     (MembraneSpec, {"kind": "ternary"}, "membrane.kind='ternary'"),
+    (MembraneSpec, {"kind": ["float"]}, "membrane.kind=['float']"),
     (MembraneSpec, {"levels": ()}, "membrane.levels=()"),
     (MembraneSpec, {"levels": (1, 0)}, "membrane.levels=(1, 0)"),
+    (MembraneSpec, {"levels": 3}, "membrane.levels=3"),
+    (MembraneSpec, {"levels": "01"}, "membrane.levels='01'"),
+    (MembraneSpec, {"levels": (0.0, NAN)}, "membrane.levels=(0.0, nan)"),
+    (MembraneSpec, {"levels": (False, True)}, "membrane.levels=(False, True)"),
     (MembraneSpec, {"levels": (1.0, 2.0), "kind": "pruned"}, "membrane.levels=(1.0, 2.0)"),
     (MembraneSpec, {"levels": (-1.0, 0.0), "kind": "pruned"}, "membrane.levels=(-1.0, 0.0)"),
     (MembraneSpec, {"gradient": "none"}, "membrane.gradient='none'"),
     (MembraneSpec, {"surrogate": "none"}, "membrane.surrogate='none'"),
     (MembraneSpec, {"smoothness": -1.0}, "membrane.smoothness=-1.0"),
     (MembraneSpec, {"smoothness": NAN}, "membrane.smoothness=nan"),
-    (MembraneSpec, {"bits": 0}, "membrane.bits=0"),
-    (MembraneSpec, {"bits": 9}, "membrane.bits=9"),
-    (MembraneSpec, {"bits": 2.5}, "membrane.bits=2.5"),
-    (MembraneSpec, {"scale": "max"}, "membrane.scale='max'"),
-    (MembraneSpec, {"scale_value": 0.0}, "membrane.scale_value=0.0"),
-    (MembraneSpec, {"evaluation": "yes"}, "membrane.evaluation='yes'"),
-    (MembraneSpec, {"momentum": 0.0}, "membrane.momentum=0.0"),
-    (MembraneSpec, {"lower": 1.0}, "membrane.lower=1.0"),
+    (MembraneSpec, {"smoothness": "x"}, "membrane.smoothness='x'"),
+    (MembraneSpec, {"smoothness": True}, "membrane.smoothness=True"),
+    (MembraneSpec, {**UNIFORM, "bits": 0}, "membrane.bits=0"),
+    (MembraneSpec, {**UNIFORM, "bits": 9}, "membrane.bits=9"),
+    (MembraneSpec, {**UNIFORM, "bits": 2.0}, "membrane.bits=2.0"),
+    (MembraneSpec, {**UNIFORM, "bits": True}, "membrane.bits=True"),
+    (MembraneSpec, {**UNIFORM, "bits": "4"}, "membrane.bits='4'"),
+    (MembraneSpec, {**UNIFORM, "scale": "max"}, "membrane.scale='max'"),
+    (MembraneSpec, {**UNIFORM, "scale_value": 0.0}, "membrane.scale_value=0.0"),
+    (MembraneSpec, {**UNIFORM, "scale_value": math.inf}, "membrane.scale_value=inf"),
+    (
+        MembraneSpec,
+        {**UNIFORM, "scale": "step_max", "evaluation": "yes"},
+        "membrane.evaluation='yes'",
+    ),
+    (MembraneSpec, {**UNIFORM, "momentum": 0.0}, "membrane.momentum=0.0"),
+    (MembraneSpec, {"kind": "clip", "lower": 1.0}, "membrane.lower=1.0"),
+    (MembraneSpec, {"kind": "clip", "upper": "1"}, "membrane.upper='1'"),
     (SpikeSpec, {"surrogate": "none"}, "spike.surrogate='none'"),
     (SpikeSpec, {"sharpness": 0.0}, "spike.sharpness=0.0"),
     (SpikeSpec, {"bits": 0}, "spike.bits=0"),
+    (SpikeSpec, {"bits": "2"}, "spike.bits='2'"),
     (SpikeSpec, {"value": "volts"}, "spike.value='volts'"),
     (ThresholdSpec, {"gradient": "both"}, "threshold.gradient='both'"),
-    (ThresholdSpec, {"window": "rectangle"}, "threshold.window='rectangle'"),
-    (ThresholdSpec, {"per": "neuron"}, "threshold.per='neuron'"),
+    (
+        ThresholdSpec,
+        {"gradient": "separate", "window": "rectangle"},
+        "threshold.window='rectangle'",
+    ),
+    (ThresholdSpec, {"gradient": "ordinary", "per": "neuron"}, "threshold.per='neuron'"),
     (PruningSpec, {"spatial_ratio": 1.0}, "pruning.spatial_ratio=1.0"),
-    (PruningSpec, {"block": 0}, "pruning.block=0"),
+    (PruningSpec, {**SPATIAL, "block": 0}, "pruning.block=0"),
     (PruningSpec, {"channel_threshold": 1.0}, "pruning.channel_threshold=1.0"),
+    (PruningSpec, {"channel_threshold": False}, "pruning.channel_threshold=False"),
+    (
+        PruningSpec,
+        {"channel_threshold": 0.5, "channel_softmax": 1},
+        "pruning.channel_softmax=1",
+    ),
+    (QuantSpec, {"membrane": None}, "spec.membrane=None"),
+    (QuantSpec, {"membrane": "imsnn"}, "spec.membrane='imsnn'"),
 ]
 
 
@@ -87,7 +130,9 @@ def test_a_bad_value_is_named_with_its_part(part, values, begin):
     [
         ({"neuron": {}}, "spec='neuron' is not allowed: give keys among membrane, spike"),
         ({"membrane": {"bit": 2}}, r"spec\.membrane='bit' is not allowed: give keys among kind"),
-        ({"membrane": {"bits": 0}}, r"membrane\.bits=0"),
+        ({"membrane": {"bit": 2}}, r"did you mean 'bits'\?$"),
+        ({"membran": {}}, r"did you mean 'membrane'\?$"),
+        ({"membrane": {"kind": "uniform", "bits": 0}}, r"membrane\.bits=0"),
     ],
 )
 def test_a_bad_dictionary_is_named(values, message):
@@ -95,20 +140,38 @@ def test_a_bad_dictionary_is_named(values, message):
         QuantSpec.from_dict(values)
 
 
-membranes = st.builds(
-    MembraneSpec,
-    kind=st.sampled_from(["float", "clip", "levels", "pruned", "threshold_centred", "uniform"]),
-    levels=st.sampled_from([(-1.0, 0.0, 1.0), RELEASED_LEVELS]),
-    gradient=st.sampled_from(["stacked", "straight_through", "clipped_straight_through"]),
-    bits=st.integers(1, 8),
-    scale=st.sampled_from(["running", "step_max", "learned", "fixed"]),
-    scale_value=st.floats(0.1, 9.0),
-)
+KINDS = ["float", "clip", "levels", "pruned", "threshold_centred", "uniform", "tanh"]
+OPTIONS = {
+    "kind": st.sampled_from(KINDS),
+    "levels": st.sampled_from([(-1.0, 0.0, 1.0), RELEASED_LEVELS]),
+    "gradient": st.sampled_from(["stacked", "straight_through", "clipped_straight_through"]),
+    "bits": st.integers(1, 8),
+    "scale": st.sampled_from(["running", "step_max", "learned", "fixed"]),
+    "evaluation": st.sampled_from(["running", "published"]),
+    "scale_value": st.floats(0.1, 9.0),
+    "momentum": st.floats(0.1, 1.0),
+}
+
+
+def allowed(part, values):
+    """Build a part of those values that it reads, dropping the others one by one."""
+    while True:
+        try:
+            return part(**values)
+        except ArgumentError as error:
+            unread = error.argument.partition(".")[2]
+            values = {name: value for name, value in values.items() if name != unread}
+
+
 specs = st.builds(
     QuantSpec,
-    membrane=membranes,
+    membrane=st.fixed_dictionaries({}, optional=OPTIONS).map(lambda v: allowed(MembraneSpec, v)),
     spike=st.builds(SpikeSpec, bits=st.integers(1, 8), value=st.sampled_from(["count"])),
-    threshold=st.builds(ThresholdSpec, per=st.sampled_from(["layer", "channel"])),
+    threshold=st.builds(
+        ThresholdSpec,
+        gradient=st.sampled_from(["ordinary", "separate"]),
+        per=st.sampled_from(["layer", "channel"]),
+    ),
     pruning=st.builds(
         PruningSpec,
         spatial_ratio=st.floats(0, 0.99),
@@ -122,7 +185,7 @@ def only_plain(values):
         return all(isinstance(k, str) and only_plain(v) for k, v in values.items())
     if isinstance(values, list):
         return all(only_plain(v) for v in values)
-    return values is None or type(values) in (bool, int, float, str)
+    return type(values) in (bool, int, float, str)
 
 
 @given(specs)
@@ -132,9 +195,50 @@ def test_specs_come_back_from_plain_dictionaries_and_print_one_line_a_part(spec)
     assert only_plain(values)
     assert QuantSpec.from_dict(values) == spec
     lines = str(spec).splitlines()
-    assert [line.split()[0] for line in lines] == list(values)
+    parts = ["membrane", "spike", "threshold", "weight", "pruning"]
+    assert [line.split()[0] for line in lines] == parts
+    assert [part for part in parts if part in values] == list(values)
     assert all(len(line) < 120 for line in lines)
     assert hash(spec) == hash(QuantSpec.from_dict(values))
+
+
+def test_a_dictionary_holds_what_differs_from_the_defaults():
+    assert QuantSpec().to_dict() == {}
+    assert QuantSpec.full_precision().to_dict() == {"membrane": {"kind": "float"}}
+    spec = QuantSpec(
+        MembraneSpec(kind="uniform", bits=2, scale="step_max", gradient="stacked"),
+        weight=WeightSpec(kind="binary", fidelity="released", gradient="ede", per="layer"),
+    )
+    assert spec.to_dict() == {
+        "membrane": {"kind": "uniform", "scale": "step_max"},
+        "weight": {"kind": "binary", "fidelity": "released", "per": "layer"},
+    }
+
+
+def test_parts_may_be_mappings_but_not_other_parts():
+    with pytest.raises(ArgumentError, match=r"^spec\.spike=MembraneSpec.*give a SpikeSpec or a m"):
+        QuantSpec(spike=MembraneSpec())
+    spec = QuantSpec({"kind": "float"}, spike={"bits": 2})
+    assert spec == QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=2))
+
+
+def test_plain_neurons_and_those_that_need_channels():
+    plain = QuantSpec.full_precision()
+    assert plain.is_plain
+    assert dataclasses.replace(plain, weight=WeightSpec(kind="binary")).is_plain
+    for changed in (
+        {"membrane": {"kind": "clip"}},
+        {"spike": {"bits": 2}},
+        {"spike": {"value": "threshold"}},
+        {"threshold": {"gradient": "ordinary"}},
+        {"pruning": {"spatial_ratio": 0.1}},
+        {"pruning": {"channel_threshold": 0.1}},
+    ):
+        assert not dataclasses.replace(plain, **changed).is_plain
+    assert not QuantSpec(threshold={"gradient": "separate"}).needs_channels
+    assert QuantSpec(threshold={"gradient": "separate", "per": "channel"}).needs_channels
+    assert not QuantSpec(pruning={"spatial_ratio": 0.5}).needs_channels
+    assert QuantSpec(pruning={"channel_threshold": 0.5}).needs_channels
 
 
 def test_what_a_spec_prints():
@@ -148,7 +252,7 @@ def test_what_a_spec_prints():
         "membrane   uniform, 4 bits, step_max scale (running at evaluation), "
         "straight_through gradient\n"
         "spike      2 bits times the threshold, straight-through\n"
-        "threshold  learned, one a channel, ordinary gradient\n"
+        "threshold  learned per channel, ordinary gradient\n"
         "weight     float, 32 bits\n"
         "pruning    35 % of the neurons in blocks of 2 x 2, channels that score up to 0.5 "
         "after a softmax"

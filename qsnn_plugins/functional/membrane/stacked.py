@@ -43,6 +43,8 @@ def check_gradient(gradient: str, surrogate: str, smoothness: float) -> None:
     """
     if gradient not in get_args(MembraneGradient):
         raise ArgumentError("gradient", gradient, f"one of {', '.join(get_args(MembraneGradient))}")
+    if gradient != "stacked":  # the others read neither
+        return
     check_surrogate("surrogate", surrogate)
     if not smoothness > 0:
         raise ArgumentError("smoothness", smoothness, "a number above 0")

@@ -55,7 +55,7 @@ def masked_lif(
     given = given_tensors(x_seq, v, threshold, scale, None, decay)
     gated = pruning.channel_threshold is not None
     weight, bias = predictor if gated and predictor is not None else (None, None)
-    how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
+    how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, bool(pruning.channel_softmax)
     spikes, last, *_, shares = forward(*given, weight, bias, *how, *written(parameters, given))
     return spikes, last.to(v.dtype), shares
 

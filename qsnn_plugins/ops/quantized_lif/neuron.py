@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -145,7 +144,10 @@ def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
 
 def _spike(spec: SpikeSpec, fire: Any) -> SpikeSpec:
     """Return the spec of the spikes that are fired: a schedule may have sharpened the surrogate."""
+    if fire.bits > 1:
+        return spec if fire.bits == spec.bits else SpikeSpec(bits=fire.bits, value=spec.value)
     now: tuple = fire.surrogate, fire.sharpness, fire.bits
     if now == (spec.surrogate, spec.sharpness, spec.bits):
         return spec
-    return replace(spec, surrogate=now[0], sharpness=now[1], bits=now[2])
+    surrogate, sharpness, bits = now
+    return SpikeSpec(surrogate, sharpness, bits, spec.value)

@@ -34,17 +34,17 @@ MEMBRANES = [
 ]
 UNIFORM = [
     *(
-        (MembraneSpec(kind="uniform", bits=bits, gradient=gradient, smoothness=3.0), scale)
+        (MembraneSpec(kind="uniform", bits=bits, **gradient), scale)
         for bits, gradient, scale in [
-            (1, "clipped_straight_through", "given"),
-            (2, "stacked", "given"),
-            (3, "stacked", "running"),
-            (4, "stacked", "given"),
-            (4, "clipped_straight_through", "given"),
-            (4, "clipped_straight_through", "step_max"),
-            (4, "straight_through", "running"),
-            (8, "clipped_straight_through", "running"),
-            (8, "stacked", "given"),
+            (1, {"gradient": "clipped_straight_through"}, "given"),
+            (2, {"smoothness": 3.0}, "given"),
+            (3, {"smoothness": 3.0}, "running"),
+            (4, {"smoothness": 3.0}, "given"),
+            (4, {"gradient": "clipped_straight_through"}, "given"),
+            (4, {"gradient": "clipped_straight_through"}, "step_max"),
+            (4, {"gradient": "straight_through"}, "running"),
+            (8, {"gradient": "clipped_straight_through"}, "running"),
+            (8, {"smoothness": 3.0}, "given"),
         ]
     ),
     (MembraneSpec(kind="uniform", bits=4, scale="learned", gradient="stacked"), "given"),
