@@ -173,7 +173,7 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
 
         Args:
             quantizer: Its class, see above for what it has.
-            ends: See above.
+            first_last: See above.
             **init_args: Arguments of its constructor, plain values.
 
         Raises:

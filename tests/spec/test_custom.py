@@ -214,9 +214,9 @@ def test_the_fused_operator_leaves_it_to_the_loop(monkeypatch):
         ("eight_bit", [Uniform, Steps, Uniform]),
     ],
 )
-def test_first_and_last_layers(ends, kinds):
+def test_first_and_last_layers(first_last, kinds):
     network = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
-    quantize_weights(network, WeightSpec.custom(Steps, first_last=ends, bits=2))
+    quantize_weights(network, WeightSpec.custom(Steps, first_last=first_last, bits=2))
     quantizers = [layer_quantizer(linear) for linear in network]
     assert [quantizer and type(quantizer) for quantizer in quantizers] == kinds
     assert network[1].weight.unique().numel() <= 4

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.detection import boxes as module
 from qsnn_plugins.functional import clip_boxes, nms, pairwise_iou
+from qsnn_plugins.functional.detection import boxes as module
 from qsnn_plugins.torchvision_ops import Operators, register_missing_ops
 from tests.functional import detection_reference as reference
 
