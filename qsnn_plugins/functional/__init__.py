@@ -38,7 +38,7 @@ from qsnn_plugins.functional.membrane.uniform import (
     uniform_levels,
     uniform_membrane,
 )
-from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset, step
+from qsnn_plugins.functional.neuron import lif_charge, reset
 from qsnn_plugins.functional.operations import (
     arithmetic_effort,
     bit_budget,
@@ -147,7 +147,6 @@ __all__ = [
     "mint_initial_beta",
     "multi_bit_primitive",
     "multi_bit_spike",
-    "multi_step",
     "nearest_level",
     "negative_firing",
     "nms",
@@ -180,7 +179,6 @@ __all__ = [
     "statistical",
     "statistical_bound",
     "statistical_codes",
-    "step",
     "step_max",
     "symmetric_levels",
     "tanh_membrane",

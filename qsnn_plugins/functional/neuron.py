@@ -1,21 +1,10 @@
-"""The neuron in one general form: charge, fire, reset, store.
-
-    charge   h[t] = charge(x[t], q[t-1])      the host's way of writing the leak
-    fire     s[t] = fire(h[t])                decided by the membrane before it is quantized
-    reset    r[t] = reset(h[t], s[t])         hard or soft
-    store    q[t] = store(r[t])               the only thing that lives from step to step
-
-The parts are functions, so that a host's conventions stay arguments.
-"""
+"""A neuron's charge, as each host writes the leak, and its reset: parts of `nn.Cell`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
-__all__ = ["if_charge", "lif_charge", "multi_step", "plif_charge", "reset", "step"]
+__all__ = ["if_charge", "leaky_charge", "lif_charge", "plif_charge", "reset"]
 
 
 def lif_charge(
@@ -39,6 +28,7 @@ def lif_charge(
         Charged membrane h, shape of `x`.
 
     Example:
+        >>> import torch
         >>> lif_charge(torch.tensor([0.25]), torch.tensor([1.0]))
         tensor([0.7500])
     """
@@ -66,12 +56,38 @@ def plif_charge(
         Charged membrane h, shape of `x`.
 
     Example:
+        >>> import torch
         >>> plif_charge(torch.tensor([0.25]), torch.tensor([1.0]), torch.tensor(0.5))
         tensor([0.7500])
     """
     if decay_input:
         return v + (x - (v - v_rest)) * decay
     return v - (v - v_rest) * decay + x
+
+
+def leaky_charge(
+    x: Tensor, v: Tensor, beta: Tensor | float, gain: Tensor | float | None = None
+) -> Tensor:
+    """Leaky charging as snnTorch writes it.
+
+        h = beta v + x                            Leaky
+        h = beta v + gain x                       Lapicque: beta = 1 - Δt / RC, gain = Δt / C
+
+    Args:
+        x: Input current, any shape.
+        v: Stored membrane, shape of `x`.
+        beta: Decay, from 0 to 1, a number or a tensor that broadcasts to `x`.
+        gain: Factor of the input; None is 1.
+
+    Returns:
+        Charged membrane h, shape of `x`.
+
+    Example:
+        >>> import torch
+        >>> leaky_charge(torch.tensor([0.25]), torch.tensor([1.0]), 0.5)
+        tensor([0.7500])
+    """
+    return beta * v + (x if gain is None else gain * x)
 
 
 def if_charge(x: Tensor, v: Tensor) -> Tensor:
@@ -85,6 +101,7 @@ def if_charge(x: Tensor, v: Tensor) -> Tensor:
         Charged membrane h, shape of `x`.
 
     Example:
+        >>> import torch
         >>> if_charge(torch.tensor([0.25]), torch.tensor([1.0]))
         tensor([1.2500])
     """
@@ -117,6 +134,7 @@ def reset(
         Membrane after reset, shape of `h`.
 
     Example:
+        >>> import torch
         >>> h, s = torch.tensor([0.5, 1.25]), torch.tensor([0.0, 1.0])
         >>> reset(h, s), reset(h, s, v_reset=None)
         (tensor([0.5000, 0.0000]), tensor([0.5000, 0.2500]))
@@ -128,73 +146,3 @@ def reset(
     fired = spike.clamp(max=1)
     kept = (1.0 - fired) * h
     return kept if v_reset == 0 else fired * v_reset + kept
-
-
-def step(
-    x: Tensor,
-    q: Tensor,
-    charge: Callable[[Tensor, Tensor], Tensor],
-    fire: Callable[[Tensor], Tensor],
-    reset: Callable[[Tensor, Tensor], Tensor],
-    store: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """One time step of any neuron of this package.
-
-    Args:
-        x: Input current, shape [N, ...].
-        q: Stored membrane of the step before, shape [N, ...].
-        charge: (x, q) to the charged membrane h.
-        fire: h to spikes.
-        reset: (h, spikes) to the membrane after firing.
-        store: Membrane after firing to what is stored of it.
-
-    Returns:
-        Spikes and stored membrane, each of shape [N, ...].
-
-    Example:
-        >>> from qsnn_plugins.functional import heaviside, nearest_level
-        >>> fire = lambda h: heaviside(h - 1.0)
-        >>> x, q = torch.tensor([0.75, 1.5]), torch.zeros(2)
-        >>> step(x, q, charge=lif_charge, fire=fire, reset=reset, store=nearest_level)
-        (tensor([0., 1.]), tensor([1., 0.]))
-    """
-    h = charge(x, q)
-    spike = fire(h)
-    return spike, store(reset(h, spike))
-
-
-def multi_step(
-    x_seq: Tensor,
-    q: Tensor,
-    charge: Callable[[Tensor, Tensor], Tensor],
-    fire: Callable[[Tensor], Tensor],
-    reset: Callable[[Tensor, Tensor], Tensor],
-    store: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """`step` over time-major input; the definition of correct for every fused form.
-
-    Args:
-        x_seq: Input currents, shape [T, N, ...] with T >= 1.
-        q: Stored membrane before the first step, shape [N, ...].
-        charge: See `step`.
-        fire: See `step`.
-        reset: See `step`.
-        store: See `step`.
-
-    Returns:
-        Spikes and stored membranes of every step, each of shape [T, N, ...].
-
-    Example:
-        >>> from qsnn_plugins.functional import heaviside
-        >>> fire = lambda h: heaviside(h - 1.0)
-        >>> x_seq = torch.full((3, 1), 0.75)
-        >>> spikes, states = multi_step(x_seq, torch.zeros(1), lif_charge, fire, reset, lambda r: r)
-        >>> spikes.flatten(), states.flatten()
-        (tensor([0., 1., 0.]), tensor([0.7500, 0.0000, 0.7500]))
-    """
-    spikes, states = [], []
-    for x in x_seq:
-        spike, q = step(x, q, charge, fire, reset, store)
-        spikes.append(spike)
-        states.append(q)
-    return torch.stack(spikes), torch.stack(states)

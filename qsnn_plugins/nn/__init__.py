@@ -1,12 +1,13 @@
-"""Modules that know no host: spikes, membrane and weight quantizers, losses."""
+"""What knows no host: the neuron's step, spikes, membrane and weight quantizers, losses."""
 
 from qsnn_plugins.nn.binary import Binary
+from qsnn_plugins.nn.cell import Cell, ResetTime
 from qsnn_plugins.nn.firing_rate import FiringRates
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
-from qsnn_plugins.nn.neuron import quantized_neurons
+from qsnn_plugins.nn.neuron import initial_threshold, quantized_neurons
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
@@ -29,6 +30,7 @@ from qsnn_plugins.nn.yolo_loss import YoloLoss
 __all__ = [
     "AdditivePowerOfTwo",
     "Binary",
+    "Cell",
     "ClipMembrane",
     "FiringRates",
     "MeanCrossEntropyLoss",
@@ -38,6 +40,7 @@ __all__ = [
     "PowerOfTwo",
     "RateMSELoss",
     "Regulate",
+    "ResetTime",
     "SigmoidQuantizer",
     "Sparsity",
     "Spike",
@@ -49,6 +52,7 @@ __all__ = [
     "WeightQuantizer",
     "YoloLoss",
     "bake_weights",
+    "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",
     "quantize_weights",

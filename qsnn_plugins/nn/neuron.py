@@ -1,12 +1,46 @@
-"""Finding the neurons of this package in a network, whatever their host."""
+"""What neurons have in common, whatever their host: their first threshold, and how to find them."""
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 
-__all__ = ["quantized_neurons"]
+__all__ = ["initial_threshold", "quantized_neurons"]
+
+
+def initial_threshold(
+    threshold: Tensor | float, spec: ThresholdSpec, channels: int | None
+) -> Tensor | float:
+    """Return the threshold that a neuron begins with: one per channel where the spec says so.
+
+    Args:
+        threshold: A number, or a tensor with one value per channel.
+        spec: Whether and how it learns.
+        channels: Channels C of the input [N, C, ...].
+
+    Returns:
+        Shape [C] where each channel learns its own, else the threshold as it was given.
+
+    Raises:
+        ArgumentError: If `channels` is needed and missing, or the threshold has another number.
+
+    Example:
+        >>> initial_threshold(0.5, ThresholdSpec("ordinary", per="channel"), channels=3)
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    if not spec.learned or spec.per == "layer":
+        return threshold
+    if channels is None or channels < 1:
+        raise ArgumentError("channels", channels, "an integer from 1: one threshold per channel")
+    first = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).flatten()
+    if len(first) not in (1, channels):
+        allowed = f"a number, or one for each of {channels} channels"
+        raise ArgumentError("threshold", threshold, allowed)
+    # a copy, so that neurons which are given the same tensor do not share a parameter's memory
+    return first.expand(channels).clone()
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:

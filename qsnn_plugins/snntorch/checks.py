@@ -11,9 +11,9 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import Spike
-from qsnn_plugins.spec import QuantSpec, ThresholdSpec
+from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["check_input", "check_leak", "check_spec", "first_threshold"]
+__all__ = ["check_input", "check_leak", "check_spec"]
 
 
 def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
@@ -27,29 +27,18 @@ def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism:
         raise ArgumentError("reset_mechanism", reset_mechanism, allowed)
 
 
-def is_plain(spec: QuantSpec) -> bool:
-    """Return whether a spec leaves a neuron as the host has it."""
-    return (
-        spec.membrane.kind == "float"
-        and spec.spike.bits == 1
-        and spec.spike.value == "count"
-        and not spec.threshold.learned
-        and not spec.pruning.prunes
-    )
-
-
 def check_spec(
     spec: QuantSpec,
     spike_grad: Callable[[Tensor], Tensor] | None,
     surrogate_disable: bool,
     inhibition: bool,
     state_quant: Any,
-    counts_later: bool,
+    subtracts_late: bool,
 ) -> None:
     """Raise an error that names the host's argument that does not go with the spec."""
     if state_quant:
         raise ArgumentError("state_quant", state_quant, "False: spec.membrane says what is stored")
-    if inhibition and not is_plain(spec):
+    if inhibition and not spec.is_plain:
         allowed = "False, or a spec that quantizes nothing: one neuron would fire, all would reset"
         raise ArgumentError("inhibition", inhibition, allowed)
     bits = spec.spike.bits
@@ -61,29 +50,12 @@ def check_spec(
         raise ArgumentError("spike_grad", spike_grad, allowed)
     if surrogate_disable:
         raise ArgumentError("surrogate_disable", True, f"False where spikes have {bits} bits")
-    if counts_later and spec.membrane.kind != "float":
+    if subtracts_late and spec.membrane.kind != "float":
         allowed = (
             f"False with 'subtract', spikes of {bits} bits and a quantized membrane: "
             "the stored level does not tell how often to subtract"
         )
         raise ArgumentError("reset_delay", True, allowed)
-
-
-def first_threshold(
-    threshold: Tensor | float, learning: ThresholdSpec, channels: int | None
-) -> Tensor | float:
-    """Return the threshold to begin with: one a channel where the spec says so."""
-    if not learning.learned or learning.per == "layer":
-        return threshold
-    if channels is None or channels < 1:
-        raise ArgumentError("channels", channels, "an integer from 1: one threshold a channel")
-    first = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).flatten()
-    if len(first) not in (1, channels):
-        raise ArgumentError(
-            "threshold", threshold, f"a number, or one for each of {channels} channels"
-        )
-    # a copy, so that neurons which are given the same tensor do not share a parameter's memory
-    return first.expand(channels).clone()
 
 
 def check_input(x: Tensor, mem: Tensor, device: torch.device, channels: int | None) -> None:

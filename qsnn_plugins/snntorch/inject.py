@@ -14,7 +14,6 @@ from qsnn_plugins.injection import (
     eject_neurons,
     inject_neurons,
 )
-from qsnn_plugins.snntorch.checks import is_plain
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import QuantSpec
@@ -100,8 +99,6 @@ def _convert(
         "spike_grad": old.spike_grad if keep_surrogate else None,
         "surrogate_disable": old.surrogate_disable,
         "init_hidden": old.init_hidden,
-        "inhibition": old.inhibition,
-        "learn_beta": isinstance(old.beta, nn.Parameter),
         "learn_threshold": isinstance(old.threshold, nn.Parameter),
         "reset_mechanism": old.reset_mechanism,
         "output": old.output,
@@ -112,12 +109,18 @@ def _convert(
     }
     new: QuantLeaky
     if isinstance(old, snntorch.Lapicque):
-        named["learn_beta"] = False  # R and C leak, which never learn
+        # R and C leak, which never learn
         new = QuantLapicque(_lapicque_leak(old), old.time_step / old.C, **named)
     else:
         # a learned beta may lie beyond the range that it is clamped to
         beta = old.beta.detach().clamp(0, 1)
-        new = QuantLeaky(beta, reset_delay=old.reset_delay, **named)
+        new = QuantLeaky(
+            beta,
+            inhibition=old.inhibition,
+            learn_beta=isinstance(old.beta, nn.Parameter),
+            reset_delay=old.reset_delay,
+            **named,
+        )
     for name, parameter in old._parameters.items():
         mine = new._parameters.get(name)
         if mine is not None and parameter is not None and mine.shape == parameter.shape:
@@ -145,7 +148,8 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
         return "Leaky and Lapicque can be replaced"
     if module.state_quant:
         return "it has a state_quant of its own"
-    if module.inhibition and not is_plain(spec):
+    # our Lapicque has a step of its own, whatever the spec
+    if module.inhibition and not (spec.is_plain and isinstance(module, snntorch.Leaky)):
         return "inhibition lets one neuron fire, and all would reset"
     if isinstance(module, snntorch.Lapicque) and not 0 <= _lapicque_leak(module) <= 1:
         return f"its leak 1 - Δt/RC is {float(_lapicque_leak(module)):.3g}, not from 0 to 1"

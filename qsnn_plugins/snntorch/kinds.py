@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.membrane.stacked import MembraneGradient
 from qsnn_plugins.snntorch.neuron import QuantLeaky
-from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
+from qsnn_plugins.spec.neuron_kinds import k_bit, multi_bit, ternary
 from qsnn_plugins.spec.spike import SpikeValue
 
 __all__ = ["KBitLeaky", "MultiBitLeaky", "TernaryLeaky"]
@@ -25,17 +25,16 @@ class TernaryLeaky(QuantLeaky):
     fourth code says "+1, and fired": 2 bits still.
 
     Args:
-        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
-        threshold: See `QuantLeaky`.
-        *leaky: Further arguments of `snntorch.Leaky`.
+        beta: See `QuantLeaky`, as for all arguments that are not explained here.
         smoothness: T of the stacked surrogate gradient, above 0.
-        threshold_spec: Whether the layer's threshold learns, and on which path.
-        **named: Further arguments of `QuantLeaky`, other than `spec`.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
 
     Example:
+        >>> import torch
         >>> lif = TernaryLeaky(beta=0.5)
         >>> spk, mem = lif(torch.tensor([0.75, 1.25, -2.0]))
         >>> spk, mem  # the second is a unit in the last place above 1: it fired
@@ -48,14 +47,29 @@ class TernaryLeaky(QuantLeaky):
         self,
         beta: Tensor | float,
         threshold: Tensor | float = 1.0,
-        *leaky: Any,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: bool = False,
+        output: bool = False,
+        graded_spikes_factor: Tensor | float = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        reset_delay: bool = True,
+        *,
         smoothness: float = 2.0,
         threshold_spec: ThresholdSpec | None = None,
-        **named: Any,
+        channels: int | None = None,
     ) -> None:
-        membrane = MembraneSpec(smoothness=smoothness)
-        spec = QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
-        super().__init__(beta, threshold, *leaky, spec=spec, **named)
+        spec = ternary(smoothness, threshold_spec)
+        super().__init__(
+            beta, threshold, spike_grad, surrogate_disable, init_hidden, inhibition, learn_beta,
+            learn_threshold, reset_mechanism, state_quant, output, graded_spikes_factor,
+            learn_graded_spikes_factor, reset_delay, spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class KBitLeaky(QuantLeaky):
@@ -65,20 +79,19 @@ class KBitLeaky(QuantLeaky):
     is a level, and a delayed reset's further code fills the k bits.
 
     Args:
-        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
-        threshold: See `QuantLeaky`.
-        *leaky: Further arguments of `snntorch.Leaky`.
+        beta: See `QuantLeaky`, as for all arguments that are not explained here.
         bits: k, from 1 to 8; one bit stores 0 or α.
         scale: Where α comes from, see `MembraneSpec`.
         scale_value: α, or its first value; None is the threshold, the mean of several.
         gradient: Gradient of the quantizer, see `MembraneSpec`.
-        threshold_spec: Whether the layer's threshold learns, and on which path.
-        **named: Further arguments of `QuantLeaky`, other than `spec`.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
 
     Example:
+        >>> import torch
         >>> KBitLeaky(beta=0.5, threshold=1.5, bits=3)(torch.tensor([0.4, 1.1, -9.0]))[1]
         tensor([ 0.5000,  1.0000, -1.5000])
     """
@@ -87,43 +100,52 @@ class KBitLeaky(QuantLeaky):
         self,
         beta: Tensor | float,
         threshold: Tensor | float = 1.0,
-        *leaky: Any,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: bool = False,
+        output: bool = False,
+        graded_spikes_factor: Tensor | float = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        reset_delay: bool = True,
+        *,
         bits: int = 2,
         scale: MembraneScale = "fixed",
         scale_value: float | None = None,
         gradient: MembraneGradient = "clipped_straight_through",
         threshold_spec: ThresholdSpec | None = None,
-        **named: Any,
+        channels: int | None = None,
     ) -> None:
-        if scale_value is None:
-            scale_value = float(torch.as_tensor(threshold, dtype=torch.float32).mean())
-        membrane = MembraneSpec(
-            kind="uniform", bits=bits, scale=scale, scale_value=scale_value, gradient=gradient
-        )
-        spec = QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
-        super().__init__(beta, threshold, *leaky, spec=spec, **named)
+        spec = k_bit(bits, scale, scale_value, gradient, threshold, threshold_spec)
+        super().__init__(
+            beta, threshold, spike_grad, surrogate_disable, init_hidden, inhibition, learn_beta,
+            learn_threshold, reset_mechanism, state_quant, output, graded_spikes_factor,
+            learn_graded_spikes_factor, reset_delay, spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class MultiBitLeaky(QuantLeaky):
-    """Leaky neuron that counts how often the threshold fits into its membrane (bit budget Eq. 7).
+    """Leaky neuron whose spikes have S bits: how often the threshold fits (bit budget Eq. 6-7).
 
-    The membrane stays a float, unless `membrane` says otherwise; "subtract" takes off as many
-    thresholds as were counted.
+    "subtract" takes off as many thresholds as were counted.
 
     Args:
-        beta: See `QuantLeaky`, as for all arguments of `snntorch.Leaky`, in its order.
-        threshold: See `QuantLeaky`.
-        *leaky: Further arguments of `snntorch.Leaky`.
+        beta: See `QuantLeaky`, as for all arguments that are not explained here.
         bits: S, from 1 to 8.
-        value: What is sent on, see `SpikeSpec`.
+        value: What is sent on, the "count" or the count times the "threshold".
         membrane: What is stored, or None for a float; else "subtract" needs `reset_delay=False`.
-        threshold_spec: Whether the layer's threshold learns, and on which path.
-        **named: Further arguments of `QuantLeaky`, other than `spec`.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
 
     Example:
+        >>> import torch
         >>> MultiBitLeaky(beta=0.5, reset_delay=False)(torch.tensor([1.5, 2.25, 9.0]))
         (tensor([1., 2., 3.]), tensor([0.5000, 0.2500, 6.0000]))
     """
@@ -132,14 +154,28 @@ class MultiBitLeaky(QuantLeaky):
         self,
         beta: Tensor | float,
         threshold: Tensor | float = 1.0,
-        *leaky: Any,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        state_quant: bool = False,
+        output: bool = False,
+        graded_spikes_factor: Tensor | float = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        reset_delay: bool = True,
+        *,
         bits: int = 2,
         value: SpikeValue = "count",
         membrane: MembraneSpec | None = None,
         threshold_spec: ThresholdSpec | None = None,
-        **named: Any,
+        channels: int | None = None,
     ) -> None:
-        membrane = membrane or MembraneSpec(kind="float")
-        spike = SpikeSpec(bits=bits, value=value)
-        spec = QuantSpec(membrane, spike, threshold_spec or ThresholdSpec())
-        super().__init__(beta, threshold, *leaky, spec=spec, **named)
+        spec = multi_bit(bits, value, membrane, threshold_spec)
+        super().__init__(
+            beta, threshold, spike_grad, surrogate_disable, init_hidden, inhibition, learn_beta,
+            learn_threshold, reset_mechanism, state_quant, output, graded_spikes_factor,
+            learn_graded_spikes_factor, reset_delay, spec=spec, channels=channels,
+        )  # fmt: skip

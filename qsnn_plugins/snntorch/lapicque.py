@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor
 
-from qsnn_plugins.functional.neuron import reset
+from qsnn_plugins.functional.neuron import leaky_charge
+from qsnn_plugins.nn import ResetTime
 from qsnn_plugins.snntorch.neuron import QuantLeaky
+from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["QuantLapicque"]
 
@@ -24,8 +26,18 @@ class QuantLapicque(QuantLeaky):
     Args:
         leak: 1 - Δt / RC, from 0 to 1.
         gain: Δt / C.
-        threshold: See `QuantLeaky`.
-        **named: Further arguments of `QuantLeaky`, other than `reset_delay`.
+        threshold: See `QuantLeaky`, as for all arguments that are not explained here.
+        spike_grad: Surrogate of the host, or None for the one that the spec names.
+        surrogate_disable: Whether the gradient is that of the step itself.
+        init_hidden: Whether the state is kept inside and not passed.
+        learn_beta: Whether the leak is a parameter.
+        learn_threshold: Whether the threshold is one.
+        reset_mechanism: "subtract", "zero" or "none".
+        output: Whether the membrane is returned too with `init_hidden`.
+        graded_spikes_factor: Factor of the spikes that are sent.
+        learn_graded_spikes_factor: Whether it is a parameter.
+        spec: How the neuron is quantized.
+        channels: Channels C of the input [N, C, ...].
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -41,18 +53,53 @@ class QuantLapicque(QuantLeaky):
     gain: Tensor
 
     def __init__(
-        self, leak: Tensor | float, gain: Tensor | float, threshold: Tensor | float = 1.0,
-        **named: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(leak, threshold, reset_delay=True, **named)
-        self._is_plain = False  # the host's forward is Leaky's
+        self,
+        leak: Tensor | float,
+        gain: Tensor | float,
+        threshold: Tensor | float = 1.0,
+        spike_grad: Callable[[Tensor], Tensor] | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: str = "subtract",
+        output: bool = False,
+        graded_spikes_factor: Tensor | float = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        *,
+        spec: QuantSpec | None = None,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__(
+            leak,
+            threshold,
+            spike_grad,
+            surrogate_disable,
+            init_hidden,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+            output=output,
+            graded_spikes_factor=graded_spikes_factor,
+            learn_graded_spikes_factor=learn_graded_spikes_factor,
+            reset_delay=True,
+            spec=spec,
+            channels=channels,
+        )
         self.register_buffer("gain", self.beta.new_tensor(float(gain)))
 
-    def fused(self, x_seq: Tensor) -> None:
-        """Leave the steps to the loop: no kernel charges so."""
+    @property
+    def reset_time(self) -> ResetTime:
+        """When a spike resets, as `nn.Cell` takes it."""
+        return "never" if self.reset_mechanism == "none" else "after_charge"
 
-    def _charge(self, x: Tensor, m: Tensor, owed: Tensor | None, threshold: Tensor) -> Tensor:
-        h = self.beta.to(x.dtype) * m + self.gain.to(x.dtype) * x
-        if owed is None:
-            return h
-        return reset(h, owed, threshold, None if self.reset_mechanism == "subtract" else 0.0)
+    @property
+    def _runs_host_steps(self) -> bool:
+        return False  # the host's forward is Leaky's
+
+    def charge(self, x: Tensor, m: Tensor) -> Tensor:
+        """Return `functional.leaky_charge` of x and the stored m, each of shape [N, ...]."""
+        return leaky_charge(x, m, self.beta.to(x.dtype), self.gain.to(x.dtype))
+
+    def run_fused(self, x_seq: Tensor) -> None:
+        """Leave the steps to the loop: no kernel charges so."""

@@ -47,8 +47,8 @@ class MultiStep(nn.Module):
         pruning = getattr(self.neuron, "pruning", None)
         if pruning is not None:
             pruning.restart()
-        fused = getattr(self.neuron, "fused", None)
-        spikes = None if fused is None else fused(x_seq)
+        run_fused = getattr(self.neuron, "run_fused", None)
+        spikes = None if run_fused is None else run_fused(x_seq)
         if spikes is not None:
             return spikes
         steps = [self.neuron(x) for x in x_seq.unbind()]

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.late_reset import keep_comparison
-from qsnn_plugins.functional.neuron import reset
-from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
-from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
-from qsnn_plugins.ops.quantized_lif.neuron import run
-from qsnn_plugins.snntorch.checks import (
-    check_input,
-    check_leak,
-    check_spec,
-    first_threshold,
-    is_plain,
+from qsnn_plugins.functional.neuron import leaky_charge
+from qsnn_plugins.functional.threshold import keep_positive, per_channel
+from qsnn_plugins.nn import (
+    Cell,
+    MembranePruning,
+    ResetTime,
+    Spike,
+    initial_threshold,
+    membrane_quantizer,
 )
-from qsnn_plugins.snntorch.instances import hold_weakly
+from qsnn_plugins.ops.quantized_lif.neuron import run
+from qsnn_plugins.snntorch.checks import check_input, check_leak, check_spec
+from qsnn_plugins.snntorch.instances import list_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 
@@ -106,11 +106,11 @@ class QuantLeaky(snntorch.Leaky):
     ) -> None:
         spec = spec or QuantSpec()
         check_leak(beta, threshold, reset_mechanism)
-        counts_later = reset_delay and reset_mechanism == "subtract"
-        check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, counts_later)
+        subtracts_late = reset_delay and reset_mechanism == "subtract"
+        check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, subtracts_late)
         super().__init__(
             beta,
-            first_threshold(threshold, spec.threshold, channels),
+            initial_threshold(threshold, spec.threshold, channels),
             Spike.from_spec(spec.spike, fires_at_zero=False) if spike_grad is None else spike_grad,
             surrogate_disable,
             init_hidden,
@@ -124,11 +124,11 @@ class QuantLeaky(snntorch.Leaky):
             learn_graded_spikes_factor,
             reset_delay,
         )
-        hold_weakly(self)
-        self.quant_spec, self._is_plain = spec, is_plain(spec)
-        needs_channels = spec.threshold.per == "channel" and spec.threshold.learned
-        needs_channels |= spec.pruning.channel_threshold is not None
-        self.channels = channels if needs_channels else None
+        list_weakly(self)
+        self.quant_spec, self.channels = spec, channels
+        if learn_threshold and not spec.threshold.learned:
+            spec = replace(spec, threshold=ThresholdSpec("ordinary"))
+        self._cell_spec = spec
         self.membrane = membrane_quantizer(spec.membrane)
         self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
 
@@ -138,20 +138,36 @@ class QuantLeaky(snntorch.Leaky):
         codes = self.quant_spec.membrane.level_count
         if not codes:
             return 32
-        return math.ceil(math.log2(codes + self._keeps_comparison))
+        is_late = self.reset_time in ("before_charge", "after_charge")
+        return math.ceil(math.log2(codes + is_late))
 
     @property
-    def _keeps_comparison(self) -> bool:
-        is_exact = self.quant_spec.membrane.kind == "float"
-        return self.reset_delay and self.reset_mechanism != "none" and not is_exact
+    def reset_time(self) -> ResetTime:
+        """When a spike resets, as `nn.Cell` takes it."""
+        if self.reset_mechanism == "none":
+            return "never"
+        if not self.reset_delay:
+            return "now"
+        return "after_charge" if self.reset_mechanism == "subtract" else "before_charge"
+
+    @property
+    def _v_reset(self) -> float | None:
+        return None if self.reset_mechanism == "subtract" else 0.0
+
+    @property
+    def _runs_host_steps(self) -> bool:
+        return self.quant_spec.is_plain
+
+    def charge(self, x: Tensor, m: Tensor) -> Tensor:
+        """Return `functional.leaky_charge` of x and the stored m, each of shape [N, ...]."""
+        return leaky_charge(x, m, self.beta.to(x.dtype).clamp(0, 1))
 
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Run one step over input_ [N, ...] from mem, or from the state that was kept."""
-        kept = self.mem if mem is None else mem
-        check_input(input_, kept, self.beta.device, self.channels)
+        check_input(input_, self.mem if mem is None else mem, self.beta.device, self.channels)
         if self.init_hidden and mem is not None:
             raise ArgumentError("mem", list(mem.shape), "None where init_hidden=True")
-        if self._is_plain:
+        if self._runs_host_steps:
             # spikes of the host's surrogates are float32 whatever goes in
             result = super().forward(input_, mem)
             if isinstance(result, tuple):
@@ -162,51 +178,22 @@ class QuantLeaky(snntorch.Leaky):
             self.mem = mem
         if self.mem.shape != input_.shape:
             self.mem = torch.zeros_like(input_)
-        spike, self.mem = self._step(input_, self.mem.to(input_.dtype))
+        spike, self.mem = self._cell(input_).step(input_, self.mem.to(input_.dtype))
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
         return (spike, self.mem) if self.output or not self.init_hidden else spike
 
-    def fused(self, x_seq: Tensor) -> Tensor | None:
-        """Run the steps of x_seq [T, N, ...] as one operator where it covers the neuron.
-
-        Returns:
-            Spikes [T, N, ...], or None: nothing was run.
-        """
-        watched = self._forward_hooks or self._forward_pre_hooks
-        gives_spikes_alone = self.init_hidden and not self.output
-        if self._is_plain or watched or not gives_spikes_alone:
-            return None
-        if self.beta.dim() > 0:
-            return None
-        refuse_nir(self)
-        check_input(x_seq[0], self.mem, self.beta.device, self.channels)
-        m = self.mem.to(x_seq.dtype)
-        if m.shape != x_seq.shape[1:]:
-            m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
-        learning = self._learning()
-        result = run(
-            x_seq,
-            m,
-            self._threshold(x_seq.dim() - 1, torch.promote_types(x_seq.dtype, torch.float32)),
-            replace(self.quant_spec, threshold=learning),
-            self.spike_grad,
-            self.membrane,
-            decay=self.beta.clamp(0, 1),
-            pruning=self.pruning,
-            v_reset=None if self.reset_mechanism == "subtract" else 0.0,
-            resets=self.reset_mechanism != "none",
-            reset_is_late=self.reset_delay,
+    def _cell(self, x: Tensor) -> Cell:
+        """Return the neuron's step on inputs like x [N, ...]."""
+        return Cell(
+            spec=self._cell_spec,
+            threshold=self._threshold(x.dim(), x.dtype),
+            charge=self.charge,
+            fire=self.spike_grad,
+            store=self.membrane,
+            mask=self.pruning,
+            v_reset=self._v_reset,
+            reset_time=self.reset_time,
         )
-        if result is None:
-            return None
-        spikes, self.mem = result
-        return spikes * self.graded_spikes_factor.to(spikes.dtype)
-
-    def _learning(self) -> ThresholdSpec:
-        learning = self.quant_spec.threshold
-        if learning.gradient == "fixed" and isinstance(self.threshold, nn.Parameter):
-            return replace(learning, gradient="ordinary")
-        return learning
 
     def _threshold(self, dim: int, dtype: torch.dtype) -> Tensor:
         """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
@@ -217,44 +204,38 @@ class QuantLeaky(snntorch.Leaky):
             return per_channel(threshold, dim)
         return threshold
 
-    def _step(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-        learning, how = self._learning(), self.reset_mechanism
-        gradient, threshold = learning.gradient, self._threshold(x.dim(), x.dtype)
-        # the separate path is the whole gradient of the threshold
-        constant = threshold.detach() if gradient == "separate" else threshold
+    def run_fused(self, x_seq: Tensor) -> Tensor | None:
+        """Run the steps of x_seq [T, N, ...] as one operator where it covers the neuron.
 
-        owed = self._owed(m, threshold) if self.reset_delay and how != "none" else None
-        h = self._charge(x, m, owed, constant)
-        if self.pruning is not None:
-            h = self.pruning(h)
-        spike = self._spike(distance(h, threshold, gradient, learning.window), constant)
-        if self._keeps_comparison:
-            m = keep_comparison(self.membrane(h), spike > 0, threshold.detach())
-        elif self.reset_delay or how == "none":
-            m = self.membrane(h)
-        else:
-            v_reset = None if how == "subtract" else 0.0
-            m = self.membrane(reset(h, spike, constant, v_reset))
-        return spike * constant if self.quant_spec.spike.value == "threshold" else spike, m
-
-    def _charge(self, x: Tensor, m: Tensor, owed: Tensor | None, threshold: Tensor) -> Tensor:
-        """Charge, after the reset of m or with the subtraction that the last step owes."""
-        if owed is not None and self.reset_mechanism == "zero":
-            m = reset(m, owed, v_reset=0.0)
-        h = self.beta.to(x.dtype).clamp(0, 1) * m + x
-        if owed is not None and self.reset_mechanism == "subtract":
-            h = reset(h, owed, threshold, v_reset=None)
-        return h
-
-    def _owed(self, m: Tensor, threshold: Tensor) -> Tensor:
-        if self._keeps_comparison:
-            return (m > threshold).to(m.dtype)
-        return self._spike(m - threshold, threshold).detach()
-
-    def _spike(self, above: Tensor, threshold: Tensor) -> Tensor:
-        if isinstance(self.spike_grad, Spike):
-            return self.spike_grad(above, threshold)
-        return self.spike_grad(above).to(above.dtype)
+        Returns:
+            Spikes [T, N, ...], or None: nothing was run.
+        """
+        has_hooks = self._forward_hooks or self._forward_pre_hooks
+        sends_spikes_alone = self.init_hidden and not self.output
+        if self._runs_host_steps or has_hooks or not sends_spikes_alone or self.beta.dim() > 0:
+            return None
+        refuse_nir(self)
+        check_input(x_seq[0], self.mem, self.beta.device, self.channels)
+        m = self.mem.to(x_seq.dtype)
+        if m.shape != x_seq.shape[1:]:
+            m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
+        result = run(
+            x_seq,
+            m,
+            self._threshold(x_seq.dim() - 1, torch.promote_types(x_seq.dtype, torch.float32)),
+            self._cell_spec,
+            self.spike_grad,
+            self.membrane,
+            decay=self.beta.clamp(0, 1),
+            pruning=self.pruning,
+            v_reset=self._v_reset,
+            resets=self.reset_mechanism != "none",
+            reset_is_late=self.reset_delay,
+        )
+        if result is None:
+            return None
+        spikes, self.mem = result
+        return spikes * self.graded_spikes_factor.to(spikes.dtype)
 
     def reset_mem(self) -> Tensor:
         """Forget the state, and what was pruned; return the zero state."""

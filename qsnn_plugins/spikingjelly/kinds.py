@@ -5,11 +5,12 @@ They take the arguments of the host's neuron, and what their kind has to choose.
 
 from __future__ import annotations
 
-from typing import Any
+from torch import nn
 
 from qsnn_plugins.functional.membrane.stacked import MembraneGradient
-from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
+from qsnn_plugins.spec.neuron_kinds import k_bit, multi_bit, ternary
 from qsnn_plugins.spec.spike import SpikeValue
 from qsnn_plugins.spikingjelly.neuron import QuantIFNode, QuantLIFNode
 
@@ -23,38 +24,19 @@ __all__ = [
 ]
 
 
-def _ternary(smoothness: float, threshold: ThresholdSpec | None) -> QuantSpec:
-    return QuantSpec(MembraneSpec(smoothness=smoothness), threshold=threshold or ThresholdSpec())
-
-
-def _k_bit(
-    bits: int, scale: MembraneScale, gradient: MembraneGradient, threshold: ThresholdSpec | None
-) -> QuantSpec:
-    membrane = MembraneSpec(kind="uniform", bits=bits, scale=scale, gradient=gradient)
-    return QuantSpec(membrane, threshold=threshold or ThresholdSpec())
-
-
-def _multi_bit(
-    bits: int, value: SpikeValue, membrane: MembraneSpec | None, threshold: ThresholdSpec | None
-) -> QuantSpec:
-    membrane = membrane or MembraneSpec(kind="float")
-    spike = SpikeSpec(bits=bits, value=value)
-    return QuantSpec(membrane, spike, threshold or ThresholdSpec())
-
-
 class TernaryLIFNode(QuantLIFNode):
-    """LIF neuron whose membrane is stored as -1, 0 or +1 after each step.
+    """LIF neuron that stores -1, 0 or +1. NOTE: `decay_input` is False here, True in `LIFNode`.
 
-    The neuron of IM-SNN and SpQuant-SNN, as a drop-in for `LIFNode`: hard reset, triangle
+    The neuron of IM-SNN and SpQuant-SNN, with the arguments of `LIFNode`: hard reset, triangle
     surrogate, and the stacked surrogate gradient through the stored membrane (IM-SNN Eq. 9).
     SpikingJelly has a `TernaryLIFNode` of its own that is something else: it emits ternary spikes.
 
     Args:
-        *host: Arguments of `QuantLIFNode` up to `store_v_seq`, by place.
+        tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         smoothness: T of the stacked surrogate gradient, above 0.
-        threshold: Whether the layer's threshold learns. `ThresholdSpec(gradient="separate")` is
+        threshold_spec: Whether the threshold learns. `ThresholdSpec(gradient="separate")` is
             SpQuant-SNN's separate gradient path (Eq. 25-27).
-        **named: Arguments of `QuantLIFNode` up to `store_v_seq`, by name, and `channels`.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -74,22 +56,34 @@ class TernaryLIFNode(QuantLIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        tau: float = 2.0,
+        decay_input: bool = False,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         smoothness: float = 2.0,
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_ternary(smoothness, threshold), **named)
+        spec = ternary(smoothness, threshold_spec)
+        super().__init__(
+            tau, decay_input, v_threshold, v_reset, surrogate_function, detach_reset, step_mode,
+            store_v_seq, spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class TernaryIFNode(QuantIFNode):
     """IF neuron whose membrane is stored as -1, 0 or +1 after each step.
 
     Args:
-        *host: Arguments of `QuantIFNode` up to `store_v_seq`, by place.
-        smoothness: See `TernaryLIFNode`.
-        threshold: See `TernaryLIFNode`.
-        **named: Arguments of `QuantIFNode` up to `store_v_seq`, by name, and `channels`.
+        v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
+        smoothness: T of the stacked surrogate gradient, above 0.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -103,24 +97,37 @@ class TernaryIFNode(QuantIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         smoothness: float = 2.0,
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_ternary(smoothness, threshold), **named)
+        spec = ternary(smoothness, threshold_spec)
+        super().__init__(
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq,
+            spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class KBitLIFNode(QuantLIFNode):
-    """LIF neuron whose membrane is stored in k bits, in equal steps (Q-SNN Eq. 8).
+    """LIF neuron that stores k bits. NOTE: `decay_input` is False here, True in `LIFNode`.
+
+    The membrane has 2^k - 1 levels in equal steps from -α to α (Q-SNN Eq. 8).
 
     Args:
-        *host: Arguments of `QuantLIFNode` up to `store_v_seq`, by place.
-        bits: k, from 1 to 8.
-        scale: Where the scale comes from, see `MembraneSpec`.
-        gradient: Gradient through the stored membrane, see `MembraneSpec`.
-        threshold: Whether the threshold learns.
-        **named: Arguments of `QuantLIFNode` up to `store_v_seq`, by name, and `channels`.
+        tau: See `QuantLIFNode`, as for all arguments that are not explained here.
+        bits: k, from 1 to 8; one bit stores 0 or α.
+        scale: Where α comes from, see `MembraneSpec`.
+        scale_value: α, or its first value; None is `v_threshold`.
+        gradient: Gradient of the quantizer, see `MembraneSpec`.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -134,26 +141,40 @@ class KBitLIFNode(QuantLIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        tau: float = 2.0,
+        decay_input: bool = False,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         bits: int = 2,
         scale: MembraneScale = "running",
+        scale_value: float | None = None,
         gradient: MembraneGradient = "clipped_straight_through",
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_k_bit(bits, scale, gradient, threshold), **named)
+        spec = k_bit(bits, scale, scale_value, gradient, v_threshold, threshold_spec)
+        super().__init__(
+            tau, decay_input, v_threshold, v_reset, surrogate_function, detach_reset, step_mode,
+            store_v_seq, spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class KBitIFNode(QuantIFNode):
     """IF neuron whose membrane is stored in k bits, in equal steps (Q-SNN Eq. 8).
 
     Args:
-        *host: Arguments of `QuantIFNode` up to `store_v_seq`, by place.
-        bits: See `KBitLIFNode`.
-        scale: See `KBitLIFNode`.
-        gradient: See `KBitLIFNode`.
-        threshold: See `KBitLIFNode`.
-        **named: Arguments of `QuantIFNode` up to `store_v_seq`, by name, and `channels`.
+        v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
+        bits: k, from 1 to 8; one bit stores 0 or α.
+        scale: Where α comes from, see `MembraneSpec`.
+        scale_value: α, or its first value; None is `v_threshold`.
+        gradient: Gradient of the quantizer, see `MembraneSpec`.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -165,26 +186,39 @@ class KBitIFNode(QuantIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         bits: int = 2,
         scale: MembraneScale = "running",
+        scale_value: float | None = None,
         gradient: MembraneGradient = "clipped_straight_through",
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_k_bit(bits, scale, gradient, threshold), **named)
+        spec = k_bit(bits, scale, scale_value, gradient, v_threshold, threshold_spec)
+        super().__init__(
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq,
+            spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class MultiBitLIFNode(QuantLIFNode):
-    """LIF neuron whose spikes have S bits: how often the threshold fits (bit budget Eq. 6-7).
+    """LIF neuron with spikes of S bits. NOTE: `decay_input` is False here, True in `LIFNode`.
+
+    A spike counts how often the threshold fits into the membrane (bit budget Eq. 6-7).
 
     Args:
-        *host: Arguments of `QuantLIFNode` up to `store_v_seq`, by place.
+        tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         bits: S, from 1 to 8.
         value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored of the membrane; None for 32 bits.
-        threshold: Whether the threshold learns.
-        **named: Arguments of `QuantLIFNode` up to `store_v_seq`, by name, and `channels`.
+        membrane: What is stored of the membrane; None is a float.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -197,26 +231,38 @@ class MultiBitLIFNode(QuantLIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        tau: float = 2.0,
+        decay_input: bool = False,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         bits: int = 2,
         value: SpikeValue = "count",
         membrane: MembraneSpec | None = None,
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_multi_bit(bits, value, membrane, threshold), **named)
+        spec = multi_bit(bits, value, membrane, threshold_spec)
+        super().__init__(
+            tau, decay_input, v_threshold, v_reset, surrogate_function, detach_reset, step_mode,
+            store_v_seq, spec=spec, channels=channels,
+        )  # fmt: skip
 
 
 class MultiBitIFNode(QuantIFNode):
     """IF neuron whose spikes have S bits: how often the threshold fits (bit budget Eq. 6-7).
 
     Args:
-        *host: Arguments of `QuantIFNode` up to `store_v_seq`, by place.
-        bits: See `MultiBitLIFNode`.
-        value: See `MultiBitLIFNode`.
-        membrane: See `MultiBitLIFNode`.
-        threshold: See `MultiBitLIFNode`.
-        **named: Arguments of `QuantIFNode` up to `store_v_seq`, by name, and `channels`.
+        v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
+        bits: S, from 1 to 8.
+        value: What is sent on, the "count" or the count times the "threshold".
+        membrane: What is stored of the membrane; None is a float.
+        threshold_spec: Whether and how the threshold learns.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -229,11 +275,21 @@ class MultiBitIFNode(QuantIFNode):
 
     def __init__(
         self,
-        *host: Any,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        surrogate_function: nn.Module | None = None,
+        detach_reset: bool = False,
+        step_mode: str = "s",
+        store_v_seq: bool = False,
+        *,
         bits: int = 2,
         value: SpikeValue = "count",
         membrane: MembraneSpec | None = None,
-        threshold: ThresholdSpec | None = None,
-        **named: Any,
+        threshold_spec: ThresholdSpec | None = None,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(*host, spec=_multi_bit(bits, value, membrane, threshold), **named)
+        spec = multi_bit(bits, value, membrane, threshold_spec)
+        super().__init__(
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq,
+            spec=spec, channels=channels,
+        )  # fmt: skip

@@ -18,7 +18,7 @@ __all__ = ["QuantIFNode", "QuantLIFNode", "QuantParametricLIFNode"]
 
 
 class QuantLIFNode(QuantNode):
-    r"""LIF neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
+    r"""LIF neuron with a quantized membrane. NOTE: `decay_input` is False here, True in `LIFNode`.
 
         h[t] = v[t-1] - (v[t-1] - v_reset) / tau + x[t]     charge (decay_input=False)
         h[t] ← h[t] M[t]                                    mask, where the spec prunes
@@ -28,14 +28,14 @@ class QuantLIFNode(QuantNode):
 
     Input is [N, ...] in single-step mode and [T, N, ...] in multi-step mode; spikes have the same
     shape, and `v` holds the stored membrane [N, ...]. The defaults of `tau` and `decay_input` are
-    the papers' u[t] = 0.5 u[t-1] + x[t]. A spike of several bits counts how often `v_threshold`
-    fits into h[t]. On the separate gradient path the threshold learns by that path alone: the soft
-    reset and a spike's value do not add to it. With `QuantSpec.full_precision()` and the same
-    surrogate it is `LIFNode`, bit by bit.
+    the papers' u[t] = 0.5 u[t-1] + x[t]; the host's are 0.5 u[t-1] + 0.5 x[t]. A spike of several
+    bits counts how often `v_threshold` fits into h[t]. On the separate gradient path the threshold
+    learns by that path alone: the soft reset and a spike's value do not add to it. With
+    `QuantSpec.full_precision()` and the same surrogate it is `LIFNode`, bit by bit.
 
     Args:
         tau: Membrane time constant in steps, above 1.
-        decay_input: Whether the input is divided by `tau` too (the default of LIFNode).
+        decay_input: Whether the input is divided by `tau` too, as it is by default in `LIFNode`.
         v_threshold: Threshold, above 0; its first value where it learns.
         v_reset: Membrane after a spike, or None for the soft reset.
         surrogate_function: One of SpikingJelly's, or None for the one that the spec names.
@@ -73,15 +73,9 @@ class QuantLIFNode(QuantNode):
         if not tau > 1:
             raise ArgumentError("tau", tau, "a number above 1")
         super().__init__(
-            v_threshold,
-            v_reset,
-            surrogate_function,
-            detach_reset,
-            step_mode,
-            store_v_seq,
-            spec,
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq, spec,
             channels,
-        )
+        )  # fmt: skip
         self.tau, self.decay_input = float(tau), decay_input
 
     def fused_leak(self) -> dict[str, Any]:
@@ -95,16 +89,9 @@ class QuantLIFNode(QuantNode):
     def host_steps(self, x_seq: Tensor, v: Tensor, store_v_seq: bool) -> tuple[Any, ...]:
         """Run the steps of SpikingJelly's `LIFNode`."""
         return functional.lif_multi_step(
-            x_seq,
-            v,
-            self.tau,
-            self.decay_input,
-            self.v_threshold,
-            self.v_reset,
-            self.surrogate_function,
-            self.detach_reset,
-            store_v_seq,
-        )
+            x_seq, v, self.tau, self.decay_input, self.v_threshold, self.v_reset,
+            self.surrogate_function, self.detach_reset, store_v_seq,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Extend the host's line by the time constant."""
@@ -119,14 +106,8 @@ class QuantIFNode(QuantNode):
     For the rest, the shapes and the arguments see `QuantLIFNode`.
 
     Args:
-        v_threshold: Threshold, above 0; its first value where it learns.
-        v_reset: Membrane after a spike, or None for the soft reset.
-        surrogate_function: One of SpikingJelly's, or None for the one that the spec names.
-        detach_reset: Whether the gradient is kept from flowing through the reset.
-        step_mode: "s" or "m".
-        store_v_seq: Whether a multi-step forward keeps the stored membranes in `v_seq`.
+        v_threshold: See `QuantLIFNode`, as for all arguments that are not explained here.
         spec: How the neuron is quantized.
-        channels: See `QuantLIFNode`.
 
     Raises:
         ArgumentError: See `QuantLIFNode`.
@@ -150,15 +131,9 @@ class QuantIFNode(QuantNode):
         channels: int | None = None,
     ) -> None:
         super().__init__(
-            v_threshold,
-            v_reset,
-            surrogate_function,
-            detach_reset,
-            step_mode,
-            store_v_seq,
-            spec,
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq, spec,
             channels,
-        )
+        )  # fmt: skip
 
     def fused_leak(self) -> dict[str, Any]:
         """Return the leak as the kernels take it: none."""
@@ -171,18 +146,13 @@ class QuantIFNode(QuantNode):
     def host_steps(self, x_seq: Tensor, v: Tensor, store_v_seq: bool) -> tuple[Any, ...]:
         """Run the steps of SpikingJelly's `IFNode`."""
         return functional.if_multi_step(
-            x_seq,
-            v,
-            self.v_threshold,
-            self.v_reset,
-            self.surrogate_function,
-            self.detach_reset,
-            store_v_seq,
-        )
+            x_seq, v, self.v_threshold, self.v_reset, self.surrogate_function,
+            self.detach_reset, store_v_seq,
+        )  # fmt: skip
 
 
 class QuantParametricLIFNode(QuantNode):
-    r"""PLIF neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
+    r"""Quantized PLIF neuron. NOTE: `decay_input` is False here, True in `ParametricLIFNode`.
 
         h[t] = v[t-1] - (v[t-1] - v_reset) σ(w) + x[t]      (decay_input=False)
 
@@ -191,15 +161,9 @@ class QuantParametricLIFNode(QuantNode):
 
     Args:
         init_tau: First membrane time constant in steps, above 1.
-        decay_input: Whether the input is divided by tau too (the default of ParametricLIFNode).
-        v_threshold: Threshold, above 0; its first value where it learns.
-        v_reset: Membrane after a spike, or None for the soft reset.
-        surrogate_function: One of SpikingJelly's, or None for the one that the spec names.
-        detach_reset: Whether the gradient is kept from flowing through the reset.
-        step_mode: "s" or "m".
-        store_v_seq: Whether a multi-step forward keeps the stored membranes in `v_seq`.
+        decay_input: Whether the input is divided by tau too.
+        v_threshold: See `QuantLIFNode`, as for all arguments that are not explained here.
         spec: How the neuron is quantized.
-        channels: See `QuantLIFNode`.
 
     Raises:
         ArgumentError: See `QuantLIFNode`.
@@ -226,15 +190,9 @@ class QuantParametricLIFNode(QuantNode):
         if not init_tau > 1:
             raise ArgumentError("init_tau", init_tau, "a number above 1")
         super().__init__(
-            v_threshold,
-            v_reset,
-            surrogate_function,
-            detach_reset,
-            step_mode,
-            store_v_seq,
-            spec,
+            v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq, spec,
             channels,
-        )
+        )  # fmt: skip
         self.decay_input = decay_input
         self.w = nn.Parameter(torch.as_tensor(-math.log(init_tau - 1.0)))
 
@@ -249,16 +207,9 @@ class QuantParametricLIFNode(QuantNode):
     def host_steps(self, x_seq: Tensor, v: Tensor, store_v_seq: bool) -> tuple[Any, ...]:
         """Run the steps of SpikingJelly's `ParametricLIFNode`."""
         return functional.plif_multi_step(
-            x_seq,
-            v,
-            self.w,
-            self.decay_input,
-            self.v_threshold,
-            self.v_reset,
-            self.surrogate_function,
-            self.detach_reset,
-            store_v_seq,
-        )
+            x_seq, v, self.w, self.decay_input, self.v_threshold, self.v_reset,
+            self.surrogate_function, self.detach_reset, store_v_seq,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Extend the host's line by the time constant."""

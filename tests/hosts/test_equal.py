@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.functional.neuron import lif_charge, multi_step, reset
+from qsnn_plugins.functional.neuron import lif_charge, reset
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.nn import Spike, membrane_quantizer
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky
@@ -40,7 +40,7 @@ TAU = 1 / (1 - BETA)
 
 
 class Functional(nn.Module):
-    """`functional.multi_step` written out, under snnTorch's comparison unless told otherwise."""
+    """The steps written out once more, without `nn.Cell`, under either comparison."""
 
     def __init__(self, spec, how, fires_at_zero):
         super().__init__()
@@ -54,16 +54,15 @@ class Functional(nn.Module):
         learning = self.spec.threshold
         threshold = per_channel(keep_positive(self.threshold), x_seq[0].dim())
         constant = threshold.detach() if learning.gradient == "separate" else threshold
-        spikes, states = multi_step(
-            x_seq,
-            torch.zeros_like(x_seq[0]),
-            charge=lambda x, q: lif_charge(x, q, TAU),
-            fire=lambda h: self.spike(
-                distance(h, threshold, learning.gradient, learning.window), constant
-            ),
-            reset=lambda h, s: reset(h, s, constant, None if self.how == "subtract" else 0.0),
-            store=self.membrane,
-        )
+        spikes, states, q = [], [], torch.zeros_like(x_seq[0])
+        for x in x_seq:
+            h = lif_charge(x, q, TAU)
+            above = distance(h, threshold, learning.gradient, learning.window)
+            spikes.append(self.spike(above, constant))
+            v_reset = None if self.how == "subtract" else 0.0
+            q = self.membrane(reset(h, spikes[-1], constant, v_reset))
+            states.append(q)
+        spikes, states = torch.stack(spikes), torch.stack(states)
         return spikes * constant if self.spec.spike.value == "threshold" else spikes, states
 
 

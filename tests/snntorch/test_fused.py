@@ -92,9 +92,9 @@ def test_a_hook_of_the_neuron_sees_every_step(calls):
 
 
 def test_a_changed_decay_is_the_one_that_runs(calls):
-    neuron = QuantLeaky(0.5, init_hidden=True, spec=QuantSpec(MembraneSpec(kind="float")))
+    spec = QuantSpec(MembraneSpec(kind="clip", upper=9.0))
+    neuron = QuantLeaky(0.5, init_hidden=True, reset_mechanism="none", spec=spec)
     node, x_seq = MultiStep(neuron), torch.full((2, 1, 1), 0.5)
-    neuron._is_plain = False
     membranes = []
     for decay in (0.5, 0.25, 7.0):
         reset_net(node)

@@ -37,7 +37,7 @@ def test_ternary_node_equals_the_numpy_simulation(reference):
         v_reset=reference.v_reset,
         detach_reset=reference.detach_reset,
         smoothness=reference.smoothness,
-        threshold=ThresholdSpec(gradient=reference.threshold_gradient),
+        threshold_spec=ThresholdSpec(gradient=reference.threshold_gradient),
     ).double()
     spikes, states, grad_x = run(node, x, weight_s, weight_q)
     _, s, _, q = reference.run(x)

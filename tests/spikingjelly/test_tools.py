@@ -236,12 +236,12 @@ def test_a_batch_of_another_size_starts_at_rest_as_in_the_host(kind):
 
 def test_the_named_kinds_are_their_specs():
     fixed = ThresholdSpec("separate")
-    assert TernaryIFNode(smoothness=3.0, threshold=fixed).quant_spec == QuantSpec(
+    assert TernaryIFNode(smoothness=3.0, threshold_spec=fixed).quant_spec == QuantSpec(
         MembraneSpec(smoothness=3.0), threshold=fixed
     )
     membrane = MembraneSpec(kind="uniform", bits=5, scale="learned", gradient="straight_through")
     for k_bit in (KBitLIFNode, KBitIFNode):
-        node = k_bit(bits=5, scale="learned", gradient="straight_through", threshold=fixed)
+        node = k_bit(bits=5, scale="learned", gradient="straight_through", threshold_spec=fixed)
         assert node.quant_spec == QuantSpec(membrane, threshold=fixed)
     for multi in (MultiBitLIFNode, MultiBitIFNode):
         node = multi(bits=3, value="threshold", membrane=membrane)

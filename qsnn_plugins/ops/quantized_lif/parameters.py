@@ -79,6 +79,9 @@ class Parameters:
         if self.keeps_comparison and self.fires_at_threshold:
             allowed = "False where the reset is late and the membrane quantized"
             raise ArgumentError("fires_at_threshold", True, allowed)
+        if self.keeps_comparison and self.spike.bits > 1 and self.v_reset is None:
+            allowed = "0 where a late reset counts by a quantized membrane"
+            raise ArgumentError("v_reset", None, allowed)
         if self.scale not in get_args(ScaleOfSteps):
             raise ArgumentError("scale", self.scale, f"one of {get_args(ScaleOfSteps)}")
 

@@ -1,22 +1,21 @@
-"""The quantized LIF neuron as a loop over `qsnn_plugins.functional`: the definition of correct."""
+"""The quantized LIF neuron as a loop over `nn.Cell`: the definition of correct."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.late_reset import keep_comparison
-from qsnn_plugins.functional.membrane.levels import clip_membrane, nearest_level, pruned_level
 from qsnn_plugins.functional.membrane.uniform import average_scale, step_max, uniform_membrane
-from qsnn_plugins.functional.neuron import lif_charge, plif_charge, reset
+from qsnn_plugins.functional.neuron import if_charge, leaky_charge, lif_charge, plif_charge
 from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.functional.scale import wide
-from qsnn_plugins.functional.spike import heaviside, multi_bit_spike
-from qsnn_plugins.functional.threshold import distance
+from qsnn_plugins.nn import Cell, ResetTime, Spike, membrane_quantizer
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
-from qsnn_plugins.spec import PruningSpec
+from qsnn_plugins.spec import PruningSpec, QuantSpec
 
 __all__ = ["masked_lif", "quantized_lif"]
 
@@ -55,9 +54,9 @@ def quantized_lif(
         >>> spikes.flatten(), last
         (tensor([0., 1., 0.]), tensor([1.]))
     """
-    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, has_seen, decay)
-    spikes, last = neuron.run(x_seq, v)
-    maxima = torch.stack(neuron.maxima) if neuron.maxima else x_seq.new_empty(0)
+    store = _UniformStore(parameters, scale, has_seen) if parameters.has_scale else None
+    spikes, last = _run(x_seq, v, threshold, parameters, store, decay)
+    maxima = torch.stack(store.maxima) if store and store.maxima else x_seq.new_empty(0)
     return spikes, last, maxima.float()
 
 
@@ -101,97 +100,66 @@ def masked_lif(
         shares.append(share)
         return masked
 
-    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, None, decay, mask)
-    return *neuron.run(x_seq, v), torch.stack(shares)
+    store = _UniformStore(parameters, scale, None) if parameters.has_scale else None
+    spikes, last = _run(x_seq, v, threshold, parameters, store, decay, mask)
+    return spikes, last, torch.stack(shares)
 
 
-class _Neuron:
-    """One neuron's parts, and the scale that goes on from step to step."""
+def _run(
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    parameters: Parameters,
+    store: Callable[[Tensor], Tensor] | None,
+    decay: Tensor | None,
+    mask: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Run the neuron's cell over the steps, in float32 at least."""
+    currents, p = wide(x_seq), parameters
+    cell = Cell(
+        spec=QuantSpec(p.membrane, p.spike, p.threshold),
+        threshold=threshold.to(currents.dtype),
+        charge=_charge(p, None if decay is None else decay.to(currents.dtype)),
+        fire=Spike.from_spec(p.spike, p.fires_at_threshold),
+        store=store or membrane_quantizer(p.membrane),
+        mask=mask,
+        v_reset=p.v_reset,
+        reset_time=_reset_time(p),
+        detach_reset=p.detach_reset,
+    )
+    spikes, last = cell.run(currents, v.to(currents.dtype).expand(x_seq.shape[1:]))
+    return spikes.to(x_seq.dtype), last.to(v.dtype)
 
-    def __init__(
-        self,
-        currents: Tensor,
-        threshold: Tensor,
-        parameters: Parameters,
-        scale: Tensor | None,
-        has_seen: Tensor | None,
-        decay: Tensor | None,
-        mask: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.mask = mask
-        self.dtype, self.parameters = currents.dtype, parameters
-        self.threshold = threshold.to(currents.dtype)
-        # the separate path is the whole gradient of the threshold
-        separate = parameters.threshold.gradient == "separate"
-        self.constant = self.threshold.detach() if separate else self.threshold
-        unused = currents.new_empty(())
-        self.scale = unused if scale is None else scale
-        self.has_seen = unused if has_seen is None else has_seen
-        self.decay = None if decay is None else decay.to(currents.dtype)
+
+def _charge(p: Parameters, decay: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+    if decay is not None and p.has_rate:
+        return partial(plif_charge, decay=decay, decay_input=p.decay_input, v_rest=p.resting)
+    if decay is not None:
+        return partial(leaky_charge, beta=decay.clamp(0, 1))
+    if p.tau is None:
+        return if_charge
+    return partial(lif_charge, tau=p.tau, decay_input=p.decay_input, v_rest=p.resting)
+
+
+def _reset_time(p: Parameters) -> ResetTime:
+    if not p.resets:
+        return "never"
+    if not p.reset_is_late:
+        return "now"
+    return "after_charge" if p.v_reset is None else "before_charge"
+
+
+class _UniformStore:
+    """Membrane of k bits whose scale may be measured and goes on from step to step."""
+
+    def __init__(self, parameters: Parameters, scale: Any, has_seen: Any) -> None:
+        self.parameters, self.scale, self.has_seen = parameters, scale, has_seen
         self.maxima: list[Tensor] = []
 
-    def run(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is sent in all steps, and what the last one stores."""
-        q = v.to(self.dtype).expand(x_seq.shape[1:])
-        spikes = []
-        for x in wide(x_seq):
-            spike, q = self.step(x, q)
-            spikes.append(spike)
-        return torch.stack(spikes).to(x_seq.dtype), q.to(v.dtype)
-
-    def step(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is sent and what is stored after one step."""
-        h = self._charge(x, q)
-        if self.mask is not None:
-            h = self.mask(h)
-        spike = self._fire(h)
-        q = self._store(self._reset(h, spike))
-        if self.parameters.keeps_comparison:
-            q = keep_comparison(q, spike > 0, self.threshold.detach())
-        return spike * self.constant if self.parameters.spike.value == "threshold" else spike, q
-
-    def _charge(self, x: Tensor, q: Tensor) -> Tensor:
-        p = self.parameters
-        if not (p.reset_is_late and p.resets):
-            return self._leak(x, q)
-        owed = self._fire(q).detach()
-        if p.v_reset is not None:
-            return self._leak(x, reset(q, owed, v_reset=0.0))
-        return reset(self._leak(x, q), owed, self.constant, v_reset=None)
-
-    def _leak(self, x: Tensor, q: Tensor) -> Tensor:
-        p = self.parameters
-        if self.decay is not None and p.has_rate:
-            return plif_charge(x, q, self.decay, p.decay_input, p.resting)
-        if self.decay is not None:
-            return self.decay.clamp(0, 1) * q + x
-        return q + x if p.tau is None else lif_charge(x, q, p.tau, p.decay_input, p.resting)
-
-    def _fire(self, h: Tensor) -> Tensor:
-        learning, spike = self.parameters.threshold, self.parameters.spike
-        above = distance(h, self.threshold, learning.gradient, learning.window)
-        fires_at_zero = self.parameters.fires_at_threshold
-        if spike.bits > 1:
-            return multi_bit_spike(above, self.constant, spike.bits, fires_at_zero)
-        return heaviside(above, spike.surrogate, spike.sharpness, fires_at_zero)
-
-    def _reset(self, h: Tensor, spike: Tensor) -> Tensor:
-        p = self.parameters
-        if p.reset_is_late or not p.resets:
-            return h
-        return reset(h, spike, self.constant, p.v_reset, p.detach_reset)
-
-    def _store(self, r: Tensor) -> Tensor:
-        membrane = self.parameters.membrane
-        if membrane.kind == "float":
-            return r
-        if membrane.kind == "clip":
-            return clip_membrane(r, membrane.lower, membrane.upper)
-        shape = membrane.gradient, membrane.surrogate, membrane.smoothness
-        if membrane.kind == "uniform":
-            return uniform_membrane(r, self._scale_of(r), membrane.bits, *shape)
-        quantize = pruned_level if membrane.kind == "pruned" else nearest_level
-        return quantize(r, self.parameters.levels, *shape)
+    def __call__(self, r: Tensor) -> Tensor:
+        m = self.parameters.membrane
+        shape = (m.surrogate, m.smoothness) if m.gradient == "stacked" else ()
+        return uniform_membrane(r, self._scale_of(r), m.bits, m.gradient, *shape)
 
     def _scale_of(self, r: Tensor) -> Tensor:
         if not self.parameters.measures:

@@ -1,0 +1,120 @@
+"""The neuron's step: the one place where charge, mask, fire, reset and store are put together.
+
+    charge   h[t] = charge(x[t], q[t-1])          the host's way of writing the leak
+    mask     h[t] ← mask(h[t])                    where the spec prunes
+    fire     s[t] = fire(h[t] - V_th)             decided by the membrane before it is quantized
+    reset    r[t] = hard or soft reset of h[t]    now, or in the next step
+    store    q[t] = store(r[t])                   the only thing that lives from step to step
+
+Each equation is a function of `qsnn_plugins.functional`; hosts and operators give the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.functional.late_reset import keep_comparison
+from qsnn_plugins.functional.neuron import reset
+from qsnn_plugins.functional.threshold import distance
+from qsnn_plugins.nn.spike import Spike
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["Cell", "ResetTime"]
+
+ResetTime = Literal["now", "before_charge", "after_charge", "never"]
+
+
+@dataclass
+class Cell:
+    """One neuron with what stays the same from step to step.
+
+    A reset in the next step knows of the spike by the stored membrane alone. Where that is
+    quantized, it is kept on its side of the threshold (`functional.keep_comparison`).
+
+    Args:
+        spec: How the neuron is quantized; of its membrane only whether it stays a float.
+        threshold: V_th, a number or a tensor that broadcasts to [N, ...], of the dtype of x.
+        charge: From x and q, each [N, ...], to the charged membrane h.
+        fire: From h - V_th to spikes; `nn.Spike` is given V_th too, in steps of which it counts.
+        store: From the membrane after the reset to what is stored of it.
+        mask: From h to the masked h, or None.
+        v_reset: Membrane after a spike, or None for the soft reset.
+        reset_time: When the spike of step t resets: "now" is h[t]; in step t + 1 it is the stored
+            membrane "before_charge", or the charged one "after_charge"; or "never".
+        detach_reset: Whether the gradient is kept from flowing through the reset.
+
+    Example:
+        >>> from qsnn_plugins.functional import lif_charge, nearest_level
+        >>> cell = Cell(QuantSpec(), 1.0, lif_charge, Spike(), nearest_level)
+        >>> cell.step(torch.tensor([0.75, 1.5]), torch.zeros(2))
+        (tensor([0., 1.]), tensor([1., 0.]))
+    """
+
+    spec: QuantSpec
+    threshold: Tensor | float
+    charge: Callable[[Tensor, Tensor], Tensor]
+    fire: Callable[..., Tensor]
+    store: Callable[[Tensor], Tensor]
+    mask: Callable[[Tensor], Tensor] | None = None
+    v_reset: float | None = 0.0
+    reset_time: ResetTime = "now"
+    detach_reset: bool = False
+
+    def __post_init__(self) -> None:
+        learning = self.spec.threshold
+        self._path: tuple = (learning.gradient,)
+        self._constant = self.threshold
+        if learning.gradient == "separate" and isinstance(self.threshold, Tensor):
+            # the separate path is the whole gradient of the threshold: it is a constant elsewhere
+            self._path = learning.gradient, learning.window
+            self._constant = self.threshold.detach()
+        is_late = self.reset_time in ("before_charge", "after_charge")
+        self._keeps_comparison = is_late and self.spec.membrane.kind != "float"
+
+    def step(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is sent and what is stored after one step, each [N, ...] as x and q."""
+        h = self._charge(x, q)
+        if self.mask is not None:
+            h = self.mask(h)
+        spike = self._fire(h)
+        r = self._reset(h, spike) if self.reset_time == "now" else h
+        q = self.store(r)
+        if self._keeps_comparison:
+            threshold = torch.as_tensor(self.threshold, dtype=q.dtype, device=q.device)
+            q = keep_comparison(q, spike > 0, threshold.detach())
+        return spike * self._constant if self.spec.spike.value == "threshold" else spike, q
+
+    def run(self, x_seq: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is sent in the steps of x_seq [T, N, ...], and what the last one stores."""
+        spikes = []
+        # unbinding costs one pass in the backward; indexing would cost one per step
+        for x in x_seq.unbind():
+            spike, q = self.step(x, q)
+            spikes.append(spike)
+        return torch.stack(spikes), q
+
+    def _charge(self, x: Tensor, q: Tensor) -> Tensor:
+        if self.reset_time == "before_charge":
+            return self.charge(x, self._reset(q, self._last_spike(q)))
+        h = self.charge(x, q)
+        return self._reset(h, self._last_spike(q)) if self.reset_time == "after_charge" else h
+
+    def _fire(self, h: Tensor) -> Tensor:
+        above = distance(h, self.threshold, *self._path)
+        if isinstance(self.fire, Spike):
+            return self.fire(above, self._constant)
+        return self.fire(above).to(above.dtype)  # hosts' surrogates may give float32
+
+    def _reset(self, membrane: Tensor, spike: Tensor) -> Tensor:
+        return reset(membrane, spike, self._constant, self.v_reset, self.detach_reset)
+
+    def _last_spike(self, q: Tensor) -> Tensor:
+        """Return the spike of the step before, as the stored membrane tells it."""
+        if self._keeps_comparison:
+            return (q > self.threshold).to(q.dtype)
+        return self._fire(q).detach()

@@ -1,0 +1,81 @@
+"""The specs of the neurons that have a name in both hosts, such as `TernaryLIFNode`."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from qsnn_plugins.functional.membrane.stacked import MembraneGradient
+from qsnn_plugins.spec.membrane import MembraneScale, MembraneSpec
+from qsnn_plugins.spec.network import QuantSpec
+from qsnn_plugins.spec.spike import SpikeSpec, SpikeValue
+from qsnn_plugins.spec.threshold import ThresholdSpec
+
+__all__ = ["k_bit", "multi_bit", "ternary"]
+
+
+def ternary(smoothness: float, threshold_spec: ThresholdSpec | None) -> QuantSpec:
+    """Return the spec of a membrane that is stored as -1, 0 or +1 (IM-SNN Eq. 5 and 9).
+
+    Args:
+        smoothness: T of the stacked surrogate gradient, above 0.
+        threshold_spec: Whether and how the threshold learns; None is fixed.
+
+    Example:
+        >>> ternary(2.0, None) == QuantSpec()
+        True
+    """
+    membrane = MembraneSpec(smoothness=smoothness)
+    return QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
+
+
+def k_bit(
+    bits: int,
+    scale: MembraneScale,
+    scale_value: float | None,
+    gradient: MembraneGradient,
+    threshold: Tensor | float,
+    threshold_spec: ThresholdSpec | None,
+) -> QuantSpec:
+    """Return the spec of a membrane that is stored in k bits of equal steps (Q-SNN Eq. 8).
+
+    Args:
+        bits: k, from 1 to 8.
+        scale: Where the scale comes from, see `MembraneSpec`.
+        scale_value: The scale, or its first value; None is the threshold.
+        gradient: Gradient of the quantizer, see `MembraneSpec`.
+        threshold: The neuron's threshold; of several the mean.
+        threshold_spec: Whether and how the threshold learns; None is fixed.
+
+    Example:
+        >>> k_bit(4, "fixed", None, "clipped_straight_through", 0.5, None).membrane.scale_value
+        0.5
+    """
+    if scale_value is None:
+        scale_value = float(threshold.mean() if isinstance(threshold, Tensor) else threshold)
+    membrane = MembraneSpec(
+        kind="uniform", bits=bits, scale=scale, scale_value=scale_value, gradient=gradient
+    )
+    return QuantSpec(membrane, threshold=threshold_spec or ThresholdSpec())
+
+
+def multi_bit(
+    bits: int,
+    value: SpikeValue,
+    membrane: MembraneSpec | None,
+    threshold_spec: ThresholdSpec | None,
+) -> QuantSpec:
+    """Return the spec of spikes that count the threshold in the membrane (bit budget Eq. 6-7).
+
+    Args:
+        bits: S, from 1 to 8.
+        value: What is sent on, see `SpikeSpec`.
+        membrane: What is stored of the membrane; None is a float.
+        threshold_spec: Whether and how the threshold learns; None is fixed.
+
+    Example:
+        >>> multi_bit(2, "count", None, None).spike.greatest
+        3
+    """
+    spike = SpikeSpec(bits=bits, value=value)
+    membrane = membrane or MembraneSpec(kind="float")
+    return QuantSpec(membrane, spike, threshold_spec or ThresholdSpec())

@@ -1,0 +1,50 @@
+"""What the neurons refuse to run on, each in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, fx
+
+from qsnn_plugins.errors import ArgumentError, QSNNError
+
+__all__ = ["check_input"]
+
+
+def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> None:
+    """Raise an error if an input cannot be right.
+
+    Args:
+        neuron: A `QuantNode`.
+        x: Its input.
+        v: Its state: the membrane, or the number that it starts from.
+        step_mode: "s" or "m".
+
+    Raises:
+        ArgumentError: If the input has the wrong dimensions, channels or device.
+        QSNNError: If the neuron is traced symbolically.
+    """
+    if isinstance(x, fx.Proxy):  # NIR export, among others, takes modules apart so
+        raise QSNNError(
+            f"{type(neuron).__name__} cannot be traced symbolically: an export would lose its "
+            "quantization without a word; qsnn_plugins.spikingjelly.eject gives the host's "
+            "neurons back where that is meant"
+        )
+    shape, steps = tuple(x.shape), 1 if step_mode == "m" else 0
+    if steps and (x.dim() < 2 or x.shape[0] < 1):
+        allowed = "[T, N, ...] with T >= 1 where step_mode='m'; step_mode='s' takes one step"
+        raise ArgumentError("x.shape", shape, allowed)
+    if isinstance(v, Tensor) and v.dim() != x.dim() - steps:
+        allowed = (
+            f"{v.dim() + steps} dimensions where step_mode={step_mode!r}, as before: "
+            "[T, N, ...] needs step_mode='m', one step [N, ...] needs 's', and a change of "
+            "dimensions functional.reset_net before"
+        )
+        raise ArgumentError("x.shape", shape, allowed)
+    channels = neuron.channels
+    if channels is not None and shape[1 + steps : 2 + steps] != (channels,):
+        raise ArgumentError("x.shape", shape, f"{channels} channels in place {1 + steps}")
+    for own in (neuron.v_threshold, getattr(neuron.membrane, "scale", None)):
+        if isinstance(own, Tensor) and own.device != x.device:
+            allowed = f"{own.device}, where the neuron is; network.to(device) moves it"
+            raise ArgumentError("x.device", str(x.device), allowed)
