@@ -7,7 +7,8 @@ networks answer alike for a sample alone and in a batch, and whose levels fit th
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
@@ -20,7 +21,7 @@ from qsnn_plugins.spec import (
     WeightSpec,
 )
 
-__all__ = ["Fidelity", "bit_budget", "imsnn", "qsnn", "sigmoid_quantizer", "spquant"]
+__all__ = ["Fidelity", "bit_budget", "imsnn", "qsnn", "resolve", "sigmoid_quantizer", "spquant"]
 
 Fidelity = Literal["paper", "released"]
 
@@ -194,3 +195,33 @@ def bit_budget(
         SpikeSpec(bits=spike_bits, value="threshold"),
         weight=weight,
     )
+
+
+def resolve(value: QuantSpec | str | Mapping[str, Any]) -> QuantSpec:
+    """Turn a spec, a preset's name, or a mapping into a spec.
+
+    Args:
+        value: A `QuantSpec`, the name of a preset, a mapping of a preset's name and its arguments,
+            or one of a spec's parts.
+
+    Raises:
+        ArgumentError: If there is no such preset, or the mapping is not one.
+
+    Example:
+        >>> resolve("imsnn") == resolve({"preset": "imsnn", "weight_bits": 4}) == imsnn()
+        True
+    """
+    if isinstance(value, QuantSpec):
+        return value
+    arguments = {"preset": value} if isinstance(value, str) else value
+    if not isinstance(arguments, Mapping):
+        raise ArgumentError("spec", value, "a QuantSpec, a preset's name or a mapping")
+    arguments = dict(arguments)
+    if "preset" not in arguments:
+        return QuantSpec.from_dict(arguments)
+    name = arguments.pop("preset")
+    names = [known for known in __all__ if known not in ("Fidelity", "resolve")]
+    if name not in names:
+        raise ArgumentError("spec", name, f"a QuantSpec or a preset: {', '.join(names)}")
+    built: QuantSpec = globals()[name](**arguments)
+    return built

@@ -62,6 +62,12 @@ class QuantSpec:
         """Whether anything is stored in fewer than 32 bits."""
         return self.membrane.storage_bits < 32 or self.weight.storage_bits < 32
 
+    @property
+    def needs_channels(self) -> bool:
+        """Whether a neuron has to know the channels of its input."""
+        learns_per_channel = self.threshold.learned and self.threshold.per == "channel"
+        return learns_per_channel or self.pruning.channel_threshold is not None
+
     def to_dict(self) -> dict[str, Any]:
         """Return nested dictionaries of plain values, as a recipe's YAML has them."""
         return {
