@@ -1,7 +1,68 @@
 """Low-bit spiking networks as plugins for SpikingJelly and snnTorch.
 
-Importing this package is cheap: what needs torch, a host or Lightning is imported when its
-module is (`qsnn_plugins.functional`, `qsnn_plugins.spikingjelly`, ...).
+    from qsnn_plugins import inject, presets
+
+    report = inject(network, presets.imsnn(weight_bits=4))
+
+Importing this package is cheap: it imports nothing but itself, and what the names below stand for
+is imported when they are asked for.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qsnn_plugins.torchvision_ops import watch_for_torchvision
+
+if TYPE_CHECKING:
+    from qsnn_plugins import presets
+    from qsnn_plugins.errors import ArgumentError, QSNNError
+    from qsnn_plugins.injection import InjectionReport, eject, inject
+    from qsnn_plugins.spec import (
+        MembraneSpec,
+        PruningSpec,
+        QuantSpec,
+        SpikeSpec,
+        ThresholdSpec,
+        WeightSpec,
+    )
+
+__all__ = [
+    "ArgumentError",
+    "InjectionReport",
+    "MembraneSpec",
+    "PruningSpec",
+    "QSNNError",
+    "QuantSpec",
+    "SpikeSpec",
+    "ThresholdSpec",
+    "WeightSpec",
+    "eject",
+    "inject",
+    "presets",
+]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "ArgumentError": "errors",
+    "QSNNError": "errors",
+    "InjectionReport": "injection",
+    "eject": "injection",
+    "inject": "injection",
+} | dict.fromkeys(
+    ["MembraneSpec", "PruningSpec", "QuantSpec", "SpikeSpec", "ThresholdSpec", "WeightSpec"],
+    "spec",
+)
+
+watch_for_torchvision()  # so that a host's import of it works beside any torch
+
+
+def __getattr__(name: str) -> Any:
+    if name == "presets":
+        return import_module("qsnn_plugins.presets")
+    if name in _MODULES:
+        return getattr(import_module(f"qsnn_plugins.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

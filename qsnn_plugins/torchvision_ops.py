@@ -6,17 +6,23 @@ library cannot load there, its operators are never defined, and `import torchvis
 model builders, none of which needs an operator. `register_missing_ops` declares the two for which
 torchvision's Python code registers a kernel unconditionally; the rest of that code asks whether
 the library loaded, and still hears that it did not.
+
+`watch_for_torchvision` has that done when torchvision is first imported, by whomever: any import of
+this package before a host's is enough, and where nobody imports torchvision, neither is torch.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import sys
 from enum import StrEnum
+from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 # What torchvision registers fake kernels for, whether or not its library loaded.
 _SCHEMAS = (
@@ -39,8 +45,8 @@ class Operators(StrEnum):
 def register_missing_ops() -> Operators:
     """Declare torchvision's operators if, and only if, its own cannot load.
 
-    Call it before anything that imports torchvision. Calling it again, or after torchvision was
-    imported, changes nothing.
+    It has to run before torchvision is imported, and does: see `watch_for_torchvision`. Calling it
+    again, or after torchvision was imported, changes nothing.
 
     Returns:
         Where the operators come from.
@@ -51,7 +57,11 @@ def register_missing_ops() -> Operators:
         >>> register_missing_ops() is register_missing_ops()
         True
     """
+    import torch
+
     global _declared
+    if _watcher in sys.meta_path:
+        sys.meta_path.remove(_watcher)
     if _declared is not None:
         return Operators.MENDED
     if hasattr(torch.ops.torchvision, "nms"):
@@ -65,6 +75,28 @@ def register_missing_ops() -> Operators:
         _declared = _declare()
         return Operators.MENDED
     return Operators.NATIVE
+
+
+class _Watcher(MetaPathFinder):
+    """Finds no module; declares the operators when torchvision is first looked for."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        """Leave the search to the finders behind."""
+        if fullname == "torchvision":
+            register_missing_ops()
+
+
+_watcher = _Watcher()
+
+
+def watch_for_torchvision() -> None:
+    """Call `register_missing_ops` when torchvision is first imported, and import nothing before.
+
+    Example:
+        >>> watch_for_torchvision()
+    """
+    if "torchvision" not in sys.modules and _watcher not in sys.meta_path:
+        sys.meta_path.insert(0, _watcher)
 
 
 def _library_path() -> str | None:
@@ -87,6 +119,8 @@ def _library_path() -> str | None:
 
 
 def _declare() -> torch.library.Library:
+    import torch
+
     library = torch.library.Library("torchvision", "DEF")
     for schema in _SCHEMAS:
         name = schema.partition("(")[0]
@@ -97,6 +131,8 @@ def _declare() -> torch.library.Library:
 
 
 def _refuse(*_: object) -> NoReturn:
+    import torch
+
     raise RuntimeError(
         "torchvision's operators (nms, qnms) cannot run: its compiled library does not fit this "
         f"torch ({torch.__version__}); install the torchvision that was built for it"

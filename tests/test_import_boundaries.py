@@ -13,13 +13,14 @@ ROOT = Path(qsnn_plugins.__file__).parent
 
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
-    {"errors", "command_owners", "__init__"},
+    {"errors", "command_owners"},
     {"debug", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"presets", "ops"},
     {"nn"},
     {"injection"},
+    {"__init__"},
     {"spikingjelly", "snntorch"},
     {"models", "data"},
     {"cost"},
@@ -47,7 +48,6 @@ HOMES = {
     "PIL": {"data", "lightning"},
     "matplotlib": {"plot"},
 }
-CORE = ("functional", "spec", "presets", "nn", "ops", "errors", "torchvision_ops", "cli", "plot")
 HEAVY = (
     "spikingjelly",
     "snntorch",
@@ -80,6 +80,7 @@ def transgressions(root):
         for name in imported(path.read_text()):
             top, _, rest = name.partition(".")
             target = rest.partition(".")[0]
+            target = qsnn_plugins._MODULES.get(target, target)
             if top == "qsnn_plugins" and target in HEIGHT and target != part:
                 if HEIGHT[target] >= HEIGHT[part]:
                     yield f"{path.relative_to(root)} imports {name}, which is not below it"
@@ -116,6 +117,28 @@ def test_the_core_imports_no_host(module):
     assert heavy_after(f"import qsnn_plugins{module}") == []
 
 
+def test_the_package_itself_imports_nothing_but_the_standard_library():
+    code = """
+import sys
+before = set(sys.modules)
+import qsnn_plugins
+print(*{name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.split() == ["qsnn_plugins"], process.stderr
+
+
+def test_names_at_the_top_import_no_host():
+    assert heavy_after(f"from qsnn_plugins import {', '.join(qsnn_plugins.__all__)}") == []
+
+
+def test_names_at_the_top_are_what_they_say():
+    assert set(qsnn_plugins.__all__) <= set(dir(qsnn_plugins))
+    for name in qsnn_plugins.__all__:
+        assert getattr(qsnn_plugins, name).__name__.rpartition(".")[2] == name
+    assert callable(qsnn_plugins.inject), "no module of this name hides the function"
+
+
 def test_a_host_would_be_noticed(tmp_path):
     (tmp_path / "tonic.py").touch()
     (tmp_path / "careless.py").write_text("import tonic\n")
@@ -139,6 +162,7 @@ def test_imports_go_downwards_and_hosts_stay_at_home():
         ("functional/loss.py", "from qsnn_plugins.nn import Loss", "not below it"),
         ("nn/__init__.py", "def f():\n    import qsnn_plugins.cli", "not below it"),
         ("spec/membrane.py", "from qsnn_plugins import lightning", "not below it"),
+        ("nn/weight.py", "from qsnn_plugins import inject", "not below it"),
         ("spikingjelly/neuron.py", "from qsnn_plugins.snntorch import x", "not below it"),
         ("nn/weight.py", "import spikingjelly.activation_based", "whose home is"),
         ("snntorch/leaky.py", "from spikingjelly import x", "whose home is"),

@@ -58,6 +58,31 @@ def test_imports_after_mending(statement):
     assert process.returncode == 0, process.stderr
 
 
+HOST = "from spikingjelly.activation_based import neuron\n"
+BUILDER = "from spikingjelly.activation_based.model import sew_resnet\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import qsnn_plugins\n" + BUILDER,
+        "from qsnn_plugins import inject, presets\n" + BUILDER,
+        "from qsnn_plugins import presets\nimport lightning\n",
+        "from qsnn_plugins.snntorch import inject\nimport torchmetrics.detection\n",
+        HOST + "from qsnn_plugins import inject\n" + BUILDER,
+        f"try:\n    {BUILDER}except RuntimeError:\n    pass\nimport qsnn_plugins\n" + BUILDER,
+    ],
+)
+def test_any_import_of_this_package_before_that_of_torchvision_is_enough(code):
+    process = run(code + "import torchvision.ops")
+    assert process.returncode == 0, process.stderr
+
+
+def test_torchvision_is_not_imported_for_it():
+    process = run("import sys, qsnn_plugins.spikingjelly\nprint('torchvision' in sys.modules)")
+    assert process.stdout.strip() == "False", process.stderr
+
+
 @pytest.mark.usefixtures("mended")
 def test_mends_after_a_failed_import():
     process = run(

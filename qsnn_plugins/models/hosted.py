@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from qsnn_plugins.injection import inject
 from qsnn_plugins.models.host import load_host
 from qsnn_plugins.models.time_major import TimeMajorNet
 from qsnn_plugins.spec import QuantSpec
@@ -16,7 +17,8 @@ __all__ = ["HostedNet"]
 class HostedNet(TimeMajorNet):
     """One of SpikingJelly's own networks, whose neurons and weights become those of a spec.
 
-    Leak, threshold and reset are the host's. The network is `blocks.host`.
+    Leak, threshold and reset are the host's. The network is `blocks.host`, and `report` says what
+    injection made of it.
 
     Args:
         name: sew_resnet34, sew_resnet50, or a Spikformer by its blocks and channels:
@@ -27,6 +29,8 @@ class HostedNet(TimeMajorNet):
         input_size: (height, width) of the input.
         width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
         spec: How the network is quantized.
+        overrides: Other specs for the modules that a pattern covers, see `qsnn_plugins.inject`;
+            their names begin with "blocks.host.".
 
     Raises:
         ArgumentError: If there is no such network, or an argument does not fit it.
@@ -45,11 +49,12 @@ class HostedNet(TimeMajorNet):
         input_size: tuple[int, int] = (32, 32),
         width: float = 1.0,
         spec: QuantSpec | None = None,
+        overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
         host: Any = load_host("spikingjelly")
         network = host.build_network(name, classes, in_channels, tuple(input_size), width)
-        example = torch.zeros(1, 2, in_channels, *input_size)
-        self.report = host.inject(network, self.spec, example_input=example)
         self.blocks.add_module("host", network)
         self.out_channels = classes
+        example = torch.zeros(1, 2, in_channels, *input_size)
+        self.report = inject(self, self.spec, overrides=overrides, example_input=example)

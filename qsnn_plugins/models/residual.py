@@ -49,13 +49,13 @@ class ResidualBlock(nn.Module):
         in_channels: Channels of the input [T, N, C, H, W].
         out_channels: Channels of the output.
         stride: Stride of the first convolution and of the shortcut.
-        build_neuron: Builds a neuron over so many channels.
+        build_neuron: Builds a neuron from its name in the block and its channels.
         build_norm: Builds normalization over so many channels; its second argument says whether
             what it normalizes is added to another branch.
 
     Example:
         >>> import torch
-        >>> block = ResidualBlock(2, 4, 2, lambda _: nn.ReLU(), lambda n, _: nn.BatchNorm2d(n))
+        >>> block = ResidualBlock(2, 4, 2, lambda *_: nn.ReLU(), lambda n, _: nn.BatchNorm2d(n))
         >>> block(torch.rand(3, 1, 2, 8, 8)).shape
         torch.Size([3, 1, 4, 4, 4])
     """
@@ -65,7 +65,7 @@ class ResidualBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         stride: int,
-        build_neuron: Callable[[int], nn.Module],
+        build_neuron: Callable[[str, int], nn.Module],
         build_norm: Callable[[int, bool], nn.Module],
     ) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class ResidualBlock(nn.Module):
         self.synapse1 = TimeDistributed(
             nn.Conv2d(in_channels, n, 3, stride, 1, bias=False), build_norm(n, False)
         )
-        self.neuron1 = build_neuron(n)
+        self.neuron1 = build_neuron("neuron1", n)
         self.synapse2 = TimeDistributed(
             nn.Conv2d(n, n, 3, padding=1, bias=False), build_norm(n, True)
         )
@@ -82,7 +82,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = TimeDistributed(
                 nn.Conv2d(in_channels, n, 1, stride, bias=False), build_norm(n, True)
             )
-        self.neuron2 = build_neuron(n)
+        self.neuron2 = build_neuron("neuron2", n)
 
     def forward(self, x_seq: Tensor) -> Tensor:
         """Map [T, N, C, H, W] to [T, N, C', H', W']."""
@@ -121,6 +121,7 @@ class ResidualNet(TimeMajorNet):
             that are added.
         spec: How the network is quantized.
         host: Whose neurons it is built of.
+        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -144,8 +145,9 @@ class ResidualNet(TimeMajorNet):
         normalization: Normalization = "plain",
         spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
+        overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
-        super().__init__(in_channels, spec, host)
+        super().__init__(in_channels, spec, host, overrides)
         _check_choice("depth", depth, get_args(Depth))
         _check_choice("stem", stem, get_args(Stem))
         _check_choice("normalization", normalization, get_args(Normalization))
@@ -168,7 +170,7 @@ class ResidualNet(TimeMajorNet):
             fc1 = nn.Linear(features, self._scaled(hidden))
             begin_wide(fc1, averaged=True)
             features = self._scaled(hidden)
-            self.blocks.add_module("fc1", self.with_neuron(TimeDistributed(fc1), features))
+            self.add_with_neuron("fc1", TimeDistributed(fc1), features)
         name = "fc2" if hidden else "fc1"
         self.blocks.add_module(name, TimeDistributed(nn.Linear(features, classes)))
         self.finish(classes)
@@ -177,7 +179,7 @@ class ResidualNet(TimeMajorNet):
         size, stride = (3, 1) if stem == "small" else (7, 2)
         convolution = nn.Conv2d(self.in_channels, channels, size, stride, size // 2, bias=False)
         synapse = TimeDistributed(convolution, self._norm(channels, False))
-        self.blocks.add_module("stem", self.with_neuron(synapse, channels))
+        self.add_with_neuron("stem", synapse, channels)
         if stem == "large":
             self.blocks.add_module("stem_pool", TimeDistributed(nn.MaxPool2d(3, 2, 1)))
 
@@ -187,10 +189,14 @@ class ResidualNet(TimeMajorNet):
             for j in range(blocks):
                 stride = 2 if i > 0 and j == 0 else 1
                 width = self._scaled(outputs)
-                stage.append(ResidualBlock(channels, width, stride, self.neuron, self._norm))
+                neuron = self._neuron_of(f"blocks.stage{i + 1}.{j}")
+                stage.append(ResidualBlock(channels, width, stride, neuron, self._norm))
                 channels = width
             self.blocks.add_module(f"stage{i + 1}", stage)
         return channels
+
+    def _neuron_of(self, block: str) -> Callable[[str, int], nn.Module]:
+        return lambda name, channels: self.neuron(f"{block}.{name}", channels)
 
     def _scaled(self, channels: int) -> int:
         return max(1, round(channels * self._width))

@@ -20,6 +20,16 @@ __all__ = ["Normalized", "StringNet"]
 
 Normalized = Literal["all", "convolutions", "none"]
 
+# What a token's block is called in the network.
+_NAMES = {
+    "conv": "conv",
+    "depthwise": "conv",
+    "average_pool": "pool",
+    "max_pool": "pool",
+    "global_pool": "pool",
+    "linear": "fc",
+    "grid": "grid",
+}
 _POOLS: dict[str, Callable[[int], nn.Module]] = {
     "average_pool": nn.AvgPool2d,
     "max_pool": nn.MaxPool2d,
@@ -119,6 +129,7 @@ class StringNet(TimeMajorNet):
         normalized: Which layers before a neuron have batch normalization; the others begin with
             wider weights, see `begin_wide`.
         width: Factor on the channels of all layers but the one that gives outputs, above 0.
+        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -143,8 +154,9 @@ class StringNet(TimeMajorNet):
         linear_bias: bool = True,
         normalized: Normalized = "all",
         width: float = 1.0,
+        overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
-        super().__init__(in_channels, spec, host)
+        super().__init__(in_channels, spec, host, overrides)
         if normalized not in get_args(Normalized):
             choices = ", ".join(get_args(Normalized))
             raise ArgumentError("normalized", normalized, f"one of {choices}")
@@ -152,33 +164,41 @@ class StringNet(TimeMajorNet):
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()
         tokens = _scaled(parse_layers(layers), width)
         for place, token in enumerate(tokens, start=1):
-            kind, block = self._build(token, shape, is_last=place == len(tokens))
+            kind = "vote" if token.kind == "average_pool" and shape.is_flat else _NAMES[token.kind]
             numbers[kind] += 1
-            self.blocks.add_module(f"{kind}{numbers[kind]}", block)
+            self._add(f"{kind}{numbers[kind]}", token, shape, is_last=place == len(tokens))
         self.finish(shape.channels)
 
-    def _build(self, token: Token, shape: _Shape, is_last: bool) -> tuple[str, nn.Module]:
+    def _add(self, name: str, token: Token, shape: _Shape, is_last: bool) -> None:
         if token.kind == "average_pool" and shape.is_flat:
             shape.vote(token)
-            return "vote", TimeDistributed(nn.AvgPool1d(token.size))
-        if token.kind in _POOLS:
+            self.blocks.add_module(name, TimeDistributed(nn.AvgPool1d(token.size)))
+        elif token.kind in _POOLS:
             shape.pool(token)
-            return "pool", TimeDistributed(_POOLS[token.kind](token.size))
-        if token.kind == "grid":
+            self.blocks.add_module(name, TimeDistributed(_POOLS[token.kind](token.size)))
+        elif token.kind == "grid":
             head = nn.Conv2d(shape.channels, token.channels, 1, bias=self._linear_bias)
             shape.spread(token, is_last)
-            return "grid", TimeDistributed(head, _Cells())
-        if token.kind == "linear":
-            linear = nn.Linear(shape.flatten(token), token.channels, bias=self._linear_bias)
-            shape.channels = token.channels
-            synapse = TimeDistributed(nn.Flatten(), linear)
-            if is_last:
-                return "fc", synapse
-            if self._normalized == "all":
-                synapse.append(nn.BatchNorm1d(token.channels))
-            else:
-                begin_wide(linear)
-            return "fc", self.with_neuron(synapse, shape.channels)
+            self.blocks.add_module(name, TimeDistributed(head, _Cells()))
+        elif token.kind == "linear":
+            self._add_linear(name, token, shape, is_last)
+        else:
+            self._add_convolutions(name, token, shape)
+
+    def _add_linear(self, name: str, token: Token, shape: _Shape, is_last: bool) -> None:
+        linear = nn.Linear(shape.flatten(token), token.channels, bias=self._linear_bias)
+        shape.channels = token.channels
+        synapse = TimeDistributed(nn.Flatten(), linear)
+        if is_last:
+            self.blocks.add_module(name, synapse)
+            return
+        if self._normalized == "all":
+            synapse.append(nn.BatchNorm1d(token.channels))
+        else:
+            begin_wide(linear)
+        self.add_with_neuron(name, synapse, token.channels)
+
+    def _add_convolutions(self, name: str, token: Token, shape: _Shape) -> None:
         convolutions = self._convolutions(token, shape.channels, shape.convolve(token))
         shape.channels = token.channels
         synapse = TimeDistributed(*convolutions)
@@ -187,7 +207,7 @@ class StringNet(TimeMajorNet):
         else:
             for convolution in convolutions:
                 begin_wide(convolution)
-        return "conv", self.with_neuron(synapse, token.channels)
+        self.add_with_neuron(name, synapse, token.channels)
 
     def _convolutions(self, token: Token, inputs: int, padding: int) -> list[nn.Conv2d]:
         outputs, k, bias = token.channels, token.size, self._conv_bias

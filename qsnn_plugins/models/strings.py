@@ -155,6 +155,7 @@ def string_net(
     width: float = 1.0,
     spec: QuantSpec | None = None,
     host: HostName = "spikingjelly",
+    overrides: dict[str, QuantSpec | None] | None = None,
 ) -> StringNet:
     """Build one of `NETWORK_STRINGS`; what is None is as the paper has it.
 
@@ -167,6 +168,7 @@ def string_net(
         width: Factor on the channels of all layers but the last linear one, above 0.
         spec: How the network is quantized.
         host: Whose neurons it is built of.
+        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
 
     Returns:
         The network.
@@ -191,4 +193,5 @@ def string_net(
         known.linear_bias,
         known.normalized if normalized is None else normalized,
         width,
+        overrides,
     )

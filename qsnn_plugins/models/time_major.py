@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.injection import LayerSpecs
 from qsnn_plugins.models.host import HostName, load_host
-from qsnn_plugins.nn import quantize_weights
+from qsnn_plugins.nn import quantize_weights, weight_layers
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["TimeDistributed", "TimeMajorNet", "begin_wide"]
@@ -60,6 +63,8 @@ class TimeMajorNet(nn.Module):
         in_channels: Channels of the input, from 1.
         spec: How the network is quantized.
         host: Whose neurons it is built of.
+        overrides: Other specs for the modules that a pattern covers, see `qsnn_plugins.inject`;
+            what None covers has float membranes and float weights.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -67,8 +72,7 @@ class TimeMajorNet(nn.Module):
     Example:
         >>> import torch
         >>> network = TimeMajorNet(in_channels=2)
-        >>> network.blocks.append(network.neuron(channels=2)) is network.blocks
-        True
+        >>> network.blocks.add_module("lif", network.neuron("blocks.lif", channels=2))
         >>> network.finish(out_channels=2)
         >>> network(torch.rand(4, 1, 2, 3, 3)).shape
         torch.Size([4, 1, 2, 3, 3])
@@ -79,30 +83,41 @@ class TimeMajorNet(nn.Module):
         in_channels: int,
         spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
+        overrides: Mapping[str, QuantSpec | None] | None = None,
     ) -> None:
         super().__init__()
         if in_channels < 1:
             raise ArgumentError("in_channels", in_channels, "an integer from 1")
         self.in_channels, self.spec, self.host_name = in_channels, spec or QuantSpec(), host
+        self._specs, self._neuron_names = LayerSpecs(self.spec, overrides), list[str]()
         load_host(host)
         self.out_channels = 0
         self.blocks = nn.Sequential()
 
-    def neuron(self, channels: int) -> nn.Module:
-        """Build a neuron of the host as the spec says, over so many channels."""
-        return load_host(self.host_name).build_neuron(self.spec, channels)
+    def neuron(self, name: str, channels: int) -> nn.Module:
+        """Build the neuron that stands at a full name, over so many channels."""
+        self._neuron_names.append(name)
+        spec = self._specs.of(name) or QuantSpec.full_precision()
+        return load_host(self.host_name).build_neuron(spec, channels)
 
-    def with_neuron(self, synapse: nn.Module, channels: int) -> nn.Sequential:
-        """Put a neuron after a synapse; the two are named so."""
+    def add_with_neuron(self, name: str, synapse: nn.Module, channels: int) -> None:
+        """Append a block of a synapse and the neuron behind it."""
         block = nn.Sequential()
         block.add_module("synapse", synapse)
-        block.add_module("neuron", self.neuron(channels))
-        return block
+        block.add_module("neuron", self.neuron(f"blocks.{name}.neuron", channels))
+        self.blocks.add_module(name, block)
 
     def finish(self, out_channels: int) -> None:
-        """Say how many outputs there are, and quantize the weights as the spec says."""
+        """Say how many outputs there are, and quantize the weights.
+
+        Raises:
+            ArgumentError: If an override covers nothing.
+        """
         self.out_channels = out_channels
-        quantize_weights(self, self.spec.weight)
+        layers = weight_layers(self)
+        self._specs.check([*self._neuron_names, *layers])
+        specs = {name: spec.weight for name in layers if (spec := self._specs.of(name)) is not None}
+        quantize_weights(self, specs)
 
     def reset_states(self) -> None:
         """Forget the states of all neurons."""

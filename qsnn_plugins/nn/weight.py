@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -109,24 +110,26 @@ def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
     return last if isinstance(last, WeightQuantizer) else None
 
 
-def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
+def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightSpec]) -> list[str]:
     """Parametrize the weights of a network's Conv and Linear layers in place.
 
-    The first and the last layer, in the order of definition, get what `spec.first_last` says; 1 x 1
-    convolutions and shortcuts are layers like others. `state_dict` keeps the float weight as
-    `parametrizations.weight.original`. Layers that share one weight share its quantizer. Where
-    anything is refused, nothing is changed.
+    The first and the last layer of the network, in the order of definition, get what `first_last`
+    of their spec says; 1 x 1 convolutions and shortcuts are layers like others. `state_dict` keeps
+    the float weight as `parametrizations.weight.original`. Layers that share one weight share its
+    quantizer. Where anything is refused, nothing is changed.
 
     Args:
         network: Any network.
-        spec: The weight's part of a `QuantSpec`.
+        spec: The weight's part of a `QuantSpec`, or one for each layer by its name in
+            `weight_layers`; layers without a name there stay as they are.
 
     Returns:
         Names of the layers that were quantized.
 
     Raises:
-        ArgumentError: If a weight of the network is parametrized already, has no values yet (lazy
-            layers) or is not floating point.
+        ArgumentError: If a weight of the network is parametrized already, is no parameter, has no
+            values yet (lazy layers) or is not floating point, a name is not one of a layer, or
+            layers that share a weight have different specs.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
@@ -134,22 +137,29 @@ def quantize_weights(network: nn.Module, spec: WeightSpec) -> list[str]:
         ['1']
         >>> list(network.state_dict())[2:4]
         ['1.bias', '1.parametrizations.weight.original']
+        >>> quantize_weights(network, {"2": WeightSpec(kind="uniform", bits=2)})
+        ['2']
     """
-    if spec.kind == "float":
-        return []
     layers = weight_layers(network)
-    names = list(layers)
+    specs = dict.fromkeys(layers, spec) if isinstance(spec, WeightSpec) else spec
+    for name in specs:
+        if name not in layers:
+            raise ArgumentError("spec", name, f"names of layers among {', '.join(layers)}")
+    ends = {*[*layers][:1], *[*layers][-1:]}
     quantizers: dict[str, nn.Module] = {}
-    shared: dict[int, nn.Module] = {}
+    first_names: dict[int, str] = {}
     for name, layer in layers.items():
-        is_end = name in (names[0], names[-1])
-        if is_end and spec.first_last == "float":
+        own, is_end = specs.get(name), name in ends
+        if own is None or own.kind == "float" or (is_end and own.first_last == "float"):
             continue
         _check_layer(name, layer)
-        weight = layer.weight
-        if id(weight) not in shared:
-            shared[id(weight)] = weight_quantizer(weight, spec, is_end)
-        quantizers[name] = shared[id(weight)]
+        first = first_names.setdefault(id(layer.weight), name)
+        if specs[first] != own:
+            allowed = f"the spec of {first}, whose weight it shares"
+            raise ArgumentError(f"{name}.weight", str(own), allowed)
+        quantizers[name] = (
+            weight_quantizer(layer.weight, own, is_end) if first == name else quantizers[first]
+        )
     done: list[WeightLayer] = []
     try:
         for name, quantizer in quantizers.items():
@@ -190,6 +200,9 @@ def _check_layer(name: str, layer: WeightLayer) -> None:
     if not isinstance(layer.weight, Tensor) or not layer.weight.is_floating_point():
         kind = getattr(layer.weight, "dtype", type(layer.weight).__name__)
         raise ArgumentError(f"{name}.weight", kind, "a floating point weight")
+    if "weight" not in {**layer._parameters, **layer._buffers}:
+        allowed = "a parameter: what computes it, such as weight_norm, has to be removed first"
+        raise ArgumentError(f"{name}.weight", "computed", allowed)
 
 
 def bake_weights(network: nn.Module) -> list[str]:

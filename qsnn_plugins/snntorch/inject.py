@@ -1,7 +1,8 @@
-"""A spec for the networks that people have in snnTorch."""
+"""Injection into the networks that people have in snnTorch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import snntorch
@@ -9,87 +10,72 @@ from torch import Tensor, nn
 
 from qsnn_plugins.injection import (
     Conversion,
+    FilterFn,
+    HostAdapter,
     InjectionReport,
     LeftAlone,
-    eject_neurons,
-    inject_neurons,
+    SpecLike,
+    eject,
+    inject_hosts,
 )
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["eject", "inject"]
+__all__ = ["ADAPTER", "eject", "inject"]
 
 
 def inject(
     network: nn.Module,
-    spec: QuantSpec,
+    spec: SpecLike,
+    *,
+    overrides: Mapping[str, SpecLike | None] | None = None,
+    filter_fn: FilterFn | None = None,
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
 ) -> InjectionReport:
-    """Quantize a snnTorch network in place: its Leaky and Lapicque neurons, and its weights.
+    """Quantize a network in place as `qsnn_plugins.inject` does, snnTorch's neurons alone.
 
-    A new neuron keeps leak, threshold and graded spikes (learned ones as the same parameters),
-    reset mechanism and delay, `init_hidden` and `output`; its state starts at rest, and its
-    surrogate is the spec's, unless the old ones are kept. Neurons of other classes, subclasses
-    included, are left alone: what they do beside would be lost. Build the optimizer afterwards
-    where the spec brings parameters of its own, such as learned thresholds.
+    Leaky and Lapicque neurons are replaced; they keep graded spikes, reset mechanism and delay,
+    `init_hidden` and `output`.
 
     Args:
-        network: A network with neurons of snnTorch; shared ones stay shared.
-        spec: How it is going to be quantized.
-        example_input: Input of the network, needed where the spec masks channels or gives each a
-            threshold; a copy of the network is run on it once.
+        network: A network with neurons of snnTorch.
+        spec: See `qsnn_plugins.inject`, as for all that follow.
+        overrides: Other specs for the modules that a glob pattern covers.
+        filter_fn: Which neurons and layers are quantized.
+        example_input: Input of the network.
         keep_surrogate: Whether the neurons keep their surrogate functions.
 
     Returns:
         What was replaced, left alone and quantized; a table when printed.
 
     Raises:
-        ArgumentError: If there is nothing to replace, the network was injected before or is a
-            neuron itself, or the spec does not fit it. Nothing is changed then.
+        ArgumentError: If anything is refused; nothing is changed then.
 
     Example:
         >>> neuron = snntorch.Leaky(beta=0.5, init_hidden=True)
         >>> network = nn.Sequential(nn.Linear(4, 2), neuron, nn.Linear(2, 1))
-        >>> print(inject(network, QuantSpec()))
-        replaced  1  Leaky -> QuantLeaky (surrogate atan -> triangle)
+        >>> print(inject(network, "imsnn"))
+                  name  module               bits
+        replaced  1     Leaky -> QuantLeaky     2  surrogate atan -> triangle
+        weight    0     Linear                  4
+        weight    2     Linear                  4
         >>> type(eject(network)[1]).__name__
         'Leaky'
     """
-
-    def convert(module: nn.Module, channels: int | None) -> Conversion | LeftAlone | None:
-        return _convert(module, spec, channels, keep_surrogate)
-
-    return inject_neurons(network, spec, convert, example_input)
+    return inject_hosts(
+        [ADAPTER], network, spec, overrides, filter_fn, example_input, keep_surrogate
+    )
 
 
-def eject(network: nn.Module) -> nn.Module:
-    """Undo `inject`: the network with its own neurons and plain float weights.
-
-    Args:
-        network: A network after `inject`, or a copy of one.
-
-    Returns:
-        The network; neurons and parameters are the objects that they were.
-
-    Raises:
-        ArgumentError: If it was not injected.
-
-    Example:
-        >>> network = nn.Sequential(nn.Linear(4, 2), snntorch.Leaky(beta=0.5))
-        >>> _ = inject(network, QuantSpec())
-        >>> type(eject(network)[1])
-        <class 'snntorch._neurons.leaky.Leaky'>
-    """
-    return eject_neurons(network)
+def _is_neuron(module: nn.Module) -> bool:
+    return isinstance(module, snntorch.SpikingNeuron)
 
 
 def _convert(
     module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
-) -> Conversion | LeftAlone | None:
-    if not isinstance(module, snntorch.SpikingNeuron):
-        return None
+) -> Conversion | LeftAlone:
     why = _why_left(module, spec)
     if why:
         return LeftAlone(why)
@@ -154,3 +140,6 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
     if isinstance(module, snntorch.Lapicque) and not 0 <= _lapicque_leak(module) <= 1:
         return f"its leak 1 - Δt/RC is {float(_lapicque_leak(module)):.3g}, not from 0 to 1"
     return ""
+
+
+ADAPTER = HostAdapter("snntorch", _is_neuron, _convert)

@@ -98,23 +98,6 @@ class QuantSpec:
         """Whether a neuron has to know how many channels its input has."""
         return self.threshold.per == "channel" or self.pruning.channel_threshold is not None
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether a neuron stays as the host has it; weights may be quantized all the same."""
-        return (
-            self.membrane.kind == "float"
-            and self.spike.bits == 1
-            and self.spike.value == "count"
-            and not self.threshold.learned
-            and not self.pruning.prunes
-        )
-
-    @property
-    def needs_channels(self) -> bool:
-        """Whether a neuron must know the channels of its input: each has a threshold or a mask."""
-        has_thresholds = self.threshold.learned and self.threshold.per == "channel"
-        return has_thresholds or self.pruning.channel_threshold is not None
-
     def to_dict(self) -> dict[str, Any]:
         """Return what differs from the defaults in nested dictionaries of plain values."""
         parts = {name: getattr(self, name).to_dict() for name in _PARTS}

@@ -137,7 +137,9 @@ def test_what_the_neurons_are_is_kept():
     handle = leaky.register_forward_hook(lambda *_: calls.append(1))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     report = inject(net, QuantSpec())
-    assert "Leaky -> QuantLeaky (surrogate fast_sigmoid -> triangle)" in str(report)
+    (replaced,) = report.replaced
+    assert (replaced.before, replaced.after, replaced.bits) == ("Leaky", "QuantLeaky", 2)
+    assert replaced.note == "surrogate fast_sigmoid -> triangle"
     new = net[1]
     for name in ("beta", "threshold"):
         assert getattr(new, name) is getattr(leaky, name)
@@ -240,7 +242,7 @@ def test_twice_and_never_are_refused():
         inject(net, QuantSpec())
 
 
-def test_a_network_of_the_other_host_is_told_where_to_go():
+def test_neurons_of_the_other_host_are_refused():
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
-    with pytest.raises(ArgumentError, match=r"see qsnn_plugins\.spikingjelly\.inject"):
+    with pytest.raises(ArgumentError, match=r"spikingjelly: qsnn_plugins\.inject takes"):
         inject(nn.Sequential(neuron.LIFNode()), QuantSpec())

@@ -9,10 +9,11 @@ from torch import nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import (
     Conversion,
+    HostAdapter,
     InjectionReport,
     LeftAlone,
-    eject_neurons,
-    inject_neurons,
+    eject,
+    inject_hosts,
 )
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec, WeightSpec
 
@@ -33,14 +34,30 @@ class Stand(nn.Module):
         return (x + self.offset).relu()
 
 
-def convert(module, channels):
+def is_neuron(module):
+    return isinstance(module, nn.ReLU | nn.Sigmoid)
+
+
+def convert(module, spec, channels, keep_surrogate):
     if isinstance(module, nn.Sigmoid):
         return LeftAlone("it is smooth")
-    if not isinstance(module, nn.ReLU):
-        return None
     if getattr(module, "refused", False):
         raise ArgumentError("slope", 0.0, "a number above 0")
     return Conversion(Stand(channels), "with an offset")
+
+
+swapped = []
+
+
+def after_swap(network):
+    swapped.append(network)
+
+
+HOST = HostAdapter("stand", is_neuron, convert, after_swap=after_swap)
+
+
+def inject(network, spec, **options):
+    return inject_hosts([HOST], network, spec, **options)
 
 
 def network_of():
@@ -71,28 +88,38 @@ def same(before, after):
 
 
 def test_the_report_is_a_table():
-    report = inject_neurons(network_of(), SPEC, convert)
+    report = inject(network_of(), SPEC)
     assert str(report).splitlines() == [
-        "replaced  1, 3.a  ReLU -> Stand (with an offset)",
-        "replaced  3.b.0   ReLU -> Stand (with an offset)",
-        "weight    0       8 bits",
-        "weight    2       4 bits",
-        "weight    4       4 bits",
-        "weight    5       8 bits",
+        "          name    module         bits",
+        "replaced  1, 3.a  ReLU -> Stand    32  with an offset",
+        "replaced  3.b.0   ReLU -> Stand    32  with an offset",
+        "weight    0       Linear            8",
+        "weight    2       Linear            4",
+        "weight    4       Linear            4",
+        "weight    5       Linear            8",
     ]
-    assert str(InjectionReport()) == ""
+    assert report.to_dict()["weights"][1] == {"name": "2", "kind": "Linear", "bits": 4}
+    assert str(InjectionReport()).split() == ["name", "module", "bits"]
+
+
+def test_the_host_is_told_of_each_swap():
+    network = network_of()
+    swapped.clear()
+    inject(network, SPEC)
+    eject(network)
+    assert [each is network for each in swapped] == [True, True]
 
 
 def test_ejection_restores_objects_order_and_values_and_the_check_would_notice():
     network = network_of()
     network[4].weight = network[2].weight  # tied
     before = identities(network)
-    inject_neurons(network, SPEC, convert)
+    inject(network, SPEC)
     assert not same(before, (before[0], before[1], identities(network)[2][: len(before[2])]))
     assert (
         network[4].parametrizations.weight.original is network[2].parametrizations.weight.original
     )
-    eject_neurons(network)
+    eject(network)
     assert same(before, identities(network))
     assert network[4].weight is network[2].weight
     network[1] = nn.ReLU()
@@ -110,17 +137,17 @@ def test_a_refusal_on_the_way_changes_nothing(fault):
         message = r"5\.weight='parametrized'"
     before = identities(network)
     with pytest.raises(ArgumentError, match=message):
-        inject_neurons(network, SPEC, convert)
+        inject(network, SPEC)
     assert same(before, identities(network))
     with pytest.raises(ArgumentError, match="an injected one"):
-        eject_neurons(network)
+        eject(network)
 
 
 def test_mode_and_device_are_those_of_the_old():
     network = network_of()
     network[3]["b"].eval()
     network[2].to("meta")
-    inject_neurons(network, QuantSpec(), convert)
+    inject(network, QuantSpec())
     assert network[1].training
     assert not network[3]["b"][0].training
     assert network[1].offset.device.type == "cpu"
@@ -141,7 +168,7 @@ def test_hooks_of_every_kind_move_and_their_handles_stay_valid():
         neuron.register_forward_hook(note("post with keywords"), with_kwargs=True),
         neuron.register_full_backward_hook(note("backward")),
     ]
-    inject_neurons(network, QuantSpec(), convert)
+    inject(network, QuantSpec())
     network(torch.rand(2, 3)).sum().backward()
     assert calls == ["pre", "post", "post with keywords", "backward"]
     for handle in handles:
@@ -162,26 +189,26 @@ def test_channels_come_from_one_run_of_a_copy():
 
     chain = Chain()
     values = copy.deepcopy(chain.state_dict())
-    inject_neurons(chain, CHANNELS, convert, torch.rand(5, 3))
+    inject(chain, CHANNELS, example_input=torch.rand(5, 3))
     assert (chain.act.channels, chain.last.channels) == (4, 2)
     assert all(torch.equal(value, chain.state_dict()[name]) for name, value in values.items())
     assert chain.training
     assert chain.norm.training
     with pytest.raises(ArgumentError, match="example_input=None is not allowed: give an input of"):
-        inject_neurons(Chain(), CHANNELS, convert)
+        inject(Chain(), CHANNELS)
 
 
 def test_a_network_that_cannot_be_copied_says_what_to_do():
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
     network[1].v = network[0](torch.rand(2, 3))  # as a state that carries gradients
     with pytest.raises(ArgumentError, match="one whose states were reset"):
-        inject_neurons(network, CHANNELS, convert, torch.rand(2, 3))
+        inject(network, CHANNELS, example_input=torch.rand(2, 3))
 
 
 def test_pickled_networks_can_be_ejected(tmp_path):
     network = network_of()
-    inject_neurons(network, QuantSpec(), convert)
+    inject(network, QuantSpec())
     torch.save(network, tmp_path / "network.pt")
     again = torch.load(tmp_path / "network.pt", weights_only=False)
-    assert isinstance(eject_neurons(again)[1], nn.ReLU)
+    assert isinstance(eject(again)[1], nn.ReLU)
     assert again[1] is again[3]["a"]

@@ -1,0 +1,33 @@
+"""Quantizing a network in place, layer by layer, and undoing it.
+
+`inject` and `eject` find each module's host by themselves. A host's folder says in a `HostAdapter`
+which modules are neurons and what replaces them; everything else is here and knows no host.
+"""
+
+from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone
+from qsnn_plugins.injection.network import FilterFn, SpecLike, eject, inject, inject_hosts
+from qsnn_plugins.injection.overrides import LayerSpecs
+from qsnn_plugins.injection.report import (
+    FloatParameter,
+    InjectionReport,
+    LeftNeuron,
+    QuantizedWeight,
+    ReplacedNeuron,
+)
+
+__all__ = [
+    "Conversion",
+    "FilterFn",
+    "FloatParameter",
+    "HostAdapter",
+    "InjectionReport",
+    "LayerSpecs",
+    "LeftAlone",
+    "LeftNeuron",
+    "QuantizedWeight",
+    "ReplacedNeuron",
+    "SpecLike",
+    "eject",
+    "inject",
+    "inject_hosts",
+]

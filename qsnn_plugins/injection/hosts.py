@@ -1,0 +1,75 @@
+"""What injection asks of a host, and which hosts a network has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from torch import nn
+
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["Conversion", "HostAdapter", "LeftAlone", "find_hosts"]
+
+# A host's package, and our module that holds its `ADAPTER`.
+_ADAPTERS = {
+    "spikingjelly": "qsnn_plugins.spikingjelly.inject",
+    "snntorch": "qsnn_plugins.snntorch.inject",
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The neuron that replaces another, and what else changes with it."""
+
+    module: nn.Module
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """Why a neuron cannot be replaced."""
+
+    why: str
+
+
+def _first(_: nn.Module) -> int:
+    return 1
+
+
+def _nothing(_: nn.Module) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class HostAdapter:
+    """What injection asks of a host: functions of a module, so that networks can be pickled.
+
+    Args:
+        name: The host's package.
+        is_neuron: Whether a module is a neuron of the host, whether or not it can be replaced.
+        convert: Builds what replaces a neuron from the neuron, its spec, the channels of its input
+            where the spec needs them, and whether the surrogate function is kept.
+        channel_dim: Which dimension of a neuron's input holds the channels.
+        after_swap: Called with the network after neurons were swapped, in either direction.
+    """
+
+    name: str
+    is_neuron: Callable[[nn.Module], bool]
+    convert: Callable[[nn.Module, QuantSpec, int | None, bool], Conversion | LeftAlone]
+    channel_dim: Callable[[nn.Module], int] = _first
+    after_swap: Callable[[nn.Module], None] = _nothing
+
+
+def find_hosts(network: nn.Module) -> list[HostAdapter]:
+    """List the adapters of the hosts whose classes a network's modules have.
+
+    A host is not imported where none of its classes is there.
+    """
+    packages = {
+        kind.__module__.partition(".")[0]
+        for module in network.modules()
+        for kind in type(module).__mro__
+    }
+    return [import_module(path).ADAPTER for name, path in _ADAPTERS.items() if name in packages]

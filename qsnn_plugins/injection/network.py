@@ -1,0 +1,334 @@
+"""The one call that quantizes a network in place, and the one that undoes it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.injection.channels import InputShapes
+from qsnn_plugins.injection.floats import float_parameters, matrices
+from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone, find_hosts
+from qsnn_plugins.injection.neurons import Neuron, find_neurons, module_devices, module_names
+from qsnn_plugins.injection.overrides import LayerSpecs
+from qsnn_plugins.injection.report import (
+    InjectionReport,
+    LeftNeuron,
+    QuantizedWeight,
+    ReplacedNeuron,
+)
+from qsnn_plugins.nn import layer_quantizer, quantize_weights, remove_quantizer, weight_layers
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["FilterFn", "SpecLike", "eject", "inject", "inject_hosts"]
+
+# What `presets.resolve` makes a spec of.
+SpecLike: TypeAlias = QuantSpec | str | Mapping[str, Any]
+FilterFn: TypeAlias = Callable[[str, nn.Module], bool]
+
+_RECORD = "_qsnn_injection"
+_ASKED = ("override", "filter_fn")
+
+
+@dataclass
+class _Record:
+    """What `eject` needs; it lives on the network, so that a copy can be ejected too."""
+
+    neurons: list[Neuron]
+    layers: list[tuple[nn.Module, list[str]]]  # quantized ones, with their parameters in order
+
+
+def inject(
+    network: nn.Module,
+    spec: SpecLike,
+    *,
+    overrides: Mapping[str, SpecLike | None] | None = None,
+    filter_fn: FilterFn | None = None,
+    example_input: Tensor | None = None,
+    keep_surrogate: bool = False,
+) -> InjectionReport:
+    """Quantize a network of SpikingJelly, snnTorch or both in place: its neurons and its weights.
+
+    A new neuron keeps what the old one is: leak, threshold and reset (learned parameters as the
+    same objects), the host's own options, training mode, device and hooks, whose handles stay
+    valid. Its state starts at rest, and its surrogate function is the spec's, unless the old ones
+    are kept. Neurons of classes that cannot be replaced, subclasses among them, are left alone:
+    what they do beside charging, firing and resetting would be lost. A module that stands in
+    several places is replaced by one neuron in all of them. Where anything is refused, nothing is
+    changed.
+
+    Build the optimizer afterwards where a spec brings parameters of its own, such as learned
+    thresholds. The first and the last layer with weights are those of the whole network, in the
+    order of definition; each reads its own spec's option for them.
+
+    Args:
+        network: A network with neurons of a host.
+        spec: How it is quantized: a `QuantSpec`, a preset's name, or a mapping, see
+            `presets.resolve`.
+        overrides: Other specs for the modules that a glob pattern covers, such as
+            `{"layer1.*": "qsnn", "head": None}`; None leaves them alone, neurons and weights. A
+            pattern is matched against full module names, a pattern that matches a module covers
+            everything below it, and the most specific pattern counts, see `LayerSpecs`.
+        filter_fn: Called with name and module of each neuron and each Conv or Linear layer; those
+            for which it returns False are left alone. It is not asked for containers.
+        example_input: Input of the network, needed where a spec masks channels or gives each a
+            threshold; a copy of the network is run on it once.
+        keep_surrogate: Whether the neurons keep their surrogate functions.
+
+    Returns:
+        What was replaced, left alone and quantized, and every matrix parameter that stays float; a
+        table when printed.
+
+    Raises:
+        ArgumentError: If there is nothing to replace, the network was injected before or is a
+            neuron itself, a spec does not fit it, or a pattern covers nothing.
+
+    Example:
+        >>> import snntorch
+        >>> network = nn.Sequential(nn.Linear(4, 4), snntorch.Leaky(beta=0.5), nn.Linear(4, 2))
+        >>> print(inject(network, "imsnn", overrides={"2": None}))
+                  name      module               bits
+        replaced  1         Leaky -> QuantLeaky     2  surrogate atan -> triangle
+        weight    0         Linear                  4
+        float     2.weight  Linear                 32  8 weights: override
+    """
+    return inject_hosts(None, network, spec, overrides, filter_fn, example_input, keep_surrogate)
+
+
+def inject_hosts(
+    hosts: Sequence[HostAdapter] | None,
+    network: nn.Module,
+    spec: SpecLike,
+    overrides: Mapping[str, SpecLike | None] | None = None,
+    filter_fn: FilterFn | None = None,
+    example_input: Tensor | None = None,
+    keep_surrogate: bool = False,
+) -> InjectionReport:
+    """Do what `inject` does for the neurons of some hosts; `inject` says what the arguments are.
+
+    Warnings name the line that called the caller of this function.
+
+    Args:
+        hosts: Whose neurons are replaced; None for all hosts that the network has.
+        network: A network with neurons of a host.
+        spec: How it is quantized.
+        overrides: Other specs for the modules that a glob pattern covers.
+        filter_fn: Which neurons and layers are quantized.
+        example_input: Input of the network.
+        keep_surrogate: Whether the neurons keep their surrogate functions.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ArgumentError: If anything is refused; nothing is changed then.
+    """
+    _check_network(network)
+    found = find_hosts(network)
+    hosts = found if hosts is None else hosts
+    names = module_names(network)
+    neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)], names)
+    layers: dict[str, nn.Module] = {**weight_layers(network)}
+    specs = LayerSpecs(spec, overrides)
+    specs.check(_names_with_weights(network, neurons))
+    chosen = {
+        id(module): _choose(module, names[id(module)], specs, filter_fn)
+        for module in (*layers.values(), *(neuron.module for neuron in neurons))
+    }
+    others = {
+        id(neuron.module): LeftAlone(
+            f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
+        )
+        for neuron in neurons
+        if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec)
+    }
+
+    choices = {**chosen, **others}
+    replaced, left = _convert_neurons(network, neurons, choices, example_input, keep_surrogate)
+    if not replaced and not any(row.why in _ASKED for row in left):
+        raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
+    weights, orders = _quantize_layers(network, layers, chosen)
+    swapped = [neuron for neuron in neurons if neuron.new is not None]
+    for neuron in swapped:
+        neuron.swap_in()
+    setattr(network, _RECORD, _Record(swapped, orders))
+    for host in hosts:
+        host.after_swap(network)
+    parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
+    floats = float_parameters(network, specs, chosen, parts)
+    report = InjectionReport(tuple(replaced), tuple(left), weights, floats)
+    _warn(report)
+    return report
+
+
+def eject(network: nn.Module) -> nn.Module:
+    """Undo `inject` in place: the hosts' own neurons, and plain float weights.
+
+    Neurons and parameters are the objects that they were, in the order that they had, so that an
+    optimizer stays valid. Weights keep what they learned since. The old neurons take the training
+    mode of the new.
+
+    Args:
+        network: A network after `inject`, or a copy of one.
+
+    Returns:
+        The network.
+
+    Raises:
+        ArgumentError: If it was not injected, or a neuron was replaced by something else since.
+
+    Example:
+        >>> import snntorch
+        >>> network = nn.Sequential(nn.Linear(4, 2), snntorch.Leaky(beta=0.5))
+        >>> _ = inject(network, "imsnn")
+        >>> type(eject(network)[1]).__name__
+        'Leaky'
+    """
+    record: _Record | None = getattr(network, _RECORD, None)
+    if record is None:
+        parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]
+        where = f": it was its part {parts[0]!r} that was injected" if parts else ""
+        raise ArgumentError("network", type(network).__name__, f"an injected one{where}")
+    for neuron in record.neurons:
+        neuron.check_is_there()
+    for neuron in record.neurons:
+        neuron.swap_back()
+    for layer, order in record.layers:
+        if layer_quantizer(layer) is not None:
+            remove_quantizer(layer)
+        # torch registers `weight` anew, behind `bias`
+        for name in order:
+            layer._parameters[name] = layer._parameters.pop(name)
+    delattr(network, _RECORD)
+    for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
+        host.after_swap(network)
+    return network
+
+
+def _check_network(network: nn.Module) -> None:
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
+    for name, module in network.named_modules():
+        if hasattr(module, _RECORD):
+            where = f", its part {name!r}," * bool(name)
+            allowed = f"one{where} that was not injected yet: eject first"
+            raise ArgumentError("network", type(network).__name__, allowed)
+
+
+def _names_with_weights(network: nn.Module, neurons: list[Neuron]) -> list[str]:
+    """Names of all that a pattern may cover: neurons, and modules that hold a matrix."""
+    ids = {id(neuron.module) for neuron in neurons}
+    modules = network.named_modules(remove_duplicate=False)
+    return [name for name, module in modules if id(module) in ids or matrices(module)]
+
+
+def _choose(
+    module: nn.Module, names: tuple[str, ...], specs: LayerSpecs, filter_fn: FilterFn | None
+) -> QuantSpec | LeftAlone:
+    """A module's spec, or that the caller wants it left alone."""
+    spec = specs.shared(names)
+    if spec is None:
+        return LeftAlone("override")
+    if filter_fn is not None and not all(filter_fn(name, module) for name in names):
+        return LeftAlone("filter_fn")
+    return spec
+
+
+def _convert_neurons(
+    network: nn.Module,
+    neurons: list[Neuron],
+    chosen: Mapping[int, QuantSpec | LeftAlone],
+    example_input: Tensor | None,
+    keep_surrogate: bool,
+) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
+    """Have the hosts build the new neurons, which are not put into the network yet."""
+    choices = [chosen[id(neuron.module)] for neuron in neurons]
+    needs_channels = any(isinstance(c, QuantSpec) and c.needs_channels for c in choices)
+    shapes = InputShapes(network, example_input) if needs_channels else None
+    devices = module_devices(network)
+    replaced, left = [], []
+    for neuron, choice in zip(neurons, choices, strict=True):
+        result: Conversion | LeftAlone = (
+            choice
+            if isinstance(choice, LeftAlone)
+            else _convert(neuron, choice, shapes, keep_surrogate)
+        )
+        if isinstance(result, LeftAlone):
+            bits = _membrane_bits(neuron.module)
+            left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits))
+        else:
+            neuron.prepare(result.module, devices[id(neuron.module)])
+            after, bits = type(result.module).__name__, _membrane_bits(result.module)
+            replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, result.note))
+    return replaced, left
+
+
+def _convert(
+    neuron: Neuron, spec: QuantSpec, shapes: InputShapes | None, keep_surrogate: bool
+) -> Conversion | LeftAlone:
+    """Ask a host for a new neuron; an error names the old one."""
+    channels = None
+    if shapes is not None and spec.needs_channels:
+        channels = shapes.channels(neuron.module, neuron.host.channel_dim(neuron.module))
+    try:
+        return neuron.host.convert(neuron.module, spec, channels, keep_surrogate)
+    except ArgumentError as error:
+        name = neuron.names[0]
+        if shapes is None or error.argument != "channels":
+            raise ArgumentError(f"{name}.{error.argument}", error.value, error.allowed) from error
+        allowed = "a network in which each neuron runs, and always on as many channels"
+        raise ArgumentError(f"{name} (inputs)", shapes.of(neuron.module), allowed) from error
+
+
+def _quantize_layers(
+    network: nn.Module, layers: Mapping[str, nn.Module], chosen: Mapping[int, QuantSpec | LeftAlone]
+) -> tuple[tuple[QuantizedWeight, ...], list[tuple[nn.Module, list[str]]]]:
+    """Quantize the layers' weights; the second is the order of parameters that each had."""
+    kinds = {name: type(layer).__name__ for name, layer in layers.items()}
+    orders = {name: list(layer._parameters) for name, layer in layers.items()}
+    specs = {
+        name: choice.weight
+        for name, layer in layers.items()
+        if isinstance(choice := chosen[id(layer)], QuantSpec)
+    }
+    names = quantize_weights(network, specs)
+    rows = (QuantizedWeight(name, kinds[name], _weight_bits(layers[name])) for name in names)
+    return tuple(rows), [(layers[name], orders[name]) for name in names]
+
+
+def _membrane_bits(neuron: nn.Module) -> int:
+    spec = getattr(neuron, "quant_spec", None)
+    bits = 32 if spec is None else spec.membrane.storage_bits
+    return getattr(neuron, "storage_bits", bits)  # a delayed reset may take a further code
+
+
+def _weight_bits(layer: nn.Module) -> int:
+    quantizer = layer_quantizer(layer)
+    return 32 if quantizer is None else quantizer.bits
+
+
+def _nothing_to_replace(left: list[LeftNeuron]) -> str:
+    allowed = "a network with neurons that can be replaced"
+    if left:
+        return f"{allowed}: {left[0].names[0]} ({left[0].kind}) is left alone, {left[0].why}"
+    return f"{allowed}; nn.quantize_weights quantizes weights alone"
+
+
+def _warn(report: InjectionReport) -> None:
+    level = 4  # past this function, `inject_hosts` and its caller
+    left = [row for row in report.left if row.why not in _ASKED]
+    floats = [row for row in report.floats if not row.asked]
+    if left:
+        what = f"{len(left)} neurons were left alone: `left` of the report says why"
+        warnings.warn(what, stacklevel=level)
+    if floats:
+        count = sum(row.count for row in floats)
+        what = (
+            f"{len(floats)} matrix parameters with {count:,} weights stay float: "
+            "`floats` of the report says which and why"
+        )
+        warnings.warn(what, stacklevel=level)

@@ -1,0 +1,134 @@
+"""What an injection did and what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["FloatParameter", "InjectionReport", "LeftNeuron", "QuantizedWeight", "ReplacedNeuron"]
+
+
+@dataclass(frozen=True)
+class ReplacedNeuron:
+    """A neuron that was replaced; a shared one has several names.
+
+    Args:
+        names: Its full names in the network.
+        before: Class of the host's neuron.
+        after: Class of the neuron that replaces it.
+        bits: Bits of a stored membrane.
+        note: What else changed.
+    """
+
+    names: tuple[str, ...]
+    before: str
+    after: str
+    bits: int = 32
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LeftNeuron:
+    """A neuron that was left alone.
+
+    Args:
+        names: Its full names in the network.
+        kind: Its class.
+        why: The reason; "override" or "filter_fn" where the caller asked for it.
+        bits: Bits of a stored membrane.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    why: str
+    bits: int = 32
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A layer whose weight was quantized.
+
+    Args:
+        name: Its full name in the network.
+        kind: Its class.
+        bits: Bits of a weight.
+    """
+
+    name: str
+    kind: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class FloatParameter:
+    """A parameter of two or more dimensions that stays float.
+
+    Args:
+        names: Its full names in the network.
+        kind: Class of the module that holds it.
+        count: How many weights it has.
+        bits: Bits of a weight.
+        why: The reason.
+        asked: Whether the caller asked for it, by an override, `filter_fn` or the spec.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    count: int
+    bits: int
+    why: str
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class InjectionReport:
+    """What an injection did; a table when it is printed.
+
+    Args:
+        replaced: Neurons that were replaced.
+        left: Neurons that were left alone.
+        weights: Layers whose weights were quantized.
+        floats: Matrix parameters that stay float.
+
+    Example:
+        >>> report = InjectionReport(
+        ...     (ReplacedNeuron(("0.sn",), "LIFNode", "QuantLIFNode", 2),),
+        ...     weights=(QuantizedWeight("0.conv", "Conv2d", 4),),
+        ... )
+        >>> print(report)
+                  name    module                   bits
+        replaced  0.sn    LIFNode -> QuantLIFNode     2
+        weight    0.conv  Conv2d                      4
+        >>> report.to_dict()["weights"]
+        [{'name': '0.conv', 'kind': 'Conv2d', 'bits': 4}]
+    """
+
+    replaced: tuple[ReplacedNeuron, ...] = ()
+    left: tuple[LeftNeuron, ...] = ()
+    weights: tuple[QuantizedWeight, ...] = ()
+    floats: tuple[FloatParameter, ...] = ()
+
+    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the report as lists of plain values."""
+        return {part: list(rows) for part, rows in asdict(self).items()}
+
+    def __str__(self) -> str:
+        """Return the table, one neuron, layer or parameter a line."""
+        rows = [("", "name", "module", "bits", ""), *self._rows()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            f"{did:<{widths[0]}}  {name:<{widths[1]}}  {kind:<{widths[2]}}  "
+            f"{bits:>{widths[3]}}  {note}".rstrip()
+            for did, name, kind, bits, note in rows
+        )
+
+    def _rows(self) -> Iterator[tuple[str, str, str, str, str]]:
+        for r in self.replaced:
+            yield "replaced", ", ".join(r.names), f"{r.before} -> {r.after}", str(r.bits), r.note
+        for n in self.left:
+            yield "left", ", ".join(n.names), n.kind, str(n.bits), n.why
+        for w in self.weights:
+            yield "weight", w.name, w.kind, str(w.bits), ""
+        for p in self.floats:
+            yield "float", ", ".join(p.names), p.kind, str(p.bits), f"{p.count:,} weights: {p.why}"

@@ -1,0 +1,104 @@
+"""`qsnn_plugins.inject` on networks of either host, and of both."""
+
+import subprocess
+import sys
+
+import pytest
+import snntorch
+import torch
+from spikingjelly.activation_based import functional, neuron
+from torch import nn
+
+import qsnn_plugins
+from qsnn_plugins import eject, inject, presets
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.snntorch import QuantLeaky
+from qsnn_plugins.snntorch import inject as inject_snntorch
+from qsnn_plugins.spikingjelly import QuantLIFNode
+from qsnn_plugins.spikingjelly import inject as inject_spikingjelly
+
+
+def network_of_both():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Sequential(nn.Linear(4, 8), neuron.LIFNode()),
+        nn.Sequential(nn.Linear(8, 8), snntorch.Leaky(0.5, init_hidden=True)),
+        nn.Linear(8, 2),
+    )
+
+
+def test_a_network_of_both_hosts_round_trips():
+    network, x = network_of_both(), 9 * torch.rand(3, 4)
+    old, expected = dict(network.named_modules()), network(x)
+    functional.reset_net(network)
+    report = inject(network, presets.imsnn(), overrides={"1.*": presets.qsnn(4), "2": None})
+    assert [(r.names, r.after, r.bits) for r in report.replaced] == [
+        (("0.1",), "QuantLIFNode", 2),
+        (("1.1",), "QuantLeaky", 4),
+    ]
+    assert {row.name: row.bits for row in report.weights} == {"0.0": 4, "1.0": 1}
+    assert network[1][1].quant_spec == presets.qsnn(4)
+    assert not torch.equal(network(x), expected)
+    functional.reset_net(network)
+    assert network[0][1].v == 0.0, "SpikingJelly's cache of what is reset was renewed"
+    eject(network)
+    network[1][1].reset_mem()
+    assert dict(network.named_modules()) == old
+    assert torch.equal(network(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("inject_one", "replaced", "left", "kind"),
+    [
+        (inject_spikingjelly, "0.1", "1.1", QuantLIFNode),
+        (inject_snntorch, "1.1", "0.1", QuantLeaky),
+    ],
+)
+def test_a_hosts_own_inject_leaves_the_other_host(inject_one, replaced, left, kind):
+    network = network_of_both()
+    with pytest.warns(UserWarning, match="1 neurons were left alone") as caught:
+        report = inject_one(network, presets.imsnn())
+    assert caught[0].filename == __file__
+    assert [row.names for row in report.replaced] == [(replaced,)]
+    assert [row.names for row in report.left] == [(left,)]
+    assert "qsnn_plugins.inject takes both" in report.left[0].why
+    assert isinstance(network.get_submodule(replaced), kind)
+    eject(network)
+    assert not any(isinstance(module, kind) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import snntorch; neuron = snntorch.Leaky(0.5)", "spikingjelly"),
+        (
+            "from spikingjelly.activation_based.neuron import LIFNode; neuron = LIFNode()",
+            "snntorch",
+        ),
+    ],
+)
+def test_the_other_host_is_not_imported(statement, absent):
+    code = f"""
+import sys
+{statement}
+from torch import nn
+from qsnn_plugins import eject, inject
+network = nn.Sequential(nn.Linear(2, 2), neuron)
+inject(network, "imsnn")
+assert type(network[1]).__name__.startswith("Quant")
+assert eject(network)[1] is neuron
+print({absent!r} in sys.modules)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.strip() == "False", process.stderr
+
+
+def test_plain_networks_and_wrong_names_are_refused():
+    with pytest.raises(ArgumentError, match="weights alone"):
+        inject(nn.Sequential(nn.Linear(2, 2)), presets.imsnn())
+    with pytest.raises(ArgumentError, match=r"a torch\.nn\.Module"):
+        inject(None, presets.imsnn())
+    with pytest.raises(ArgumentError, match=r"such as 0\.1"):
+        inject(network_of_both(), presets.imsnn(), overrides={"0.2": None})
+    with pytest.raises(AttributeError, match="injekt"):
+        _ = qsnn_plugins.injekt
