@@ -1,11 +1,11 @@
 """Modules that know no host: spikes, membrane and weight quantizers, losses."""
 
 from qsnn_plugins.nn.binary import Binary
-from qsnn_plugins.nn.firing_rate import FiringRates
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
+from qsnn_plugins.nn.monitor import ForwardMonitor, output_spikes
 from qsnn_plugins.nn.neuron import quantized_neurons
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
@@ -30,7 +30,7 @@ __all__ = [
     "AdditivePowerOfTwo",
     "Binary",
     "ClipMembrane",
-    "FiringRates",
+    "ForwardMonitor",
     "MeanCrossEntropyLoss",
     "MembranePruning",
     "Mint",
@@ -51,6 +51,7 @@ __all__ = [
     "bake_weights",
     "layer_quantizer",
     "membrane_quantizer",
+    "output_spikes",
     "quantize_weights",
     "quantized_neurons",
     "remove_quantizer",
