@@ -106,7 +106,7 @@ def _activity(
     options: Namespace, built: BuiltRecipe, network: torch.nn.Module, shape: tuple[int, ...]
 ) -> Activity | None:
     if options.rates is not None:
-        return Activity.given(options.rates, options.spatial, options.channel)
+        return Activity.uniform(options.rates, options.spatial, options.channel)
     for name in ("spatial", "channel"):
         if getattr(options, name) is not None:
             raise ArgumentError(name, getattr(options, name), "it together with --rates")

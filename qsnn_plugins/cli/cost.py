@@ -34,11 +34,11 @@ def _main(words: list[str]) -> None:
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.accounting import account, energies
-    from qsnn_plugins.cost import cost_table, memory_way, plain_values
+    from qsnn_plugins.cost import cost_table, memory_convention
     from qsnn_plugins.errors import ArgumentError
 
     try:
-        memory_way(options.way)
+        memory_convention(options.convention)
         energy = energies(options.energy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,11 +46,11 @@ def _main(words: list[str]) -> None:
     except ArgumentError as error:
         raise RecipeError(str(error)) from None
     if options.json:
-        print(json.dumps({"recipe": name} | plain_values(cost, options.way, energy), indent=2))
+        print(json.dumps({"recipe": name} | cost.to_dict(options.convention, energy), indent=2))
         return
     from rich.console import Console
 
-    Console().print(cost_table(cost, options.way, energy))
+    Console().print(cost_table(cost, options.convention, energy))
 
 
 def _parser() -> ArgumentParser:
@@ -66,7 +66,9 @@ def _parser() -> ArgumentParser:
         "-c", "--config", action="append", type=Path, metavar="RECIPE", help=SUPPRESS
     )
     parser.add_argument("--json", action="store_true", help="print JSON, bytes as integers")
-    parser.add_argument("--way", default="chip", help="way of counting memory (default: chip)")
+    parser.add_argument(
+        "--convention", default="chip", help="convention of counting memory (default: chip)"
+    )
     parser.add_argument(
         "--energy",
         default="bitnet_7nm",

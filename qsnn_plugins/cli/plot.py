@@ -123,5 +123,9 @@ def _parser() -> ArgumentParser:
         "--scene", type=int, default=0, metavar="N", help="validation scene of `boxes` (default: 0)"
     )
     add("--results", type=Path, default="docs/results", metavar="DIR", help="measured results")
-    add("--way", default="chip", help="way of counting memory of `memory` (default: chip)")
+    add(
+        "--convention",
+        default="chip",
+        help="convention of counting memory of `memory` (default: chip)",
+    )
     return parser

@@ -12,7 +12,7 @@ from typing import Any
 from qsnn_plugins.cli.accounting import input_shape
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.training import RecipeError
-from qsnn_plugins.cost import NetworkCost, memory_way, report
+from qsnn_plugins.cost import NetworkCost, memory_convention, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, memory_figure
 from qsnn_plugins.reproduce import Result, load_results
 
@@ -30,7 +30,7 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
         if others or own.ckpt_path or own.label:
             word = others[0] if others else "--ckpt_path" if own.ckpt_path else "--label"
             raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
-    memory_way(options.way)
+    memory_convention(options.convention)
     series: dict[str, list[MeasuredNetwork]] = {}
     data: dict[str, None] = {}
     for runs in _same_words(_wanted(options.results, [own.config or [] for own, _ in words])):
@@ -43,7 +43,7 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
             first.row,
             tuple(accuracies.values()),
             _membrane_bits(cost),
-            cost.memory(options.way).total,
+            cost.memory(options.convention).total,
         )
         series.setdefault(_series(first), []).append(network)
     drawn = {name: _short_labels(networks) for name, networks in series.items()}

@@ -1,7 +1,12 @@
-"""What a network costs: memory, operations and energy, in the ways that papers and chips count."""
+"""What a network costs: memory, operations and energy, as papers and chips count them."""
 
 from qsnn_plugins.cost.account import report
-from qsnn_plugins.cost.activity import Activity
+from qsnn_plugins.cost.activity import Activity, ActivityRecorder, measure_activity
+from qsnn_plugins.cost.conventions import (
+    MEMORY_CONVENTIONS,
+    MemoryConvention,
+    memory_convention,
+)
 from qsnn_plugins.cost.energy import (
     ENERGY_TABLES,
     EnergyTable,
@@ -16,19 +21,16 @@ from qsnn_plugins.cost.packing import (
     pack_membrane,
     pack_weights,
 )
-from qsnn_plugins.cost.plain import plain_values
-from qsnn_plugins.cost.recorder import ActivityRecorder, measure_activity
 from qsnn_plugins.cost.table import cost_table
-from qsnn_plugins.cost.ways import MEMORY_WAYS, MemoryWay, memory_way
 
 __all__ = [
     "ENERGY_TABLES",
-    "MEMORY_WAYS",
+    "MEMORY_CONVENTIONS",
     "Activity",
     "ActivityRecorder",
     "EnergyTable",
     "Memory",
-    "MemoryWay",
+    "MemoryConvention",
     "NetworkCost",
     "NeuronCost",
     "OperationEnergy",
@@ -39,9 +41,8 @@ __all__ = [
     "cost_table",
     "energy_table",
     "measure_activity",
-    "memory_way",
+    "memory_convention",
     "pack_membrane",
     "pack_weights",
-    "plain_values",
     "report",
 ]

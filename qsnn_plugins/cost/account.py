@@ -9,8 +9,8 @@ from torch import nn
 from qsnn_plugins.cost.activity import Activity
 from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, SynapseCost
 from qsnn_plugins.cost.network import NetworkCost
-from qsnn_plugins.cost.neurons import all_neurons
-from qsnn_plugins.cost.parameters import stored_parameters, weight_bits
+from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, stored_membrane
+from qsnn_plugins.cost.parameters import stored_parameters, weight_quantizers
 from qsnn_plugins.cost.trace import StepMode, Trace, TracedNeuron, TracedSynapse, trace
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import Sparsity
@@ -69,7 +69,7 @@ def report(
     elif time_steps < 1:
         raise ArgumentError("time_steps", time_steps, "an integer from 1")
     if isinstance(activity, int | float):
-        activity = Activity.given(activity)
+        activity = Activity.uniform(activity)
     traced = trace(network, shape, step_mode)
     account = _Account(network, spec, time_steps, activity, traced)
     return NetworkCost(
@@ -93,21 +93,20 @@ class _Account:
         traced: Trace,
     ) -> None:
         self.spec, self.time_steps, self.activity, self.traced = spec, time_steps, activity, traced
-        self.nodes: dict[str, Any] = dict(all_neurons(network))
-        self.weight_bits = weight_bits(network, spec)
+        self.nodes: dict[str, Any] = all_neurons(network)
+        quantizers = weight_quantizers(network, spec)
+        self.weight_bits = {name: quantizer.bits for name, quantizer in quantizers.items()}
 
     def neuron(self, name: str, traced: TracedNeuron) -> NeuronCost:
         spec, node = self.spec_of(name), self.nodes[name]
-        bits = spec.membrane.storage_bits
-        if self.spec is None:  # a delayed reset may take a further code
-            bits = getattr(node, "storage_bits", bits)
+        bits, levels = stored_membrane(spec.membrane, node if self.spec is None else None)
         masked = self.masked([name])
         return NeuronCost(
             name,
             type(node).__name__,
             traced.outputs // self.time_steps,
             bits,
-            spec.membrane.level_count,
+            levels,
             traced.states,
             spec.spike.bits,
             self.activity.rate(name) if self.activity else None,
@@ -151,21 +150,22 @@ class _Account:
 
     def masked(self, names: list[str]) -> Sparsity | None:
         """What pruning masks of some layers, on average; None where it is not known."""
-        shares = []
+        shares: list[Sparsity] = []
         for name in names:
-            told = self.activity.masked(name) if self.activity else None
-            if not self.spec_of(name).pruning.prunes:
-                told = Sparsity(0.0, 0.0, 0.0)
-            shares.append(told)
-        if None in shares:
-            return None
-        columns = zip(*(share for share in shares if share), strict=True)
-        return Sparsity(*(sum(c) / len(names) for c in columns)) if names else Sparsity(0, 0, 0)
+            share: Sparsity | None = Sparsity(0.0, 0.0, 0.0)
+            if self.spec_of(name).pruning.prunes:
+                share = self.activity.masked(name) if self.activity else None
+            if share is None:
+                return None
+            shares.append(share)
+        if not shares:
+            return Sparsity(0.0, 0.0, 0.0)
+        return Sparsity(*(sum(column) / len(shares) for column in zip(*shares, strict=True)))
 
     def channels(self) -> dict[str, int]:
         """Channels of each layer of neurons."""
         channels = {}
         for name, traced in self.traced.neurons.items():
-            place = 2 if getattr(self.nodes[name], "step_mode", "s") == "m" else 1
+            place = 2 if is_multi_step(self.nodes[name]) else 1
             channels[name] = traced.shape[place] if len(traced.shape) > place else 1
         return channels

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.cost.layers import layer_kind
+from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches, is_multi_step
+from qsnn_plugins.cost.trace import StepMode
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import Sparsity
+from qsnn_plugins.nn import ForwardMonitor, MembranePruning, Sparsity, output_spikes
 
-__all__ = ["Activity"]
+__all__ = ["Activity", "ActivityRecorder", "measure_activity"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +29,11 @@ class Activity:
         inputs: Inputs that are not zero, of each layer with weights; where a layer is missing, the
             mean rate of the neurons that it takes.
         sparsity: What pruning masks, of each layer of neurons.
+        default_rate: Rate of the layers that `rates` lacks.
+        default_sparsity: Sparsity of the layers that `sparsity` lacks.
 
     Example:
-        >>> Activity.given(0.1).rate("any layer")
+        >>> Activity.uniform(0.1).rate("any layer")
         0.1
     """
 
@@ -31,14 +41,14 @@ class Activity:
     rates: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
     sparsity: Mapping[str, Sparsity] = field(default_factory=dict)
-    same_rate: float | None = None
-    same_sparsity: Sparsity | None = None
+    default_rate: float | None = None
+    default_sparsity: Sparsity | None = None
 
     @classmethod
-    def given(
+    def uniform(
         cls, rate: float, spatial: float | None = None, channel: float | None = None
     ) -> Activity:
-        """State one firing rate for all neurons and, where they are pruned, what is masked.
+        """Give all neurons one firing rate and, where they are pruned, one sparsity.
 
         Args:
             rate: Share of neurons and steps that fire.
@@ -49,7 +59,7 @@ class Activity:
             ArgumentError: If a share is not from 0 to 1.
 
         Example:
-            >>> Activity.given(0.1, spatial=0.35, channel=0.5).source
+            >>> Activity.uniform(0.1, spatial=0.35, channel=0.5).source
             'given: 0.1 for every neuron, 0.35 of the neurons and 0.5 of the channels masked'
         """
         for name, share in (("rate", rate), ("spatial", spatial), ("channel", channel)):
@@ -57,16 +67,183 @@ class Activity:
                 raise ArgumentError(name, share, "a number from 0 to 1")
         source = f"given: {rate:g} for every neuron"
         if spatial is None and channel is None:
-            return cls(source, same_rate=rate)
+            return cls(source, default_rate=rate)
         spatial, channel = spatial or 0.0, channel or 0.0
         source += f", {spatial:g} of the neurons and {channel:g} of the channels masked"
-        masked = Sparsity(spatial, channel, 1 - (1 - spatial) * (1 - channel))
-        return cls(source, same_rate=rate, same_sparsity=masked)
+        sparsity = Sparsity(spatial, channel, 1 - (1 - spatial) * (1 - channel))
+        return cls(source, default_rate=rate, default_sparsity=sparsity)
 
     def rate(self, neuron: str) -> float | None:
         """Return the firing rate of a layer of neurons; None where it is not known."""
-        return self.rates.get(neuron, self.same_rate)
+        return self.rates.get(neuron, self.default_rate)
 
     def masked(self, neuron: str) -> Sparsity | None:
         """Return what pruning masks in a layer of neurons; None where it is not known."""
-        return self.sparsity.get(neuron, self.same_sparsity)
+        return self.sparsity.get(neuron, self.default_sparsity)
+
+
+class ActivityRecorder:
+    """Counts what is active in a network while it runs.
+
+    Nothing of it stays in the network after `remove`, or at the end of a `with` block.
+
+    Args:
+        network: Any network.
+
+    Example:
+        >>> from qsnn_plugins.models import StringNet
+        >>> network = StringNet("4C3-GAP-FC2")
+        >>> with ActivityRecorder(network) as recorder:
+        ...     _ = network(torch.zeros(3, 2, 2, 6, 6))
+        >>> recorder.activity("measured on zeros").inputs["blocks.conv1.synapse.0"]
+        0.0
+        >>> recorder.input_shape  # of one sample
+        (3, 1, 2, 6, 6)
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        neurons = all_neurons(network)
+        layers = {name: m for name, m in network.named_modules() if layer_kind(m) is not None}
+        pruned = {
+            name: neuron
+            for name, neuron in neurons.items()
+            if isinstance(getattr(neuron, "pruning", None), MembranePruning)
+        }
+        self._shapes: list[tuple[int, ...]] = []
+        self._shape = ForwardMonitor({"": network}, _note_shape(self._shapes))
+        self._rates = ForwardMonitor(neurons, _active_spikes)
+        self._inputs = ForwardMonitor(layers, _active_inputs)
+        self._sparsity = ForwardMonitor(pruned, _masked_neurons())
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Shape [T, 1, ...] of one sample that the network took first."""
+        return self._shapes[0] if self._shapes else None
+
+    def merge(self, reduce: Callable[[Tensor], Tensor]) -> None:
+        """Replace every count by `reduce` of it, such as a sum over devices."""
+        for monitor in (self._rates, self._inputs, self._sparsity):
+            monitor.apply(reduce)
+
+    def remove(self) -> None:
+        """Take the hooks out; what was counted stays."""
+        for monitor in (self._shape, self._rates, self._inputs, self._sparsity):
+            monitor.remove()
+
+    def activity(self, source: str) -> Activity:
+        """Return what was counted so far.
+
+        Args:
+            source: What the network ran on, in words.
+
+        Raises:
+            ArgumentError: If the network has not run.
+        """
+        rates, inputs = self._rates.sums, self._inputs.sums
+        if not rates and not inputs:
+            raise ArgumentError("batches", 0, "one forward or more before activity is read")
+        return Activity(
+            source,
+            rates={name: _share(count) for name, count in rates.items()},
+            inputs={name: _share(count) for name, count in inputs.items()},
+            sparsity={
+                name: Sparsity(*(masked[:3] / masked[3]).tolist())
+                for name, masked in self._sparsity.sums.items()
+            },
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the hooks out."""
+        self.remove()
+
+
+def measure_activity(
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    source: str,
+    step_mode: StepMode = "m",
+    run: Callable[[Tensor], Any] | None = None,
+) -> Activity:
+    """Run a network on batches, in evaluation mode, and count what is active.
+
+    The network's states are reset before each batch and after the last; its mode is kept.
+
+    Args:
+        network: Any network.
+        batches: Inputs [T, N, ...], or what `run` takes.
+        source: What they are, in words.
+        step_mode: "m": the network takes all steps at once; "s": one after the other.
+        run: Runs one batch through the network; the default hands it to the network.
+
+    Raises:
+        ArgumentError: If there is no batch.
+
+    Example:
+        >>> from qsnn_plugins.models import StringNet
+        >>> network = StringNet("4C3-GAP-FC2")
+        >>> noise = (torch.rand(3, 2, 2, 6, 6) < 0.5).float()
+        >>> 0 < measure_activity(network, [noise], "noise").inputs["blocks.conv1.synapse.0"] < 1
+        True
+    """
+
+    def run_steps(batch: Tensor) -> None:
+        for x in batch:
+            network(x)
+
+    if run is None and step_mode == "s":
+        run = run_steps
+    with ActivityRecorder(network) as recorder:
+        for _ in evaluate_batches(network, batches, run):
+            pass
+    return recorder.activity(source)
+
+
+def _note_shape(shapes: list[tuple[int, ...]]) -> Callable[[nn.Module, Any, Any], None]:
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        x = inputs[0]
+        if not shapes and isinstance(x, Tensor) and x.dim() > 1:
+            shapes.append((x.shape[0], 1, *x.shape[2:]))
+
+    return note
+
+
+def _active_spikes(neuron: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+    return _count_active(output_spikes(output))
+
+
+def _active_inputs(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+    return torch.stack([_count_active(x) for x in inputs if isinstance(x, Tensor)]).sum(0)
+
+
+def _count_active(values: Tensor) -> Tensor:
+    """Active values and all values, as float64 on their device."""
+    active = torch.count_nonzero(values.detach()).double()
+    return torch.stack([active, torch.full_like(active, values.numel())])
+
+
+def _masked_neurons() -> Callable[[Any, tuple[Any, ...], Any], Tensor]:
+    """Make a reduction to what pruning masked and how often, each step once for each sample.
+
+    A hook on the pruning itself would take the neuron off its kernel.
+    """
+    previous: WeakKeyDictionary[nn.Module, Tensor] = WeakKeyDictionary()
+
+    def reduce(neuron: Any, inputs: tuple[Any, ...], output: Any) -> Tensor:
+        total = neuron.pruning._total.double()  # over the steps since the sequence began
+        if is_multi_step(neuron):
+            return total * inputs[0].shape[1]
+        before, previous[neuron] = previous.get(neuron), total
+        is_first = total[-1] == 1
+        step = total if before is None else torch.where(is_first, total, total - before)
+        return step * len(inputs[0])
+
+    return reduce
+
+
+def _share(count: Tensor) -> float:
+    active, total = count.tolist()
+    return active / total if total else 0.0

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["ENERGY_TABLES", "EnergyTable", "OperationEnergy", "Precision", "energy_table"]
-
-Precision = Literal["int8", "float32"]
+__all__ = ["ENERGY_TABLES", "EnergyTable", "OperationEnergy", "energy_table"]
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,13 @@ class EnergyTable:
 
     Example:
         >>> own = EnergyTable("measured on my board", OperationEnergy(1, 4), OperationEnergy(5, 20))
-        >>> own.of("int8").add
+        >>> own.int8.add
         1
     """
 
     source: str
     int8: OperationEnergy
     float32: OperationEnergy
-
-    def of(self, precision: Precision) -> OperationEnergy:
-        """Return the energies of a precision."""
-        return self.int8 if precision == "int8" else self.float32
 
 
 ENERGY_TABLES: Mapping[str, EnergyTable] = MappingProxyType(
@@ -74,19 +67,21 @@ ENERGY_TABLES: Mapping[str, EnergyTable] = MappingProxyType(
 )
 
 
-def energy_table(name: str) -> EnergyTable:
+def energy_table(table: str | EnergyTable) -> EnergyTable:
     """Look up a table of energies.
 
     Args:
-        name: A key of `ENERGY_TABLES`.
+        table: A key of `ENERGY_TABLES`; a table is returned as it is.
 
     Raises:
         ArgumentError: If there is no such table.
 
     Example:
-        >>> energy_table("bitnet_7nm").of("float32")
+        >>> energy_table("bitnet_7nm").float32
         OperationEnergy(add=0.38, multiply=1.31)
     """
-    if name not in ENERGY_TABLES:
-        raise ArgumentError("energy", name, f"one of {', '.join(ENERGY_TABLES)}")
-    return ENERGY_TABLES[name]
+    if isinstance(table, EnergyTable):
+        return table
+    if table not in ENERGY_TABLES:
+        raise ArgumentError("energy", table, f"one of {', '.join(ENERGY_TABLES)}")
+    return ENERGY_TABLES[table]

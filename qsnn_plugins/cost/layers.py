@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from qsnn_plugins.cost.ways import MemoryWay, Role
+from torch import nn
+
+from qsnn_plugins.cost.conventions import MemoryConvention, Role
 from qsnn_plugins.functional.operations import (
     arithmetic_effort,
     bit_budget,
@@ -13,13 +15,25 @@ from qsnn_plugins.functional.operations import (
 )
 from qsnn_plugins.functional.packing.bits import packed_bytes
 
-__all__ = ["NeuronCost", "ParameterCost", "SynapseCost"]
+__all__ = ["NeuronCost", "ParameterCost", "SynapseCost", "layer_kind"]
 
 SynapseKind = Literal["conv", "linear", "product"]
 
 FLOAT_BITS = 32
 # bit budget, caption of Table 1: float operations are taken to be BF16
 EFFORT_FLOAT_BITS = 16
+
+
+def layer_kind(module: nn.Module) -> Literal["conv", "linear"] | None:
+    """Tell convolutions, transposed ones among them, and linear layers from other modules.
+
+    Example:
+        >>> layer_kind(nn.ConvTranspose2d(2, 2, 3)), layer_kind(nn.Embedding(4, 2))
+        ('conv', None)
+    """
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return "conv"
+    return "linear" if isinstance(module, nn.Linear | nn.Bilinear) else None
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ class SynapseCost:
 
     @property
     def accumulations(self) -> float | None:
-        """Additions over all steps, after pruning: of spikes one an active input and bit."""
+        """Additions over all steps, after pruning: one per active input and bit of spikes."""
         if self.remaining_macs is None:
             return None
         if self.multiplies:
@@ -171,7 +185,7 @@ class NeuronCost:
         count: Neurons.
         membrane_bits: Whole bits of one stored membrane.
         levels: Levels that it has, 0 for a float.
-        states: Stored values a neuron; 1 is the membrane alone.
+        states: Stored values per neuron; 1 is the membrane alone.
         spike_bits: S.
         rate: Share of neurons and steps that fire; None where it is not known.
         masked: Share of neurons and steps that pruning masks; None where it is not known.
@@ -207,6 +221,7 @@ class NeuronCost:
         """Bytes of one spike of every neuron."""
         return packed_bytes(self.count, self.spike_bits)
 
-    def counted_bits(self, way: MemoryWay) -> float:
-        """Bits of the stored states as a way counts them."""
-        return self.count * self.states * way.membrane_bits(self.membrane_bits, self.levels)
+    def counted_bits(self, convention: MemoryConvention) -> float:
+        """Bits of the stored states as a convention counts them."""
+        bits = convention.ternary_bits if self.levels == 3 else self.membrane_bits
+        return self.count * self.states * bits

@@ -1,24 +1,38 @@
-"""What a whole network costs: its layers, summed in the ways that papers and chips count."""
+"""What a whole network costs: its layers, summed as papers and chips count."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from qsnn_plugins.cost.energy import EnergyTable, Precision, energy_table
+from qsnn_plugins.cost.conventions import ROLES, MemoryConvention, Role, memory_convention
+from qsnn_plugins.cost.energy import EnergyTable, energy_table
 from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, ParameterCost, SynapseCost
-from qsnn_plugins.cost.ways import ROLES, MemoryWay, Role, memory_way
+from qsnn_plugins.cost.table import cost_table, table_text
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.operations import operation_energy
 from qsnn_plugins.functional.packing.bits import packed_bytes
 
 __all__ = ["Memory", "NetworkCost"]
 
+_SYNAPSE_VALUES = (
+    "macs",
+    "bit_budget",
+    "s_ace",
+    "ns_ace",
+    "synaptic_operations",
+    "remaining_macs",
+    "accumulations",
+    "multiplications",
+)
+_NETWORK_VALUES = ("macs", "product_macs", "sops", *_SYNAPSE_VALUES[2:])
+
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a network as one way counts them.
+    """Bytes of a network as one convention counts them.
 
     Example:
         >>> Memory(parameters={"weights": 500, "biases": 40}, membranes=64, spikes=32).total
@@ -55,6 +69,8 @@ class NetworkCost:
         >>> cost = NetworkCost((), (lif,), (weights,), time_steps=4)
         >>> cost.memory("chip").total, cost.memory("imsnn").membranes
         (538, 19)
+        >>> cost.to_dict()["memory"]["membranes"]
+        25
     """
 
     synapses: tuple[SynapseCost, ...]
@@ -72,32 +88,33 @@ class NetworkCost:
         """Neurons of all layers."""
         return sum(neuron.count for neuron in self.neurons)
 
-    def memory(self, way: str | MemoryWay = "chip", samples: int = 1) -> Memory:
+    def memory(self, convention: str | MemoryConvention = "chip", samples: int = 1) -> Memory:
         """Count the bytes.
 
         Args:
-            way: A way of counting, or the name of one of `MEMORY_WAYS`.
+            convention: How they are counted, or the name of one of `MEMORY_CONVENTIONS`.
             samples: Samples that are held at once: membranes, spikes and outputs of each.
 
         Raises:
-            ArgumentError: If there is no such way, or no sample.
+            ArgumentError: If there is no such convention, or no sample.
         """
-        way = memory_way(way) if isinstance(way, str) else way
+        convention = memory_convention(convention)
         if samples < 1:
             raise ArgumentError("samples", samples, "an integer from 1")
         parameters = {
-            role: sum(p.bytes for p in self.parameters if p.role == role and _counts(p, way))
+            role: sum(p.bytes for p in self.parameters if p.role == role and _counts(p, convention))
             for role in ROLES
-            if role in way.roles
+            if role in convention.roles
         }
-        membranes = [_whole_bytes(n.counted_bits(way)) for n in self.neurons]
-        if way.membranes == "largest":
+        membranes = [_whole_bytes(n.counted_bits(convention)) for n in self.neurons]
+        if convention.membranes == "largest":
             membranes = [max(membranes, default=0)]
+        output_bits = convention.output_bits or 0
         return Memory(
             parameters,
-            samples * sum(membranes) if way.membranes != "none" else 0,
-            samples * sum(n.spike_bytes for n in self.neurons) if way.spikes else 0,
-            samples * sum(_whole_bytes(n.count * (way.output_bits or 0)) for n in self.neurons),
+            samples * sum(membranes) if convention.membranes != "none" else 0,
+            samples * sum(n.spike_bytes for n in self.neurons) if convention.spikes else 0,
+            samples * sum(_whole_bytes(n.count * output_bits) for n in self.neurons),
         )
 
     @property
@@ -142,7 +159,7 @@ class NetworkCost:
 
     @property
     def accumulations(self) -> float | None:
-        """Additions over all steps, after pruning: in synapses, and one a neuron and step."""
+        """Additions over all steps, after pruning: in synapses, and one per neuron and step."""
         synapses = _sum(self.synapses, lambda s: s.accumulations)
         neurons = _sum(self.neurons, self._updates)
         return None if synapses is None or neurons is None else synapses + neurons
@@ -150,7 +167,7 @@ class NetworkCost:
     def energy(self, table: str | EnergyTable = "bitnet_7nm") -> float | None:
         """Energy of one sample in pJ (SpQuant-SNN Eq. 31).
 
-        Additions and multiplications of synapses, and one addition a neuron and step, each at the
+        Additions and multiplications of synapses, and one addition per neuron and step, each at the
         precision of its layer; memory accesses are not in it.
 
         Args:
@@ -159,20 +176,57 @@ class NetworkCost:
         Raises:
             ArgumentError: If there is no such table.
         """
-        table = energy_table(table) if isinstance(table, str) else table
+        table = energy_table(table)
 
-        def of_synapse(synapse: SynapseCost) -> float | None:
+        def synapse_energy(synapse: SynapseCost) -> float | None:
             additions, products = synapse.accumulations, synapse.multiplications
             if additions is None or products is None:
                 return None
             return _energy(table, synapse.weight_bits, additions, products)
 
-        def of_neuron(neuron: NeuronCost) -> float | None:
+        def neuron_energy(neuron: NeuronCost) -> float | None:
             updates = self._updates(neuron)
             return None if updates is None else _energy(table, neuron.membrane_bits, updates, 0)
 
-        synapses, neurons = _sum(self.synapses, of_synapse), _sum(self.neurons, of_neuron)
+        synapses = _sum(self.synapses, synapse_energy)
+        neurons = _sum(self.neurons, neuron_energy)
         return None if synapses is None or neurons is None else synapses + neurons
+
+    def to_dict(
+        self, convention: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
+    ) -> dict[str, Any]:
+        """Return the account as nested dictionaries and lists of plain values.
+
+        Args:
+            convention: How memory is counted, a key of `MEMORY_CONVENTIONS`.
+            energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
+
+        Raises:
+            ArgumentError: If there is no such convention or table.
+        """
+        table, memory = energy_table(energy), self.memory(convention)
+        return {
+            "time_steps": self.time_steps,
+            "activity": self.activity,
+            "synapses": [
+                asdict(s) | {name: getattr(s, name) for name in _SYNAPSE_VALUES}
+                for s in self.synapses
+            ],
+            "neurons": [
+                asdict(n) | {"membrane_bytes": n.membrane_bytes, "spike_bytes": n.spike_bytes}
+                for n in self.neurons
+            ],
+            "parameters": [asdict(p) | {"bytes": p.bytes} for p in self.parameters],
+            "memory": {"convention": convention, "source": memory_convention(convention).source}
+            | asdict(memory)
+            | {"total": memory.total, "unit": "bytes, of one sample"},
+            "operations": {name: getattr(self, name) for name in _NETWORK_VALUES},
+            "energy": {"picojoules": self.energy(table)} | asdict(table),
+        }
+
+    def __str__(self) -> str:
+        """Return the table that `qsnn cost` prints, memory counted as a chip keeps it."""
+        return table_text(cost_table(self))
 
     def _updates(self, neuron: NeuronCost) -> float | None:
         if neuron.masked is None:
@@ -180,8 +234,8 @@ class NetworkCost:
         return neuron.count * self.time_steps * (1 - neuron.masked)
 
 
-def _counts(parameter: ParameterCost, way: MemoryWay) -> bool:
-    return parameter.role != "weights" or parameter.kind in (*way.weights_of, "other")
+def _counts(parameter: ParameterCost, convention: MemoryConvention) -> bool:
+    return parameter.role != "weights" or parameter.kind in (*convention.weights_of, "other")
 
 
 def _whole_bytes(bits: float) -> int:
@@ -189,11 +243,10 @@ def _whole_bytes(bits: float) -> int:
 
 
 def _energy(table: EnergyTable, bits: int, additions: float, products: float) -> float:
-    precision: Precision = "float32" if bits == FLOAT_BITS else "int8"
-    each = table.of(precision)
+    each = table.float32 if bits == FLOAT_BITS else table.int8
     return operation_energy(additions, products, each.add, each.multiply)
 
 
-def _sum(layers: Iterable[SynapseCost] | Iterable[NeuronCost], of: Callable) -> float | None:
-    values = [of(layer) for layer in layers]
+def _sum(layers: Iterable[SynapseCost] | Iterable[NeuronCost], value: Callable) -> float | None:
+    values = [value(layer) for layer in layers]
     return None if None in values else sum(values)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.cost.layers import FLOAT_BITS
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import membrane_quantizer
+from qsnn_plugins.spec import MembraneSpec, QuantSpec
 
-__all__ = ["all_neurons", "forget_states", "neuron_states"]
+__all__ = [
+    "all_neurons",
+    "evaluate_batches",
+    "is_multi_step",
+    "neuron_states",
+    "reset_states",
+    "stored_membrane",
+]
 
 # A host's base class of neurons, by the package that defines it.
 _BASES = {"spikingjelly": ("BaseNode", "SimpleBaseNode"), "snntorch": ("SpikingNeuron",)}
@@ -50,10 +62,78 @@ def neuron_states(neuron: nn.Module, count: int) -> int:
     return max(1, sum(isinstance(m, Tensor) and m.numel() == count for m in memories.values()))
 
 
-def forget_states(network: Any) -> None:
-    """Forget the states of all neurons of a network, of whichever host."""
+def stored_membrane(spec: MembraneSpec, neuron: nn.Module | None) -> tuple[int, int]:
+    """Whole bits of a stored membrane, and its levels, 0 for a float.
+
+    A quantizer of a user's own says its bits itself.
+
+    Args:
+        spec: How the membrane is quantized.
+        neuron: The neuron that stores it, or None for any that is built from the spec. A delayed
+            reset may take a further code.
+
+    Example:
+        >>> stored_membrane(MembraneSpec(), None), stored_membrane(MembraneSpec("float"), None)
+        ((2, 3), (32, 0))
+    """
+    levels = len(spec.level_table)
+    if levels:
+        return getattr(neuron, "storage_bits", spec.storage_bits), levels
+    quantizer = membrane_quantizer(spec) if neuron is None else getattr(neuron, "membrane", None)
+    bits = getattr(quantizer, "bits", None)
+    if bits is None:
+        return spec.storage_bits, 0
+    with_reset = getattr(neuron, "storage_bits", bits)
+    bits = with_reset if with_reset < FLOAT_BITS else bits
+    return bits, len(getattr(quantizer, "levels", ())) or 2**bits
+
+
+def is_multi_step(neuron: nn.Module) -> bool:
+    """Whether a neuron takes all steps [T, N, ...] at once."""
+    return getattr(neuron, "step_mode", "s") == "m"
+
+
+def reset_states(network: Any) -> None:
+    """Reset the states of all neurons of a network, of whichever host."""
     for module in network.modules():
         if hasattr(module, "reset_mem"):
             module.reset_mem()
         elif hasattr(module, "_memories"):
             module.reset()
+
+
+def evaluate_batches(
+    network: nn.Module, batches: Iterable[Tensor], run: Callable[[Tensor], Any] | None = None
+) -> Iterator[int]:
+    """Run batches in evaluation mode without gradients, and yield after each how many have run.
+
+    The network's states are reset before each batch and after the last; its mode is kept.
+
+    Args:
+        network: Any network of either host.
+        batches: What `run` takes.
+        run: Runs one batch through the network; the default hands [T, N, ...] to it.
+
+    Raises:
+        ArgumentError: If there is no batch.
+
+    Example:
+        >>> list(evaluate_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
+        [1]
+    """
+    modes = {module: module.training for module in network.modules()}
+    run, count = run or network, 0
+    try:
+        network.eval()
+        for batch in batches:
+            reset_states(network)
+            with torch.no_grad():
+                run(batch)
+            count += 1
+            yield count
+    finally:
+        reset_states(network)
+        for module, mode in modes.items():
+            module.training = mode
+    if not count:
+        raise ArgumentError("batches", 0, "one batch or more")

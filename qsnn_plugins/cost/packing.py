@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
-from qsnn_plugins.nn import layer_quantizer, weight_layers
+from qsnn_plugins.nn import layer_quantizer
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
 
@@ -22,7 +22,7 @@ class PackedWeight:
 
     Args:
         packed: Bytes, uint8, shape [B].
-        bits: Bits a weight.
+        bits: Bits per weight.
         levels: Codes that may occur, ascending; a memory holds places among them.
         shape: Shape of the weight.
         unit: What the codes are multiples of: a scalar, or shape [out, 1, ...].
@@ -53,7 +53,7 @@ class PackedWeight:
 
 
 def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
-    """Pack the weights of every layer that `nn.quantize_weights` quantized.
+    """Pack the weights of every layer whose weight has a quantizer.
 
     Args:
         network: Any network.
@@ -66,21 +66,17 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
         {}
     """
     packed = {}
-    for name, layer in weight_layers(network).items():
+    for name, layer in network.named_modules():
         quantizer = layer_quantizer(layer)
         if quantizer is None:
             continue
         parametrizations: Any = layer.parametrizations
         weight = parametrizations.weight.original.detach()
         codes, unit = quantizer.codes(weight)
-        places = place_in_levels(codes, quantizer.levels)
+        levels = _levels(quantizer, codes)
+        places = pack_codes(place_in_levels(codes, levels), quantizer.bits)
         packed[name] = PackedWeight(
-            pack_codes(places, quantizer.bits),
-            quantizer.bits,
-            quantizer.levels,
-            weight.shape,
-            unit,
-            weight.dtype,
+            places, quantizer.bits, levels, weight.shape, unit, weight.dtype
         )
     return packed
 
@@ -91,7 +87,7 @@ class PackedMembrane:
 
     Args:
         packed: Bytes, uint8, shape [B].
-        bits: Bits a membrane.
+        bits: Bits per membrane.
         shape: Shape of the membranes.
         codes: What turns codes back into membranes; its own codes are not used.
 
@@ -119,8 +115,8 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
     """Pack stored membranes.
 
     Args:
-        quantizer: A membrane quantizer that stores codes: a neuron's `membrane`, of `nn` or one of
-            the user's own.
+        quantizer: A neuron's `membrane` that stores codes: of `nn`, or one of a user's own whose
+            `codes(q)` returns integers and the unit that they are multiples of.
         q: Membranes that it returned, any shape.
 
     Returns:
@@ -138,14 +134,21 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
     """
     module: Any = quantizer
     if hasattr(module, "encode"):
-        codes, bits = module.encode(q), module.spec.storage_bits
+        codes: Codes = module.encode(q)
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
-        places = place_in_levels(integers, module.levels)
-        codes, bits = Codes(places, module.levels, torch.as_tensor(unit), q.dtype), module.bits
+        levels = _levels(module, integers)
+        codes = Codes(place_in_levels(integers, levels), levels, torch.as_tensor(unit), q.dtype)
         if not torch.equal(codes.decode(), q):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")
     else:
         allowed = "a membrane quantizer that stores codes, not floats"
         raise ArgumentError("quantizer", type(quantizer).__name__, allowed)
+    bits: int = module.bits if hasattr(module, "bits") else module.spec.storage_bits
     return PackedMembrane(pack_codes(codes.codes, bits), bits, q.shape, codes)
+
+
+def _levels(quantizer: Any, codes: Tensor) -> tuple[int, ...]:
+    """Codes that may occur; those that do where a quantizer of a user's own does not say."""
+    levels = getattr(quantizer, "levels", None)
+    return tuple(codes.unique().tolist()) if levels is None else tuple(levels)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from qsnn_plugins.cost.layers import FLOAT_BITS, ParameterCost
+from qsnn_plugins.cost.conventions import Role
+from qsnn_plugins.cost.layers import FLOAT_BITS, ParameterCost, layer_kind
 from qsnn_plugins.cost.neurons import all_neurons
-from qsnn_plugins.cost.ways import Role
 from qsnn_plugins.nn import (
-    UniformMembrane,
     WeightQuantizer,
     layer_quantizer,
+    membrane_quantizer,
     weight_layers,
     weight_quantizer,
 )
-from qsnn_plugins.nn.weight import WeightLayer
 from qsnn_plugins.spec import QuantSpec, WeightSpec
 
-__all__ = ["stored_parameters", "weight_bits"]
+__all__ = ["stored_parameters", "weight_quantizers"]
 
 _BATCH_NORM = nn.modules.batchnorm._NormBase
-_OTHER_NORMS = (nn.LayerNorm, nn.GroupNorm)
+_OTHER_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _THRESHOLDS = ("v_threshold", "threshold")  # SpikingJelly's name, and snnTorch's
 
 
@@ -35,103 +34,132 @@ def stored_parameters(
 ) -> tuple[ParameterCost, ...]:
     """List what a network stores for good, in the order of definition.
 
-    Shared parameters are listed once. Of batch normalization two numbers a channel are stored:
-    the running mean and variance go into them.
+    Shared parameters are listed once. A parameter of two dimensions or more is a weight, in
+    whatever module it stands. Of batch normalization two numbers per channel are stored: the
+    running mean and variance go into them.
 
     Args:
         network: Any network.
         spec: How it is going to be quantized, or None for how it is.
         channels: Channels of each layer of neurons, by name.
     """
-    neurons, quantizers = all_neurons(network), _quantizers(network, spec)
+    neurons, quantizers = all_neurons(network), weight_quantizers(network, spec)
     seen: set[int] = set()
     rows: list[ParameterCost] = []
     for name, module in network.named_modules():
         if "parametrizations" in name.split("."):
             continue
-        is_neuron = name in neurons
-        if isinstance(module, WeightLayer):
-            kind = "linear" if isinstance(module, nn.Linear) else "conv"
-            rows += _of_layer(name, kind, module, quantizers[name], seen)
-        elif isinstance(module, UniformMembrane):
-            if spec is None and id(module.scale) not in seen:
-                of = name.rpartition(".")[0]
-                rows.append(ParameterCost(of, "scales", 1, FLOAT_BITS, "neuron"))
-            seen.add(id(module.scale))
-        elif isinstance(module, _BATCH_NORM):
-            seen.update(map(id, module.parameters()))
-            count = 2 * module.num_features
-            rows.append(ParameterCost(name, "normalization", count, FLOAT_BITS, "normalization"))
-        if is_neuron and spec is not None:
-            rows += _of_new_neuron(name, module, spec, channels.get(name, 1), seen)
-        rows += _rest(name, module, is_neuron, seen)
+        if isinstance(module, _BATCH_NORM):
+            rows += _batch_norm(name, module, seen)
+        elif name in neurons:
+            rows += _neuron(name, module, spec, channels.get(name, 1), seen)
+        rows += _own(name, module, name in neurons, quantizers.get(name), seen)
     return tuple(rows)
 
 
-def weight_bits(network: nn.Module, spec: QuantSpec | None) -> dict[str, int]:
-    """Bits of the weights of each Conv and Linear layer, by name."""
-    return {
-        name: quantizer.bits if quantizer else FLOAT_BITS
-        for name, quantizer in _quantizers(network, spec).items()
-    }
-
-
-def _quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, WeightQuantizer | None]:
-    layers = weight_layers(network)
+def weight_quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, WeightQuantizer]:
+    """Find the quantizers of all weights that are, or would be, quantized, by layer."""
     if spec is None:
-        return {name: layer_quantizer(layer) for name, layer in layers.items()}
-    ends = {*[*layers][:1], *[*layers][-1:]}
-    return {name: _new(layer, spec.weight, name in ends) for name, layer in layers.items()}
+        found = {name: layer_quantizer(module) for name, module in network.named_modules()}
+    else:
+        layers = weight_layers(network)
+        first_last = {*[*layers][:1], *[*layers][-1:]}
+        found = {
+            name: _new_quantizer(layer.weight.shape, spec.weight, name in first_last)
+            for name, layer in layers.items()
+        }
+    return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
 
 
-def _new(layer: WeightLayer, spec: WeightSpec, is_end: bool) -> WeightQuantizer | None:
+def _new_quantizer(
+    shape: torch.Size, spec: WeightSpec, is_first_last: bool
+) -> WeightQuantizer | None:
     # of ours, how many scales there are depends on the number of channels alone
-    shape = layer.weight.shape if spec.kind == "custom" else (len(layer.weight), 1)
-    like = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
+    shape = shape if spec.kind == "custom" else torch.Size((shape[0], 1))
+    like = torch.linspace(-1, 1, shape.numel()).reshape(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quantizer: Any = weight_quantizer(like, spec, is_end)
+        quantizer: Any = weight_quantizer(like, spec, is_first_last)
     return None if isinstance(quantizer, nn.Identity) else quantizer
 
 
-def _of_layer(
-    name: str, kind: str, layer: Any, quantizer: WeightQuantizer | None, seen: set[int]
-) -> Iterator[ParameterCost]:
-    parametrizations: Any = getattr(layer, "parametrizations", {})
-    weight = parametrizations.weight.original if "weight" in parametrizations else layer.weight
-    if id(weight) not in seen:
-        seen.add(id(weight))
-        bits = quantizer.bits if quantizer else FLOAT_BITS
-        yield ParameterCost(name, "weights", weight.numel(), bits, kind)
-        if quantizer:
-            yield ParameterCost(name, "scales", quantizer.scale_count, quantizer.scale_bits, kind)
-    if layer.bias is not None and id(layer.bias) not in seen:
-        seen.add(id(layer.bias))
-        yield ParameterCost(name, "biases", layer.bias.numel(), FLOAT_BITS, kind)
-    if parametrizations:  # shared with membranes, as MINT's scale is
-        seen.update(map(id, parametrizations.parameters()))
+def _batch_norm(name: str, module: Any, seen: set[int]) -> Iterator[ParameterCost]:
+    seen.update(map(id, module.parameters()))
+    if module.affine or module.track_running_stats:
+        count = 2 * module.num_features
+        yield ParameterCost(name, "normalization", count, FLOAT_BITS, "normalization")
 
 
-def _of_new_neuron(
-    name: str, neuron: nn.Module, spec: QuantSpec, channels: int, seen: set[int]
+def _neuron(
+    name: str, neuron: nn.Module, spec: QuantSpec | None, channels: int, seen: set[int]
 ) -> Iterator[ParameterCost]:
+    """The scale of the membranes and, where a spec replaces the neuron, its learned thresholds."""
+    membrane = getattr(neuron, "membrane", None)
+    if spec is None:
+        scale = getattr(membrane, "scale", None)
+        if id(scale) not in seen:
+            seen.add(id(scale))
+            yield from _membrane_scale(name, scale)
+        return
+    if isinstance(membrane, nn.Module):
+        seen.update(map(id, membrane.parameters()))
     seen.update(id(neuron._parameters.get(key)) for key in _THRESHOLDS)
-    if spec.membrane.kind in ("uniform", "tanh"):
-        yield ParameterCost(name, "scales", 1, FLOAT_BITS, "neuron")
+    yield from _membrane_scale(name, getattr(membrane_quantizer(spec.membrane), "scale", None))
     if spec.threshold.learned:
         count = channels if spec.threshold.per == "channel" else 1
         yield ParameterCost(name, "thresholds", count, FLOAT_BITS, "neuron")
 
 
-def _rest(name: str, module: nn.Module, is_neuron: bool, seen: set[int]) -> Iterator[ParameterCost]:
-    for key, parameter in module._parameters.items():
-        if parameter is None or id(parameter) in seen:
+def _membrane_scale(name: str, scale: object) -> Iterator[ParameterCost]:
+    if isinstance(scale, Tensor):
+        yield ParameterCost(name, "scales", scale.numel(), FLOAT_BITS, "neuron")
+
+
+def _own(
+    name: str, module: nn.Module, is_neuron: bool, quantizer: WeightQuantizer | None, seen: set[int]
+) -> Iterator[ParameterCost]:
+    """What a module stores itself, one row per role."""
+    kind: str = "neuron" if is_neuron else layer_kind(module) or "other"
+    if isinstance(module, _OTHER_NORMS):
+        kind = "normalization"
+    counts: Counter[Role] = Counter()
+    for key, parameter in _own_parameters(module):
+        if id(parameter) in seen:
             continue
         seen.add(id(parameter))
-        role: Role = "other"
-        kind = "neuron" if is_neuron else "other"
-        if isinstance(module, _OTHER_NORMS):
-            role, kind = "normalization", "normalization"
-        elif is_neuron and key in _THRESHOLDS:
-            role = "thresholds"
-        yield ParameterCost(name, role, parameter.numel(), FLOAT_BITS, kind)
+        if key == "weight" and quantizer is not None:
+            yield ParameterCost(name, "weights", parameter.numel(), quantizer.bits, kind)
+            yield from _scales(name, kind, quantizer)
+        else:
+            counts[_role(key, parameter, kind)] += parameter.numel()
+    # scales are counted, whatever else a quantizer learns, and membranes may share them
+    seen.update(map(id, getattr(module, "parametrizations", nn.Module()).parameters()))
+    for role, count in counts.items():
+        yield ParameterCost(name, role, count, FLOAT_BITS, kind)
+
+
+def _own_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    for key, parametrization in getattr(module, "parametrizations", {}).items():
+        is_quantized = key == "weight" and layer_quantizer(module) is not None
+        originals = [parametrization.original] if is_quantized else parametrization.parameters()
+        yield from ((key, parameter) for parameter in originals)
+    yield from ((key, p) for key, p in module._parameters.items() if p is not None)
+
+
+def _role(key: str, parameter: Tensor, kind: str) -> Role:
+    if kind == "normalization":
+        return "normalization"
+    if kind == "neuron":
+        return "thresholds" if key in _THRESHOLDS else "other"
+    if "bias" in key:
+        return "biases"
+    return "weights" if parameter.dim() >= 2 else "other"
+
+
+def _scales(name: str, kind: str, quantizer: Any) -> Iterator[ParameterCost]:
+    # a quantizer of a user's own may say nothing of its scales: then they are its parameters
+    learned = sum(parameter.numel() for parameter in quantizer.parameters())
+    count = getattr(quantizer, "scale_count", learned)
+    if count:
+        bits = getattr(quantizer, "scale_bits", FLOAT_BITS)
+        yield ParameterCost(name, "scales", count, bits, kind)

@@ -3,50 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
+from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from qsnn_plugins.cost.conventions import MemoryConvention, memory_convention
 from qsnn_plugins.cost.energy import EnergyTable, energy_table
 from qsnn_plugins.cost.layers import NeuronCost, SynapseCost
-from qsnn_plugins.cost.network import NetworkCost
-from qsnn_plugins.cost.ways import MemoryWay, memory_way
 
-__all__ = ["cost_table"]
+if TYPE_CHECKING:
+    from qsnn_plugins.cost.network import NetworkCost
+
+__all__ = ["cost_table", "table_text"]
 
 _INDENT = 12
 
 
 def cost_table(
-    cost: NetworkCost, way: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
+    cost: NetworkCost, convention: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
 ) -> Group:
     """Return an account as something that a console of rich prints.
 
     Args:
         cost: The account.
-        way: How memory is counted, a key of `MEMORY_WAYS`.
+        convention: How memory is counted, a key of `MEMORY_CONVENTIONS`.
         energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
 
     Raises:
-        ArgumentError: If there is no such way or table.
+        ArgumentError: If there is no such convention or table.
 
     Example:
-        >>> from rich.console import Console
+        >>> from qsnn_plugins.cost import NetworkCost
         >>> lif = NeuronCost("lif1", "LIFNode", 100, 32, rate=0.1, masked=0.0)
         >>> cost = NetworkCost((), (lif,), (), time_steps=4, activity="given: 0.1")
         >>> Console(width=100).print(cost_table(cost).renderables[-2])
         energy      152 pJ without memory accesses
     """
-    counted, table = memory_way(way), energy_table(energy) if isinstance(energy, str) else energy
+    counted = memory_convention(convention)
     return Group(
         Text(f"One sample, T = {cost.time_steps}. Activity: {cost.activity or 'unknown'}.\n"),
         _layers(cost),
-        Text(f"\nMemory in bytes, counted as {way!r}: {counted.source}.\n"),
+        Text(f"\nMemory in bytes, counted as {convention!r}: {counted.source}.\n"),
         _memory(cost, counted),
         Text(),
-        *_operations(cost, table),
+        *_operations(cost, energy_table(energy)),
     )
+
+
+def table_text(table: Group) -> str:
+    r"""Return what a terminal of this width shows, without colours.
+
+    Example:
+        >>> table_text(Group(Text("one"), Text("two")))
+        'one\ntwo'
+    """
+    file = StringIO()
+    Console(file=file, force_terminal=False, force_jupyter=False).print(table)
+    return file.getvalue().removesuffix("\n")
 
 
 def _layers(cost: NetworkCost) -> Table:
@@ -91,7 +107,7 @@ def _in_order(cost: NetworkCost) -> Iterator[SynapseCost | NeuronCost]:
     yield from pending.values()
 
 
-def _memory(cost: NetworkCost, counted: MemoryWay) -> Table:
+def _memory(cost: NetworkCost, counted: MemoryConvention) -> Table:
     memory = cost.memory(counted)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("stored", min_width=16)
@@ -136,7 +152,7 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
             ("energy", f"{_energy(joules)} without memory accesses"),
             ("", f"by {energy.source}"),
         ]
-    return [Text(f"{name:<{_INDENT}}{told}") for name, told in rows]
+    return [Text(f"{name:<{_INDENT}}{text}") for name, text in rows]
 
 
 def short(value: float | None) -> str:

@@ -5,10 +5,12 @@ The run needs no values: it is of a copy on the meta device, which costs neither
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,11 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
-from qsnn_plugins.cost.detached import detached_copy
-from qsnn_plugins.cost.layers import SynapseKind
-from qsnn_plugins.cost.neurons import all_neurons, forget_states, neuron_states
+from qsnn_plugins.cost.layers import SynapseKind, layer_kind
+from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, neuron_states, reset_states
 from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.nn import MembranePruning, weight_layers
+from qsnn_plugins.nn import MembranePruning, output_spikes
 
 __all__ = ["StepMode", "Trace", "trace"]
 
@@ -60,7 +61,7 @@ class TracedSynapse:
 
 @dataclass
 class TracedNeuron:
-    """What a layer of neurons gave over the run, and how many values it stores of each."""
+    """What a layer of neurons sent over the run, and how many values it stores of each."""
 
     outputs: int = 0
     shape: tuple[int, ...] = ()
@@ -82,7 +83,6 @@ class _Tracer(TorchDispatchMode):
         super().__init__()
         self.trace = Trace()
         self.neurons = all_neurons(network)
-        self.layers = weight_layers(network)
         self.running: list[tuple[str, nn.Module]] = []
         self.origins = WeakIdKeyDictionary()
 
@@ -98,7 +98,7 @@ class _Tracer(TorchDispatchMode):
         self.running.pop()
         if name not in self.neurons:
             return
-        spikes = output[0] if isinstance(output, tuple) else output
+        spikes = output_spikes(output)
         traced = self.trace.neurons.setdefault(name, TracedNeuron())
         traced.outputs += spikes.numel()
         traced.shape = tuple(spikes.shape)
@@ -146,8 +146,9 @@ class _Tracer(TorchDispatchMode):
         name, module = self.running[-1]
         if isinstance(module, MembranePruning):  # it uses the weight of its predictor by itself
             return f"{name}.predictor", "linear"
-        if name in self.layers:
-            return name, "linear" if isinstance(module, nn.Linear) else "conv"
+        kind = layer_kind(module)
+        if kind is not None:
+            return name, kind
         if _Origin() in factors:  # a factor that comes from nowhere is a weight
             return name, "linear"
         return f"{name} (product)", "product"
@@ -168,28 +169,45 @@ def trace(
     Raises:
         ArgumentError: If the network does not take an input of this shape.
     """
-    try:
-        copied = detached_copy(network, with_values=False)
-        return _run(copied, torch.zeros(input_shape, device="meta"), step_mode)
-    except QSNNError:
-        raise
-    except Exception:  # some networks look at values, which meta tensors have not
-        pass
-    try:
-        return _run(detached_copy(network, with_values=True), torch.zeros(input_shape), step_mode)
-    except QSNNError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        allowed = f"a shape that {type(network).__name__} takes ({reason})"
-        raise ArgumentError("input_shape", tuple(input_shape), allowed) from error
+    cause: Exception | None = None
+    for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
+        try:
+            x = torch.zeros(input_shape, device=device)
+            return _run(_copy(network, device), x, step_mode)
+        except QSNNError:
+            raise
+        except Exception as error:
+            cause = error
+    reason = " ".join(str(cause).split())
+    allowed = f"a shape that {type(network).__name__} takes ({reason})"
+    raise ArgumentError("input_shape", tuple(input_shape), allowed) from cause
+
+
+def _copy(network: nn.Module, device: str) -> nn.Module:
+    """Copy a network to a device, with states that carry gradients too; "meta" copies no values."""
+    memo: dict[int, Any] = {}
+    for module in network.modules():
+        own = (module._parameters, module._buffers, vars(module), vars(module).get("_memories", {}))
+        for value in (value for values in own for value in values.values()):
+            if isinstance(value, ModuleType):  # which cannot be copied, and need not be
+                memo[id(value)] = value
+            elif isinstance(value, Tensor) and id(value) not in memo:
+                memo[id(value)] = _copy_tensor(value, device)
+    return copy.deepcopy(network, memo)
+
+
+def _copy_tensor(tensor: Tensor, device: str) -> Tensor:
+    moved = tensor.detach().to(device)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(moved, requires_grad=tensor.requires_grad)
+    return moved.clone()
 
 
 def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
     for module in network.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
-    forget_states(network)
+    reset_states(network)
     tracer = _Tracer(network)
     with torch.no_grad(), _watched(network, tracer), tracer:
         tracer.origins[x] = _Origin(is_input=True)
@@ -199,9 +217,9 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
         for step in x.unbind() if step_mode == "s" else [x]:
             network(step)
     for name, traced in tracer.trace.neurons.items():
-        batched = traced.shape[1:] if getattr(tracer.neurons[name], "step_mode", "s") == "m" else ()
-        count = torch.Size(batched or traced.shape).numel()
-        traced.states = neuron_states(tracer.neurons[name], count)
+        neuron = tracer.neurons[name]
+        shape = traced.shape[1:] if is_multi_step(neuron) else traced.shape
+        traced.states = neuron_states(neuron, torch.Size(shape).numel())
     return tracer.trace
 
 

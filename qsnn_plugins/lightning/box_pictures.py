@@ -12,9 +12,9 @@ from torch import Tensor
 
 __all__ = ["draw_boxes", "save_picture"]
 
-_PAPER, _OFF, _ON = (255, 255, 255), (70, 130, 220), (220, 60, 60)
+_BACKGROUND, _OFF, _ON = (255, 255, 255), (70, 130, 220), (220, 60, 60)
 _TRUE, _FOUND = (20, 140, 60), (230, 140, 0)
-_LEAST_SIDE = 320  # pixels of the longer side of a picture
+_MIN_SIDE = 320  # pixels of the longer side of a picture
 
 
 def draw_boxes(
@@ -43,7 +43,7 @@ def draw_boxes(
         (4, (320, 240))
     """
     true, found = list(true), list(found)
-    zoom = max(1, -(-_LEAST_SIDE // max(frames.shape[-2:])))
+    zoom = max(1, -(-_MIN_SIDE // max(frames.shape[-2:])))
     pictures = []
     for step in frames.cpu().numpy():
         painted = _paint(step).repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -87,7 +87,7 @@ def save_picture(pictures: Sequence[Image.Image], path: Path) -> None:
 def _paint(step: NDArray[np.uint8]) -> NDArray[np.uint8]:
     off, on = step[0].astype(int), step[1].astype(int)
     picture = np.empty((*off.shape, 3), dtype=np.uint8)
-    picture[:] = _PAPER
+    picture[:] = _BACKGROUND
     picture[off > on] = _OFF
     picture[(on >= off) & (on > 0)] = _ON
     return picture

@@ -31,7 +31,7 @@ class BoxWriter(BasePredictionWriter):
         folder: Where to; None is the folder of the run's logger, or the trainer's.
         pictures: Draw so many samples, from the first on.
         picture_format: "png" shows the last step, "gif" all of them.
-        least_score: Boxes from this score on are drawn; all are written.
+        min_score: Boxes from this score on are drawn; all are written.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -46,7 +46,7 @@ class BoxWriter(BasePredictionWriter):
         folder: str | None = None,
         pictures: int = 0,
         picture_format: PictureFormat = "png",
-        least_score: float = 0.5,
+        min_score: float = 0.5,
     ) -> None:
         super().__init__(write_interval="batch")
         if pictures < 0:
@@ -54,13 +54,13 @@ class BoxWriter(BasePredictionWriter):
         if picture_format not in get_args(PictureFormat):
             raise ArgumentError("picture_format", picture_format, "'png' or 'gif'")
         self.folder, self.pictures, self.picture_format = folder, pictures, picture_format
-        self.least_score = least_score
+        self.min_score = min_score
         self._found: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._true: list[dict[str, Any]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Start with empty lists."""
         self._found, self._images, self._true = [], [], []
 
     def write_on_batch_end(
@@ -131,7 +131,7 @@ class BoxWriter(BasePredictionWriter):
         drawn = [
             (box.tolist(), f"{name(label)} {float(score):.2f}")
             for box, score, label in zip(*found, strict=True)
-            if score >= self.least_score
+            if score >= self.min_score
         ]
         path = self._folder(trainer) / f"{image:04d}.{self.picture_format}"
         save_picture(draw_boxes(sample, true, drawn), path)

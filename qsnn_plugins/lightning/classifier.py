@@ -21,7 +21,7 @@ from qsnn_plugins.lightning.schedule import (
     parameter_groups,
 )
 from qsnn_plugins.nn import (
-    FiringRates,
+    ForwardMonitor,
     TETLoss,
     WSDRLoss,
     quantized_neurons,
@@ -180,9 +180,9 @@ class SpikingClassifier(LightningModule):
     def _loss(self, frames: Tensor, labels: Tensor) -> Tensor:
         if not isinstance(self.loss, WSDRLoss):
             return self.loss(self(frames), labels)
-        with FiringRates(self.network, list(quantized_neurons(self.network))) as rates:
+        with ForwardMonitor(quantized_neurons(self.network)) as rates:
             outputs = self(frames)
-        return self.loss(outputs, labels, rates.values())
+        return self.loss(outputs, labels, list(rates.means().values()))
 
     def _evaluate(
         self, batch: tuple[Tensor, Tensor], batch_idx: int, name: str, metric: MulticlassAccuracy

@@ -46,7 +46,7 @@ class NetworkReport(Callback):
         """Stop to count; several devices are added up."""
         if self._recorder is None:
             return
-        self._recorder.stop()
+        self._recorder.remove()
 
         def add_up(count: Tensor) -> Tensor:
             total: Any = trainer.strategy.reduce(count, reduce_op="sum")
@@ -72,7 +72,7 @@ class NetworkReport(Callback):
     ) -> None:
         """Leave no hook behind."""
         if self._recorder is not None:
-            self._recorder.stop()
+            self._recorder.remove()
 
 
 def _network(pl_module: LightningModule) -> nn.Module:

@@ -18,7 +18,7 @@ _SECONDS = 3600
 
 
 class Throughput(Callback):
-    """Prints samples a second, peak memory and the hours of an epoch when a training ends.
+    """Prints samples per second, peak memory and the hours of an epoch when a training ends.
 
     The first batches are not counted: they build kernels and allocate. On a GPU the peak is that of
     torch's allocator, on the CPU the largest resident set of the process so far.

@@ -2,11 +2,11 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
-from qsnn_plugins.nn.firing_rate import FiringRates
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
+from qsnn_plugins.nn.monitor import ForwardMonitor, output_spikes
 from qsnn_plugins.nn.neuron import initial_threshold, quantized_neurons
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
@@ -32,7 +32,7 @@ __all__ = [
     "Binary",
     "Cell",
     "ClipMembrane",
-    "FiringRates",
+    "ForwardMonitor",
     "MeanCrossEntropyLoss",
     "MembranePruning",
     "Mint",
@@ -55,6 +55,7 @@ __all__ = [
     "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",
+    "output_spikes",
     "quantize_weights",
     "quantized_neurons",
     "remove_quantizer",

@@ -1,20 +1,23 @@
 """Figures as the papers have them, from any network: what is measured, and what is drawn of it."""
 
-from qsnn_plugins.plot.bits import bits_figure
+from qsnn_plugins.plot.accuracy import (
+    MeasuredNetwork,
+    bits_figure,
+    memory_figure,
+    pareto_front,
+)
 from qsnn_plugins.plot.boxes import Scene, boxes_figure
 from qsnn_plugins.plot.clipping import BOUNDS, ClippedLayer, clipping_figure, measure_clipping
 from qsnn_plugins.plot.distributions import (
     Distribution,
+    distributions_figure,
     spike_distributions,
     weight_distributions,
 )
-from qsnn_plugins.plot.measured import MeasuredNetwork, pareto_front
-from qsnn_plugins.plot.memory import memory_figure
+from qsnn_plugins.plot.membranes import measure_layers
 from qsnn_plugins.plot.negative import NegativeLayer, measure_negative, negative_figure
 from qsnn_plugins.plot.rates import measure_rates, rates_figure
-from qsnn_plugins.plot.recorder import measure_layers
-from qsnn_plugins.plot.regulation import distributions_figure
-from qsnn_plugins.plot.saving import save_figure
+from qsnn_plugins.plot.style import save_figure
 
 __all__ = [
     "BOUNDS",

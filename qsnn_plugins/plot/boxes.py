@@ -20,7 +20,7 @@ __all__ = ["Scene", "boxes_figure"]
 _EVENTS = ("#9ec5ee", "white", "#f2a7a0")  # darker, nothing or both, brighter
 _TRUE = {"edgecolor": "black", "linewidth": 1.2}
 _FOUND = {"edgecolor": "#b34700", "linewidth": 1.6, "linestyle": "--"}
-_WIDTH = 3.6  # inches a panel
+_WIDTH = 3.6  # inches per panel
 _ROOM = 3  # pixels above a box that its name takes
 
 
@@ -47,7 +47,7 @@ class Scene(NamedTuple):
 
 
 @house_style()
-def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: float = 0.5) -> Figure:
+def boxes_figure(scene: Scene, found: Mapping[str, Detections], min_score: float = 0.5) -> Figure:
     """Draw what several detectors find in one scene, a panel each.
 
     True boxes are solid, found ones dashed, with their class and score.
@@ -55,10 +55,10 @@ def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: flo
     Args:
         scene: The scene.
         found: What each detector finds there, boxes in pixels, by what the detector is called.
-        least_score: Boxes from this score on are drawn.
+        min_score: Boxes from this score on are drawn.
 
     Raises:
-        ArgumentError: If there is no detector, or `least_score` is not between 0 and 1.
+        ArgumentError: If there is no detector, or `min_score` is not between 0 and 1.
 
     Example:
         >>> import torch
@@ -70,8 +70,8 @@ def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: flo
     """
     if not found:
         raise ArgumentError("found", dict(found), "what one detector or more finds")
-    if not 0 <= least_score <= 1:
-        raise ArgumentError("least_score", least_score, "a number from 0 to 1")
+    if not 0 <= min_score <= 1:
+        raise ArgumentError("min_score", min_score, "a number from 0 to 1")
     height, width = scene.frame.shape[-2:]
     figure, axes = new_figure(
         _WIDTH * len(found), _WIDTH * height / width + 0.7, columns=len(found)
@@ -81,7 +81,7 @@ def boxes_figure(scene: Scene, found: Mapping[str, Detections], least_score: flo
         for box in scene.boxes:
             _draw_box(panel, box, _TRUE)
         for box, score, kind in zip(*detections, strict=True):
-            if score >= least_score:
+            if score >= min_score:
                 name = f"{scene.class_names[int(kind)]} {float(score):.2f}"
                 _draw_box(panel, box, _FOUND, name)
         panel.set_title(label)

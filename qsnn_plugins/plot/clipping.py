@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import silent_region
-from qsnn_plugins.plot.names import short_names
-from qsnn_plugins.plot.recorder import measure_layers
-from qsnn_plugins.plot.running import Run
+from qsnn_plugins.plot.membranes import Run, measure_layers
 from qsnn_plugins.plot.style import (
     house_style,
     line_styles,
     new_figure,
+    short_names,
     start_at_zero,
 )
 
@@ -78,7 +77,7 @@ def measure_clipping(
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Returns:
-        One entry a layer of neurons, in the order of definition.
+        One entry per layer of neurons, in the order of definition.
 
     Raises:
         ArgumentError: If there is no bound, or the network has one step.
@@ -132,9 +131,9 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     lower.set_ylabel("firing rate $r_s$ (%)")
     lower.set_xlabel("layer, and its lowest membrane")
     names = short_names([a.name for a in layers])
-    told = [f"{name}\n{a.lowest:.1f}" for name, a in zip(names, layers, strict=True)]
+    labels = [f"{name}\n{a.lowest:.1f}" for name, a in zip(names, layers, strict=True)]
     upper.set_xticks(places, [""] * len(layers))
-    lower.set_xticks(places, told)
+    lower.set_xticks(places, labels)
     for part in (upper, lower):
         part.set_xlim(-0.5, len(layers) - 0.5)
         start_at_zero(part)

@@ -1,24 +1,30 @@
-"""What values weights and spikes take, layer by layer (Q-SNN Fig. 2 and 4)."""
+"""What values weights and spikes take with and without a regulation (Q-SNN Fig. 2 and 4)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.cost.neurons import all_neurons
-from qsnn_plugins.nn import layer_quantizer, weight_layers
-from qsnn_plugins.plot.running import Run, run_batches
+from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import ForwardMonitor, layer_quantizer, output_spikes, weight_layers
+from qsnn_plugins.plot.membranes import Run
+from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
 
-__all__ = ["Distribution", "spike_distributions", "weight_distributions"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Distribution", "distributions_figure", "spike_distributions", "weight_distributions"]
 
 _MOST_VALUES = 32
 _BINS = 16
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def weight_distributions(network: nn.Module) -> list[Distribution]:
         network: Any network.
 
     Returns:
-        One entry a Conv and Linear layer, in the order of definition; values from -1 to 1.
+        One entry per Conv and Linear layer, in the order of definition; values from -1 to 1.
 
     Example:
         >>> from qsnn_plugins.nn import quantize_weights
@@ -66,7 +72,7 @@ def weight_distributions(network: nn.Module) -> list[Distribution]:
         >>> weight_distributions(nn.Sequential(layer))
         [Distribution(name='0', values=(-1.0, 1.0), shares=(0.25, 0.75))]
     """
-    return [_of_weights(name, layer) for name, layer in weight_layers(network).items()]
+    return [_weight_distribution(name, layer) for name, layer in weight_layers(network).items()]
 
 
 def spike_distributions(
@@ -80,7 +86,7 @@ def spike_distributions(
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Returns:
-        One entry a layer of neurons, in the order of definition.
+        One entry per layer of neurons, in the order of definition.
 
     Raises:
         ArgumentError: If there is no batch.
@@ -90,34 +96,24 @@ def spike_distributions(
         >>> spike_distributions(StringNet("4C3-GAP-FC2"), [torch.zeros(3, 2, 2, 6, 6)])
         [Distribution(name='blocks.conv1.neuron', values=(0.0, 1.0), shares=(1.0, 0.0))]
     """
-    neurons = all_neurons(network)
-    counts = {name: Counter({0.0: 0, 1.0: 0}) for name in neurons}
-    handles = [
-        neuron.register_forward_hook(partial(_count, counts[name]))
-        for name, neuron in neurons.items()
-    ]
-    try:
-        for _ in run_batches(network, batches, run):
+    with ForwardMonitor(all_neurons(network), _count_values) as monitor:
+        for _ in evaluate_batches(network, batches, run):
             pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [_shares(name, found) for name, found in counts.items() if found.total()]
+    return [_spike_distribution(name, counts) for name, counts in monitor.sums.items()]
 
 
-def _count(counts: Counter[float], module: nn.Module, args: Any, output: Any) -> None:
-    spikes = output[0] if isinstance(output, tuple) else output
-    values, found = torch.unique(spikes, return_counts=True)
-    counts.update(dict(zip(values.tolist(), found.tolist(), strict=True)))
+def _count_values(neuron: nn.Module, inputs: Any, output: Any) -> Counter[float]:
+    values, counts = torch.unique(output_spikes(output), return_counts=True)
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
-def _shares(name: str, counts: Counter[float]) -> Distribution:
-    # a spike worth its threshold is never 1
-    values = sorted(v for v, n in counts.items() if n or v == 0 or len(counts) == 2)
+def _spike_distribution(name: str, counts: Counter[float]) -> Distribution:
+    # both values of a silent layer; a spike worth its threshold is never 1
+    values = sorted({*counts, 0.0} | ({1.0} if set(counts) <= {0.0} else set()))
     return Distribution(name, tuple(values), tuple(counts[v] / counts.total() for v in values))
 
 
-def _of_weights(name: str, layer: Any) -> Distribution:
+def _weight_distribution(name: str, layer: Any) -> Distribution:
     quantizer = layer_quantizer(layer)
     if quantizer is None:
         return _binned(name, layer.weight.detach())
@@ -135,3 +131,79 @@ def _binned(name: str, values: Tensor) -> Distribution:
     counts = torch.histc(values / largest, bins=_BINS, min=-1.0, max=1.0)
     middles = (2 * torch.arange(_BINS) + 1) / _BINS - 1
     return Distribution(name, tuple(middles.tolist()), tuple((counts / values.numel()).tolist()))
+
+
+@house_style()
+def distributions_figure(
+    weights: Mapping[str, Sequence[Distribution]],
+    spikes: Mapping[str, Sequence[Distribution]],
+    most: int = 8,
+) -> Figure:
+    """Draw the distributions of weights, above, and of spikes, below, of several networks.
+
+    Above each panel stand the shares above 0, one per network: p_w of weights and p_s of spikes.
+
+    Args:
+        weights: What `weight_distributions` returns, by what the network is called.
+        spikes: What `spike_distributions` returns, by the same.
+        most: Layers that are drawn, the first ones; the paper draws eight.
+
+    Raises:
+        ArgumentError: If there is no network, or the networks have different layers.
+
+    Example:
+        >>> weights = [Distribution("conv1", (-1.0, 1.0), (0.75, 0.25))]
+        >>> spikes = [Distribution("neuron1", (0.0, 1.0), (0.9, 0.1))]
+        >>> figure = distributions_figure({"float": weights}, {"float": spikes})
+        >>> [axes.get_title().replace(chr(10), " ") for axes in figure.axes]
+        ['conv1 0.25', 'neuron1 0.10']
+    """
+    rows = [_common_layers(found, most) for found in (weights, spikes)]
+    columns = max(len(row) for row in rows)
+    figure, axes = new_figure(max(4.5, 1.25 * columns + 1), 4.6, rows=2, columns=columns)
+    styles = bar_styles(len(weights))
+    for line, row in zip(axes, rows, strict=True):
+        names = short_names([same[0].name for same in row])
+        for panel, name, same in zip(line, names, row, strict=False):
+            shares = " | ".join(f"{found.positive:.2f}" for found in same)
+            panel.set_title(f"{name}\n{shares}", fontsize="small")
+            _bars(panel, same, styles)
+            if panel is not line[0]:
+                panel.tick_params(labelleft=False)
+        for panel in line[len(row) :]:
+            panel.remove()
+    axes[0, 0].set_ylabel("share of weights")
+    axes[1, 0].set_ylabel("share of neurons and steps")
+    figure.supxlabel(
+        "value: weights in parts of the largest, spikes as sent; above a panel: share above 0",
+        fontsize="medium",
+    )
+    handles = axes[0, 0].containers
+    figure.legend(handles, list(weights), loc="outside upper center", ncols=len(weights))
+    return figure
+
+
+def _common_layers(
+    found: Mapping[str, Sequence[Distribution]], most: int
+) -> list[tuple[Distribution, ...]]:
+    names = {label: [layer.name for layer in layers] for label, layers in found.items()}
+    if not names or not all(names.values()):
+        raise ArgumentError("networks", list(found), "one network or more, with layers")
+    first = next(iter(names.values()))
+    for label, others in names.items():
+        if others != first:
+            raise ArgumentError(f"layers of {label}", others, f"the same as others: {first}")
+    return list(zip(*found.values(), strict=True))[:most]
+
+
+def _bars(panel: Any, same: Sequence[Distribution], styles: Sequence[dict[str, Any]]) -> None:
+    values = sorted({value for found in same for value in found.values})
+    gap = min((b - a for a, b in pairwise(values)), default=1.0)
+    width = 0.8 * gap / len(same)
+    for i, (found, style) in enumerate(zip(same, styles, strict=True)):
+        shift = (i - (len(same) - 1) / 2) * width
+        panel.bar([v + shift for v in found.values], found.shares, width, **style)
+    panel.set_ylim(0, 1)
+    panel.grid(axis="x", visible=False)
+    if len(values) <= _FEW:
+        panel.set_xticks(values, [f"{value:.2g}" for value in values])

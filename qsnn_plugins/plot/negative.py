@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from qsnn_plugins.functional import negative_firing
-from qsnn_plugins.plot.names import short_names
-from qsnn_plugins.plot.recorder import measure_layers
-from qsnn_plugins.plot.running import Run
-from qsnn_plugins.plot.style import bar_styles, house_style, new_figure
+from qsnn_plugins.plot.membranes import Run, measure_layers
+from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +51,7 @@ def measure_negative(
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Returns:
-        One entry a layer of neurons, in the order of definition.
+        One entry per layer of neurons, in the order of definition.
 
     Raises:
         ArgumentError: If the network has one step.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from qsnn_plugins.cost import ActivityRecorder
+from qsnn_plugins.cost import measure_activity
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.names import short_names
-from qsnn_plugins.plot.running import Run, run_batches
+from qsnn_plugins.plot.membranes import Run
 from qsnn_plugins.plot.style import (
     house_style,
     line_styles,
     new_figure,
+    short_names,
     start_at_zero,
 )
 
@@ -48,10 +48,7 @@ def measure_rates(
         >>> measure_rates(StringNet("4C3-GAP-FC2"), [torch.zeros(3, 2, 2, 6, 6)])
         {'blocks.conv1.neuron': 0.0}
     """
-    with ActivityRecorder(network) as recorder:
-        for _ in run_batches(network, batches, run):
-            pass
-    return dict(recorder.activity("measured").rates)
+    return dict(measure_activity(network, batches, "measured", run=run).rates)
 
 
 @house_style()

@@ -1,9 +1,10 @@
-"""How every figure looks: lines and bars that can be told apart in grey."""
+"""How every figure looks, and how it becomes a file: lines and bars that differ in grey too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
@@ -16,8 +17,14 @@ __all__ = [
     "house_style",
     "line_styles",
     "new_figure",
+    "save_figure",
+    "short_names",
     "start_at_zero",
 ]
+
+_DOTS_PER_INCH = 160
+# neither a date nor a version: a file changes where its picture does
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 _MARKERS = "osD^vXP*"
 _DASHES = ("-", "--", ":", "-.")
@@ -139,6 +146,57 @@ def start_at_zero(axes: Any) -> None:
     axes.set_ylim(0, 1.08 * highest or 1)
     for line in axes.lines:
         line.set_clip_on(False)
+
+
+def short_names(names: list[str]) -> list[str]:
+    """Leave out the dotted parts with which all names begin, and those with which all end.
+
+    Args:
+        names: Names of layers; a single one is kept whole.
+
+    Example:
+        >>> short_names(["blocks.conv1.neuron", "blocks.conv2.neuron"])
+        ['conv1', 'conv2']
+    """
+    parts = [name.split(".") for name in names]
+    if len(parts) < 2:
+        return names
+    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
+        parts = [p[1:] for p in parts]
+    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
+        parts = [p[:-1] for p in parts]
+    return [".".join(p) for p in parts]
+
+
+def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
+    """Save a figure as PNG and SVG, each written aside and then renamed.
+
+    The same figure gives the same bytes.
+
+    Args:
+        figure: The figure.
+        stem: Path without the suffix; its folder is made where it is not there.
+
+    Returns:
+        The two files.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> figure, _ = new_figure(2, 2)
+        >>> [path.name for path in save_figure(figure, Path(mkdtemp(), "empty"))]
+        ['empty.png', 'empty.svg']
+    """
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = []
+    for form, metadata in _METADATA.items():
+        file = stem.with_name(f"{stem.name}.{form}")
+        aside = file.with_name(f"{file.name}.part")
+        with house_style():
+            figure.savefig(aside, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
+        aside.replace(file)
+        files.append(file)
+    return files
 
 
 def _shades(count: int, lightest: float) -> list[Any]:

@@ -1,6 +1,6 @@
 """The papers' tables as data, and what is computed and measured beside what they print."""
 
-from qsnn_plugins.reproduce.case import RULES, Case, Rule
+from qsnn_plugins.reproduce.case import RULES, Case
 from qsnn_plugins.reproduce.cell import Cell, Standing, Verdict, count_standings
 from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.networks import NETWORKS, CountedNetwork, count_network
@@ -19,7 +19,6 @@ __all__ = [
     "Paper",
     "PaperTable",
     "Result",
-    "Rule",
     "Standing",
     "TableColumn",
     "TableRow",

@@ -12,7 +12,7 @@ from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.reproduce.networks import count_network
 from qsnn_plugins.reproduce.specs import row_spec
 
-__all__ = ["RULES", "Case", "NotComputedError", "Rule", "rule"]
+__all__ = ["RULES", "Case", "NotComputedError", "rule", "statement"]
 
 UNITS = {"kB": 1e3, "MB": 1e6, "M": 1e6, "G": 1e9}
 
@@ -81,7 +81,7 @@ class Case:
         """
         if self.column not in self.rules:
             raise NotComputedError("a rule: how it was counted is not known")
-        return RULES[self.rules[self.column]].compute(self)
+        return RULES[self.rules[self.column]](self)
 
     def other(self, column: str) -> float:
         """Compute another column of the same row."""
@@ -89,36 +89,20 @@ class Case:
         return replace(self, column=column, unit=self.units[column], baseline=base).compute()
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A way to compute cells.
-
-    Args:
-        statement: What it counts, in one sentence.
-        compute: Gives a cell's value in its column's unit.
-
-    Example:
-        >>> RULES["bit_budget"].statement
-        'T · W · S (Eq. 4), float weights being 16 bits'
-    """
-
-    statement: str
-    compute: Callable[[Case], float]
-
-
-RULES: dict[str, Rule] = {}
+RULES: dict[str, Callable[[Case], float]] = {}
 
 
 def rule(compute: Callable[[Case], float]) -> Callable[[Case], float]:
-    """Add a function to `RULES` under its name; its docstring is the statement.
+    """Add a function to `RULES` under its name; its docstring is what `statement` returns."""
+    RULES[compute.__name__] = compute
+    return compute
+
+
+def statement(name: str) -> str:
+    """Return what a rule counts, in one sentence.
 
     Example:
-        >>> def answer(case: Case) -> float:
-        ...     "The answer."
-        ...     return 42.0
-        >>> rule(answer) is answer, RULES.pop("answer").statement
-        (True, 'The answer')
+        >>> statement("bit_budget")
+        'T · W · S (Eq. 4), float weights being 16 bits'
     """
-    statement = " ".join(str(compute.__doc__).split()).removesuffix(".")
-    RULES[compute.__name__] = Rule(statement, compute)
-    return compute
+    return " ".join(str(RULES[name].__doc__).split()).removesuffix(".")

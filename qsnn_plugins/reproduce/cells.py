@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
 from statistics import fmean
 
-# importing them fills RULES
-from qsnn_plugins.reproduce import memory_rules, operation_rules  # noqa: F401
+from qsnn_plugins.reproduce import rules  # noqa: F401 (its import fills RULES)
 from qsnn_plugins.reproduce.case import Case, NotComputedError
 from qsnn_plugins.reproduce.cell import Cell, Verdict
 from qsnn_plugins.reproduce.digits import compare
@@ -43,9 +40,7 @@ def build_cells(
     for result in results:
         measured.setdefault(result.cell, []).append(result)
     return [
-        _Maker(paper.paper, known, row, known.columns[column]).cell(
-            measured.get((paper.paper, known.table, row.row, column), [])
-        )
+        _cell(paper.paper, known, row, known.columns[column], measured)
         for known in paper.tables.values()
         if table in (None, known.table)
         for row in known.rows.values()
@@ -54,69 +49,65 @@ def build_cells(
     ]
 
 
-@dataclass(frozen=True)
-class _Maker:
-    """Makes one cell."""
+def _cell(
+    paper: str,
+    table: PaperTable,
+    row: TableRow,
+    column: TableColumn,
+    measured: dict[tuple[str, str, str, str], list[Result]],
+) -> Cell:
+    key = (paper, table.table, row.row, column.name)
+    results = measured.get(key, [])
+    mean = fmean(result.value for result in results) if results else None
+    computed, missing = _compute(paper, table, row, column)
+    verdict, reason = _verdict(row, column, computed if mean is None else mean, missing)
+    if verdict is Verdict.DIFFERS and not reason:
+        reason = _changed_run(results)
+    return Cell(
+        *key,
+        row.printed[column.name],
+        computed,
+        mean,
+        column.unit,
+        column.rule_for(row.group),
+        verdict,
+        reason,
+        column.measured,
+    )
 
-    paper: str
-    table: PaperTable
-    row: TableRow
-    column: TableColumn
 
-    def cell(self, results: list[Result]) -> Cell:
-        computed, lack = self.computed
-        measured = fmean(result.value for result in results) if results else None
-        printed = self.row.printed[self.column.name]
-        verdict, reason = self.verdict(printed, computed if measured is None else measured, lack)
-        if verdict is Verdict.DIFFERS and measured is not None and not reason:
-            reason = _reduced(results)
-        return Cell(
-            self.paper,
-            self.table.table,
-            self.row.row,
-            self.column.name,
-            printed,
-            computed,
-            measured,
-            self.column.unit,
-            self.column.rule_for(self.row.group),
-            verdict,
-            reason,
-            self.column.measured,
-        )
+def _compute(
+    paper: str, table: PaperTable, row: TableRow, column: TableColumn
+) -> tuple[float | None, str | None]:
+    """The computed value, or None and what it takes."""
+    if column.measured:
+        return None, f"a measurement: {row.recipe}" if row.recipe else "a measurement"
+    try:
+        return _case(paper, table, row, column).compute(), None
+    except NotComputedError as error:
+        return None, str(error)
 
-    @cached_property
-    def computed(self) -> tuple[float | None, str | None]:
-        """The computed value, or what it lacks."""
-        if self.column.measured:
-            recipe = f": {self.row.recipe}" if self.row.recipe else ""
-            return None, f"a measurement{recipe}"
-        try:
-            return _case(self.paper, self.table, self.row, self.column).compute(), None
-        except NotComputedError as lack:
-            return None, str(lack)
 
-    def verdict(
-        self, printed: str | None, ours: float | None, lack: str | None
-    ) -> tuple[Verdict, str | None]:
-        note = self.row.notes.get(self.column.name)
-        if printed is None:
-            return Verdict.NOT_PRINTED, note
-        if ours is None:
-            return Verdict.NOT_COMPUTED, f"needs {lack}"
-        match compare(printed, ours):
-            case "agrees":
-                return Verdict.AGREES, None
-            case "truncated":
-                return Verdict.DIFFERS, TRUNCATED
-        reasons, group = self.column.reasons, self.row.group or "all"
-        told = self.row.reasons.get(self.column.name) or reasons.get(group, reasons.get("all"))
-        return Verdict.DIFFERS, told
+def _verdict(
+    row: TableRow, column: TableColumn, ours: float | None, missing: str | None
+) -> tuple[Verdict, str | None]:
+    printed = row.printed[column.name]
+    if printed is None:
+        return Verdict.NOT_PRINTED, row.notes.get(column.name)
+    if ours is None:
+        return Verdict.NOT_COMPUTED, f"needs {missing}"
+    match compare(printed, ours):
+        case "agrees":
+            return Verdict.AGREES, None
+        case "truncated":
+            return Verdict.DIFFERS, TRUNCATED
+    group_reason = column.reasons.get(row.group or "all", column.reasons.get("all"))
+    return Verdict.DIFFERS, row.reasons.get(column.name) or group_reason
 
 
 def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> Case:
     columns = table.columns.items()
-    rules = {name: c.rule_for(row.group) for name, c in columns}
+    rule_names = {name: c.rule_for(row.group) for name, c in columns}
     networks = {name: table.network(row, c) for name, c in columns}
     base = table.rows[row.baseline] if row.baseline else None
     return Case(
@@ -125,14 +116,13 @@ def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> 
         column.unit,
         {**row.settings, **column.settings},
         {name: network for name, network in networks.items() if network},
-        {name: rule for name, rule in rules.items() if rule},
+        {name: rule for name, rule in rule_names.items() if rule},
         {name: c.unit for name, c in columns},
         _case(paper, table, base, column) if base else None,
     )
 
 
-def _reduced(results: list[Result]) -> str | None:
+def _changed_run(results: list[Result]) -> str | None:
     """Say that a result is of less than the recipe, where it is."""
-    changed: Iterator[str] = (" ".join(r.changes) for r in results if r.changes)
-    words = next(changed, None)
-    return f"another network: measured with {words}" if words else None
+    changes = next((" ".join(result.changes) for result in results if result.changes), None)
+    return f"another network: measured with {changes}" if changes else None

@@ -109,11 +109,13 @@ def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
         known = load_paper(paper)
         console.print(f"\n[bold]{known.title}")
         for layout in lay_out(known, found, table):
-            console.print(_table(layout) if layout.rows else f"{layout.title}. {layout.told}")
+            console.print(
+                _table(layout) if layout.rows else f"{layout.title}. {layout.description}"
+            )
             told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
             told += [f"rule: {rule}" for rule in layout.rules]
             told += [f"network: {network}" for network in layout.networks]
-            told += [*layout.lacks, *layout.notes]
+            told += [*layout.missing, *layout.notes]
             for line in told:
                 console.print(Text(line, "dim"))
 

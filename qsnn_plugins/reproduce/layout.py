@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from qsnn_plugins.reproduce.case import RULES
+from qsnn_plugins.reproduce.case import statement
 from qsnn_plugins.reproduce.cell import Cell, Standing, Verdict
 from qsnn_plugins.reproduce.networks import NETWORKS
 from qsnn_plugins.reproduce.paper import Paper
@@ -28,14 +28,14 @@ class TableLayout:
 
     Args:
         title: Its number and caption.
-        told: Where it stands in the paper, and what must be known of it.
+        description: Where it stands in the paper, and what must be known of it.
         columns: Titles with units; the first is of the rows' names.
         rows: Name and texts of each row.
         standings: Of each row's texts, without the name; None where there is no cell.
         reasons: Numbered from 1, as the texts refer to them.
         rules: Which rule computes which column and group.
         networks: What was counted.
-        lacks: What is lacking where nothing could be computed, and in which cells.
+        missing: What is missing where nothing could be computed, and in which cells.
         notes: What else must be known of cells.
 
     Example:
@@ -46,14 +46,14 @@ class TableLayout:
     """
 
     title: str
-    told: str
+    description: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     standings: tuple[tuple[Standing | None, ...], ...]
     reasons: tuple[str, ...]
     rules: tuple[str, ...]
     networks: tuple[str, ...]
-    lacks: tuple[str, ...]
+    missing: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -106,8 +106,8 @@ def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayo
         tuple(numbers),
         _rules(table, columns),
         tuple(dict.fromkeys(_networks(table, cells.values()))),
-        _gathered(table, cells.values(), _lack),
-        _gathered(table, cells.values(), lambda cell: table.rows[cell.row].notes.get(cell.column)),
+        _gather(table, cells.values(), _missing),
+        _gather(table, cells.values(), lambda cell: table.rows[cell.row].notes.get(cell.column)),
     )
 
 
@@ -148,8 +148,8 @@ def _rules(table: PaperTable, columns: Iterable[TableColumn]) -> tuple[str, ...]
             rows = ""
             if len(column.rules) > 1:
                 rows = f" of {'other rows' if group == 'all' else table.groups[group]}"
-            gathered.setdefault(RULES[name].statement, []).append(column.title + rows)
-    return tuple(f"{statement}: {'; '.join(places)}" for statement, places in gathered.items())
+            gathered.setdefault(statement(name), []).append(column.title + rows)
+    return tuple(f"{counted}: {'; '.join(places)}" for counted, places in gathered.items())
 
 
 def _networks(table: PaperTable, cells: Iterable[Cell]) -> Iterator[str]:
@@ -157,27 +157,27 @@ def _networks(table: PaperTable, cells: Iterable[Cell]) -> Iterator[str]:
         key = table.network(table.rows[cell.row], table.columns[cell.column])
         if key and cell.computed is not None:
             height, width = NETWORKS[key].shape[1:]
-            yield f"{NETWORKS[key].told}, over {height} x {width}"
+            yield f"{NETWORKS[key].description}, over {height} x {width}"
 
 
-def _lack(cell: Cell) -> str | None:
+def _missing(cell: Cell) -> str | None:
     return cell.reason if cell.standing is Standing.UNCOMPUTED else None
 
 
-def _gathered(
-    table: PaperTable, cells: Iterable[Cell], tell: Callable[[Cell], str | None]
+def _gather(
+    table: PaperTable, cells: Iterable[Cell], remark: Callable[[Cell], str | None]
 ) -> tuple[str, ...]:
-    """What is told of cells, each once, with the columns and rows that it is told of."""
+    """Each remark on cells once, with the columns and rows that it is on."""
     gathered: dict[str, dict[str, list[str]]] = {}
     for cell in cells:
-        if told := tell(cell):
-            columns = gathered.setdefault(told, {})
+        if text := remark(cell):
+            columns = gathered.setdefault(text, {})
             columns.setdefault(table.columns[cell.column].title, []).append(cell.row)
-    return tuple(f"{told}: {' / '.join(_places(columns))}" for told, columns in gathered.items())
+    return tuple(f"{text}: {' / '.join(_places(columns))}" for text, columns in gathered.items())
 
 
 def _places(columns: dict[str, list[str]]) -> Iterator[str]:
-    """Columns of the same rows in one breath."""
+    """Columns of the same rows together."""
     by_rows: dict[tuple[str, ...], list[str]] = {}
     for title, rows in columns.items():
         by_rows.setdefault(tuple(rows), []).append(title)

@@ -79,7 +79,7 @@ def _totals(cells: Mapping[str, list[Cell]], linked: bool = False) -> Iterator[s
 
 
 def _table(layout: TableLayout) -> Iterator[str]:
-    yield from (f"## {layout.title}", "", layout.told, "")
+    yield from (f"## {layout.title}", "", layout.description, "")
     if not layout.rows:
         return
     yield f"| {' | '.join(layout.columns)} |"
@@ -87,12 +87,12 @@ def _table(layout: TableLayout) -> Iterator[str]:
     yield from (f"| {' | '.join(row)} |" for row in layout.rows)
     yield ""
     reasons = tuple(f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1))
-    for title, told in (
+    for title, lines in (
         ("Reasons:", reasons),
         ("Rules:", layout.rules),
         ("Networks:", layout.networks),
-        ("Not computed:", layout.lacks),
+        ("Not computed:", layout.missing),
         ("Notes:", layout.notes),
     ):
-        if told:
-            yield from (title, "", *(f"- {line}" for line in told), "")
+        if lines:
+            yield from (title, "", *(f"- {line}" for line in lines), "")

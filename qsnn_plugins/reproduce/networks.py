@@ -21,7 +21,7 @@ class CountedNetwork(NamedTuple):
     """A network of a table.
 
     Args:
-        told: What it is, in words.
+        description: What it is.
         shape: Its input, [C, H, W].
         build: Builds it without quantization.
 
@@ -30,7 +30,7 @@ class CountedNetwork(NamedTuple):
         (2, 48, 48)
     """
 
-    told: str
+    description: str
     shape: tuple[int, int, int]
     build: Callable[[], nn.Module]
 
@@ -38,26 +38,31 @@ class CountedNetwork(NamedTuple):
 _CIFAR, _IMAGENET = (3, 32, 32), (3, 224, 224)
 
 
-def _residual(told: str, shape: tuple[int, int, int], **arguments: Any) -> CountedNetwork:
-    build = lambda: ResidualNet(in_channels=shape[0], **arguments)  # noqa: E731
-    return CountedNetwork(told, shape, build)
+def _residual(description: str, shape: tuple[int, int, int], **arguments: Any) -> CountedNetwork:
+    return CountedNetwork(
+        description, shape, lambda: ResidualNet(in_channels=shape[0], **arguments)
+    )
 
 
-def _string(name: str, classes: int | None = None, size: tuple[int, int] | None = None) -> Any:
+def _string(
+    name: str, classes: int | None = None, size: tuple[int, int] | None = None
+) -> CountedNetwork:
     known = NETWORK_STRINGS[name]
-    shape = (known.in_channels, *(size or known.input_size))
-    told = known.layers if classes is None else known.with_classes(classes)
-    return CountedNetwork(told, shape, lambda: string_net(name, classes, input_size=size))
+    height, width = size or known.input_size
+    layers = known.layers if classes is None else known.with_classes(classes)
+    shape = (known.in_channels, height, width)
+    return CountedNetwork(layers, shape, lambda: string_net(name, classes, input_size=size))
 
 
 def _layers(shape: tuple[int, int, int], layers: str, **arguments: Any) -> CountedNetwork:
-    build = lambda: StringNet(layers, shape[0], shape[1:], **arguments)  # noqa: E731
-    return CountedNetwork(layers, shape, build)
+    return CountedNetwork(
+        layers, shape, lambda: StringNet(layers, shape[0], shape[1:], **arguments)
+    )
 
 
 def _hosted(name: str, shape: tuple[int, int, int], classes: int) -> CountedNetwork:
-    build = lambda: HostedNet(name, classes, shape[0], shape[1:])  # noqa: E731
-    return CountedNetwork(f"SpikingJelly's {name}, {classes} classes", shape, build)
+    description = f"SpikingJelly's {name}, {classes} classes"
+    return CountedNetwork(description, shape, lambda: HostedNet(name, classes, shape[0], shape[1:]))
 
 
 NETWORKS: Mapping[str, CountedNetwork] = {

@@ -1,6 +1,6 @@
 """The papers' tables as data: what is printed, where, and with what a row was made.
 
-One YAML file a paper lies in `tables/`. A printed value is a string, so that its digits are kept;
+One YAML file per paper lies in `tables/`. A printed value is a string, so that its digits are kept;
 settings say how the row's network is quantized and run, and are what is counted with.
 """
 
@@ -92,9 +92,7 @@ def _build(kind: type[_T], values: dict[str, Any], where: str) -> _T:
         raise DataError(f"{where}: {unknown.pop()!r} is not one of {', '.join(sorted(known))}")
     try:
         return kind(**values)
-    except TypeError as error:
-        raise DataError(f"{where}: {error}") from error
-    except DataError as error:
+    except (TypeError, DataError) as error:
         raise DataError(f"{where}: {error}") from error
 
 

@@ -14,8 +14,8 @@ from qsnn_plugins.errors import DataError
 
 __all__ = ["Run", "checkout_commit", "machine_name", "model_size"]
 
-# What a paper's model size counts, among the ways of `qsnn cost`.
-_WAYS = {"bit_budget": "chip"}
+# By which convention of `qsnn cost` a paper counts, where it has none of its own name.
+_CONVENTIONS = {"bit_budget": "chip"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Run:
         return int(self.metrics()[-1]["epoch"]) + 1
 
     def metrics(self) -> list[dict[str, str]]:
-        """One row a validation: epoch, step, what was measured and the last batch's loss."""
+        """One row per validation: epoch, step, what was measured and the last batch's loss."""
         rows, loss = [], ""
         for row in self._metrics("fit"):
             loss = row.get("train_loss") or loss
@@ -82,7 +82,7 @@ class Run:
                 check=False,
             )
         if process.returncode:
-            last = (log.read_text("utf-8").strip().splitlines() or ["it said nothing"])[-1]
+            last = (log.read_text("utf-8").strip().splitlines() or ["no output"])[-1]
             raise DataError(f"{words[0]} ended with status {process.returncode}, see {log}: {last}")
 
     def _metrics(self, word: str) -> list[dict[str, str]]:
@@ -102,7 +102,7 @@ def model_size(words: tuple[str, ...], paper: str) -> int:
     Raises:
         DataError: If it cannot be counted.
     """
-    options = ["--json", "--full_precision", f"--way={_WAYS.get(paper, paper)}"]
+    options = ["--json", "--full_precision", f"--convention={_CONVENTIONS.get(paper, paper)}"]
     process = subprocess.run(
         [sys.executable, "-m", "qsnn_plugins", "cost", *words, *options],
         capture_output=True,

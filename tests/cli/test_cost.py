@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from qsnn_plugins import cli
-from qsnn_plugins.cost import plain_values, report
+from qsnn_plugins.cost import report
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.spec import PruningSpec, QuantSpec, WeightSpec
@@ -77,7 +77,7 @@ def test_every_recipe_is_counted(recipe, cost, capsys):
 
 def test_json_is_the_account_of_the_network(printed):
     values = printed("--rates", "0.2")
-    expected = plain_values(report(small(), None, (4, 1, 2, 16, 16), activity=0.2))
+    expected = report(small(), None, (4, 1, 2, 16, 16), activity=0.2).to_dict()
     assert values == {"recipe": "small"} | json.loads(json.dumps(expected))
     stored = values["memory"]
     parts = [*stored["parameters"].values(), stored["membranes"], stored["spikes"]]
@@ -170,7 +170,7 @@ def test_an_energy_table_of_ones_own(printed):
 
 
 def test_ways_and_a_network_in_full_precision(printed):
-    assert printed("--way", "qsnn")["memory"]["spikes"] == 0
+    assert printed("--convention", "qsnn")["memory"]["spikes"] == 0
     network = "--model.init_args.network.init_args.spec"
     words = (f"{network}.weight.kind=float", f"{network}.membrane.kind=float", "--full_precision")
     assert printed(*words)["memory"]["parameters"]["weights"] == 440 * 4
@@ -180,7 +180,7 @@ FLOAT = [
     f"--model.init_args.network.init_args.spec.{part}.kind=float" for part in ("weight", "membrane")
 ]
 BAD = [
-    (["--way", "guess"], "way='guess' is not allowed: give one of chip, imsnn"),
+    (["--convention", "guess"], "convention='guess' is not allowed: give one of chip, imsnn"),
     (["--energy", "guess"], "energy='guess' is not allowed: give one of bitnet_7nm"),
     (["--energy", "small.yaml"], "energy='small.yaml' is not allowed: give a YAML file"),
     (["--rates", "1.5"], "rate=1.5 is not allowed: give a number from 0 to 1"),

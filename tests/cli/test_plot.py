@@ -188,9 +188,9 @@ def results(plot, monkeypatch):
     Path("docs/results/some.json").write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize(("figure", "way"), [("bits", "chip"), ("memory", "qsnn")])
-def test_results_become_points(figure, way, results, drawn):
-    words = (figure, "--way", way, "-c", RESULT["recipe"])
+@pytest.mark.parametrize(("figure", "convention"), [("bits", "chip"), ("memory", "qsnn")])
+def test_results_become_points(figure, convention, results, drawn):
+    words = (figure, "--convention", convention, "-c", RESULT["recipe"])
     (series,) = drawn(plot_results, f"{figure}_figure", *words)
     ((name, (two, eight)),) = series.items()
     assert name == "qsnn_vggsnn_cifar10dvs+embedded"
@@ -265,7 +265,7 @@ BAD = [
     (["negative", *NETWORK, "--foo", "3"], "the command line has --foo 3"),
     (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
     (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
-    (["memory", "--way", "guess"], "way='guess' is not allowed: give one of chip"),
+    (["memory", "--convention", "guess"], "convention='guess' is not allowed: give one of chip"),
     (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
     (["bits", "--and", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
     (["bits", "--data.size=3"], "bits is drawn from results: --data.size=3 means nothing here"),

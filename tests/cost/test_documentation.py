@@ -1,11 +1,11 @@
-"""docs/cost.md names every way and every constant, and its Python runs."""
+"""docs/cost.md names every convention and every constant, and shows what its Python prints."""
 
 import re
 from pathlib import Path
 
 import yaml
 
-from qsnn_plugins.cost import ENERGY_TABLES, MEMORY_WAYS, EnergyTable, OperationEnergy
+from qsnn_plugins.cost import ENERGY_TABLES, MEMORY_CONVENTIONS, EnergyTable, OperationEnergy
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cost.md").read_text()
 
@@ -14,17 +14,22 @@ def block(language):
     return re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)[1]
 
 
-def test_the_python_runs(capsys):
+def test_the_python_prints_what_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     exec(block("python"), {})
-    total, macs, energy = capsys.readouterr().out.split()
-    assert int(total) > 0
+    *lines, numbers = capsys.readouterr().out.splitlines()
+    table = "\n".join(line.rstrip() for line in lines)
+    assert table.startswith("One sample, T = 4. Activity: given: 0.1 for every neuron.")
+    assert block("text").strip() in table
+    total, macs, energy = numbers.split()
+    assert f"{int(total):,}" in block("text")
     assert int(macs) > 0
     assert float(energy) > 0
 
 
-def test_every_way_has_a_row():
+def test_every_convention_has_a_row():
     rows = re.findall(r"^\| `(\w+)`.*\|$", TEXT, re.MULTILINE)
-    assert set(rows) == {*MEMORY_WAYS, *ENERGY_TABLES}
+    assert set(rows) == {*MEMORY_CONVENTIONS, *ENERGY_TABLES}
 
 
 def test_every_constant_is_stated():

@@ -1,8 +1,10 @@
-"""Memory in each paper's way of counting against its printed figures, and sums of operations."""
+"""Memory by each paper's convention against its printed figures, and sums of operations."""
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from qsnn_plugins import presets
 from qsnn_plugins.cost import (
@@ -12,7 +14,8 @@ from qsnn_plugins.cost import (
     NeuronCost,
     OperationEnergy,
     ParameterCost,
-    memory_way,
+    cost_table,
+    memory_convention,
     report,
 )
 from qsnn_plugins.errors import ArgumentError
@@ -40,8 +43,8 @@ def test_qsnn_table_two_for_each_batch_and_width():
 def test_spquant_table_seven():
     network = string_net("vgg9_printed_size", spec=FLOAT)
     cost = report(network, None, (1, 1, 2, 48, 48))
-    weights = replace(memory_way("imsnn"), roles=("weights", "biases")).roles
-    memory = cost.memory(replace(memory_way("spquant"), roles=weights))
+    weights = replace(memory_convention("imsnn"), roles=("weights", "biases")).roles
+    memory = cost.memory(replace(memory_convention("spquant"), roles=weights))
     assert sum(memory.parameters.values()) / 1e6 == pytest.approx(41.12, abs=0.005)
     conv_membranes = sum(n.membrane_bytes for n in cost.neurons if "conv" in n.name)
     assert conv_membranes / 1e6 == pytest.approx(3.68, abs=0.01)
@@ -54,13 +57,13 @@ def test_imsnn_table_five():
     network = ResidualNet(19, stem_channels=64, spec=FLOAT)
     of_convolutions = {"weights_of": ("conv",)}
     cost = report(network, None, (1, 1, 3, 32, 32))
-    memory = cost.memory(replace(memory_way("imsnn_float_table"), **of_convolutions))
+    memory = cost.memory(replace(memory_convention("imsnn_float_table"), **of_convolutions))
     assert memory.parameters["weights"] / 1e6 == pytest.approx(49.94, abs=0.01)
     assert memory.membranes == memory.outputs
     assert memory.membranes / 1e6 == pytest.approx(5.5, abs=0.01)
     assert memory.total / 1e6 == pytest.approx(60.94, abs=0.02)
     ternary = report(network, presets.imsnn(weight_bits=4), (1, 1, 3, 32, 32))
-    memory = ternary.memory(replace(memory_way("imsnn"), **of_convolutions))
+    memory = ternary.memory(replace(memory_convention("imsnn"), **of_convolutions))
     assert memory.parameters["weights"] / 1e6 == pytest.approx(6.24, abs=0.005)
     assert memory.membranes / 1e6 == pytest.approx(0.25, abs=0.01)  # 1.5 bits each
 
@@ -106,7 +109,7 @@ def test_wider_spikes_cost_more_operations_and_bits():
 def test_pruning_and_energy_by_hand():
     spec = QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.3))
     network = StringNet("4C3-GAP-FC3", spec=spec)
-    cost = report(network, None, (5, 1, 2, 6, 6), activity=Activity.given(0.2, 0.3, 0.5))
+    cost = report(network, None, (5, 1, 2, 6, 6), activity=Activity.uniform(0.2, 0.3, 0.5))
     conv, linear = 5 * 4 * 2 * 9 * 36, 5 * 4 * 3
     assert cost.remaining_macs == pytest.approx(conv * 0.7 * 0.5 + linear)
     updates = 5 * 4 * 36 * 0.7 * 0.5
@@ -152,16 +155,26 @@ def test_weights_of_chosen_layers_only():
     )
     cost = NetworkCost((), (), rows, time_steps=1)
     assert cost.memory("chip").total == 38
-    assert cost.memory(replace(memory_way("imsnn"), weights_of=("conv",))).total == 10
+    assert cost.memory(replace(memory_convention("imsnn"), weights_of=("conv",))).total == 10
 
 
 def test_what_is_not_allowed():
     cost = NetworkCost((), (), (), time_steps=1)
-    with pytest.raises(ArgumentError, match="way='guess'"):
+    with pytest.raises(ArgumentError, match="convention='guess'"):
         cost.memory("guess")
     with pytest.raises(ArgumentError, match="energy='guess'"):
         cost.energy("guess")
     with pytest.raises(ArgumentError, match="samples=0"):
         cost.memory(samples=0)
     with pytest.raises(ArgumentError, match="membranes='some'"):
-        replace(memory_way("chip"), membranes="some")
+        replace(memory_convention("chip"), membranes="some")
+
+
+def test_an_account_prints_as_the_command_shows_it(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    cost = report(StringNet("4C3-GAP-FC3"), None, (2, 1, 2, 6, 6), activity=0.1)
+    console = Console(file=StringIO())
+    console.print(cost_table(cost))
+    assert str(cost) == console.file.getvalue().removesuffix("\n")
+    assert "total " in str(cost)
+    assert "\x1b" not in str(cost)

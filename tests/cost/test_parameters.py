@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from qsnn_plugins import presets
-from qsnn_plugins.cost import report
+from qsnn_plugins.cost import MEMORY_CONVENTIONS, pack_membrane, report
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
 from qsnn_plugins.nn import quantize_weights
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, ThresholdSpec, WeightSpec
-from qsnn_plugins.spikingjelly import build_network, inject
+from qsnn_plugins.spikingjelly import QuantLIFNode, build_network, inject
 
 FLOAT = QuantSpec.full_precision()
 STRINGS = NETWORK_STRINGS.items()
@@ -40,15 +41,11 @@ def test_quantizing_adds_scales_and_thresholds_and_nothing_else():
     for role in ("weights", "biases", "normalization", "other"):
         assert before.count(role) == after.count(role)
     assert before.count("scales") == before.count("thresholds") == 0
-    # one a channel of two binary layers, one for each 8-bit end, one a layer of membranes
+    # one per channel of two binary layers, one per 8-bit end, one per layer of membranes
     assert after.count("scales") == (8 + 6) + 2 + 3
     assert after.count("thresholds") == 4 + 8 + 6
     bits = {p.layer: p.bits for p in after.parameters if p.role == "weights"}
     assert list(bits.values()) == [8, 1, 1, 8]
-
-
-def stored(cost):
-    return sorted((p.layer, p.role, p.count, p.bits) for p in cost.parameters)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +116,75 @@ def test_a_scale_that_weights_and_membranes_share_is_stored_once():
     convolution, neuron = network.blocks.conv1.synapse[0], network.blocks.conv1.neuron
     neuron.membrane.share_scale(convolution.parametrizations.weight[0].beta)
     assert report(network, None, shape).count("scales") == 2
+
+
+class Own(nn.Module):
+    """Weights in every form that is neither a convolution nor a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.bilinear = nn.Embedding(5, 4), nn.Bilinear(4, 4, 4)
+        self.lstm, self.attention = nn.LSTM(4, 4), nn.MultiheadAttention(4, 2, add_bias_kv=True)
+        self.matrix, self.gain = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        x = self.bilinear(x, x + self.embedding.weight[0]) @ self.matrix * self.gain
+        return self.attention(*[self.lstm(x)[0]] * 3, need_weights=False)[0]
+
+
+def test_every_matrix_is_a_weight_of_32_bits():
+    cost = report(Own(), None, (2, 1, 4))
+    weights = {p.layer: (p.count, p.bits) for p in cost.parameters if p.role == "weights"}
+    counts = {"": 16, "embedding": 20, "bilinear": 64, "lstm": 2 * 64, "attention": 48}
+    assert weights == {name: (n, 32) for name, n in (counts | {"attention.out_proj": 16}).items()}
+    assert cost.count("biases") == 4 + 2 * 16 + 12 + 2 * 4 + 4
+    assert cost.count("other") == 4
+    assert cost.count() == sum(p.numel() for p in Own().parameters())
+
+
+def test_float_weights_between_quantized_ones_are_in_every_convention():
+    layers = nn.Conv2d(2, 8, 1), nn.ConvTranspose2d(8, 8, 4, bias=False), nn.Conv2d(8, 2, 1)
+    network = nn.Sequential(*layers)
+    quantize_weights(nn.ModuleList([layers[0], layers[2]]), WeightSpec("uniform", bits=2))
+    cost = report(network, None, (1, 1, 2, 4, 4), step_mode="s")
+    assert [s.kind for s in cost.synapses] == ["conv"] * 3
+    assert [s.weight_bits for s in cost.synapses] == [2, 32, 2]
+    for convention in MEMORY_CONVENTIONS:
+        assert cost.memory(convention).parameters["weights"] == 4 + 4 * 1024 + 4
+
+
+def test_weights_under_other_parametrizations_are_counted():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    cost = report(nn.Sequential(layer), None, (2, 1, 4))
+    assert cost.count("weights") == 12 + 3  # directions and magnitudes
+    assert cost.count("biases") == 3
+
+
+def test_norms_that_store_nothing_are_not_counted():
+    network = nn.Sequential(nn.InstanceNorm1d(2), nn.BatchNorm1d(2), nn.RMSNorm(4))
+    assert report(network, None, (3, 1, 2, 4), step_mode="s").count("normalization") == 4 + 4
+
+
+class SignMembrane(nn.Module):
+    """A membrane quantizer as a user writes it, without anything of this package."""
+
+    bits = 1
+
+    def forward(self, u):
+        return torch.where(u < 0, -0.5, 0.5)
+
+    def codes(self, q):
+        return (q / 0.5).to(torch.int32), 0.5
+
+
+def test_a_quantizer_of_a_users_own_says_its_bits_and_codes():
+    network = nn.Sequential(QuantLIFNode(spec=QuantSpec(MembraneSpec(kind="float"))))
+    network[0].membrane = SignMembrane()
+    (neuron,) = report(network, None, (3, 1, 9), step_mode="s").neurons
+    assert (neuron.membrane_bits, neuron.levels, neuron.membrane_bytes) == (1, 2, 2)
+    q = network[0].membrane(torch.linspace(-1, 1, 9))
+    packed = pack_membrane(network[0].membrane, q)
+    assert packed.packed.numel() == neuron.membrane_bytes
+    assert torch.equal(packed.unpack(), q)
+    with pytest.raises(ArgumentError, match="membranes that this quantizer stored"):
+        pack_membrane(network[0].membrane, q + 0.1)

@@ -9,7 +9,7 @@ from torch import nn
 from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import HostedNet
-from qsnn_plugins.nn import FiringRates, layer_quantizer, quantized_neurons, weight_layers
+from qsnn_plugins.nn import ForwardMonitor, layer_quantizer, quantized_neurons, weight_layers
 from qsnn_plugins.spikingjelly.networks import NETWORKS, build_network
 from tests.models.counts import FLOAT, count
 
@@ -67,10 +67,10 @@ def test_a_hosted_network_fires_learns_and_comes_back(name):
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0  # an evaluation normalizes with this one batch
-    with FiringRates(network, list(quantized_neurons(network))) as rates:
+    with ForwardMonitor(quantized_neurons(network)) as rates:
         logits = network(x)
     assert logits.shape == (2, 2, 10)
-    assert sum(rates.values()) > 0
+    assert sum(rates.means().values()) > 0
     logits.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
     assert all(layer_quantizer(m) is not None for m in weight_layers(network).values())

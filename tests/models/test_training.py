@@ -8,7 +8,7 @@ from torch import nn
 
 from qsnn_plugins import presets
 from qsnn_plugins.models import NETWORK_STRINGS, ResidualNet, StringNet, string_net
-from qsnn_plugins.nn import FiringRates, quantized_neurons
+from qsnn_plugins.nn import ForwardMonitor, quantized_neurons
 from qsnn_plugins.spec import QuantSpec
 
 SIZES = {"mobilenet_light": 8, "decolle": 8, "plif": 32, "yolov2_table4": 64} | dict.fromkeys(
@@ -46,9 +46,9 @@ def build(name, spec):
 def run(network, x):
     """Return logits of the network from rest, and the rates of all its neurons."""
     network.reset_states()
-    with FiringRates(network, list(quantized_neurons(network))) as rates:
+    with ForwardMonitor(quantized_neurons(network)) as rates:
         logits = network(x)
-    return logits, {name: float(rate.detach()) for name, rate in rates.by_name().items()}
+    return logits, {name: float(rate.detach()) for name, rate in rates.means().items()}
 
 
 @pytest.mark.parametrize("spec", SPECS)

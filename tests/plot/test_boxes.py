@@ -51,5 +51,5 @@ def test_events_are_drawn_by_their_sign(scene):
 def test_what_cannot_be_drawn_is_refused(scene):
     with pytest.raises(ArgumentError, match="found="):
         boxes_figure(scene, {})
-    with pytest.raises(ArgumentError, match=r"least_score=1\.5"):
-        boxes_figure(scene, {"a": found([])}, least_score=1.5)
+    with pytest.raises(ArgumentError, match=r"min_score=1\.5"):
+        boxes_figure(scene, {"a": found([])}, min_score=1.5)

@@ -1,4 +1,4 @@
-"""Ways of counting memory, each with a name and where it comes from."""
+"""Conventions of counting memory, each with a name and a source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["MEMORY_WAYS", "MemoryWay", "Role", "memory_way"]
+__all__ = ["MEMORY_CONVENTIONS", "MemoryConvention", "Role", "memory_convention"]
 
 Role = Literal["weights", "biases", "scales", "thresholds", "normalization", "other"]
 Membranes = Literal["all", "largest", "none"]
@@ -20,7 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
-class MemoryWay:
+class MemoryConvention:
     """What of a network is counted as memory, and at what width.
 
     Args:
@@ -38,7 +38,7 @@ class MemoryWay:
 
     Example:
         >>> from dataclasses import replace
-        >>> replace(memory_way("imsnn"), weights_of=("conv",)).ternary_bits
+        >>> replace(memory_convention("imsnn"), weights_of=("conv",)).ternary_bits
         1.5
     """
 
@@ -60,42 +60,38 @@ class MemoryWay:
             if role not in ROLES:
                 raise ArgumentError("roles", role, f"among {', '.join(ROLES)}")
 
-    def membrane_bits(self, bits: int, levels: int) -> float:
-        """Bits of a membrane that takes so many whole bits and has so many levels."""
-        return self.ternary_bits if levels == 3 else bits
 
-
-MEMORY_WAYS: Mapping[str, MemoryWay] = MappingProxyType(
+MEMORY_CONVENTIONS: Mapping[str, MemoryConvention] = MappingProxyType(
     {
-        "chip": MemoryWay(
+        "chip": MemoryConvention(
             "what a chip keeps: every parameter, all membranes in whole bits, and the spikes",
             spikes=True,
             roles=ROLES,
         ),
-        "imsnn": MemoryWay(
+        "imsnn": MemoryConvention(
             "IM-SNN Eq. 15-17 as printed: weights, membranes (ternary ones 1.5 bits), spikes",
             ternary_bits=1.5,
             spikes=True,
         ),
-        "imsnn_float_table": MemoryWay(
+        "imsnn_float_table": MemoryConvention(
             "IM-SNN Tables V-VII, float rows: weights, membranes, and outputs of 32 bits",
             output_bits=32,
         ),
-        "spquant": MemoryWay(
+        "spquant": MemoryConvention(
             "SpQuant-SNN Eq. 28-29: weights, membranes (ternary ones 1.58 bits), spikes",
             ternary_bits=math.log2(3),
             spikes=True,
         ),
-        "mint": MemoryWay(
+        "mint": MemoryConvention(
             "MINT, in IM-SNN Table V: weights, membranes, and outputs of 8 bits",
             output_bits=8,
         ),
-        "qsnn": MemoryWay(
+        "qsnn": MemoryConvention(
             "Q-SNN Table 2: weights, biases, normalization, and the membranes of the largest layer",
             membranes="largest",
             roles=("weights", "biases", "normalization"),
         ),
-        "sigmoid_quantizer": MemoryWay(
+        "sigmoid_quantizer": MemoryConvention(
             "third paper, Table III: weights and normalization, no membranes",
             membranes="none",
             roles=("weights", "normalization"),
@@ -104,24 +100,27 @@ MEMORY_WAYS: Mapping[str, MemoryWay] = MappingProxyType(
 )
 
 
-def memory_way(name: str) -> MemoryWay:
-    """Look up a way of counting.
+def memory_convention(convention: str | MemoryConvention) -> MemoryConvention:
+    """Look up a convention of counting memory.
 
     Args:
-        name: A key of `MEMORY_WAYS`.
+        convention: A key of `MEMORY_CONVENTIONS`; a convention is returned as it is.
 
     Raises:
-        ArgumentError: If there is no such way.
+        ArgumentError: If there is no such convention.
 
     Example:
-        >>> memory_way("qsnn").membranes
+        >>> memory_convention("qsnn").membranes
         'largest'
-        >>> memory_way("guess")
+        >>> memory_convention("guess")
         Traceback (most recent call last):
         ...
-        qsnn_plugins.errors.ArgumentError: way='guess' is not allowed: give one of chip, imsnn, \
-imsnn_float_table, spquant, mint, qsnn, sigmoid_quantizer
+        qsnn_plugins.errors.ArgumentError: convention='guess' is not allowed: give one of chip, \
+imsnn, imsnn_float_table, spquant, mint, qsnn, sigmoid_quantizer
     """
-    if name not in MEMORY_WAYS:
-        raise ArgumentError("way", name, f"one of {', '.join(MEMORY_WAYS)}")
-    return MEMORY_WAYS[name]
+    if isinstance(convention, MemoryConvention):
+        return convention
+    if convention not in MEMORY_CONVENTIONS:
+        allowed = f"one of {', '.join(MEMORY_CONVENTIONS)}"
+        raise ArgumentError("convention", convention, allowed)
+    return MEMORY_CONVENTIONS[convention]

@@ -7,10 +7,10 @@ import torch
 from spikingjelly.activation_based import functional, neuron
 from torch import nn
 
+from qsnn_plugins.cost.neurons import evaluate_batches
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.plot import measure_layers
-from qsnn_plugins.plot.running import run_batches
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
 from qsnn_plugins.spikingjelly import QuantIFNode, QuantLIFNode
@@ -155,7 +155,7 @@ def test_what_cannot_be_measured_is_refused():
     with pytest.raises(ArgumentError, match=r"network='Linear'.*has neurons"):
         measure_layers(nn.Linear(2, 2), [currents(2, 2)], lambda r, q, s: s.mean())
     with pytest.raises(ArgumentError, match="batches=0"):
-        list(run_batches(nn.Identity(), []))
+        list(evaluate_batches(nn.Identity(), []))
 
 
 def test_a_neuron_that_hides_its_membrane_is_named():

@@ -10,6 +10,7 @@ from qsnn_plugins.cost import Activity, ActivityRecorder, measure_activity, repo
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.spec import PruningSpec, QuantSpec, SpikeSpec
+from qsnn_plugins.spikingjelly import QuantLIFNode
 
 
 def events(*shape):
@@ -86,6 +87,38 @@ def test_what_is_masked_is_averaged_over_steps_and_samples(host):
     )
 
 
+@pytest.mark.parametrize("step_mode", ["m", "s"])
+def test_what_is_masked_is_read_without_a_hook_that_takes_the_neuron_off_its_kernel(step_mode):
+    spec = QuantSpec(pruning=PruningSpec(spatial_ratio=0.25))
+    node = QuantLIFNode(step_mode=step_mode, spec=spec)
+    network = nn.Sequential(node)
+    with ActivityRecorder(network) as recorder:
+        assert not node.pruning._forward_hooks
+        shares = []
+        for x in (torch.randn(5, 2, 3, 4, 4), torch.randn(2, 3, 3, 4, 4)):
+            node.reset()
+            for step in [x] if step_mode == "m" else x:
+                network(step)
+            shares += [node.pruning.sparsity().spatial] * (len(x) * x.shape[1])
+    found = recorder.activity("noise").sparsity["0"]
+    assert found.spatial == pytest.approx(sum(shares) / len(shares))
+
+
+def test_inputs_of_every_layer_that_multiplies_are_counted():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.mix = nn.ConvTranspose2d(2, 3, 2), nn.Bilinear(2, 2, 1)
+
+        def forward(self, x):
+            return self.up(x), self.mix(x[..., 0], x[..., 1])
+
+    x = torch.zeros(1, 2, 2, 2)
+    x[..., 0] = 1
+    activity = measure_activity(Both(), [x], "ones and zeros")
+    assert activity.inputs == {"up": 0.5, "mix": 0.5}
+
+
 def test_measuring_leaves_the_network_as_it_was():
     network = StringNet("4C3-GAP-FC3")
     network.blocks.fc1.eval()
@@ -107,6 +140,6 @@ def test_counts_of_devices_add_up():
 def test_what_is_not_allowed():
     for arguments in ({"rate": 1.5}, {"rate": 0.1, "spatial": -1}, {"rate": 0.1, "channel": 2}):
         with pytest.raises(ArgumentError, match="from 0 to 1"):
-            Activity.given(**arguments)
+            Activity.uniform(**arguments)
     with pytest.raises(ArgumentError, match="batches=0"):
         measure_activity(StringNet("4C3-GAP-FC3"), [], "nothing")

@@ -1,0 +1,125 @@
+"""One monitor of what modules do while a network runs: spikes, inputs, membranes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+__all__ = ["ForwardMonitor", "output_spikes"]
+
+# (module, inputs, output) of one forward, to what is kept of it
+Reduction = Callable[[nn.Module, tuple[Any, ...], Any], Any]
+
+
+def output_spikes(output: Any) -> Tensor:
+    """Return the spikes of what a neuron returns: snnTorch's may return their states too.
+
+    Example:
+        >>> import torch
+        >>> output_spikes((torch.tensor([1.0]), torch.tensor([0.3])))
+        tensor([1.])
+    """
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _mean_output(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+    return output_spikes(output).mean()
+
+
+class ForwardMonitor:
+    """Reduces each forward of some modules and adds up the results, through forward hooks.
+
+    Results are added with `+`: tensors, which keep their graph so that a loss over them trains the
+    network, as well as lists and counters. The network is left as it is: no attribute, state or
+    parameter is added. The hooks are gone after `remove`, at the end of a `with` block, or once
+    the monitor is.
+
+    Args:
+        modules: What to watch, by name, such as what `quantized_neurons` or `weight_layers` return.
+        reduce: Takes module, inputs and output of a forward and returns what is added; None adds
+            nothing. The default is the mean of the output: the firing rate of one-bit spikes, the
+            mean count of wider ones.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> with ForwardMonitor({"relu": network[1]}) as monitor:
+        ...     _ = network(torch.zeros(4, 2))
+        >>> list(monitor.means()), len(network[1]._forward_hooks)
+        (['relu'], 0)
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], reduce: Reduction = _mean_output) -> None:
+        # in the order of `modules`, whichever runs first
+        self._results: dict[str, _Result] = {name: _Result() for name in modules}
+        handles = [
+            module.register_forward_hook(_hook(self._results[name], reduce))
+            for name, module in modules.items()
+        ]
+        # the hooks hold the results and not the monitor, so that it can be collected
+        self._finalizer = weakref.finalize(self, _remove, handles)
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """The sum of the results of each module since `clear`, of those that gave any."""
+        return {name: result.sum for name, result in self._results.items() if result.count}
+
+    def means(self) -> dict[str, Any]:
+        """Return the mean of the results of each module since `clear`, of those that gave any."""
+        return {n: result.sum / result.count for n, result in self._results.items() if result.count}
+
+    def apply(self, function: Callable[[Any], Any]) -> None:
+        """Replace every sum by `function` of it, such as a sum over devices."""
+        for result in self._results.values():
+            if result.count:
+                result.sum = function(result.sum)
+
+    def clear(self) -> None:
+        """Forget the forwards so far."""
+        for result in self._results.values():
+            result.sum, result.count = None, 0
+
+    def remove(self) -> None:
+        """Take the hooks out of the network; the results stay readable."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the hooks out."""
+        self.remove()
+
+
+class _Result:
+    """What has been added up of one module."""
+
+    def __init__(self) -> None:
+        self.sum: Any = None
+        self.count = 0
+
+
+def _hook(result: _Result, reduce: Reduction) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+    def add(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        value = reduce(module, inputs, output)
+        if value is not None:
+            result.sum = value if result.sum is None else result.sum + value
+            result.count += 1
+
+    return add
+
+
+def _remove(handles: list[RemovableHandle]) -> None:
+    for handle in handles:
+        handle.remove()
