@@ -13,8 +13,8 @@ ROOT = Path(qsnn_plugins.__file__).parent
 
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
-    {"errors", "command_owners", "__init__"},
-    {"debug", "torchvision_ops"},
+    {"errors", "files", "command_owners", "__init__"},
+    {"debug", "extras", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"presets", "ops"},
@@ -40,10 +40,8 @@ HOMES = {
     "torchmetrics": {"lightning"},
     "pycocotools": {"lightning"},
     "cupy": {"ops"},
-    "tonic": {"data"},
     "sklearn": {"data"},
     "torchvision": {"data"},
-    "expelliarmus": {"data"},
     "PIL": {"data", "lightning"},
     "matplotlib": {"plot"},
 }
@@ -108,6 +106,7 @@ def heavy_after(statement):
         ".ops",
         ".errors",
         ".torchvision_ops",
+        ".data",
         ".cli",
         ".plot",
     ],

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from qsnn_plugins.plot.measured import MeasuredNetwork, check_series, pareto_front
-from qsnn_plugins.plot.style import house_style, line_styles, new_figure
+from qsnn_plugins.plot.style import house_style, import_matplotlib, line_styles, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,9 +33,8 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         >>> figure.axes[0].get_xlabel()
         'memory (kB)'
     """
-    from matplotlib.ticker import LogLocator
-
     check_series(series)
+    ticker = import_matplotlib("matplotlib.ticker")
     figure, grid = new_figure(5.4, 3.8)
     axes = grid[0, 0]
     every = [network for networks in series.values() for network in networks]
@@ -65,7 +64,7 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
                 fontweight="bold" if network in front else "normal",
             )
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.15)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.plot.style import house_style
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Save a figure as PNG and SVG, each written aside and then renamed.
+    """Save a figure as PNG and SVG; each file is there when it is whole.
 
     The same figure gives the same bytes.
 
@@ -41,9 +42,7 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     files = []
     for form, metadata in _METADATA.items():
         file = stem.with_name(f"{stem.name}.{form}")
-        aside = file.with_name(f"{file.name}.part")
-        with house_style():
-            figure.savefig(aside, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
-        aside.replace(file)
+        with house_style(), atomic_write(file) as stream:
+            figure.savefig(stream, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
         files.append(file)
     return files

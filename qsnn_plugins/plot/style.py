@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.extras import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,19 @@ _SETTINGS = {
 }
 
 
+def import_matplotlib(module: str = "matplotlib") -> Any:
+    """Import matplotlib or a module of it, which the extra "plot" brings.
+
+    Raises:
+        DependencyError: If it is not installed.
+
+    Example:
+        >>> import_matplotlib("matplotlib.figure").__name__
+        'matplotlib.figure'
+    """
+    return import_extra(module, "plot", "a figure")
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Set matplotlib's defaults and this package's settings for a while.
@@ -47,9 +61,7 @@ def house_style() -> Iterator[None]:
         ...     rcParams["svg.hashsalt"]
         'qsnn_plugins'
     """
-    from matplotlib import style
-
-    with style.context(["default", _SETTINGS]):
+    with import_matplotlib("matplotlib.style").context(["default", _SETTINGS]):
         yield
 
 
@@ -70,9 +82,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
         >>> axes.shape
         (1, 1)
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    module = import_matplotlib("matplotlib.figure")
+    figure = module.Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -143,9 +154,8 @@ def start_at_zero(axes: Any) -> None:
 
 def _shades(count: int, lightest: float) -> list[Any]:
     """Colours whose lightness rises from the first to the last."""
-    from matplotlib import colormaps
-
-    return [colormaps["cividis"](lightest * i / max(count - 1, 1)) for i in range(count)]
+    cividis = import_matplotlib().colormaps["cividis"]
+    return [cividis(lightest * i / max(count - 1, 1)) for i in range(count)]
 
 
 def _check(count: int) -> None:
