@@ -1,4 +1,4 @@
-"""`qsnn doctor`: what is installed, what can run, why the rest cannot, and how to mend it.
+"""`qsnn doctor`: what is installed, what can run, why the rest cannot, and how to fix it.
 
 Everything is tried in an interpreter of its own, so that a package which fails to import, or takes
 the process with it, is a line of the report. Nothing but the standard library is needed to say so.
@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from qsnn_plugins.command_owners import OURS, claims, is_ours
 
-MEND = "from qsnn_plugins.torchvision_ops import register_missing_ops; register_missing_ops(); "
+REGISTER = "from qsnn_plugins.torchvision_ops import register_missing_ops; register_missing_ops(); "
 MAIN_JOB = "lightning fit -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
 PYTHON = (3, 11)
 WIDTH = 24
+_PATIENCE = 300  # seconds for one import: a cold disk or a busy machine takes minutes
 
 
 class Mark(StrEnum):
@@ -38,12 +40,12 @@ class Finding:
 
     subject: str
     mark: Mark
-    told: str
-    mend: str = ""
+    text: str
+    fix: str = ""
 
     def __str__(self) -> str:
-        line = f"  {self.mark}  {self.subject:<{WIDTH}}{self.told}"
-        return f"{line}\n{'':<{WIDTH + 6}}mend: {self.mend}" if self.mend else line
+        line = f"  {self.mark}  {self.subject:<{WIDTH}}{self.text}"
+        return f"{line}\n{'':<{WIDTH + 6}}fix: {self.fix}" if self.fix else line
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,47 @@ class Probe:
     """What came of running a piece of code on its own: its last line, or the reason it failed."""
 
     good: bool
-    told: str
+    text: str
+
+
+class Probes(Mapping[str, Probe]):
+    """The probes by name, all of them running; asking for one waits for it."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._running: dict[str, Future[Probe]] = {
+            name: pool.submit(probe, code) for name, code in _PROBES.items()
+        }
+
+    def __getitem__(self, name: str) -> Probe:
+        return self._running[name].result()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._running)
+
+    def __len__(self) -> int:
+        return len(self._running)
 
 
 def main(words: list[str]) -> int:
-    """Print the report; 0 if the main job can run, else 1."""
+    """Print the report line by line as it comes; 0 if the main job can run, else 1."""
     if words:
         print("usage: qsnn doctor     it takes no options", file=sys.stderr)
         return 0 if words[0] in ("-h", "--help") else 2
     fatal = False
-    for title, findings in examine().items():
-        print(title, *findings, "", sep="\n")
-        fatal = fatal or any(finding.mark is Mark.FATAL for finding in findings)
-    verdict = "cannot run before what is marked !! is mended" if fatal else "can run"
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for title, findings in examine(Probes(pool)).items():
+            print(title, flush=True)
+            for finding in findings:
+                print(finding, flush=True)
+                fatal = fatal or finding.mark is Mark.FATAL
+            print()
+    verdict = "cannot run before what is marked !! is fixed" if fatal else "can run"
     print(f"The main job {verdict}: {MAIN_JOB}")
     return int(fatal)
 
 
-def examine() -> dict[str, list[Finding]]:
-    """Every finding, by section."""
-    with ThreadPoolExecutor() as pool:
-        probes = dict(zip(_PROBES, pool.map(probe, _PROBES.values()), strict=True))
+def examine(probes: Mapping[str, Probe]) -> dict[str, Iterator[Finding]]:
+    """The findings of each section, each made when it is asked for."""
     return {
         "Packages": packages(),
         "Imports": imports(probes),
@@ -84,30 +106,33 @@ def probe(code: str) -> Probe:
     """Run `code` in a fresh interpreter."""
     try:
         process = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        return Probe(False, "no answer within two minutes")
+        return Probe(False, f"no answer within {_PATIENCE // 60} minutes")
     good = process.returncode == 0
     lines = (process.stdout if good else process.stderr).strip().splitlines()
     return Probe(good, lines[-1] if lines else ("" if good else f"exit {process.returncode}"))
 
 
+# in the order of the report
 _PROBES = {
+    "lightning": REGISTER + "import lightning.pytorch.cli",
+    "spikingjelly": REGISTER + "from spikingjelly.activation_based import model",
+    "snntorch": REGISTER + "import snntorch",
+    "digits": "from sklearn.datasets import load_digits; load_digits()",
+    "ours": "import qsnn_plugins.lightning, qsnn_plugins.models, qsnn_plugins.spikingjelly; "
+    "from qsnn_plugins.data import *",
+    "torchvision": "from qsnn_plugins.torchvision_ops import register_missing_ops; print(register_missing_ops())",
+    "torchaudio": "import torchaudio",
     "torch": "import torch; print(torch.version.cuda or 'CPU')",
     "device": "import torch; print(torch.cuda.get_device_name())",
     "cpp": "from qsnn_plugins.ops.quantized_lif import cpp; print(cpp.missing() or '')",
     "cupy": "import cupy; print(cupy.cuda.runtime.getDeviceCount())",
-    "torchvision": "from qsnn_plugins import torchvision_ops as ops; "
-    "print(ops.register_missing_ops())",
-    "torchaudio": "import torchaudio",
-    "lightning": MEND + "import lightning.pytorch.cli",
-    "spikingjelly": MEND + "from spikingjelly.activation_based import model",
-    "snntorch": MEND + "import snntorch",
-    "tonic": "import tonic.io",
-    "digits": "from sklearn.datasets import load_digits; load_digits()",
-    "ours": "import qsnn_plugins.lightning, qsnn_plugins.data, qsnn_plugins.models, "
-    "qsnn_plugins.spikingjelly",
 }
 
 # Distribution: whether the main job stops without it.
@@ -119,33 +144,43 @@ _PACKAGES = {
     "lightning": True,
     "jsonargparse": True,
     "torchmetrics": True,
-    "pycocotools": False,
-    "tonic": True,
     "rich": False,
     "scikit-learn": True,
+    "pycocotools": False,
+    "matplotlib": False,
+    "aedat": False,
+}
+
+# Distribution: the extra that installs it.
+_EXTRAS = {
+    "scikit-learn": "demo",
+    "pycocotools": "detection",
+    "matplotlib": "plot",
+    "aedat": "aedat",
 }
 
 
-def packages() -> list[Finding]:
+def packages() -> Iterator[Finding]:
     """Versions, held against the ranges of this package's own metadata."""
     python = ".".join(map(str, sys.version_info[:3]))
     mark = Mark.GOOD if sys.version_info >= PYTHON else Mark.FATAL
-    found = [Finding("Python", mark, python, "" if mark is Mark.GOOD else "use 3.11 or later")]
+    yield Finding("Python", mark, python, "" if mark is Mark.GOOD else "use 3.11 or later")
     ranges = _ranges()
-    found += [_package(name, vital, ranges.get(name)) for name, vital in _PACKAGES.items()]
-    return found
+    for name, vital in _PACKAGES.items():
+        yield _package(name, vital, ranges.get(name))
 
 
 def _package(name: str, vital: bool, wanted: str | None) -> Finding:
     bad = Mark.FATAL if vital else Mark.LACKING
-    requirement = f"{name}{wanted or ''}"
+    fix = f"pip install '{name}{wanted or ''}'"
     try:
         installed = version(name)
     except PackageNotFoundError:
-        return Finding(name, bad, "not installed", f"pip install '{requirement}'")
+        if name in _EXTRAS:
+            fix = f"pip install 'qsnn-plugins[{_EXTRAS[name]}]'"
+        return Finding(name, bad, "not installed", fix)
     if not _within(installed, wanted):
-        told = f"{installed}, and {wanted} is needed"
-        return Finding(name, bad, told, f"pip install '{requirement}'")
+        return Finding(name, bad, f"{installed}, and {wanted} is needed", fix)
     return Finding(name, Mark.GOOD, installed)
 
 
@@ -168,68 +203,62 @@ def _within(installed: str, wanted: str | None) -> bool:
     return SpecifierSet(wanted).contains(installed, prereleases=True)
 
 
-def imports(probes: dict[str, Probe]) -> list[Finding]:
+def imports(probes: Mapping[str, Probe]) -> Iterator[Finding]:
     """Hosts and libraries, each imported on its own."""
     again = "pip install --force-reinstall --no-deps "
-    return [
-        _import("Lightning", probes["lightning"], Mark.FATAL, again + "lightning"),
-        _import("host SpikingJelly", probes["spikingjelly"], Mark.FATAL, again + "spikingjelly"),
-        _import("host snnTorch", probes["snntorch"], Mark.LACKING, again + "snntorch"),
-        _import("tonic", probes["tonic"], Mark.FATAL, again + "tonic"),
-        _import(
-            "embedded digits", probes["digits"], Mark.FATAL, "pip install 'qsnn-plugins[demo]'"
-        ),
-        _import("qsnn_plugins", probes["ours"], Mark.FATAL, "mend what stands above first"),
-        _torchvision(probes["torchvision"]),
-        _torchaudio(probes["torchaudio"]),
-    ]
+    demo = "pip install 'qsnn-plugins[demo]'"
+    yield _import("Lightning", probes["lightning"], Mark.FATAL, again + "lightning")
+    yield _import("host SpikingJelly", probes["spikingjelly"], Mark.FATAL, again + "spikingjelly")
+    yield _import("host snnTorch", probes["snntorch"], Mark.LACKING, again + "snntorch")
+    yield _import("embedded digits", probes["digits"], Mark.FATAL, demo)
+    yield _import("qsnn_plugins", probes["ours"], Mark.FATAL, "fix what stands above first")
+    yield _torchvision(probes["torchvision"])
+    yield _torchaudio(probes["torchaudio"])
 
 
-def _import(subject: str, result: Probe, bad: Mark, mend: str) -> Finding:
+def _import(subject: str, result: Probe, bad: Mark, fix: str) -> Finding:
     if result.good:
         return Finding(subject, Mark.GOOD, "imports")
-    return Finding(subject, bad, f"does not import: {result.told}", mend)
+    return Finding(subject, bad, f"does not import: {result.text}", fix)
 
 
 def _torchvision(result: Probe) -> Finding:
     subject = "torchvision operators"
-    match result.told:
+    match result.text:
         case "native":
             return Finding(subject, Mark.GOOD, "load")
         case "absent":
-            told = "torchvision is not installed; SpikingJelly's model builders want it"
-            return Finding(subject, Mark.LACKING, told, "pip install torchvision")
-        case "mended":
-            told = "do not fit this torch; mended, all but nms and RoI operators works"
-            return Finding(subject, Mark.GOOD, told)
-    return Finding(subject, Mark.FATAL, result.told, "pip install --force-reinstall torch")
+            text = "torchvision is not installed; SpikingJelly's model builders want it"
+            return Finding(subject, Mark.LACKING, text, "pip install torchvision")
+        case "registered":
+            text = "do not load beside this torch; nothing works that calls nms or a RoI operator"
+            return Finding(subject, Mark.GOOD, text)
+    return Finding(subject, Mark.FATAL, result.text, "pip install --force-reinstall torch")
 
 
 def _torchaudio(result: Probe) -> Finding:
     if result.good:
         return Finding("torchaudio", Mark.GOOD, "imports")
-    told = (
-        f"does not import, nor does spikingjelly.datasets, which nothing here uses: {result.told}"
+    text = (
+        f"does not import, nor does spikingjelly.datasets, which nothing here uses: {result.text}"
     )
-    return Finding("torchaudio", Mark.LACKING, told, "install the torchaudio built for this torch")
+    return Finding("torchaudio", Mark.LACKING, text, "install the torchaudio built for this torch")
 
 
-def backends(probes: dict[str, Probe]) -> list[Finding]:
+def backends(probes: Mapping[str, Probe]) -> Iterator[Finding]:
     """The device that torch sees, and what can run the fused neuron."""
     torch, device = probes["torch"], probes["device"]
-    build = f"CUDA {torch.told}" if torch.told != "CPU" else "CPU"
+    build = f"CUDA {torch.text}" if torch.text != "CPU" else "CPU"
     if not torch.good:
-        seen = Finding("torch", Mark.FATAL, torch.told, "pip install --force-reinstall torch")
+        seen = Finding("torch", Mark.FATAL, torch.text, "pip install --force-reinstall torch")
     elif device.good:
-        seen = Finding("torch", Mark.GOOD, f"{build} build, sees {device.told}")
+        seen = Finding("torch", Mark.GOOD, f"{build} build, sees {device.text}")
     else:
         seen = Finding("torch", Mark.GOOD, f"{build} build, sees no GPU: runs on the CPU")
-    return [
-        seen,
-        Finding("backend reference", Mark.GOOD, "runs wherever torch does"),
-        _kernel("backend C++", "cpp.py", probes["cpp"].told),
-        _kernel("backend CuPy", "cupy.py", _cupy(probes["cupy"])),
-    ]
+    yield seen
+    yield Finding("backend reference", Mark.GOOD, "runs wherever torch does")
+    yield _kernel("backend C++", "cpp.py", probes["cpp"].text)
+    yield _kernel("backend CuPy", "cupy.py", _cupy(probes["cupy"]))
 
 
 def _kernel(subject: str, file: str, reason: str | None) -> Finding:
@@ -243,30 +272,31 @@ def _kernel(subject: str, file: str, reason: str | None) -> Finding:
 
 def _cupy(result: Probe) -> str | None:
     if not result.good:
-        return f"CuPy does not import: {result.told}"
-    return None if int(result.told) else "CuPy sees no device"
+        return f"CuPy does not import: {result.text}"
+    return None if int(result.text) else "CuPy sees no device"
 
 
-def commands() -> list[Finding]:
+def commands() -> Iterator[Finding]:
     """Whose `lightning` answers, and who else claims the name."""
     take_back = f"pip install --force-reinstall --no-deps {OURS}"
     here = shutil.which("lightning", path=str(Path(sys.executable).parent))
     on_path = shutil.which("lightning")
     found = here or on_path
     if found is None:
-        told = "there is none; `python -m qsnn_plugins fit ...` is the same"
-        first = Finding("lightning", Mark.FATAL, told, take_back)
+        text = "there is none; `python -m qsnn_plugins fit ...` is the same"
+        yield Finding("lightning", Mark.FATAL, text, take_back)
     elif not _leads_to_us(found):
-        told = f"{found} is another package's; `qsnn fit ...` is ours"
-        first = Finding("lightning", Mark.FATAL, told, take_back)
+        text = f"{found} is another package's; `qsnn fit ...` is ours"
+        yield Finding("lightning", Mark.FATAL, text, take_back)
     elif on_path is None or not os.path.samefile(on_path, found):
-        told = f"{found} is ours; the PATH leads to {on_path or 'none'}"
-        first = Finding("lightning", Mark.GOOD, told, "activate the virtual environment")
+        text = f"{found} is ours; the PATH leads to {on_path or 'none'}"
+        yield Finding("lightning", Mark.GOOD, text, "activate the virtual environment")
     else:
-        first = Finding("lightning", Mark.GOOD, f"{found} is ours")
+        yield Finding("lightning", Mark.GOOD, f"{found} is ours")
     others = [owner for owner, entry in claims("lightning").items() if not is_ours(entry)]
-    told = f"every word but fit, validate, test and predict is handed on to {', '.join(others)}"
-    return [first, *([Finding("also claimed", Mark.GOOD, told)] if others else [])]
+    if others:
+        text = f"every word but fit, validate, test and predict goes to {', '.join(others)}"
+        yield Finding("also claimed", Mark.GOOD, text)
 
 
 def _leads_to_us(script: str) -> bool:

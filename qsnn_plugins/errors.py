@@ -51,3 +51,28 @@ class BackendError(QSNNError):
     def __init__(self, backend: str, reason: str) -> None:
         super().__init__(f"backend {backend!r} cannot run: {reason}")
         self.backend, self.reason = backend, reason
+
+
+class DependencyError(QSNNError, ImportError):
+    """A package that an extra of this one installs cannot be imported.
+
+    Args:
+        purpose: What needs it.
+        package: Its name.
+        extra: The extra that installs it.
+        reason: What the import said.
+
+    Example:
+        >>> raise DependencyError("a figure", "matplotlib", "plot", "No module named 'matplotlib'")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.DependencyError: a figure needs matplotlib, which cannot be imported \
+(No module named 'matplotlib'): pip install 'qsnn-plugins[plot]'
+    """
+
+    def __init__(self, purpose: str, package: str, extra: str, reason: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which cannot be imported ({reason}): "
+            f"pip install 'qsnn-plugins[{extra}]'"
+        )
+        self.package, self.extra = package, extra

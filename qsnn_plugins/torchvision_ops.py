@@ -1,10 +1,10 @@
-"""Let torchvision import beside a torch that it was not built for.
+"""Let torchvision be imported beside a torch that it was not built for.
 
 A CPU build of torch and the registry's torchvision (built for CUDA) are a common pair. Its C
 library cannot load there, its operators are never defined, and `import torchvision` stops at
 "operator torchvision::nms does not exist"; with it stop torchmetrics, Lightning and SpikingJelly's
-model builders, none of which needs an operator. `register_missing_ops` declares the two for which
-torchvision's Python code registers a kernel unconditionally; the rest of that code asks whether
+model builders, none of which needs an operator. `register_missing_ops` registers the two for which
+torchvision's Python code adds a kernel unconditionally; the rest of that code asks whether
 the library loaded, and still hears that it did not.
 
 `watch_for_torchvision` has that done when torchvision is first imported, by whomever: any import of
@@ -30,8 +30,8 @@ _SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-# The declarations live as long as this object does.
-_declared: torch.library.Library | None = None
+# The registrations live as long as this object does.
+_registered: torch.library.Library | None = None
 
 
 class Operators(StrEnum):
@@ -39,14 +39,15 @@ class Operators(StrEnum):
 
     ABSENT = "absent"  # torchvision is not installed
     NATIVE = "native"  # its own library loads
-    MENDED = "mended"  # declared here; a call raises
+    REGISTERED = "registered"  # registered here; a call raises
 
 
 def register_missing_ops() -> Operators:
-    """Declare torchvision's operators if, and only if, its own cannot load.
+    """Register torchvision's operators if, and only if, its own cannot load.
 
     It has to run before torchvision is imported, and does: see `watch_for_torchvision`. Calling it
-    again, or after torchvision was imported, changes nothing.
+    again, or after torchvision was imported, changes nothing; after an import that failed,
+    torchvision can be imported again.
 
     Returns:
         Where the operators come from.
@@ -59,11 +60,11 @@ def register_missing_ops() -> Operators:
     """
     import torch
 
-    global _declared
+    global _registered
     if _watcher in sys.meta_path:
         sys.meta_path.remove(_watcher)
-    if _declared is not None:
-        return Operators.MENDED
+    if _registered is not None:
+        return Operators.REGISTERED
     if hasattr(torch.ops.torchvision, "nms"):
         return Operators.NATIVE
     library = _library_path()
@@ -72,13 +73,13 @@ def register_missing_ops() -> Operators:
     try:
         torch.ops.load_library(library)
     except OSError:
-        _declared = _declare()
-        return Operators.MENDED
+        _registered = _register()
+        return Operators.REGISTERED
     return Operators.NATIVE
 
 
 class _Watcher(MetaPathFinder):
-    """Finds no module; declares the operators when torchvision is first looked for."""
+    """Finds no module; registers the operators when torchvision is first looked for."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         """Leave the search to the finders behind."""
@@ -102,7 +103,7 @@ def watch_for_torchvision() -> None:
 def _library_path() -> str | None:
     """Path of torchvision's C library, found without importing torchvision; None if there is none.
 
-    The path need not exist: a torchvision without a library fails to load it, and is mended.
+    The path need not exist: a torchvision without a library fails to load it, and gets ours.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
@@ -118,7 +119,7 @@ def _library_path() -> str | None:
     return found.origin
 
 
-def _declare() -> torch.library.Library:
+def _register() -> torch.library.Library:
     import torch
 
     library = torch.library.Library("torchvision", "DEF")

@@ -1,8 +1,11 @@
-"""The doctor is told of broken machines, and must say what is wrong and how to mend it."""
+"""The doctor is shown broken machines, and must say what is wrong and how to fix it."""
 
 import os
 import sys
+import time
+import tomllib
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +16,7 @@ HEALTHY = {name: Probe(True, "") for name in doctor._PROBES} | {
     "torch": Probe(True, "CPU"),
     "device": Probe(False, "no GPU"),
     "cupy": Probe(False, "ModuleNotFoundError: No module named 'cupy'"),
-    "torchvision": Probe(True, "mended"),
+    "torchvision": Probe(True, "registered"),
 }
 
 
@@ -34,8 +37,9 @@ def report(ours, monkeypatch, capsys):
     """The exit status and the text for probes that differ from a healthy machine's."""
 
     def call(**probes):
-        told = dict(zip(doctor._PROBES.values(), (HEALTHY | probes).values(), strict=True))
-        monkeypatch.setattr(doctor, "probe", lambda code: told[code])
+        results = HEALTHY | probes
+        answers = {code: results[name] for name, code in doctor._PROBES.items()}
+        monkeypatch.setattr(doctor, "probe", lambda code: answers[code])
         status = doctor.main([])
         return status, capsys.readouterr().out
 
@@ -54,14 +58,12 @@ def test_healthy(report):
     assert f"The main job can run: {doctor.MAIN_JOB}" in text
 
 
-@pytest.mark.parametrize(
-    "broken", ["torch", "lightning", "spikingjelly", "tonic", "digits", "ours"]
-)
+@pytest.mark.parametrize("broken", ["torch", "lightning", "spikingjelly", "digits", "ours"])
 def test_what_the_main_job_needs_is_fatal(broken, report):
     status, text = report(**{broken: Probe(False, "ImportError: it is broken")})
     assert status == 1
     assert "ImportError: it is broken" in text
-    assert "cannot run before what is marked !! is mended" in text
+    assert "cannot run before what is marked !! is fixed" in text
 
 
 @pytest.mark.parametrize("broken", ["snntorch", "torchaudio", "cupy", "device"])
@@ -71,21 +73,21 @@ def test_what_the_main_job_does_not_need_is_not_fatal(broken, report):
 
 
 @pytest.mark.parametrize(
-    ("told", "mark"),
+    ("result", "mark"),
     [
         (Probe(True, "native"), Mark.GOOD),
-        (Probe(True, "mended"), Mark.GOOD),
+        (Probe(True, "registered"), Mark.GOOD),
         (Probe(True, "absent"), Mark.LACKING),
         (Probe(False, "No module named 'torch'"), Mark.FATAL),
     ],
 )
-def test_torchvision(told, mark):
-    assert doctor._torchvision(told).mark is mark
+def test_torchvision(result, mark):
+    assert doctor._torchvision(result).mark is mark
 
 
 def test_gpu_is_named():
     probes = HEALTHY | {"torch": Probe(True, "12.8"), "device": Probe(True, "NVIDIA H100")}
-    assert only(doctor.backends(probes), "torch").told == "CUDA 12.8 build, sees NVIDIA H100"
+    assert only(doctor.backends(probes), "torch").text == "CUDA 12.8 build, sees NVIDIA H100"
 
 
 def test_missing_package(monkeypatch):
@@ -97,8 +99,48 @@ def test_missing_package(monkeypatch):
     monkeypatch.setattr(doctor, "version", version)
     monkeypatch.setattr(doctor, "requires", lambda name: ["lightning>=2.5.1"])
     found = only(doctor.packages(), "lightning")
-    assert (found.mark, found.told) == (Mark.FATAL, "not installed")
-    assert found.mend == "pip install 'lightning>=2.5.1'"
+    assert (found.mark, found.text) == (Mark.FATAL, "not installed")
+    assert found.fix == "pip install 'lightning>=2.5.1'"
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "extra"),
+    [("scikit-learn", Mark.FATAL, "demo"), ("pycocotools", Mark.LACKING, "detection")],
+)
+def test_missing_extra(monkeypatch, name, mark, extra):
+    def version(asked):
+        if asked == name:
+            raise PackageNotFoundError(name)
+        return "99"
+
+    monkeypatch.setattr(doctor, "version", version)
+    found = only(doctor.packages(), name)
+    assert (found.mark, found.fix) == (mark, f"pip install 'qsnn-plugins[{extra}]'")
+
+
+def test_extras_are_those_of_the_metadata():
+    """Each extra that the doctor names is one of the package's, and brings what he says."""
+    metadata = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extras = metadata["project"]["optional-dependencies"]
+    for name, extra in doctor._EXTRAS.items():
+        assert any(line.startswith(name) for line in extras[extra])
+
+
+def test_lines_are_printed_as_they_come(ours, monkeypatch, capsys):
+    """The packages are printed while the first probe still runs."""
+    printed = []
+
+    def slow(code):
+        if not printed:
+            time.sleep(0.5)
+            printed.append(capsys.readouterr().out)
+        return Probe(True, "1")
+
+    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(doctor, "probe", slow)
+    doctor.main([])
+    assert "Packages" in printed[0]
+    assert "Commands" not in printed[0]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +152,7 @@ def test_version_outside_the_range(installed, mark, monkeypatch):
     monkeypatch.setattr(doctor, "requires", lambda name: ["jsonargparse[signatures]>=4.39,<5"])
     found = only(doctor.packages(), "jsonargparse")
     assert found.mark is mark
-    assert ("is needed" in found.told) == (mark is Mark.FATAL)
+    assert ("is needed" in found.text) == (mark is Mark.FATAL)
 
 
 def test_a_local_build_satisfies_its_version(monkeypatch):
@@ -126,21 +168,21 @@ def test_old_python(monkeypatch):
 
 def test_lightning_is_ours(ours):
     (found,) = doctor.commands()
-    assert (found.mark, found.told) == (Mark.GOOD, f"{ours} is ours")
+    assert (found.mark, found.text) == (Mark.GOOD, f"{ours} is ours")
 
 
 def test_lightning_belongs_to_another_package(ours):
     ours.write_text("from lightning_sdk.cli import main\n")
     (found,) = doctor.commands()
     assert found.mark is Mark.FATAL
-    assert found.mend == "pip install --force-reinstall --no-deps qsnn-plugins"
+    assert found.fix == "pip install --force-reinstall --no-deps qsnn-plugins"
 
 
 def test_there_is_no_lightning(ours):
     ours.unlink()
     (found,) = doctor.commands()
     assert found.mark is Mark.FATAL
-    assert "python -m qsnn_plugins fit" in found.told
+    assert "python -m qsnn_plugins fit" in found.text
 
 
 def test_the_path_leads_elsewhere(ours, tmp_path, monkeypatch):
@@ -150,8 +192,8 @@ def test_the_path_leads_elsewhere(ours, tmp_path, monkeypatch):
     (other / "lightning").chmod(0o755)
     monkeypatch.setenv("PATH", str(other) + os.pathsep + str(tmp_path))
     (found,) = doctor.commands()
-    assert found.told == f"{ours} is ours; the PATH leads to {other / 'lightning'}"
-    assert found.mend == "activate the virtual environment"
+    assert found.text == f"{ours} is ours; the PATH leads to {other / 'lightning'}"
+    assert found.fix == "activate the virtual environment"
 
 
 def test_who_else_claims_the_name(ours, monkeypatch):
@@ -159,7 +201,7 @@ def test_who_else_claims_the_name(ours, monkeypatch):
         module = "lightning_sdk.cli.entrypoint"
 
     monkeypatch.setattr(doctor, "claims", lambda command: {"lightning-sdk": Entry()})
-    assert "handed on to lightning-sdk" in only(doctor.commands(), "also claimed").told
+    assert "goes to lightning-sdk" in only(doctor.commands(), "also claimed").text
 
 
 def test_probe_gives_the_last_line_or_the_reason():

@@ -13,8 +13,8 @@ ROOT = Path(qsnn_plugins.__file__).parent
 
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
-    {"errors", "command_owners"},
-    {"debug", "torchvision_ops"},
+    {"errors", "files", "command_owners"},
+    {"debug", "extras", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"presets", "ops"},
@@ -41,10 +41,8 @@ HOMES = {
     "torchmetrics": {"lightning"},
     "pycocotools": {"lightning"},
     "cupy": {"ops"},
-    "tonic": {"data"},
     "sklearn": {"data"},
     "torchvision": {"data"},
-    "expelliarmus": {"data"},
     "PIL": {"data", "lightning"},
     "matplotlib": {"plot"},
 }
@@ -109,6 +107,7 @@ def heavy_after(statement):
         ".ops",
         ".errors",
         ".torchvision_ops",
+        ".data",
         ".cli",
         ".plot",
     ],

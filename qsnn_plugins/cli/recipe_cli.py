@@ -57,7 +57,9 @@ class RecipeCLI(LightningCLI):
             QSNNError: Any other error of this package, while it ran.
         """
         for package in _SHORT_NAMES_FROM:
-            import_module(f"qsnn_plugins.{package}")
+            module = import_module(f"qsnn_plugins.{package}")
+            for name in module.__all__:
+                getattr(module, name)
         cls.recipes = Recipes.of(words)
         quiet = {"exit_on_error": False}
         try:

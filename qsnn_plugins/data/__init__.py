@@ -9,58 +9,81 @@ checkpoint is chosen by it. docs/data.md lists them all.
 For detection an item is (frames, target), and a batch has a list of N targets: `boxes` float32
 [M, 4] (left, top, right, bottom, in pixels of the frame), `labels` int64 [M] and `image_id`. Gen1
 has a validation split of its own. docs/detection.md says more.
+
+Names are imported when they are asked for: Lightning alone takes seconds, and what reads events and
+bins them needs none of it.
 """
+
+# ruff: noqa: F401
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.torchvision_ops import register_missing_ops
 
+if TYPE_CHECKING:
+    from qsnn_plugins.data.annotated_times import BoxFilter
+    from qsnn_plugins.data.batch_mixing import BatchMixing
+    from qsnn_plugins.data.cifar import CIFAR10, CIFAR100
+    from qsnn_plugins.data.cifar10dvs import CIFAR10DVS
+    from qsnn_plugins.data.digits import Digits, EventDigits
+    from qsnn_plugins.data.dvs128_gesture import DVS128Gesture
+    from qsnn_plugins.data.event_camera import EventCamera
+    from qsnn_plugins.data.event_scenes import EventScenes
+    from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
+    from qsnn_plugins.data.frames import FrameBinning
+    from qsnn_plugins.data.frames_module import FramesDataModule
+    from qsnn_plugins.data.gen1 import Gen1
+    from qsnn_plugins.data.image_transforms import Cutout
+    from qsnn_plugins.data.imagenet import ImageNet
+    from qsnn_plugins.data.images_module import ImagesDataModule
+    from qsnn_plugins.data.ncaltech101 import NCaltech101
+    from qsnn_plugins.data.ncars import NCars
+    from qsnn_plugins.data.nmnist import NMNIST
+    from qsnn_plugins.data.rand_augment import GaussianRandAugment
+    from qsnn_plugins.data.scenes import SceneStyle
+    from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation
+    from qsnn_plugins.data.tiny_imagenet import TinyImageNet
+
 register_missing_ops()  # Lightning imports torchvision, which may need it
 
-from qsnn_plugins.data.batch_mixing import BatchMixing  # noqa: E402
-from qsnn_plugins.data.box_filter import BoxFilter  # noqa: E402
-from qsnn_plugins.data.cifar import CIFAR10, CIFAR100  # noqa: E402
-from qsnn_plugins.data.cifar10dvs import CIFAR10DVS  # noqa: E402
-from qsnn_plugins.data.digits import Digits, EventDigits  # noqa: E402
-from qsnn_plugins.data.dvs128_gesture import DVS128Gesture  # noqa: E402
-from qsnn_plugins.data.event_camera import EventCamera  # noqa: E402
-from qsnn_plugins.data.event_scenes import EventScenes  # noqa: E402
-from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation  # noqa: E402
-from qsnn_plugins.data.frames import FrameBinning  # noqa: E402
-from qsnn_plugins.data.frames_module import FramesDataModule  # noqa: E402
-from qsnn_plugins.data.gen1 import Gen1  # noqa: E402
-from qsnn_plugins.data.image_transforms import Cutout  # noqa: E402
-from qsnn_plugins.data.imagenet import ImageNet  # noqa: E402
-from qsnn_plugins.data.images_module import ImagesDataModule  # noqa: E402
-from qsnn_plugins.data.ncaltech101 import NCaltech101  # noqa: E402
-from qsnn_plugins.data.ncars import NCars  # noqa: E402
-from qsnn_plugins.data.nmnist import NMNIST  # noqa: E402
-from qsnn_plugins.data.rand_augment import GaussianRandAugment  # noqa: E402
-from qsnn_plugins.data.scenes import SceneStyle  # noqa: E402
-from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation  # noqa: E402
-from qsnn_plugins.data.tiny_imagenet import TinyImageNet  # noqa: E402
+# the file of each name, for the interpreter; what stands above is for type checkers
+_HOMES = {
+    "BatchMixing": "batch_mixing",
+    "BoxFilter": "annotated_times",
+    "CIFAR10": "cifar",
+    "CIFAR100": "cifar",
+    "CIFAR10DVS": "cifar10dvs",
+    "Digits": "digits",
+    "EventDigits": "digits",
+    "DVS128Gesture": "dvs128_gesture",
+    "EventCamera": "event_camera",
+    "EventScenes": "event_scenes",
+    "NeuromorphicAugmentation": "frame_augmentation",
+    "FrameBinning": "frames",
+    "FramesDataModule": "frames_module",
+    "Gen1": "gen1",
+    "Cutout": "image_transforms",
+    "ImageNet": "imagenet",
+    "ImagesDataModule": "images_module",
+    "NCaltech101": "ncaltech101",
+    "NCars": "ncars",
+    "NMNIST": "nmnist",
+    "GaussianRandAugment": "rand_augment",
+    "SceneStyle": "scenes",
+    "SpikformerAugmentation": "spikformer_augmentation",
+    "TinyImageNet": "tiny_imagenet",
+}
 
-__all__ = [
-    "CIFAR10",
-    "CIFAR10DVS",
-    "CIFAR100",
-    "NMNIST",
-    "BatchMixing",
-    "BoxFilter",
-    "Cutout",
-    "DVS128Gesture",
-    "Digits",
-    "EventCamera",
-    "EventDigits",
-    "EventScenes",
-    "FrameBinning",
-    "FramesDataModule",
-    "GaussianRandAugment",
-    "Gen1",
-    "ImageNet",
-    "ImagesDataModule",
-    "NCaltech101",
-    "NCars",
-    "NeuromorphicAugmentation",
-    "SceneStyle",
-    "SpikformerAugmentation",
-    "TinyImageNet",
-]
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

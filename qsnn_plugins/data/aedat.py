@@ -1,28 +1,23 @@
-"""Readers of AEDAT files, versions 2.0, 3.1 and 4: a path in, events in tonic's fields out.
-
-Rows count from the top, columns from the left, time in microseconds; p is True where it became
-brighter.
-"""
+"""Readers of AEDAT files, versions 2.0, 3.1 and 4: a path to its events, in order of time."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import tonic.io
 from numpy.typing import NDArray
 
 from qsnn_plugins.data.event_file import (
     Sensor,
-    beyond,
     broken,
     end_of_comments,
     file_bytes,
-    not_empty,
+    in_order,
+    require_inside,
 )
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.extras import import_extra
 
 _AEDAT2_EXTERNAL = 0x8000  # a pulse at the camera's input pin, not an event
 _AEDAT3_COUNTS = ("size", "offset", "overflow", "capacity", "number", "valid")
@@ -43,7 +38,7 @@ def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
 
     Raises:
         DataError: The file is empty, is not AEDAT 2.0, ends inside an event, or has an address that
-            a DVS128 cannot have.
+            a DVS128 cannot have or an impossible time.
 
     Example:
         >>> import tempfile
@@ -62,9 +57,9 @@ def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
     address, clock = (
         np.frombuffer(raw, dtype=">u4", offset=start).astype(np.uint32).reshape(-1, 2).T
     )
-    foreign = address > 0xFFFF
-    if foreign.any():
-        first = int(foreign.argmax())
+    unknown = address > 0xFFFF
+    if unknown.any():
+        first = int(unknown.argmax())
         raise broken(path, start + 8 * first, f"address {address[first]:#x}: a DVS128 has 16 bits")
     inside = address & _AEDAT2_EXTERNAL == 0
     address, clock = address[inside].astype(np.int64), clock[inside]
@@ -72,9 +67,10 @@ def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
     events["x"] = 127 - (address >> 8 & 0x7F)
     events["y"] = 127 - (address >> 1 & 0x7F)
     events["p"] = address & 1 == 0
-    # The camera's clock of 32 bits may wrap; a difference of 32 bits, taken as signed, does not.
-    events["t"] = (clock - clock[:1]).view(np.int32)
-    return not_empty(path, events)
+    events["t"] = clock
+    events = in_order(path, _not_empty(path, events), wraps=True)
+    events["t"] -= events["t"][0]
+    return events
 
 
 def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
@@ -84,16 +80,15 @@ def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
     size, all little-endian. A polarity event is a word of data (bit 0: valid, bit 1: ON, bits 2 to
     16: row, bits 17 to 31: column, both from the upper left) and a word of time, to which the
     packet's header adds the 31 higher bits. Packets of other types and events that are marked as
-    not valid are left out. (tonic's and SpikingJelly's readers take no notice of the marks; tonic
-    1.7's cannot run, and SpikingJelly's decodes each event in Python.)
+    not valid are left out.
 
     Args:
         path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a foreign file.
+        sensor: (H, W) in pixels; an event outside it marks a file of another format.
 
     Raises:
         DataError: The file is empty, is not AEDAT 3.1, ends inside a packet, or has an event
-            outside the sensor.
+            outside the sensor or at an impossible time.
 
     Example:
         >>> import tempfile
@@ -115,56 +110,67 @@ def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
         size, capacity, number = (int(header[name]) for name in ("size", "capacity", "number"))
         end = body + size * capacity
         if end > len(raw) or number > capacity:
-            told = f"a packet of {capacity} events of {size} bytes has only {len(raw) - body} bytes"
-            raise broken(path, start, told)
+            what = f"a packet of {capacity} events of {size} bytes has only {len(raw) - body} bytes"
+            raise broken(path, start, what)
         if header["type"] == _AEDAT3_POLARITY:
             if size != 8:
                 raise broken(path, start, f"polarity events of {size} bytes: they have 8")
             words = np.frombuffer(raw, dtype="<u4", count=2 * number, offset=body).reshape(-1, 2)
             data, clock = words.astype(np.int64).T
-            where = body + 8 * np.arange(number)
+            offsets = body + 8 * np.arange(number)
             clock |= int(header["overflow"]) << 31
-            packets.append(np.stack([data, clock, where], axis=1)[data & 1 == 1])
+            packets.append(np.stack([data, clock, offsets], axis=1)[data & 1 == 1])
         start = end
-    data, clock, where = np.concatenate(packets).T
+    data, clock, offsets = np.concatenate(packets).T
     x, y = data >> 17, data >> 2 & 0x7FFF
-    foreign = (y >= sensor[0]) | (x >= sensor[1])
-    if foreign.any():
-        first = int(foreign.argmax())
-        told = f"an event at x={x[first]}, y={y[first]}: {beyond(sensor)}"
-        raise broken(path, int(where[first]), told)
+    require_inside(path, x, y, sensor, offsets)
     events = np.empty(len(data), dtype=EVENT_DTYPE)
     for field, values in zip(("x", "y", "t", "p"), (x, y, clock, data & 2 != 0), strict=True):
         events[field] = values
-    return not_empty(path, events)
+    return in_order(path, _not_empty(path, events))
 
 
 def read_aedat4(path: Path, sensor: Sensor) -> NDArray[np.void]:
-    """Read the first event stream of an AEDAT 4 file, by way of tonic and the package aedat.
+    """Read the first event stream of an AEDAT 4 file, by way of the package aedat.
 
     Args:
         path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a foreign file.
+        sensor: (H, W) in pixels; an event outside it marks a file of another format.
 
     Raises:
-        DataError: The package aedat is not installed, or the file cannot be read.
+        DependencyError: The package aedat is not installed.
+        DataError: The file cannot be read, or has an event outside the sensor or at an impossible
+            time.
     """
-    if find_spec("aedat") is None:
-        raise DataError(
-            f"{path} needs the package aedat, which is not installed: pip install aedat"
-        )
+    aedat = import_extra("aedat", "aedat", str(path))
     file_bytes(path)
     try:
-        decoded = tonic.io.read_aedat4(str(path))
-    # aedat's decoder is a foreign extension, and raises bare Exceptions.
+        decoder = aedat.Decoder(str(path))
+        streams = decoder.id_to_stream().items()
+        stream = min(number for number, kind in streams if kind["type"] == "events")
+        packets = [packet["events"] for packet in decoder if packet["stream_id"] == stream]
+    # the decoder is compiled code, and raises bare Exceptions
     except Exception as error:
         raise DataError(f"{path} cannot be read as AEDAT 4: {error}") from error
+    decoded = np.concatenate(packets) if packets else np.empty(0, dtype=EVENT_DTYPE)
     events = np.empty(len(decoded), dtype=EVENT_DTYPE)
-    for ours, theirs in zip(EVENT_DTYPE.names or (), ("x", "y", "t", "on"), strict=True):
-        events[ours] = decoded[theirs]
-    if len(events) and (events["y"].max() >= sensor[0] or events["x"].max() >= sensor[1]):
-        raise DataError(f"{path} has events that are {beyond(sensor)}")
-    return not_empty(path, events)
+    if packets:
+        for ours, theirs in zip("xytp", ("x", "y", "t", "on"), strict=True):
+            events[ours] = decoded[theirs]
+    outside = (events["y"] >= sensor[0]) | (events["x"] >= sensor[1])
+    if outside.any():
+        first = int(outside.argmax())
+        raise DataError(
+            f"{path}: event {first} at x={events['x'][first]}, y={events['y'][first]} lies outside "
+            f"the sensor of {sensor[0]} x {sensor[1]} pixels (height x width)"
+        )
+    return in_order(path, _not_empty(path, events))
+
+
+def _not_empty(path: Path, events: NDArray[np.void]) -> NDArray[np.void]:
+    if len(events) == 0:
+        raise broken(path, path.stat().st_size, "the file ends without an event")
+    return events
 
 
 def _header(path: Path, raw: bytes, version: str) -> int:

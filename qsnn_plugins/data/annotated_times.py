@@ -1,7 +1,8 @@
-"""Recordings of Prophesee as items: an annotated time, and the events before it."""
+"""Annotated recordings of Prophesee: which boxes count, and the events before them as items."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,50 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from qsnn_plugins.data.box_filter import BoxFilter
 from qsnn_plugins.data.boxes_module import BoxesItem, boxes_target
+from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.prophesee import DatFile, read_boxes
 from qsnn_plugins.errors import DataError
 
 _PATIENCE = 1_000_000  # µs from the last event to the last annotation, in a whole recording
+
+
+@dataclass(frozen=True)
+class BoxFilter:
+    """Which annotations count, by the benchmark's own rule (Perot et al., 2020).
+
+    Args:
+        skip: Annotations up to this time are left out, in microseconds.
+        diagonal: Least diagonal of a box in pixels of the sensor.
+        side: Least width and height of a box.
+
+    Raises:
+        ArgumentError: A setting is below 0.
+
+    Example:
+        >>> BoxFilter(diagonal=60, side=20)  # for the camera of one megapixel
+        BoxFilter(skip=500000, diagonal=60, side=20)
+    """
+
+    skip: int = 500_000
+    diagonal: int = 30
+    side: int = 10
+
+    def __post_init__(self) -> None:
+        for argument in ("skip", "diagonal", "side"):
+            at_least(argument, getattr(self, argument), 0)
+
+    def __call__(self, boxes: NDArray[np.void], sensor: tuple[int, int]) -> NDArray[np.void]:
+        """Return the boxes [M'] that count, clipped to the sensor of (H, W) pixels."""
+        boxes = boxes.copy()
+        for low, length, size in (("x", "w", sensor[1]), ("y", "h", sensor[0])):
+            end = (boxes[low] + boxes[length]).clip(0, size)
+            boxes[low] = boxes[low].clip(0, size)
+            boxes[length] = end - boxes[low]
+        w, h = boxes["w"], boxes["h"]
+        large = (w**2 + h**2 >= self.diagonal**2) & (np.minimum(w, h) >= max(self.side, 1e-6))
+        return boxes[large & (boxes["t"] > self.skip)]
 
 
 class AnnotatedTimes(Dataset[BoxesItem]):
@@ -94,9 +132,9 @@ class AnnotatedTimes(Dataset[BoxesItem]):
 
 
 def _checked(boxes: NDArray[np.void], path: Path, class_names: tuple[str, ...]) -> NDArray[np.void]:
-    foreign = ~np.isin(boxes["class_id"], range(len(class_names)))
-    if foreign.any():
-        first = int(foreign.argmax())
+    unknown = ~np.isin(boxes["class_id"], range(len(class_names)))
+    if unknown.any():
+        first = int(unknown.argmax())
         allowed = ", ".join(f"{label} ({name})" for label, name in enumerate(class_names))
         raise DataError(
             f"{path}: box {first} has class_id={boxes['class_id'][first]}, and there are {allowed}"

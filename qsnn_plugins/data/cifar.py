@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qsnn_plugins.data.cifar_records import SIDE, Records, read_records
-from qsnn_plugins.data.download import Archive, fetch
-from qsnn_plugins.data.image_transforms import small_image_transform
+from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.image_transforms import Statistics, small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
+from qsnn_plugins.errors import DataError
+
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE  # bytes: all red, then all green, then all blue
+
+
+@dataclass(frozen=True)
+class _Records:
+    """Where the images of a binary archive lie, and how.
+
+    Args:
+        name: Name of the data set.
+        train: Names of the training files.
+        test: Name of the test file.
+        images: Images per training file, and images of the test file.
+        classes: Number of values of each label byte before an image; the last byte counts.
+        statistics: Means and standard deviations of the channels, of values in [0, 1].
+        archive: Where to get them.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: str
+    images: tuple[int, int]
+    classes: tuple[int, ...]
+    statistics: Statistics
+    archive: Archive
+
 
 # The statistics are those of all pixels of the training images.
-_CIFAR10 = Records(
+_CIFAR10 = _Records(
     name="CIFAR-10",
     train=tuple(f"data_batch_{part}.bin" for part in range(1, 6)),
     test="test_batch.bin",
@@ -25,7 +54,7 @@ _CIFAR10 = Records(
         folder="cifar-10-batches-bin",
     ),
 )
-_CIFAR100 = Records(
+_CIFAR100 = _Records(
     name="CIFAR-100",
     train=("train.bin",),
     test="test.bin",
@@ -43,7 +72,7 @@ _CIFAR100 = Records(
 class _CIFAR(ImagesDataModule):
     """What CIFAR-10 and CIFAR-100 share."""
 
-    records: Records
+    records: _Records
 
     def __init__(
         self,
@@ -57,26 +86,23 @@ class _CIFAR(ImagesDataModule):
         statistics = self.records.statistics
         super().__init__(
             num_classes=self.records.classes[-1],
-            image_shape=(3, SIDE, SIDE),
-            augmentation=small_image_transform(augment, SIDE, statistics),
-            preparation=small_image_transform("none", SIDE, statistics),
+            frame_shape=(3, _SIDE, _SIDE),
+            augmentation=small_image_transform(augment, _SIDE, statistics),
+            preparation=small_image_transform("none", _SIDE, statistics),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
+            root=root,
+            download=download,
+            archives=(self.records.archive,),
         )
-        self.root, self.download = Path(root).expanduser().absolute(), download
-
-    def prepare_data(self) -> None:
-        """Download the archive, if that was asked for and the folder is not there."""
-        if self.download:
-            fetch((self.records.archive,), self.root)
 
     def pictures(self) -> tuple[ImageArray, ImageArray]:
         """Return the training and the test split, in memory."""
         records, (each, last) = self.records, self.records.images
-        parts = [read_records(self.root / name, records, each) for name in records.train]
+        parts = [_read_records(self.root / name, records, each) for name in records.train]
         pixels, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        test = read_records(self.root / records.test, records, last)
+        test = _read_records(self.root / records.test, records, last)
         return ImageArray(pixels, labels), ImageArray(*test)
 
 
@@ -89,14 +115,14 @@ class CIFAR10(_CIFAR):
         augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
             and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
             random erasing, as Spikformer trains).
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: A file is missing, truncated or foreign (when the data are first asked for).
+        DataError: A file is missing or broken (when the data are first asked for).
 
     Example:
         >>> data = CIFAR10("data/cifar-10-batches-bin", augment="crop_flip")  # reads nothing yet
@@ -128,14 +154,14 @@ class CIFAR100(_CIFAR):
         augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
             and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
             random erasing, as Spikformer trains).
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: A file is missing, truncated or foreign (when the data are first asked for).
+        DataError: A file is missing or broken (when the data are first asked for).
 
     Example:
         >>> data = CIFAR100("data/cifar-100-binary", batch_size=256)  # reads nothing yet
@@ -155,3 +181,35 @@ class CIFAR100(_CIFAR):
         download: bool = False,
     ) -> None:
         super().__init__(root, augment, batch_size, num_workers, seed, download)
+
+
+def _read_records(
+    path: Path, records: _Records, images: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return pixels uint8 [N, 32, 32, 3] and labels int64 [N] of a file of N images."""
+    try:
+        raw = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(
+            f"{path} of {records.name} cannot be read ({error.strerror}): unpack "
+            f"{records.archive.url} there, give another folder with root, let it be fetched with "
+            "download=true, or run on embedded images with class_path: Digits"
+        ) from error
+    size = len(records.classes) + _PIXELS
+    if len(raw) != images * size:
+        raise DataError(
+            f"{path} is truncated or not {records.name}: it ends at byte {len(raw)}, "
+            f"and {images} records of {size} bytes end at byte {images * size}"
+        )
+    rows = raw.reshape(images, size)
+    for byte, count in enumerate(records.classes):
+        unknown = rows[:, byte] >= count
+        if unknown.any():
+            first = int(unknown.argmax())
+            raise DataError(
+                f"{path} is not {records.name}: at byte {first * size + byte}, a label of "
+                f"{rows[first, byte]} where 0 to {count - 1} may stand"
+            )
+    labels = rows[:, len(records.classes) - 1].astype(np.int64)
+    planes = rows[:, len(records.classes) :].reshape(images, 3, _SIDE, _SIDE)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels

@@ -55,7 +55,7 @@ _CIFAR10DVS = EventDataset(
     reader=EventReader("CIFAR10-DVS", _SENSOR, _read),
     classes=_CLASSES,
     find=partial(_find, test_fraction=0.1, split="ordered"),
-    layout="as <class>/cifar10_<class>_<number>.aedat, two or more a class",
+    layout="as <class>/cifar10_<class>_<number>.aedat, two or more per class",
     homepage="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
     archives=tuple(
         Archive(f"https://ndownloader.figshare.com/files/{number}", md5=md5, name=f"{name}.zip")
@@ -75,16 +75,16 @@ class CIFAR10DVS(RecordingsDataModule):
     Args:
         root: Folder with `<class>/cifar10_<class>_<number>.aedat` (AEDAT 2.0, the official
             distribution), or `.aedat4` (which needs the package aedat).
-        time_steps: T, frames a recording.
+        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128.
         bin_by: "count" for bins of equally many events, "time" for bins of equal duration.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
         download: True downloads the data set where `root` does not exist.

@@ -15,7 +15,8 @@ from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
 from qsnn_plugins.data.image_transforms import small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
-from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.extras import import_extra
 
 _WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16
 _MEAN, _DEVIATION = 0.305, 0.376  # of all pixels of the training images, of values in [0, 1]
@@ -31,18 +32,18 @@ class EventDigits(FramesDataModule):
     writer may be in both.
 
     Args:
-        time_steps: T, frames a recording; bins of equal time over the whole recording.
+        time_steps: T, frames per recording; bins of equal time over the whole recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order; neither the split nor the events depend on it.
         camera: The camera; its sensor is replaced by `size`.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: scikit-learn is not installed (when the data are first asked for).
+        DependencyError: scikit-learn is not installed (when the data are first asked for).
 
     Example:
         >>> data = EventDigits(time_steps=6, batch_size=16)
@@ -90,13 +91,13 @@ class Digits(ImagesDataModule):
         size: Side of the images in pixels.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" or
             "spikformer"; flips do digits no good, and are there because a recipe may ask for them.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation; the split does not depend on it.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: scikit-learn is not installed (when the data are first asked for).
+        DependencyError: scikit-learn is not installed (when the data are first asked for).
 
     Example:
         >>> data = Digits(channels=3, batch_size=16)
@@ -120,7 +121,7 @@ class Digits(ImagesDataModule):
         statistics = (_MEAN,) * channels, (_DEVIATION,) * channels
         super().__init__(
             num_classes=10,
-            image_shape=(channels, size, size),
+            frame_shape=(channels, size, size),
             augmentation=small_image_transform(augment, size, statistics),
             preparation=small_image_transform("none", size, statistics),
             batch_size=batch_size,
@@ -149,16 +150,11 @@ def _record(camera: EventCamera, binning: FrameBinning) -> tuple[FramesDataset, 
 
 def _load() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return images [N, 8, 8], labels, and the indices of the training and of the test split."""
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise DataError(
-            "the embedded digits come with scikit-learn, which is not installed: "
-            "pip install qsnn-plugins[demo]"
-        ) from error
-    images, labels = load_digits(return_X_y=True)
-    train, test = train_test_split(
+    purpose = "a data module of the digits that come with scikit-learn"
+    datasets = import_extra("sklearn.datasets", "demo", purpose)
+    selection = import_extra("sklearn.model_selection", "demo", purpose)
+    images, labels = datasets.load_digits(return_X_y=True)
+    train, test = selection.train_test_split(
         np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0
     )
     return images.reshape(-1, 8, 8), labels, train, test

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-from torchvision.datasets.utils import download_and_extract_archive, extract_archive
-
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.files import path_beside, replace
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,7 @@ class Archive:
 def fetch(archives: Sequence[Archive], root: Path) -> None:
     """Download and unpack archives into the folder `root`, unless it is there already.
 
-    They are unpacked aside, and the folder is renamed when all of it is complete. A zip inside an
-    archive is unpacked too.
+    The folder is there when all of it is complete. A zip inside an archive is unpacked too.
 
     Args:
         archives: What to unpack, each over the one before.
@@ -48,19 +43,18 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
     if root.exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    aside = root.parent / f".{root.name}.{uuid.uuid4().hex}.tmp"
-    try:
+    with path_beside(root) as unpacked:
         for archive in archives:
-            _unpack(archive, aside)
-        folder = aside / archives[-1].folder
+            _unpack(archive, unpacked)
+        folder = unpacked / archives[-1].folder
         if not folder.is_dir():
             raise DataError(f"{archives[-1].url} holds no folder {archives[-1].folder}")
-        os.replace(folder, root)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        replace(folder, root)
 
 
 def _unpack(archive: Archive, folder: Path) -> None:
+    from torchvision.datasets.utils import download_and_extract_archive, extract_archive
+
     try:
         download_and_extract_archive(
             archive.url,

@@ -53,9 +53,9 @@ def _gestures(path: Path) -> list[Recording]:
         raise DataError(
             f"{table} cannot be read as a table of class, startTime_usec and endTime_usec: {error}"
         ) from error
-    foreign = (labels < 1) | (labels > len(_CLASSES)) | (starts >= ends)
-    if foreign.any():
-        row = int(foreign.argmax())
+    unknown = (labels < 1) | (labels > len(_CLASSES)) | (starts >= ends)
+    if unknown.any():
+        row = int(unknown.argmax())
         raise DataError(
             f"{table}: row {row + 1}, {rows[row].tolist()}, is no gesture: classes are 1 to "
             f"{len(_CLASSES)}, and a gesture ends after its start"
@@ -86,17 +86,17 @@ class DVS128Gesture(RecordingsDataModule):
     Args:
         root: Folder of the unpacked archive: `trials_to_train.txt`, `trials_to_test.txt`, and of
             each file that they name the AEDAT 3.1 and its `_labels.csv`.
-        time_steps: T, frames a gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
+        time_steps: T, frames per gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128, which
             the third paper keeps, and Bit Budget has 48 x 48.
         bin_by: "count" for bins of equally many events, "time" for bins of equal duration.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken gesture; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
         download: Has to be False: its makers ask for consent to their terms first.

@@ -44,7 +44,7 @@ class EventCamera:
         saccades: Number of straight movements; the last one returns to the start.
         amplitude: Length of a saccade in pixels of the sensor.
         duration: Duration of a saccade in microseconds.
-        steps: Simulation steps a saccade.
+        steps: Simulation steps per saccade.
         seed: Seed of the mismatch, the only thing that is drawn.
 
     Raises:
@@ -110,7 +110,7 @@ class EventCamera:
         return np.stack([np.interp(when, range(len(corners)), side) for side in corners.T], axis=1)
 
     def __call__(self, images: NDArray[Any], white: float | None = None) -> list[NDArray[np.void]]:
-        """Record each image: one structured array (x, y, t, p) an image, sorted by time.
+        """Record each image: one structured array (x, y, t, p) per image, sorted by time.
 
         Args:
             images: [N, H, W], or [N, H, W, C] with one channel, three (red, green, blue, of which
@@ -130,7 +130,7 @@ class EventCamera:
         return recordings
 
     def record(self, log_intensity: NDArray[np.floating]) -> list[NDArray[np.void]]:
-        """Record films: one structured array (x, y, t, p) a film, sorted by time.
+        """Record films: one structured array (x, y, t, p) per film, sorted by time.
 
         Args:
             log_intensity: L at the simulation steps 0, 1, ..., shape [S, N, H, W] for N films; a

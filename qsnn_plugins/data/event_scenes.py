@@ -26,13 +26,13 @@ class EventScenes(BoxesDataModule):
     epoch goes on where the one before it ended. The boxes are those at the end of a recording.
 
     Args:
-        time_steps: T, frames a recording.
+        time_steps: T, frames per recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
-        train_scenes: Scenes an epoch.
+        train_scenes: Scenes per epoch.
         test_scenes: Scenes of the test split, which serves validation too.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that draw scenes.
         seed: Seed of all scenes.
         style: How busy scenes are.
@@ -72,6 +72,7 @@ class EventScenes(BoxesDataModule):
             "test": at_least("test_scenes", test_scenes, 1),
         }
         super().__init__(
+            num_classes=len(CLASSES),
             class_names=CLASSES,
             frame_shape=(POLARITIES, *sensor),
             time_steps=time_steps,
@@ -99,7 +100,7 @@ class ScenesDataset(Dataset[BoxesItem]):
         binning: How events become frames.
         style: How busy scenes are.
         stream: Seeds that all its scenes share.
-        length: Scenes an epoch; there are scenes beyond it.
+        length: Scenes per epoch; there are scenes beyond it.
 
     Example:
         >>> data = EventScenes(seed=3).split("train")

@@ -1,9 +1,8 @@
 """Integrated frames on disk: a recording is parsed once, and mapped into memory from then on.
 
-One file a split, in numpy's own format: the frames [N, ...], of binary frames the packed bits, then
-the labels [N], -1 where a recording is broken. It is written aside and then renamed, so that a
-reader sees all of it or none, and two writers at once leave one whole file. Its name holds a digest
-of everything that the frames depend on.
+There is one file per split, in numpy's own format: the frames [N, ...], of binary frames the packed
+bits, then the labels [N], -1 where a recording is broken. A reader sees all of it or none, and two
+writers at once leave one whole file. Its name holds a digest of all that the frames depend on.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -29,6 +26,7 @@ from torch.utils.data import Dataset
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.transformed import Item
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class EventReader:
     Args:
         name: Name of the data set, as it stands in messages and file names.
         sensor: (H, W) of its camera in pixels.
-        read: A path to the events of its recording, in tonic's fields; DataError if it is broken.
+        read: A path to its events, with the fields of `EVENT_DTYPE`; DataError if it is broken.
         version: To be raised with each change of what `read` returns: old caches are then ignored.
     """
 
@@ -192,24 +190,19 @@ def _write(
     nothing = np.zeros(shape, dtype=np.uint8)
     why = None
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with aside.open("xb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for index, recording in enumerate(_progress(recordings, f"{reader.name} {split}")):
-                try:
-                    frames = reader.frames(recording, binning)
-                except DataError as error:
-                    if not allow_broken:
-                        raise
-                    why, frames, labels[index] = why or error, nothing, _BROKEN
-                file.write((np.packbits(frames) if binning.binary else frames).tobytes())
-            np.lib.format.write_array(file, labels, allow_pickle=False)
+    with atomic_write(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for index, recording in enumerate(_progress(recordings, f"{reader.name} {split}")):
+            try:
+                frames = reader.frames(recording, binning)
+            except DataError as error:
+                if not allow_broken:
+                    raise
+                why, frames, labels[index] = why or error, nothing, _BROKEN
+            file.write((np.packbits(frames) if binning.binary else frames).tobytes())
+        np.lib.format.write_array(file, labels, allow_pickle=False)
         if why and (labels == _BROKEN).all():
             raise DataError(f"none of {len(labels)} recordings can be read: {why}")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _stored_shape(count: int, shape: tuple[int, ...], binary: bool) -> tuple[int, ...]:

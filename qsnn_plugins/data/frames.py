@@ -11,7 +11,7 @@ from qsnn_plugins.data.checks import at_least, height_width, one_of
 from qsnn_plugins.errors import DataError
 
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
-"""One event, in tonic's fields: column, row (0 at the top), microseconds, True where brighter."""
+"""One event, as in tonic: column, row (0 at the top), microseconds, True where brighter."""
 
 POLARITIES = 2
 """Channel 0 counts OFF events (darker), channel 1 counts ON events (brighter)."""

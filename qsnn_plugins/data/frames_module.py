@@ -1,41 +1,33 @@
-"""What every data module shares: its loaders, the order of training and its augmentation."""
+"""Frames or images with a class each: a training and a test split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.order import EpochShuffle
+from qsnn_plugins.data.base import BaseDataModule, DataOptions
 from qsnn_plugins.data.transformed import Item, TransformedDataset
 
 
-class FramesDataModule(LightningDataModule):
+class FramesDataModule(BaseDataModule):
     """A training and a test split of frames or of images, with their loaders.
 
     A data set derives from it and says where its splits come from, in `splits()`. Validation, test
-    and prediction all read the test split.
+    and prediction all read the test split, as in the papers.
 
     Args:
-        num_classes: Number of classes; labels are 0 to `num_classes - 1`.
-        frame_shape: (C, H, W) of one frame, or of an image.
-        time_steps: T, the number of frames of an item; None where an item is one still image.
-        batch_size: Items a batch.
-        num_workers: Processes that load batches; 0 loads them in the training process.
-        seed: Seed of the training order and of the augmentation, which depend on it and on the
-            epoch alone.
         augmentation: What is done with each training item when it is asked for; it may draw from
             torch's generator. None leaves the items as they are.
+        **options: Those of `BaseDataModule`.
 
     Raises:
-        ArgumentError: A count is too small.
+        ArgumentError: A count is too small, or there is nothing to download.
 
     Example:
         >>> class Blank(FramesDataModule):
@@ -53,23 +45,10 @@ class FramesDataModule(LightningDataModule):
     def __init__(
         self,
         *,
-        num_classes: int,
-        frame_shape: tuple[int, int, int],
-        time_steps: int | None,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        seed: int = 0,
         augmentation: Callable[[Any], Tensor] | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-        self.frame_shape = frame_shape
-        if time_steps is not None:
-            at_least("time_steps", time_steps, 1)
-        self.time_steps = time_steps
-        self.batch_size = at_least("batch_size", batch_size, 1)
-        self.num_workers = at_least("num_workers", num_workers, 0)
-        self.seed = at_least("seed", seed, 0)
+        super().__init__(**options)
         self.augmentation = augmentation
         self.train: Dataset[Item] | None = None
         self.test: Dataset[Item] | None = None
@@ -86,36 +65,10 @@ class FramesDataModule(LightningDataModule):
                 train = TransformedDataset(train, self.augmentation, self.seed)
             self.train = train
 
-    def train_dataloader(self) -> DataLoader[Item]:
-        """Return batches of the training split in a new order each epoch."""
+    def split(self, name: str) -> Any:
+        """Return the training split for "train", else the test split."""
         self.setup()
-        replicas, rank = 1, 0
-        if self.trainer is not None:
-            replicas, rank = self.trainer.world_size, self.trainer.global_rank
-        return self._loader(self.train, EpochShuffle(self.train, self.seed, replicas, rank))
-
-    def test_dataloader(self) -> DataLoader[Item]:
-        """Return batches of the test split, in its own order."""
-        self.setup()
-        return self._loader(self.test)
-
-    def val_dataloader(self) -> DataLoader[Item]:
-        """Return the test split, as the papers do."""
-        return self.test_dataloader()
-
-    def predict_dataloader(self) -> DataLoader[Item]:
-        """Return the test split."""
-        return self.test_dataloader()
-
-    def _loader(self, split: Any, sampler: EpochShuffle | None = None) -> DataLoader[Item]:
-        return DataLoader(
-            split,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return self.train if name == "train" else self.test
 
 
 class FramesDataset(Dataset[Item]):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from qsnn_plugins.data.annotated_times import AnnotatedTimes
-from qsnn_plugins.data.box_filter import BoxFilter
+from qsnn_plugins.data.annotated_times import AnnotatedTimes, BoxFilter
 from qsnn_plugins.data.boxes_module import BoxesDataModule
 from qsnn_plugins.data.checks import at_least, one_of
 from qsnn_plugins.data.frames import FrameBinning
@@ -26,7 +23,7 @@ class Gen1(BoxesDataModule):
     Args:
         root: Folder with the published folders `train`, `val` and `test`, and in them
             `<recording>_td.dat` and `<recording>_bbox.npy`.
-        time_steps: T, frames an item.
+        time_steps: T, frames per item.
         size: (H, W) of a frame in pixels, or one side of a square; None keeps 240 x 304. Boxes are
             scaled with it.
         window: How much before an annotation is seen: microseconds or events.
@@ -34,7 +31,7 @@ class Gen1(BoxesDataModule):
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
         filter: Which annotations count.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order.
 
@@ -66,15 +63,16 @@ class Gen1(BoxesDataModule):
         self.window = at_least("window", window, 1)
         self.window_by = one_of("window_by", window_by, ("time", "count"))
         self.filter = filter or BoxFilter()
-        self.root = Path(root).expanduser().absolute()
         _, channels, height, width = self.binning.shape(_SENSOR)
         super().__init__(
+            num_classes=len(_CLASSES),
             class_names=_CLASSES,
             frame_shape=(channels, height, width),
             time_steps=time_steps,
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
+            root=root,
         )
 
     def split(self, name: str) -> AnnotatedTimes:

@@ -16,6 +16,7 @@ from qsnn_plugins.errors import ArgumentError, DataError
 # Of the training images, as torchvision's networks are trained with them.
 _STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CLASSES = 1_000
+_HOMEPAGE = "https://image-net.org"
 _SOLUTION = "LOC_val_solution.csv"
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 
@@ -37,7 +38,7 @@ class ImageNet(ImagesDataModule):
         augment: Of the training split: "none" (the middle, as in a test), "crop_flip" (a crop of
             random size and a flip) or "spikformer" (all of the photograph, squeezed into the
             square, a flip, RandAugment and random erasing, as Spikformer trains).
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         download: Has to be False: its makers ask for consent to their terms first.
@@ -64,21 +65,21 @@ class ImageNet(ImagesDataModule):
         seed: int = 0,
         download: bool = False,
     ) -> None:
-        if download:
-            raise ArgumentError("download", download, "false: get it from https://image-net.org")
         at_least("size", size, 1)
         at_least("resize", resize, size)
         self.synsets = None if classes is None else _synsets(classes)
         super().__init__(
             num_classes=_CLASSES if self.synsets is None else len(self.synsets),
-            image_shape=(3, size, size),
+            frame_shape=(3, size, size),
             augmentation=photograph_transform(augment, size, resize, _STATISTICS),
             preparation=photograph_transform("none", size, resize, _STATISTICS),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
+            root=root,
+            download=download,
+            homepage=_HOMEPAGE,
         )
-        self.root = Path(root).expanduser().absolute()
 
     def pictures(self) -> tuple[ImageFiles, ImageFiles]:
         """Return the training and the test split, as files."""
@@ -87,7 +88,7 @@ class ImageNet(ImagesDataModule):
         if len(synsets) != self.num_classes:
             raise DataError(
                 f"{folder} has {len(synsets)} folders of synsets, not {self.num_classes}: get "
-                "ImageNet from https://image-net.org as train/<synset>/*.JPEG, name a subset with "
+                f"ImageNet from {_HOMEPAGE} as train/<synset>/*.JPEG, name a subset with "
                 "classes, give another folder with root, or run on embedded images with "
                 "class_path: Digits"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from qsnn_plugins.data.base import DataOptions
 from qsnn_plugins.data.frames_module import FramesDataModule
 from qsnn_plugins.data.transformed import TransformedDataset
 from qsnn_plugins.errors import DataError
@@ -27,13 +28,9 @@ class ImagesDataModule(FramesDataModule):
     its images come from.
 
     Args:
-        num_classes: Number of classes.
-        image_shape: (C, H, W) of an image.
         augmentation: The training split's transform, from PIL to a tensor; it may draw.
         preparation: The test split's transform.
-        batch_size: Items a batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
+        **options: Those of `BaseDataModule`; an image has no `time_steps`.
 
     Raises:
         ArgumentError: A count is too small.
@@ -46,7 +43,7 @@ class ImagesDataModule(FramesDataModule):
         ...         return images, images
         >>> transform = small_image_transform("none", 8, ([0.5], [0.5]))
         >>> data = Blank(
-        ...     num_classes=4, image_shape=(1, 8, 8), augmentation=transform, preparation=transform
+        ...     num_classes=4, frame_shape=(1, 8, 8), augmentation=transform, preparation=transform
         ... )
         >>> images, labels = next(iter(data.test_dataloader()))
         >>> images.shape, images.dtype, labels.tolist()
@@ -56,23 +53,11 @@ class ImagesDataModule(FramesDataModule):
     def __init__(
         self,
         *,
-        num_classes: int,
-        image_shape: tuple[int, int, int],
         augmentation: Callable[[Any], Tensor],
         preparation: Callable[[Any], Tensor],
-        batch_size: int = 128,
-        num_workers: int = 0,
-        seed: int = 0,
+        **options: Unpack[DataOptions],
     ) -> None:
-        super().__init__(
-            num_classes=num_classes,
-            frame_shape=image_shape,
-            time_steps=None,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            augmentation=augmentation,
-        )
+        super().__init__(augmentation=augmentation, **options)
         self.preparation = preparation
 
     def pictures(self) -> tuple[Dataset[Picture], Dataset[Picture]]:

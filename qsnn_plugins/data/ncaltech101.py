@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.class_splits import check_split, split_classes
 from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_atis_bin
 from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
@@ -53,17 +53,17 @@ class NCaltech101(RecordingsDataModule):
 
     Args:
         root: Folder with `<class>/image_<number>.bin`.
-        time_steps: T, frames a recording.
+        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 180 x 240, and
             IM-SNN's code keeps its aspect ratio with 48 x 64.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation; the split does not depend on it.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
         download: True downloads the data set where `root` does not exist.
@@ -122,7 +122,7 @@ _NCALTECH101 = EventDataset(
     reader=EventReader("N-Caltech101", _SENSOR, partial(read_atis_bin, sensor=_SENSOR)),
     classes=_OBJECTS,
     find=partial(_find, classes=_OBJECTS, test_fraction=0.1, split="random"),
-    layout="as <class>/image_<number>.bin, two or more a class",
+    layout="as <class>/image_<number>.bin, two or more per class",
     homepage="https://www.garrickorchard.com/datasets/n-caltech101",
     archives=(
         Archive(

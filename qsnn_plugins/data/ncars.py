@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_dat
+from qsnn_plugins.data.prophesee import read_dat
 from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
@@ -35,7 +35,7 @@ def _find(root: Path) -> Splits:
 
 
 _NCARS = EventDataset(
-    reader=EventReader("N-Cars", _SENSOR, _read),
+    reader=EventReader("N-Cars", _SENSOR, _read, version=2),
     classes=_CLASSES,
     find=_find,
     layout="as n-cars_train/<class>/*.dat and n-cars_test/<class>/*.dat, the classes being cars "
@@ -53,16 +53,16 @@ class NCars(RecordingsDataModule):
     Args:
         root: Folder with `n-cars_train/<class>/*.dat` and `n-cars_test/<class>/*.dat`, the classes
             being `background` (0) and `cars` (1).
-        time_steps: T, frames a recording.
+        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
         download: Has to be False: its makers ask for a form first.

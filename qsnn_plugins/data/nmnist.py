@@ -6,11 +6,11 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
-from qsnn_plugins.data.readers import read_atis_bin
 from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
@@ -58,16 +58,16 @@ class NMNIST(RecordingsDataModule):
 
     Args:
         root: Folder with `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
-        time_steps: T, frames a recording.
+        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 34 x 34.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
         download: True downloads the data set where `root` does not exist.

@@ -1,4 +1,4 @@
-"""Prophesee's files: events in `.dat`, of which only what is asked for is read, and boxes."""
+"""Prophesee's files: events in `.dat`, read whole or only as far as needed, and boxes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.event_file import broken
+from qsnn_plugins.data.event_file import (
+    CLOCK_PERIOD,
+    Sensor,
+    broken,
+    in_order,
+    require_inside,
+)
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import DataError
 
 _STORED = np.dtype([("t", "<u4"), ("xyp", "<u4")])
 _EVENT_TYPES = (0x00, 0x0C)  # change-detection events, as older and newer tools number them
+_COMMENTS = (b"% ", b"%\n", b"%\r")  # lines of a header begin so
 _LONGEST_LINE = 4096  # of a header; beyond it, the file is another one
 
 BOX_DTYPE = np.dtype(
@@ -25,14 +32,16 @@ _OLDER_NAMES = {"t": "ts"}
 
 
 class DatFile:
-    r"""A long recording on disk, mapped into memory; `read_dat` reads short ones whole.
+    r"""A recording on disk, mapped into memory; `read_dat` reads short ones whole.
 
     Lines that begin with "% " come first, then two bytes (type and size of an event), then events
     of 8 bytes: 32 bits of microseconds, then 14 bits of column, 14 of row and 4 of polarity, from
-    the lowest bit on, little endian. Without a header, events come at once.
+    the lowest bit on, little endian. Without a header, events come at once. The clock may wrap once
+    in a recording: times go on.
 
     Args:
         path: The file.
+        headless: Whether a header may be missing.
 
     Raises:
         DataError: It cannot be read, is of another format, or ends inside an event.
@@ -46,55 +55,98 @@ class DatFile:
         [(5, 9, 70, True)]
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, headless: bool = True) -> None:
         self.path = path
         try:
-            start = _body(path)
-            rest = path.stat().st_size - start
+            self.begin = _body(path, headless)
+            rest = path.stat().st_size - self.begin
             if rest % _STORED.itemsize:
-                whole = start + rest // _STORED.itemsize * _STORED.itemsize
+                whole = self.begin + rest // _STORED.itemsize * _STORED.itemsize
                 raise broken(path, whole, f"an event of 8 bytes has only {rest % 8}")
             count = rest // _STORED.itemsize
             # an empty file cannot be mapped
             self._events: NDArray[np.void] = (
-                np.memmap(path, dtype=_STORED, mode="r", offset=start, shape=(count,))
+                np.memmap(path, dtype=_STORED, mode="r", offset=self.begin, shape=(count,))
                 if count
                 else np.empty(0, dtype=_STORED)
             )
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        # where the clock has wrapped, later events have smaller times than the first
+        self._turn = len(self)
+        if len(self) and self._clock(0) - self._clock(-1) > CLOCK_PERIOD // 2:
+            turned = CLOCK_PERIOD // 2
+            self._turn = bisect_left(
+                range(len(self)), True, key=lambda index: self._clock(index) < turned
+            )
 
     def __len__(self) -> int:
         return len(self._events)
 
     def first_from(self, time: int) -> int:
         """Index of the first event at `time` (µs) or later; reads a few dozen events."""
-        return bisect_left(range(len(self)), time, key=lambda index: int(self._events[index]["t"]))
+        return bisect_left(range(len(self)), time, key=self._time)
 
     @property
     def end(self) -> int:
         """Time of the last event in microseconds; -1 where there is none."""
-        return int(self._events[-1]["t"]) if len(self) else -1
+        return self._time(len(self) - 1) if len(self) else -1
 
     def between(self, start: int, stop: int) -> NDArray[np.void]:
-        """Read events by index, in tonic's fields.
+        """Read events by index, in the fields of `EVENT_DTYPE` and in order of time.
 
         Raises:
-            DataError: They are not in order of time.
+            DataError: One has an impossible time.
         """
+        events = in_order(self.path, self.recorded(start, stop), wraps=True, first=start)
+        if start >= self._turn:
+            events["t"] += CLOCK_PERIOD
+        return events
+
+    def recorded(self, start: int, stop: int) -> NDArray[np.void]:
+        """Read events by index as they lie in the file, with times that may wrap."""
         stored = np.asarray(self._events[start:stop])
-        t = stored["t"].astype(np.int64)
-        backwards = np.flatnonzero(np.diff(t) < 0)
-        if len(backwards):
-            first = start + int(backwards[0]) + 1
-            raise DataError(
-                f"{self.path} is out of order: event {first} at {t[first - start]} µs comes after "
-                f"one at {t[first - start - 1]} µs"
-            )
         events = np.empty(len(stored), dtype=EVENT_DTYPE)
         events["x"], events["y"] = stored["xyp"] & 0x3FFF, stored["xyp"] >> 14 & 0x3FFF
-        events["t"], events["p"] = t, stored["xyp"] >> 28 & 1
+        events["t"], events["p"] = stored["t"], stored["xyp"] >> 28 & 1
         return events
+
+    def _clock(self, index: int) -> int:
+        return int(self._events[index]["t"])
+
+    def _time(self, index: int) -> int:
+        return self._clock(index) + (CLOCK_PERIOD if index >= self._turn else 0)
+
+
+def read_dat(path: Path, sensor: Sensor) -> NDArray[np.void]:
+    r"""Read all of a .dat file that has a header, such as those of N-Cars.
+
+    Args:
+        path: The file.
+        sensor: (H, W) in pixels; an event outside it marks a file of another format.
+
+    Returns:
+        Structured array with the fields of `EVENT_DTYPE`, in order of time.
+
+    Raises:
+        DataError: The file is empty, is no such file, ends inside an event, or has an event outside
+            the sensor or at an impossible time.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "obj_000001_td.dat"
+        >>> event = np.array([70, 1 << 28 | 9 << 14 | 5], dtype="<u4")
+        >>> _ = path.write_bytes(b"% Version 2\n" + bytes([0, 8]) + event.tobytes())
+        >>> read_dat(path, sensor=(100, 120)).tolist()
+        [(5, 9, 70, True)]
+    """
+    recording = DatFile(path, headless=False)
+    if len(recording) == 0:
+        raise broken(path, recording.begin, "the file ends without an event")
+    events = recording.recorded(0, len(recording))
+    offsets = recording.begin + _STORED.itemsize * np.arange(len(events))
+    require_inside(path, events["x"], events["y"], sensor, offsets)
+    return in_order(path, events, wraps=True)
 
 
 def read_boxes(path: Path) -> NDArray[np.void]:
@@ -124,10 +176,10 @@ def read_boxes(path: Path) -> NDArray[np.void]:
     names = stored.dtype.names or ()
     boxes = np.empty(stored.shape, dtype=BOX_DTYPE)
     for name in BOX_DTYPE.names or ():
-        given = name if name in names else _OLDER_NAMES.get(name, name)
-        if given not in names or stored.ndim != 1:
+        stored_name = name if name in names else _OLDER_NAMES.get(name, name)
+        if stored_name not in names or stored.ndim != 1:
             raise DataError(f"{path} has no list of boxes with a field {name!r}: {stored.dtype}")
-        boxes[name] = stored[given]
+        boxes[name] = stored[stored_name]
     for name in "xywh":
         if not np.isfinite(boxes[name]).all():
             first = int(np.flatnonzero(~np.isfinite(boxes[name]))[0])
@@ -135,16 +187,19 @@ def read_boxes(path: Path) -> NDArray[np.void]:
     return boxes
 
 
-def _body(path: Path) -> int:
+def _body(path: Path, headless: bool) -> int:
     """Return the byte at which the events begin."""
     with path.open("rb") as file:
-        start, headed = 0, False
-        while (line := file.readline(_LONGEST_LINE)).startswith(b"% "):
+        start = 0
+        while (line := file.readline(_LONGEST_LINE)).startswith(_COMMENTS):
             if not line.endswith(b"\n"):
                 raise broken(path, start, "a line of the header does not end")
-            start, headed = file.tell(), True
-        if not headed:
-            return 0
+            start = file.tell()
+        if start == 0:
+            if headless:
+                return 0
+            missing = f"the header of a .dat file, '% ...', is not there: {line[:12]!r}"
+            raise broken(path, 0, missing if line else "the file is empty")
         file.seek(start)
         kind = file.read(2)
         if len(kind) < 2:

@@ -34,7 +34,7 @@ class GaussianRandAugment(RandAugment):
         magnitude: Mean of m.
         spread: Standard deviation of m.
         operations: Names of operations, as in torchvision.
-        fill: Grey levels, one a channel, of what comes in from outside; None is black.
+        fill: Grey levels, one per channel, of what comes in from outside; None is black.
 
     Raises:
         ArgumentError: A setting is out of its range.

@@ -7,13 +7,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Unpack
 
-from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.base import LoadingOptions
+from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation, frame_augmentation
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule
-from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.errors import DataError
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
@@ -28,7 +30,7 @@ class EventDataset:
         reader: How a recording is read.
         classes: Names of the classes' folders, in the order of the labels.
         find: A root folder to its training and its test recordings, either of which may be empty.
-        layout: Where files lie under the root, in words.
+        layout: Where files lie under the root, for messages.
         homepage: Where to get the data.
         archives: What a download fetches; empty where there is no public address.
         nda: Its augmentation, where one is asked for.
@@ -50,18 +52,14 @@ class RecordingsDataModule(FramesDataModule):
 
     Args:
         dataset: What is to be known about the data set.
-        root: Its folder.
         binning: How events become frames.
-        batch_size: Items a batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`. Files in it may be
             deleted at any time; each combination of settings has its own.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning a split.
+            counts them in one warning per split.
         augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
             has it) or "spikformer" (as Spikformer's code has it).
-        download: True downloads the data set where `root` does not exist.
+        **options: `root`, `batch_size`, `num_workers`, `seed` and `download` of `BaseDataModule`.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -72,43 +70,29 @@ class RecordingsDataModule(FramesDataModule):
         self,
         dataset: EventDataset,
         *,
-        root: str | Path,
         binning: FrameBinning,
-        batch_size: int,
-        num_workers: int,
-        seed: int,
         cache_dir: str | Path | None,
         allow_broken: bool,
         augment: str,
-        download: bool,
+        **options: Unpack[LoadingOptions],
     ) -> None:
-        if download and not dataset.archives:
-            raise ArgumentError(
-                "download",
-                download,
-                f"false: {dataset.reader.name} has no public address, get it from "
-                f"{dataset.homepage} and lay it out {dataset.layout}",
-            )
-        _, *frame_shape = binning.shape(dataset.reader.sensor)
-        channels, height, width = frame_shape
+        _, channels, height, width = binning.shape(dataset.reader.sensor)
         super().__init__(
             num_classes=len(dataset.classes),
+            class_names=dataset.classes,
             frame_shape=(channels, height, width),
             time_steps=binning.time_steps,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
             augmentation=frame_augmentation(augment, dataset.nda),
+            archives=dataset.archives,
+            homepage=dataset.homepage,
+            **options,
         )
         self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
-        self.download = download
-        self.root = Path(root).expanduser().absolute()
         self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
 
     def prepare_data(self) -> None:
         """Fill the cache; of several processes on a machine, Lightning asks one to do so."""
-        if self.download:
-            fetch(self.dataset.archives, self.root)
+        super().prepare_data()
         self._load()
 
     def splits(self) -> tuple[CachedFrames, CachedFrames]:

@@ -40,7 +40,7 @@ class SceneStyle:
     """How busy a scene is, in pixels of its frame.
 
     Args:
-        objects: Objects a scene, from and to.
+        objects: Objects per scene, from and to.
         car: Height of cars, from and to; they are 1.7 to 2.2 times as wide.
         pedestrian: Height of pedestrians, from and to; they are 0.4 to 0.5 times as wide.
         travel: How far an object moves before the camera during a recording, from and to.

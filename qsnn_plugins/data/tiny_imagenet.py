@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.image_transforms import small_image_transform
 from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
 from qsnn_plugins.errors import DataError
@@ -34,7 +32,7 @@ class TinyImageNet(ImagesDataModule):
         size: Side of the images in pixels; others than 64 are resized.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" (as
             MINT's code has it) or "spikformer" (as Spikformer's code has it for CIFAR).
-        batch_size: Items a batch.
+        batch_size: Items per batch.
         num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation.
         download: True downloads the archive where `root` does not exist.
@@ -62,19 +60,16 @@ class TinyImageNet(ImagesDataModule):
         at_least("size", size, 8)
         super().__init__(
             num_classes=_CLASSES,
-            image_shape=(3, size, size),
+            frame_shape=(3, size, size),
             augmentation=small_image_transform(augment, size, _STATISTICS),
             preparation=small_image_transform("none", size, _STATISTICS),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
+            root=root,
+            download=download,
+            archives=(_ARCHIVE,),
         )
-        self.root, self.download = Path(root).expanduser().absolute(), download
-
-    def prepare_data(self) -> None:
-        """Download the archive, if that was asked for and the folder is not there."""
-        if self.download:
-            fetch((_ARCHIVE,), self.root)
 
     def pictures(self) -> tuple[ImageFiles, ImageFiles]:
         """Return the training and the test split, as files."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from qsnn_plugins.files import atomic_write
+
 __all__ = ["draw_boxes", "save_picture"]
 
 _BACKGROUND, _OFF, _ON = (255, 255, 255), (70, 130, 220), (220, 60, 60)
@@ -62,7 +64,7 @@ def draw_boxes(
 def save_picture(pictures: Sequence[Image.Image], path: Path) -> None:
     """Write the last of some pictures as a PNG, or all of them as an endless GIF.
 
-    The file is written aside and then renamed.
+    The file is there when all of it is.
 
     Args:
         pictures: From `draw_boxes`.
@@ -75,13 +77,12 @@ def save_picture(pictures: Sequence[Image.Image], path: Path) -> None:
         >>> Image.open(path).n_frames
         2
     """
-    aside = path.with_name(f".{path.name}.tmp")
-    if path.suffix == ".gif":
-        options = {"save_all": True, "append_images": pictures[1:], "duration": 250, "loop": 0}
-        pictures[0].save(aside, "GIF", **options)
-    else:
-        pictures[-1].save(aside, "PNG")
-    aside.replace(path)
+    with atomic_write(path) as file:
+        if path.suffix == ".gif":
+            options = {"save_all": True, "append_images": pictures[1:], "duration": 250, "loop": 0}
+            pictures[0].save(file, "GIF", **options)
+        else:
+            pictures[-1].save(file, "PNG")
 
 
 def _paint(step: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.functional import Detections
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
 
@@ -82,7 +83,7 @@ class BoxWriter(BasePredictionWriter):
                 self._draw(trainer, image, sample, found, target)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write both files, aside first, and say where they are."""
+        """Write both files, and say where they are."""
         names = _class_names(trainer)
         grid: Any = pl_module.grid
         categories = [{"id": k, "name": names[k] if names else str(k)} for k in range(grid.classes)]
@@ -90,9 +91,8 @@ class BoxWriter(BasePredictionWriter):
         rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         for name, content in (("found", self._found), ("true", truth)):
             path = self._folder(trainer) / f"{name}{rank}.json"
-            aside = path.with_name(f".{path.name}.tmp")
-            aside.write_text(json.dumps(content))
-            aside.replace(path)
+            with atomic_write(path, "w") as file:
+                json.dump(content, file)
         if trainer.is_global_zero:
             print(f"boxes of {len(self._images)} samples: {self._folder(trainer)}")
 

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.detection import MeanAveragePrecision
 
 from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
@@ -50,6 +51,7 @@ class SpikingDetector(LightningModule):
     Raises:
         ArgumentError: If `schedule` is unknown, the network's outputs do not fit the grid, or a
             threshold is not allowed.
+        DependencyError: If pycocotools, which the extra "detection" brings, is not installed.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -85,6 +87,7 @@ class SpikingDetector(LightningModule):
             "most": most,
         }
         detect(torch.zeros(1, outputs), grid, **self.limits)
+        import_extra("pycocotools.cocoeval", "detection", "the mean average precision")
         # COCO's own thresholds: torchmetrics rounds them to float32, and so moves the precision
         self.precision = MeanAveragePrecision(
             backend="pycocotools",

@@ -138,8 +138,6 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         >>> figure.axes[0].get_xlabel()
         'memory (kB)'
     """
-    from matplotlib.ticker import LogLocator
-
     _check_series(series)
     figure, grid = new_figure(5.4, 3.8)
     axes = grid[0, 0]

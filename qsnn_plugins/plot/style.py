@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.extras import import_extra
+from qsnn_plugins.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +46,19 @@ _SETTINGS = {
 }
 
 
+def import_matplotlib(module: str = "matplotlib") -> Any:
+    """Import matplotlib or a module of it, which the extra "plot" brings.
+
+    Raises:
+        DependencyError: If it is not installed.
+
+    Example:
+        >>> import_matplotlib("matplotlib.figure").__name__
+        'matplotlib.figure'
+    """
+    return import_extra(module, "plot", "a figure")
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Set matplotlib's defaults and this package's settings for a while.
@@ -54,9 +69,7 @@ def house_style() -> Iterator[None]:
         ...     rcParams["svg.hashsalt"]
         'qsnn_plugins'
     """
-    from matplotlib import style
-
-    with style.context(["default", _SETTINGS]):
+    with import_matplotlib("matplotlib.style").context(["default", _SETTINGS]):
         yield
 
 
@@ -77,9 +90,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
         >>> axes.shape
         (1, 1)
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    module = import_matplotlib("matplotlib.figure")
+    figure = module.Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
@@ -169,7 +181,7 @@ def short_names(names: list[str]) -> list[str]:
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Save a figure as PNG and SVG, each written aside and then renamed.
+    """Save a figure as PNG and SVG, each of which is there when it is whole.
 
     The same figure gives the same bytes.
 
@@ -191,19 +203,16 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     files = []
     for form, metadata in _METADATA.items():
         file = stem.with_name(f"{stem.name}.{form}")
-        aside = file.with_name(f"{file.name}.part")
-        with house_style():
-            figure.savefig(aside, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
-        aside.replace(file)
+        with house_style(), atomic_write(file) as stream:
+            figure.savefig(stream, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
         files.append(file)
     return files
 
 
 def _shades(count: int, lightest: float) -> list[Any]:
     """Colours whose lightness rises from the first to the last."""
-    from matplotlib import colormaps
-
-    return [colormaps["cividis"](lightest * i / max(count - 1, 1)) for i in range(count)]
+    cividis = import_matplotlib().colormaps["cividis"]
+    return [cividis(lightest * i / max(count - 1, 1)) for i in range(count)]
 
 
 def _check(count: int) -> None:

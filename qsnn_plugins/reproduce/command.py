@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
 from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.layout import TableLayout, lay_out
@@ -94,9 +95,8 @@ def _write(cells: Mapping[str, list[Cell]]) -> None:
     if set(cells) == set(PAPERS):
         pages["README.md"] = totals_page(cells)
     for name, page in pages.items():
-        aside = PAGES / f"{name}.part"
-        aside.write_text(page, "utf-8")
-        aside.replace(PAGES / name)
+        with atomic_write(PAGES / name, "w") as file:
+            file.write(page)
         print(PAGES / name)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.reproduce.recipes import RESULTS
 from qsnn_plugins.reproduce.results import Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
@@ -72,7 +73,7 @@ class _Record:
                 self._epochs = list(csv.DictReader(file))
 
     def add(self, run: Run, value: float, results: list[Result]) -> None:
-        """Add a run and write both files aside before they are renamed."""
+        """Add a run and write both files, each at once."""
         place = {"words": " ".join(run.words), "seed": str(run.seed)}
         own = run.words[2:], run.seed
         self.results = [old for old in self.results if (old.overrides, old.seed) != own] + results
@@ -82,15 +83,13 @@ class _Record:
         ]
         self._epochs.append(place | {"test_accuracy": f"{value / 100:g}"})
         RESULTS.mkdir(parents=True, exist_ok=True)
-        aside = self.log.with_suffix(".csv.part")
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with atomic_write(self.log, "w") as file:
             writer = csv.DictWriter(file, ["words", "seed", *_KEPT, "test_accuracy"], restval="")
             writer.writeheader()
             writer.writerows(self._epochs)
-        aside.replace(self.log)
-        aside = self.path.with_suffix(".json.part")
-        aside.write_text(json.dumps([asdict(r) for r in self.results], indent=1) + "\n", "utf-8")
-        aside.replace(self.path)
+        with atomic_write(self.path, "w") as file:
+            json.dump([asdict(result) for result in self.results], file, indent=1)
+            file.write("\n")
 
 
 def main(words: list[str]) -> int:

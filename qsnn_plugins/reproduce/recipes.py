@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
 from qsnn_plugins.reproduce.results import Result, load_results
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
@@ -129,9 +130,8 @@ def main(words: list[str]) -> int:
     if not words:
         print(page, end="")
     elif words == ["--write"]:
-        aside = PAGE.with_suffix(".md.part")
-        aside.write_text(page, "utf-8")
-        aside.replace(PAGE)
+        with atomic_write(PAGE, "w") as file:
+            file.write(page)
     elif not PAGE.is_file() or PAGE.read_text("utf-8") != page:
         print(f"error: {PAGE} is stale: run qsnn recipes --write", file=sys.stderr)
         return 1

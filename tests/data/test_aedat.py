@@ -3,17 +3,17 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tonic
 
 from qsnn_plugins.data.aedat import read_aedat3, read_aedat4, read_dvs128_aedat2
 from qsnn_plugins.data.frames import EVENT_DTYPE
-from qsnn_plugins.errors import DataError
+from qsnn_plugins.errors import DataError, DependencyError
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "event_files"
+from .event_files import REAL, needs_real
+
 HEADER = b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n#\xe9 a comment of another alphabet\r\n"
 HEADER_3 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n"
 
@@ -60,23 +60,49 @@ from unittest.mock import MagicMock
 import numpy as np
 for name in ("torchaudio", "torchaudio.transforms", "torchaudio.functional"):
     sys.modules[name] = MagicMock()
-import qsnn_plugins.data  # mends torchvision
+import qsnn_plugins.data  # registers torchvision's operators
 from spikingjelly.datasets.cifar10_dvs import _load_origin_data
-np.savez(sys.argv[2], **_load_origin_data(sys.argv[1]))
+from spikingjelly.datasets.utils import load_aedat_v3
+np.savez(sys.argv[1] + ".npz", **_load_origin_data(sys.argv[1]))
+np.savez(sys.argv[2] + ".npz", **load_aedat_v3(sys.argv[2]))
 """
 
 
-def test_dvs128_reads_what_spikingjelly_reads(write, tmp_path):
+@pytest.fixture(scope="module")
+def spikingjelly_read(tmp_path_factory):
+    """A file of each version, and what SpikingJelly reads in it."""
     rng = np.random.default_rng(0)
     words = np.stack([rng.integers(0, 0x8000, 500), np.sort(rng.integers(0, 10**6, 500))], axis=1)
-    path = write(aedat2(*words).replace(b"\xe9", b"e"))
-    arguments = [str(path), str(tmp_path / "theirs.npz")]
-    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS, *arguments], check=True)
-    theirs = np.load(tmp_path / "theirs.npz")
+    second = HEADER.replace(b"\xe9", b"e") + words.astype(">u4").tobytes()
+    # all events are valid here; packets of other types lie between those of polarity
+    third = HEADER_3
+    for part in range(4):
+        x, y, p = (rng.integers(0, high, 50).tolist() for high in (128, 128, 2))
+        t = np.sort(rng.integers(0, 10**6, 50)) + part * 10**6
+        third += packet(*zip(map(polarity, x, y, p), t.tolist(), strict=True))
+        third += packet((1, 5), kind=0)
+        third += packet((1, 5, 0, 0, 0, 0, 0, 0, 0), kind=3, size=36, capacity=1, number=1)
+    paths = [tmp_path_factory.mktemp("aedat") / f"{name}.aedat" for name in ("second", "third")]
+    for path, raw in zip(paths, (second, third), strict=True):
+        path.write_bytes(raw)
+    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS, *map(str, paths)], check=True)
+    return [(path, np.load(f"{path}.npz")) for path in paths]
+
+
+def test_dvs128_reads_what_spikingjelly_reads(spikingjelly_read):
+    path, theirs = spikingjelly_read[0]
     ours = read_dvs128_aedat2(path)
     for field in "xyp":
         np.testing.assert_array_equal(ours[field], theirs[field])
     np.testing.assert_array_equal(ours["t"], theirs["t"].astype(np.int64) - int(theirs["t"][0]))
+
+
+def test_aedat3_reads_what_spikingjelly_reads(spikingjelly_read):
+    path, theirs = spikingjelly_read[1]
+    ours = read_aedat3(path, (128, 128))
+    assert len(ours) == 200
+    for field in "xytp":
+        np.testing.assert_array_equal(ours[field], theirs[field])
 
 
 def test_dvs128_external_pulses_are_no_events(write):
@@ -108,20 +134,46 @@ def test_broken_aedat2_files_are_named(write, raw, offset, what):
 
 
 def test_aedat4_without_its_package_says_what_to_install(write, monkeypatch):
-    monkeypatch.setattr("qsnn_plugins.data.aedat.find_spec", lambda _: None)
-    with pytest.raises(DataError, match=r"pip install aedat$"):
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(DependencyError, match=r"pip install 'qsnn-plugins\[aedat\]'$"):
         read_aedat4(write(b"#!AER-DAT4.0\r\n", "a.aedat4"), (128, 128))
 
 
-def test_aedat4_fields_are_renamed(write, monkeypatch):
-    """What tonic hands on from the package aedat: t, x, y, on."""
-    theirs = np.array([(9, 3, 4, True)], dtype=[("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
-    monkeypatch.setattr("qsnn_plugins.data.aedat.find_spec", lambda _: True)
-    monkeypatch.setattr(tonic.io, "read_aedat4", lambda _: theirs)
+class Decoder:
+    """As the decoder of the package aedat: packets of several streams, events with t, x, y, on."""
+
+    FIELDS = (("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?"))
+
+    def __init__(self, path):
+        self.packets = {0: None, 2: [(12, 0, 1, False)], 1: [(9, 3, 4, True), (8, 5, 6, False)]}
+
+    def id_to_stream(self):
+        return {0: {"type": "frame"}, 2: {"type": "events"}, 1: {"type": "events"}}
+
+    def __iter__(self):
+        for stream, packet in self.packets.items():
+            events = None if packet is None else np.array(packet, dtype=list(self.FIELDS))
+            yield {"stream_id": stream} | ({} if packet is None else {"events": events})
+
+
+def test_aedat4_gives_the_first_stream_of_events(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aedat", SimpleNamespace(Decoder=Decoder))
     path = write(b"#!AER-DAT4.0\r\n", "a.aedat4")
-    assert read_aedat4(path, (128, 128)).tolist() == [(3, 4, 9, True)]
-    with pytest.raises(DataError, match=r"outside the sensor of 3 x 128"):
+    events = read_aedat4(path, (128, 128))
+    assert events.dtype == EVENT_DTYPE
+    assert events.tolist() == [(5, 6, 8, False), (3, 4, 9, True)]
+    with pytest.raises(DataError, match=r"event 0 at x=3, y=4 lies outside the sensor of 3 x 128"):
         read_aedat4(path, (3, 128))
+
+
+@needs_real
+def test_a_real_recording_of_aedat4_is_what_its_package_reads():
+    aedat = pytest.importorskip("aedat", reason="aedat, an extra, is not installed")
+    path = REAL / "davis_sample.aedat4"
+    theirs = np.concatenate([p["events"] for p in aedat.Decoder(str(path)) if "events" in p])
+    ours = read_aedat4(path, (260, 346))
+    for field, name in zip("xytp", ("x", "y", "t", "on"), strict=True):
+        np.testing.assert_array_equal(ours[field], theirs[name])
 
 
 def test_aedat3_events(write):
@@ -138,31 +190,6 @@ def test_aedat3_capacity_beyond_the_events_is_no_event(write):
     """A packet may be larger than what is in it."""
     raw = HEADER_3 + packet((polarity(1, 2, 1), 5), (polarity(9, 9, 1), 6), number=1)
     assert read_aedat3(write(raw), (128, 128)).tolist() == [(1, 2, 5, True)]
-
-
-SPIKINGJELLY_READS_3 = SPIKINGJELLY_READS.replace(
-    "cifar10_dvs import _load_origin_data", "utils import load_aedat_v3 as _load_origin_data"
-)
-
-
-def test_aedat3_reads_what_spikingjelly_reads(write, tmp_path):
-    """All events are valid here; packets of other types lie between those of polarity."""
-    rng = np.random.default_rng(0)
-    raw = HEADER_3
-    for part in range(4):
-        x, y, p = (rng.integers(0, high, 50).tolist() for high in (128, 128, 2))
-        t = np.sort(rng.integers(0, 10**6, 50)) + part * 10**6
-        raw += packet(*zip(map(polarity, x, y, p), t.tolist(), strict=True))
-        raw += packet((1, 5), kind=0)
-        raw += packet((1, 5, 0, 0, 0, 0, 0, 0, 0), kind=3, size=36, capacity=1, number=1)
-    path = write(raw, "user01_led.aedat")
-    arguments = [str(path), str(tmp_path / "theirs.npz")]
-    subprocess.run([sys.executable, "-c", SPIKINGJELLY_READS_3, *arguments], check=True)
-    theirs = np.load(tmp_path / "theirs.npz")
-    ours = read_aedat3(path, (128, 128))
-    assert len(ours) == 200
-    for field in "xytp":
-        np.testing.assert_array_equal(ours[field], theirs[field])
 
 
 GOOD = packet((polarity(1, 1, 1), 5))
@@ -197,8 +224,11 @@ def test_broken_aedat3_files_are_named(write, raw, offset, what):
         read_aedat3(path, (128, 128))
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"real recordings are not at {REAL}")
-@pytest.mark.parametrize("name", ["davis_sample.aedat4", "ncars_sample.dat", "nmnist_sample.bin"])
-def test_real_recordings_of_other_formats_are_no_aedat3(name):
-    with pytest.raises(DataError, match=f"{name} is truncated or of another format: at byte 0"):
-        read_aedat3(REAL / name, (128, 128))
+@needs_real
+def test_real_recordings_of_other_formats_are_refused():
+    for name in ("davis_sample.aedat4", "ncars_sample.dat", "nmnist_sample.bin"):
+        said = f"{name} is truncated or of another format: at byte 0"
+        with pytest.raises(DataError, match=said):
+            read_aedat3(REAL / name, (128, 128))
+        with pytest.raises(DataError, match=said):
+            read_dvs128_aedat2(REAL / name)

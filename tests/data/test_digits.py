@@ -9,7 +9,7 @@ import torch
 from qsnn_plugins.data import Digits, EventCamera, EventDigits
 from qsnn_plugins.data.digits import _record
 from qsnn_plugins.data.frames import EVENT_DTYPE
-from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.errors import ArgumentError, DependencyError
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_bins_of_time_are_the_cameras(monkeypatch):
 def test_a_missing_scikit_learn_is_one_sentence(monkeypatch):
     _record.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DataError, match=r"pip install qsnn-plugins\[demo\]$"):
+    with pytest.raises(DependencyError, match=r"pip install 'qsnn-plugins\[demo\]'$"):
         EventDigits().setup()
 
 

@@ -156,7 +156,7 @@ def test_what_is_broken_is_said_when_the_split_is_opened(root, what, told):
 def test_events_out_of_order_or_outside_are_said_with_the_file(tmp_path):
     events = [(0, 0, 900_000, 1), (0, 0, 850_000, 1), (0, 0, 2_000_000, 0)]
     write_recording(tmp_path / "test", "backwards", events, [CAR])
-    with pytest.raises(DataError, match=r"backwards_td\.dat is out of order: event 1"):
+    with pytest.raises(DataError, match=r"backwards_td\.dat has an impossible time: event 1 "):
         build(tmp_path).split("test")[0]
     write_recording(tmp_path / "val", "wide", [(310, 0, 900_000, 1), *EVENTS[-1:]], [CAR])
     with pytest.raises(DataError, match=r"wide_td\.dat: event 0 at x=310, y=0 lies outside"):

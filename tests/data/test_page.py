@@ -1,11 +1,8 @@
 """docs/data.md lists what there is, and its Python runs."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 import qsnn_plugins.data as package
@@ -15,10 +12,10 @@ from .test_yaml import MODULES
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_every_data_module_has_a_row(name):
-    (row,) = re.findall(rf"^\| `{name}` \|.*$", PAGE, re.MULTILINE)
-    assert row.count("|") == 6
+def test_every_data_module_has_a_row():
+    for name in MODULES:
+        rows = re.findall(rf"^\| `{name}` \|.*$", PAGE, re.MULTILINE)
+        assert [row.count("|") for row in rows] == [6], name
 
 
 def test_every_augmentation_has_a_row():
@@ -38,7 +35,7 @@ def test_the_recipes_are_of_data_modules():
 
 def test_its_python_runs():
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    use = "\nframes, labels = next(iter(Noise(8).train_dataloader()))\nprint(list(frames.shape))"
-    command = [sys.executable, "-c", block + use]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout == "[8, 10, 2, 48, 48]\n"
+    names = {"__name__": "page"}
+    exec(block, names)
+    frames, _ = next(iter(names["Noise"](8).train_dataloader()))
+    assert frames.shape == (8, 10, 2, 48, 48)

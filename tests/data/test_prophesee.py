@@ -1,30 +1,37 @@
 """Prophesee's files: written here byte by byte, read or refused with one clear error."""
 
 import os
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from qsnn_plugins.data.prophesee import DatFile, read_boxes
+from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.data.prophesee import DatFile, read_boxes, read_dat
 from qsnn_plugins.errors import DataError
 from tests.data.gen1_files import HEADER, NEWER, OLDER, words, write_boxes, write_dat
 
-EVENTS = [(3, 200, 10, 1), (303, 239, 10, 0), (0, 0, 4_000_000_000, 1)]
+from .event_files import REAL, atis, dat, needs_real, same_events
+
+# the last time needs all 32 bits; no step is longer than half of what they count
+TIMES = [10, 10, 2_000_000_000, 4_000_000_000]
+PLACES = [(3, 200, 1), (303, 239, 0), (4, 4, 0), (0, 0, 1)]
+EVENTS = [(x, y, t, p) for t, (x, y, p) in zip(TIMES, PLACES, strict=True)]
 
 
 def test_events_are_read_bit_by_bit(tmp_path):
     recording = DatFile(write_dat(tmp_path / "a_td.dat", EVENTS))
-    assert len(recording) == 3
+    assert len(recording) == 4
     assert recording.end == 4_000_000_000
-    assert recording.between(0, 3).tolist() == [(x, y, t, bool(p)) for x, y, t, p in EVENTS]
+    assert recording.between(0, 4).tolist() == [(x, y, t, bool(p)) for x, y, t, p in EVENTS]
 
 
 @pytest.mark.parametrize("kind", [0x00, 0x0C])
 def test_both_numbers_of_the_event_type_are_known(tmp_path, kind):
     path = tmp_path / "a_td.dat"
     path.write_bytes(HEADER + bytes([kind, 8]) + words(EVENTS))
-    assert len(DatFile(path)) == 3
+    assert len(DatFile(path)) == 4
 
 
 def test_a_file_without_header_is_events_alone(tmp_path):
@@ -57,12 +64,23 @@ def test_what_is_truncated_or_foreign_is_refused(tmp_path, content, told):
     assert str(path) in str(caught.value)
 
 
-def test_events_out_of_order_are_refused_where_they_are_read(tmp_path):
-    times = [1, 2, 3, 9, 4, 10]
+def test_times_out_of_order_are_sorted_or_refused_where_they_are_read(tmp_path):
+    times = [1, 2, 3, 9, 4, 10, 90_000, 11]
     recording = DatFile(write_dat(tmp_path / "a_td.dat", [(0, 0, t, 0) for t in times]))
-    assert len(recording.between(0, 4)) == 4
-    with pytest.raises(DataError, match="event 4 at 4 µs comes after one at 9 µs"):
-        recording.between(2, 6)
+    assert recording.between(2, 6)["t"].tolist() == [3, 4, 9, 10]
+    with pytest.raises(DataError, match="event 6 is at 90000 µs"):
+        recording.between(4, 8)
+
+
+def test_the_clock_of_a_long_recording_wraps(tmp_path):
+    turn = 2**32
+    times = [turn - 9, turn - 5, turn - 2, 0, 4, 900]
+    recording = DatFile(write_dat(tmp_path / "a_td.dat", [(0, 0, t, 0) for t in times]))
+    expected = [*times[:3], turn, turn + 4, turn + 900]
+    for start in range(6):
+        assert recording.between(start, 6)["t"].tolist() == expected[start:]
+    assert [recording.first_from(time) for time in expected] == list(range(6))
+    assert (recording.first_from(turn + 1), recording.end) == (4, turn + 900)
 
 
 def test_an_empty_recording_has_no_end(tmp_path):
@@ -73,7 +91,7 @@ def test_an_empty_recording_has_no_end(tmp_path):
 
 
 def test_a_recording_of_5_gb_costs_no_5_gb(tmp_path):
-    """The file has a hole of 5 GB, whose events are at time 0, and three events behind it."""
+    """The file has a hole of 5 GB, whose events are at time 0, and four events behind it."""
     path = write_dat(tmp_path / "long_td.dat", [])
     start = path.stat().st_size
     os.truncate(path, start + 5_000_000_000)
@@ -82,12 +100,56 @@ def test_a_recording_of_5_gb_costs_no_5_gb(tmp_path):
     tracemalloc.start()
     recording = DatFile(path)
     first = recording.first_from(10)
-    events = recording.between(first, first + 3)
+    events = recording.between(first, first + 4)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(recording) == 5_000_000_000 // 8 + 3
-    assert events["t"].tolist() == [10, 10, 4_000_000_000]
+    assert len(recording) == 5_000_000_000 // 8 + 4
+    assert events["t"].tolist() == TIMES
     assert peak < 1_000_000
+
+
+def test_dat_events(tmp_path):
+    path = tmp_path / "obj_000001_td.dat"
+    path.write_bytes(dat((119, 0, 3, 0), (0, 99, 2**31, 1)))
+    events = read_dat(path, (100, 120))
+    assert events.dtype == EVENT_DTYPE
+    assert events.tolist() == [(119, 0, 3, False), (0, 99, 2**31, True)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "offset", "what"),
+    [
+        (b"", 0, "the file is empty"),
+        (atis((1, 1, 1, 1)), 0, "the header of a .dat file"),
+        (b"% and so", 0, "a line of the header does not end"),
+        (dat((1, 1, 1, 1), kind=b"\0\x10"), 24, "events of type 0 and 16 bytes"),
+        (dat(), 26, "without an event"),
+        (dat((1, 1, 1, 1), (1, 1, 2, 1))[:-3], 34, "an event of 8 bytes has only 5"),
+        (dat((1, 1, 1, 1), (120, 1, 2, 1)), 34, "x=120, y=1: outside the sensor of 100 x 120"),
+        (dat((1, 100, 1, 1), (1, 1, 2, 1)), 26, "x=1, y=100: outside the sensor of 100 x 120"),
+    ],
+)
+def test_broken_dat_files_are_named(tmp_path, raw, offset, what):
+    path = tmp_path / "obj_000001_td.dat"
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))} .*byte {offset}, .*{what}"):
+        read_dat(path, (100, 120))
+
+
+@needs_real
+def test_a_real_recording_of_cars_decodes_to_what_it_must():
+    golden = np.load(REAL / "ncars_obj_004397_td.npy", allow_pickle=False)
+    same_events(read_dat(REAL / "ncars_obj_004397_td.dat", (100, 120)), golden)
+    assert len(read_dat(REAL / "ncars_sample.dat", (100, 120))) == 2009
+
+
+@needs_real
+def test_real_recordings_of_cars_are_what_expelliarmus_reads():
+    expelliarmus = pytest.importorskip("expelliarmus", reason="expelliarmus is not installed")
+    for name in ("ncars_obj_004397_td.dat", "ncars_sample.dat"):
+        theirs = expelliarmus.Wizard(encoding="dat").read(REAL / name)
+        same_events(read_dat(REAL / name, (100, 120)), theirs)
+        same_events(DatFile(REAL / name).between(0, len(theirs)), theirs)
 
 
 @pytest.mark.parametrize("dialect", [OLDER, NEWER])

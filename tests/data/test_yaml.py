@@ -5,6 +5,7 @@ from jsonargparse import ArgumentParser
 
 import qsnn_plugins.data as package
 from qsnn_plugins.data import FramesDataModule, ImagesDataModule
+from qsnn_plugins.errors import ArgumentError
 
 from lightning import LightningDataModule  # isort: skip  (only after torchvision is mended)
 
@@ -33,20 +34,37 @@ def test_there_are_the_papers_data_sets():
     }
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_shared_arguments(name):
-    data = build(name, SHARED)
-    assert type(data) is getattr(package, name)
-    assert (data.batch_size, data.num_workers, data.seed) == (7, 1, 3)
+def test_shared_arguments():
+    for name in MODULES:
+        data = build(name, SHARED)
+        assert type(data) is getattr(package, name)
+        assert (data.batch_size, data.num_workers, data.seed) == (7, 1, 3), name
+
+
+def test_what_a_network_needs_to_know_is_there_before_any_file_is_read():
+    for name in MODULES:
+        data = build(name, {})
+        assert isinstance(data.num_classes, int), name
+        assert data.time_steps is None or isinstance(data.time_steps, int), name
+        channels, height, width = data.frame_shape
+        assert min(channels, height, width) >= 1, name
+        assert len(data.class_names) in (0, data.num_classes), name
 
 
 DOWNLOADS = [n for n in MODULES if not n.endswith("Digits") and n not in ("Gen1", "EventScenes")]
 
 
-@pytest.mark.parametrize("name", DOWNLOADS)
-def test_real_data_sets_have_a_root_and_ask_before_a_download(name):
-    data = build(name, {"root": "elsewhere", "download": False, "augment": "none"})
-    assert data.root.name == "elsewhere"
+def test_real_data_sets_have_a_root_and_ask_before_a_download():
+    for name in DOWNLOADS:
+        data = build(name, {"root": "elsewhere", "download": False, "augment": "none"})
+        assert data.root.name == "elsewhere", name
+
+
+def test_what_cannot_be_downloaded_says_where_to_get_it():
+    for name in DOWNLOADS:
+        if not (data := getattr(package, name)()).archives:
+            with pytest.raises(ArgumentError, match="^download=True .*give false: get it from htt"):
+                type(data)(download=True)
 
 
 @pytest.mark.parametrize(

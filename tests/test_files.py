@@ -1,0 +1,69 @@
+"""Files and folders that are whole or not there."""
+
+import os
+
+import pytest
+
+from qsnn_plugins.files import atomic_write, path_beside, replace
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "raw"), [("wb", b"\xe9\r\n", b"\xe9\r\n"), ("w", "é\n", b"\xc3\xa9\n")]
+)
+def test_a_file_takes_the_place_of_the_old_one(tmp_path, mode, content, raw):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path, mode) as file:
+        file.write(content)
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes() == raw
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_old_file_stays_where_the_block_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with atomic_write(path) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_two_writers_leave_one_whole_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with atomic_write(path, "w") as first, atomic_write(path, "w") as second:
+        first.write("first")
+        second.write("second")
+    assert path.read_text() == "first"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_content_and_folder_are_on_the_disk_before_and_after_the_rename(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (events.append("fsync"), fsync(number)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("replace"), rename(a, b)))
+    with atomic_write(tmp_path / "a.txt") as file:
+        file.write(b"x")
+    assert events == ["fsync", "replace", "fsync"]
+
+
+def test_a_folder_is_renamed_whole_and_what_is_left_is_removed(tmp_path):
+    with path_beside(tmp_path / "data") as temporary:
+        (temporary / "inside").mkdir(parents=True)
+        (temporary / "inside" / "1.bin").touch()
+        (temporary / "left").touch()
+        replace(temporary / "inside", tmp_path / "data")
+    assert names(tmp_path) == ["data"]
+    assert names(tmp_path / "data") == ["1.bin"]
