@@ -127,7 +127,8 @@ _PROBES = {
     "digits": "from sklearn.datasets import load_digits; load_digits()",
     "ours": "import qsnn_plugins.lightning, qsnn_plugins.models, qsnn_plugins.spikingjelly; "
     "from qsnn_plugins.data import *",
-    "torchvision": "from qsnn_plugins.torchvision_ops import register_missing_ops; print(register_missing_ops())",
+    "torchvision": "from qsnn_plugins import torchvision_ops as ops; "
+    "print(ops.register_missing_ops())",
     "torchaudio": "import torchaudio",
     "torch": "import torch; print(torch.version.cuda or 'CPU')",
     "device": "import torch; print(torch.cuda.get_device_name())",

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.style import house_style, line_styles, new_figure
+from qsnn_plugins.plot.style import house_style, import_matplotlib, line_styles, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,6 +139,7 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         'memory (kB)'
     """
     _check_series(series)
+    locator = import_matplotlib("matplotlib.ticker").LogLocator
     figure, grid = new_figure(5.4, 3.8)
     axes = grid[0, 0]
     every = [network for networks in series.values() for network in networks]
@@ -168,7 +169,7 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
                 fontweight="bold" if network in front else "normal",
             )
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_locator(locator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.15)
