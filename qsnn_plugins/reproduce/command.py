@@ -110,11 +110,11 @@ def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
         console.print(f"\n[bold]{known.title}")
         for layout in lay_out(known, found, table):
             console.print(_table(layout) if layout.rows else f"{layout.title}. {layout.told}")
-            told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
-            told += [f"rule: {rule}" for rule in layout.rules]
-            told += [f"network: {network}" for network in layout.networks]
-            told += [*layout.lacks, *layout.notes]
-            for line in told:
+            remarks = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
+            remarks += [f"rule: {rule}" for rule in layout.rules]
+            remarks += [f"network: {network}" for network in layout.networks]
+            remarks += [*layout.lacks, *layout.notes]
+            for line in remarks:
                 console.print(Text(line, "dim"))
 
 
