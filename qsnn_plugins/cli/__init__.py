@@ -1,6 +1,6 @@
 """The `lightning` and `qsnn` commands.
 
-This module decides who answers, from the first word alone. It imports neither torch nor Lightning:
+The first word alone decides who answers. It imports neither torch nor Lightning:
 help and version come at once, and what a word needs is imported when the word is given.
 """
 
@@ -18,17 +18,17 @@ TRAINING = {
     "fit": "train the network of a recipe",
     "validate": "run it on the validation data",
     "test": "run it on the test data and print the closing table",
-    "predict": "write down what it answers",
+    "predict": "write down its predictions",
 }
 
 # Word: (what it does, "module:function" taking the words that follow and returning an exit status).
 TOOLS = {
     "cost": ("say what the network of a recipe costs: memory, operations, energy", "cli.cost:main"),
     "plot": ("draw the papers' figures, of a trained network or of results", "cli.plot:main"),
-    "reproduce": ("hold the papers' tables against our figures", "reproduce.command:main"),
+    "reproduce": ("compare the papers' tables with our figures", "reproduce.command:main"),
     "recipes": ("list the papers' rows with their commands and results", "reproduce.recipes:main"),
     "measure": ("train and test a recipe's rows, and record them", "reproduce.measure:main"),
-    "doctor": ("say what is installed, what can run and how to mend the rest", "doctor:main"),
+    "doctor": ("say what is installed, what can run and how to fix the rest", "doctor:main"),
 }
 
 
@@ -81,7 +81,7 @@ def _answer(command: str, words: list[str], known: dict[str, str]) -> str | None
 
 def _help(command: str, known: dict[str, str]) -> str:
     lines = [
-        f"usage: {command} WORD [options]     {command} WORD --help tells the options",
+        f"usage: {command} WORD [options]     {command} WORD --help shows the options",
         "",
         *(f"  {word:<10}{does}" for word, does in known.items()),
         "",

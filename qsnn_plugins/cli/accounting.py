@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from qsnn_plugins.cli.built import BuiltRecipe
-from qsnn_plugins.cli.cost import recipe_words
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.recipe_cli import check_checkpoint
-from qsnn_plugins.cli.training import RecipeError
 from qsnn_plugins.cost import (
     Activity,
     ActivityRecorder,
@@ -28,7 +28,7 @@ from qsnn_plugins.errors import ArgumentError
 _SEED = 42
 
 
-def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
+def account(options: Namespace, recipes: Composition) -> tuple[str, NetworkCost]:
     """Build the network of a recipe and account for it.
 
     Returns:
@@ -40,11 +40,10 @@ def account(options: Namespace, others: list[str]) -> tuple[str, NetworkCost]:
         DataError: The data are missing or broken.
     """
     check_checkpoint(options.ckpt_path)
-    words = recipe_words(options, others)
-    needs_data = options.ckpt_path is not None or options.input_shape is None
-    built = BuiltRecipe.build(words, needs_data)
+    given = None if options.input_shape is None else _shape(options.input_shape)
+    built = BuiltRecipe.build(recipes, None if options.ckpt_path else given)
     network = built.model.network
-    shape = input_shape(options.input_shape, built)
+    shape = given or data_shape(built)
     if options.ckpt_path:
         built.load(options.ckpt_path)
     cost = report(network, None, shape, activity=_activity(options, built, network, shape))
@@ -79,18 +78,20 @@ def energies(table: str) -> EnergyTable:
         raise ArgumentError("energy", table, allowed) from error
 
 
-def input_shape(given: str | None, built: BuiltRecipe) -> tuple[int, ...]:
-    """Return the shape [T, 1, ...] of one sample, as given or as the recipe's data have it.
+def _shape(text: str) -> tuple[int, ...]:
+    """Read a shape, such as 10,1,2,48,48."""
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise ArgumentError("input_shape", text, "integers, as in 10,1,2,48,48") from None
+
+
+def data_shape(built: BuiltRecipe) -> tuple[int, ...]:
+    """Return the shape [T, 1, C, H, W] of one sample of a recipe's data.
 
     Raises:
-        ArgumentError: If what is given are no integers.
         RecipeError: If the data do not say it.
     """
-    if given is not None:
-        try:
-            return tuple(int(size) for size in given.split(","))
-        except ValueError:
-            raise ArgumentError("input_shape", given, "integers, as in 10,1,2,48,48") from None
     data = built.datamodule
     steps = getattr(built.model, "time_steps", None) or getattr(data, "time_steps", None)
     frame = getattr(data, "frame_shape", None)
@@ -114,8 +115,10 @@ def _activity(
         generator = torch.Generator().manual_seed(_SEED)
         steps, _, *frame = shape
         noise = (torch.rand(steps, 8, *frame, generator=generator) < 0.5).float()
-        told = "measured on one batch of noise (8 samples, half of the values 1), untrained weights"
-        return measure_activity(network, [noise], told)
+        source = (
+            "measured on one batch of noise (8 samples, half of the values 1), untrained weights"
+        )
+        return measure_activity(network, [noise], source)
     return _measure(options, built, network) if options.ckpt_path else None
 
 

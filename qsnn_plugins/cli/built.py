@@ -3,7 +3,7 @@
 # ruff: noqa: E402
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ register_missing_ops()  # Lightning imports torchvision, which may need it
 from jsonargparse import Namespace as Settings
 from lightning import Trainer
 
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.recipe_cli import RecipeCLI, unloadable
-from qsnn_plugins.cli.training import RecipeError
 from qsnn_plugins.errors import ArgumentError
 
 _NO_DATA = "lightning.LightningDataModule"
@@ -31,14 +32,18 @@ class BuiltRecipe(RecipeCLI):
     needs_data = True
 
     @classmethod
-    def build(cls, words: list[str], needs_data: bool = True) -> Any:
-        """Build what the words of a command line name.
+    def build(cls, recipes: Composition, input_shape: Sequence[int] | None = None) -> Any:
+        """Build what a command line names.
+
+        Args:
+            recipes: Its recipes and options.
+            input_shape: Shape [T, N, C, H, W] of the network's input; the data are not built then.
 
         Raises:
             RecipeError: What was asked for cannot be built, or has no network.
         """
-        cls.needs_data = needs_data
-        built = cls.run(words, run=False, args=words)
+        cls.needs_data = input_shape is None
+        built = cls.run(recipes, input_shape=input_shape)
         if not isinstance(getattr(built.model, "network", None), torch.nn.Module):
             raise RecipeError(f"{type(built.model).__name__} has no `network` to look at")
         return built

@@ -1,122 +1,161 @@
-"""What jsonargparse has against a recipe, in one sentence.
+"""What is wrong with a recipe that the parser refused, in one sentence.
 
-Its messages run over many lines and name a key by its last part. Here each becomes a sentence that
-names the recipe, the whole key, and what may stand there instead. A message that no rule knows is
-passed on, on one line.
+The parser's own messages run over many lines and name a key by its last part. Here the composed
+recipe is held against the classes that it names, and the first misfit is said: the place, and what
+may stand there instead.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
-import re
+import types
+import typing
+from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib import import_module
-from re import Match
+from typing import Any
 
-from qsnn_plugins.cli.recipes import Place, Recipes, find_class, known_classes
+from qsnn_plugins.torchvision_ops import register_missing_ops
+
+register_missing_ops()  # Lightning imports torchvision, which may need it
+
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning import LightningDataModule, LightningModule, Trainer
+
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.signatures import (
+    Argument,
+    arguments,
+    classes_of,
+    dataclass_of,
+    find_class,
+    is_factory,
+    is_instance_of,
+    known_classes,
+)
+from qsnn_plugins.cli.words import TOP_KEYS
+
+Keys = tuple[str, ...]
 
 _LONGEST = 300
+_TOP = {key: Argument(Any, False) for key in TOP_KEYS}
+_TOP |= {"model": Argument(LightningModule, True), "data": Argument(LightningDataModule, True)}
+_TOP |= {"seed_everything": Argument(bool | int, False)}
 
 
-def distil(message: str, recipes: Recipes) -> str:
-    """One sentence for a message of jsonargparse, 4.39 or later."""
-    if fault := recipes.fault():
-        return fault
-    message = _innermost(message)
-    for pattern, explain in _RULES:
-        if match := re.search(pattern, message):
-            return explain(match, message, recipes)
-    return _one_line(message)
+def explain(message: str, composition: Composition) -> str:
+    """One sentence for a refused recipe; the parser's message where no misfit is found."""
+    return next(_Misfits(composition).of_recipe(), None) or _one_line(message)
 
 
-def _innermost(message: str) -> str:
-    """The part about the key itself: what is around it repeats the classes that contain it."""
-    inner = message[max(message.rfind('Parser key "'), 0) :]
-    end = re.search(r"(?:Got|Given) value: .*", inner)
-    return inner[: end.end()] if end else inner
+class _Misfits:
+    """Sentences about what does not fit, in the order of the recipe."""
+
+    def __init__(self, composition: Composition) -> None:
+        self.config, self.place = composition.config, composition.place
+
+    def of_recipe(self) -> Iterator[str]:
+        yield from self._of_keys((), self.config, _TOP, "a recipe")
+        for key, node in self.config.items():
+            if key == "trainer" and isinstance(node, dict):
+                yield from self._of_arguments((key,), node, arguments(Trainer), "Trainer")
+            else:
+                yield from self._of_value((key,), node, _TOP[key].hint)
+        required = sorted(key for key, argument in _TOP.items() if argument.is_required)
+        if missing := [key for key in required if key not in self.config]:
+            yield _missing(missing)
+
+    def _of_arguments(
+        self, path: Keys, node: dict[str, Any], known: dict[str, Argument], owner: str
+    ) -> Iterator[str]:
+        yield from self._of_keys(path, node, known, owner)
+        for key, value in node.items():
+            yield from self._of_value((*path, key), value, known[key].hint)
+
+    def _of_keys(
+        self, path: Keys, node: dict[str, Any], known: dict[str, Argument], owner: str
+    ) -> Iterator[str]:
+        for key in node:
+            if key not in known:
+                hint = _did_you_mean(key, list(known))
+                yield f"{self.place((*path, key))} is not accepted by {owner}{hint}"
+
+    def _of_value(self, path: Keys, value: Any, hint: Any) -> Iterator[str]:
+        bases, part = classes_of(hint), dataclass_of(hint)
+        if isinstance(value, str) and bases and not _accepts(hint, value):
+            value = {"class_path": value}
+        if isinstance(value, dict) and part is not None:
+            yield from self._of_arguments(path, value, arguments(part), part.__name__)
+        elif isinstance(value, dict) and "class_path" in value:
+            yield from self._of_class(path, value, hint)
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            for number, item in enumerate(value):
+                yield from self._of_value((*path, str(number)), item, Any)
+        elif not _accepts(hint, value):
+            if isinstance(value, dict) and bases:
+                yield _missing([".".join((*path, "class_path"))])
+            else:
+                yield f"{self.place(path)}: {value} is not allowed: give {_words(hint)}"
+
+    def _of_class(self, path: Keys, node: dict[str, Any], hint: Any) -> Iterator[str]:
+        name, bases = node["class_path"], classes_of(hint)
+        place, named = self.place((*path, "class_path")), find_class(name)
+        if named is None:
+            yield f"{place}: there is no class {name}{_absence(str(name))}"
+        elif not is_instance_of(named, bases):
+            yield f"{place}: {name} is not a {' or '.join(base.__name__ for base in bases)}"
+        else:
+            known, inner = arguments(named), node.get("init_args") or {}
+            path = (*path, "init_args")
+            yield from self._of_arguments(path, inner, known, named.__name__)
+            required = [key for key, argument in known.items() if argument.is_required]
+            # whoever calls an optimizer's constructor gives it the parameters
+            missing = [] if is_factory(hint) else [key for key in required if key not in inner]
+            if missing:
+                yield _missing([".".join((*path, key)) for key in missing])
 
 
-def place_argument(reason: str, recipes: Recipes) -> str:
-    """Put the place of a refused argument before `reason`, where the recipes hold it."""
-    match = re.match(r"(\w+)=(.+?) is not allowed", reason)
-    place = recipes.find(match[1], match[2].strip("'\"")) if match else None
-    return f"{place}: {reason}" if place else reason
+def _missing(keys: list[str]) -> str:
+    return f"the recipe has no {', '.join(keys)}: give it with -c RECIPE or on the command line"
 
 
-def _unknown_key(match: Match[str], _: str, recipes: Recipes) -> str:
-    key = match["key"]
-    place = recipes.find(key)
-    if place is None:
-        return f"{key} is not an option here"
-    misfit = recipes.misfit(place)
-    hint = _did_you_mean(misfit.place.keys[-1], misfit.accepted)
-    return f"{misfit.place} is not accepted by {misfit.owner}{hint}"
+def _accepts(hint: Any, value: Any) -> bool:
+    """Whether the parser takes a value where this type is asked for."""
+    if hint is Any:
+        return True
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    try:
+        parser.parse_object({"value": value})
+    except ArgumentError:
+        return False
+    return True
 
 
-def _unknown_option(match: Match[str], _: str, __: Recipes) -> str:
-    return f"the command line has {match['key'].strip()}, which is no option here"
+def _words(hint: Any) -> str:
+    """A type in words: what may be given."""
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(choice) for choice in choices if choice is not type(None))
+    if origin is typing.Literal:
+        return " or ".join(map(repr, choices))
+    if origin is None and isinstance(hint, type):
+        return hint.__name__
+    return str(hint).replace("typing.", "")
 
 
-def _unknown_class(match: Match[str], message: str, recipes: Recipes) -> str:
-    name = match["name"]
-    place = recipes.find("class_path", name) or _of_value(recipes, name)
-    told = re.search(r"Problem with given class_path[^\n]*\n\s*(?:- )?([^\n]+)", message)
-    reason = f" ({told[1].strip()})" if told else ""
-    return f"{_prefix(place)}there is no class {name}{reason}{_nearest_class(name)}"
-
-
-def _wrong_class(match: Match[str], message: str, recipes: Recipes) -> str:
-    key = re.match(r'Parser key "([^"]+)"', message)
-    place = recipes.find(f"{key[1]}.class_path" if key else "class_path", match["name"])
-    return f"{_prefix(place)}{match['name']} is not a {match['base']}"
-
-
-def _wrong_value(match: Match[str], message: str, recipes: Recipes) -> str:
-    value = re.search(r"(?:Got|Given) value: (.+)", message)
-    got = value[1].strip() if value else None
-    place = recipes.find(match["key"], got)
-    kinds = re.findall(r"Expected an? (.+?)(?:\. Got value.*)?$", message, re.MULTILINE)
-    expected = [kind for kind in map(_plain_type, dict.fromkeys(kinds)) if kind != "NoneType"]
-    where = place or recipes.full_key(match["key"])
-    if not expected:
-        reason = message[match.end() :].strip().splitlines() or [message]
-        return f"{where}: {_one_line(reason[0])}"
-    return f"{where}: {got} is not allowed: give {' or '.join(expected)}"
-
-
-def _missing(match: Match[str], _: str, __: Recipes) -> str:
-    keys = re.sub(r"\b(fit|validate|test|predict)\.", "", match["keys"])
-    return f"the recipe has no {keys}: give it with -c RECIPE or on the command line"
-
-
-# The first that matches explains. What stands before it in the list is more particular.
-_RULES = (
-    (r"nrecognized arguments:(?P<key>.+)", _unknown_option),
-    (r"does not accept (?:option|nested key) '(?P<key>[^']+)'", _unknown_key),
-    (r"(?:Option|Key) '(?P<key>[^']+)' is not (?:accepted|expected)", _unknown_key),
-    (r"Problem with given class_path '(?P<name>[^']+)'", _unknown_class),
-    (r"Expected a dot import path string: (?P<name>\S+)", _unknown_class),
-    (r"Import path (?P<name>\S+) does not correspond to a subclass of (?P<base>\S+)", _wrong_class),
-    (r"arguments are required: (?P<keys>.+)", _missing),
-    (r'Key "(?P<keys>[^"]+)" is required', _missing),
-    (r'Parser key "(?P<key>[^"]+)":', _wrong_value),
-)
-
-
-def _of_value(recipes: Recipes, name: str) -> Place | None:
-    """A class may stand alone, as in `network: Net`."""
-    return next((place for place in recipes.places if place.value == name), None)
-
-
-def _nearest_class(name: str) -> str:
+def _absence(name: str) -> str:
+    """Why there is no such class, and which is meant."""
     module, _, attribute = name.rpartition(".")
     if not module:
         return _did_you_mean(attribute, list(known_classes()))
     try:
-        names = [n for n in dir(import_module(module)) if find_class(f"{module}.{n}")]
-    except ImportError:
-        return ""
+        names = dir(import_module(module))
+    except ImportError as error:
+        return f" ({error})"
     near = get_close_matches(attribute, names, n=1)
-    return f"; did you mean {module}.{near[0]}?" if near else ""
+    hint = f"; did you mean {module}.{near[0]}?" if near else ""
+    return f" (module {module!r} has no attribute {attribute!r}){hint}"
 
 
 def _did_you_mean(word: str, names: list[str]) -> str:
@@ -124,17 +163,7 @@ def _did_you_mean(word: str, names: list[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _prefix(place: Place | None) -> str:
-    return f"{place}: " if place else ""
-
-
-def _plain_type(kind: str) -> str:
-    kind = re.sub(r"<(?:class|enum) '(?:\w+\.)*(\w+)'>", r"\1", kind)
-    if literal := re.fullmatch(r"(?:typing\.)?Literal\[(.+)\]", kind):
-        return literal[1].replace(", ", " or ")
-    return kind
-
-
 def _one_line(message: str) -> str:
-    line = " ".join(message.split())
+    """The innermost part: what is around it repeats the classes that contain it."""
+    line = " ".join(message[max(message.rfind('Parser key "'), 0) :].split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

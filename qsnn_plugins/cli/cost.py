@@ -6,11 +6,11 @@ import json
 import os
 import sys
 import warnings
-from argparse import SUPPRESS, ArgumentParser, Namespace
-from pathlib import Path
-from typing import Any, NoReturn
+from argparse import ArgumentParser
+from typing import NoReturn
 
-from qsnn_plugins.cli.training import RecipeError, errors_as_sentences
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError, exit_status
 
 _EPILOG = """
 Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
@@ -26,11 +26,13 @@ class _Parser(ArgumentParser):
 
 def main(words: list[str]) -> int:
     """Print the account; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return errors_as_sentences(lambda: _main(words))
+    return exit_status(lambda: _main(words))
 
 
 def _main(words: list[str]) -> None:
     options, others = _parser().parse_known_args(words)
+    # before anything heavy is imported
+    recipes = Composition.of(others)
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.accounting import account, energies
@@ -42,7 +44,7 @@ def _main(words: list[str]) -> None:
         energy = energies(options.energy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            name, cost = account(options, others)
+            name, cost = account(options, recipes)
     except ArgumentError as error:
         raise RecipeError(str(error)) from None
     if options.json:
@@ -60,10 +62,6 @@ def _parser() -> ArgumentParser:
         description="What the network of a recipe costs for one sample.",
         epilog=_EPILOG,
         allow_abbrev=False,
-    )
-    # read again with the rest of the recipe's words
-    parser.add_argument(
-        "-c", "--config", action="append", type=Path, metavar="RECIPE", help=SUPPRESS
     )
     parser.add_argument("--json", action="store_true", help="print JSON, bytes as integers")
     parser.add_argument(
@@ -95,8 +93,3 @@ def _parser() -> ArgumentParser:
         "--full_precision", action="store_true", help="count a network that quantizes nothing too"
     )
     return parser
-
-
-def recipe_words(options: Namespace, others: list[str]) -> list[Any]:
-    """The words that the recipe's own parser reads."""
-    return [word for file in options.config or () for word in ("-c", str(file))] + others

@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from qsnn_plugins.cli.training import RecipeError, errors_as_sentences
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError, exit_status
 
 FIGURES = {
     "clipping": "membranes below a bound that fire all the same, by layer (IM-SNN Fig. 2)",
@@ -46,13 +47,18 @@ class _Parser(ArgumentParser):
 
 def main(words: list[str]) -> int:
     """Save a figure; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return errors_as_sentences(lambda: _main(words))
+    return exit_status(lambda: _main(words))
 
 
 def _main(words: list[str]) -> None:
     options, rest = _parser().parse_known_args(words)
     figure, networks = options.figure, _split(rest)
     _check(figure, len(networks) - 1)
+    # before anything heavy is imported
+    parsed = [
+        (own, Composition.of(others))
+        for own, others in (_network_parser().parse_known_args(part) for part in networks)
+    ]
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.plot_networks import draw_networks
@@ -63,7 +69,6 @@ def _main(words: list[str]) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = [_network_parser().parse_known_args(part) for part in networks]
             draw = draw_results if figure in FROM_RESULTS else draw_networks
             drawn = draw(options, parsed)
     except ArgumentError as error:
@@ -95,7 +100,6 @@ def _check(figure: str | None, further: int) -> None:
 
 def _network_parser() -> ArgumentParser:
     parser = _Parser(prog="qsnn plot", add_help=False, allow_abbrev=False)
-    parser.add_argument("-c", "--config", action="append", type=Path)
     parser.add_argument("--ckpt_path")
     parser.add_argument("--label")
     return parser
@@ -104,7 +108,7 @@ def _network_parser() -> ArgumentParser:
 def _parser() -> ArgumentParser:
     parser = _Parser(
         prog="qsnn plot",
-        usage=_USAGE + "".join(f"  {name:<15}{told}\n" for name, told in FIGURES.items()),
+        usage=_USAGE + "".join(f"  {name:<15}{shows}\n" for name, shows in FIGURES.items()),
         epilog=_EPILOG,
         allow_abbrev=False,
     )

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from qsnn_plugins.cli.built import BuiltRecipe
-from qsnn_plugins.cli.cost import recipe_words
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.recipe_cli import check_checkpoint
-from qsnn_plugins.cli.training import RecipeError
 from qsnn_plugins.lightning import SpikingDetector
 from qsnn_plugins.nn import quantized_neurons
 from qsnn_plugins.plot import (
@@ -29,10 +29,10 @@ from qsnn_plugins.plot import (
     weight_distributions,
 )
 
-Words = tuple[Namespace, list[str]]
+Network = tuple[Namespace, Composition]
 
 
-def draw_networks(options: Namespace, words: list[Words]) -> Any:
+def draw_networks(options: Namespace, chosen: list[Network]) -> Any:
     """Draw a figure of one or several trained networks.
 
     Raises:
@@ -40,7 +40,7 @@ def draw_networks(options: Namespace, words: list[Words]) -> Any:
         ArgumentError: A value is not allowed.
         DataError: The data are missing or broken.
     """
-    for own, _ in words:
+    for own, _ in chosen:
         if own.ckpt_path is None:
             raise RecipeError(f"{options.figure} is measured: give each network its --ckpt_path")
         check_checkpoint(own.ckpt_path)
@@ -52,8 +52,8 @@ def draw_networks(options: Namespace, words: list[Words]) -> Any:
         "boxes": _boxes,
     }
     networks = {}
-    for own, others in words:
-        built = BuiltRecipe.build(recipe_words(own, others))
+    for own, recipes in chosen:
+        built = BuiltRecipe.build(recipes)
         built.load(own.ckpt_path)
         label = own.label or _label(options.figure, built)
         if label in networks:

@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qsnn_plugins.cli.accounting import input_shape
+from qsnn_plugins.cli.accounting import data_shape
 from qsnn_plugins.cli.built import BuiltRecipe
-from qsnn_plugins.cli.training import RecipeError
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cost import NetworkCost, memory_convention, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, memory_figure
 from qsnn_plugins.reproduce import Result, load_results
 
 
-def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -> Any:
+def draw_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> Any:
     """Draw a figure of measured results, those of some recipes or all.
 
     Raises:
@@ -26,18 +27,17 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
         ArgumentError: A value is not allowed.
         DataError: A result is broken.
     """
-    for own, others in words:
-        if others or own.ckpt_path or own.label:
-            word = others[0] if others else "--ckpt_path" if own.ckpt_path else "--label"
+    for own, recipes in chosen:
+        if word := _meaningless(own, recipes):
             raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
     memory_convention(options.convention)
     series: dict[str, list[MeasuredNetwork]] = {}
     data: dict[str, None] = {}
-    for runs in _same_words(_wanted(options.results, [own.config or [] for own, _ in words])):
+    for runs in _same_words(_wanted(options.results, [recipes.files for _, recipes in chosen])):
         first = runs[0]
-        built: Any = BuiltRecipe.build(["-c", first.recipe, *first.overrides])
+        built: Any = BuiltRecipe.build(Composition.of(["-c", first.recipe, *first.overrides]))
         data[type(built.datamodule).__name__] = None
-        cost = report(built.model.network, None, input_shape(None, built))
+        cost = report(built.model.network, None, data_shape(built))
         accuracies = {run.seed: run.value for run in runs}
         network = MeasuredNetwork(
             first.row,
@@ -57,7 +57,14 @@ def draw_results(options: Namespace, words: list[tuple[Namespace, list[str]]]) -
     return memory_figure(drawn)
 
 
-def _wanted(folder: Path, choices: list[list[Path]]) -> list[Result]:
+def _meaningless(own: Namespace, recipes: Composition) -> str | None:
+    """An option that chooses no results."""
+    options = [str(place) for place in recipes.places.values() if place.file is None]
+    options += [name for name in ("--ckpt_path", "--label") if getattr(own, name.strip("-"))]
+    return next(iter([*options, *recipes.rest]), None)
+
+
+def _wanted(folder: Path, choices: list[tuple[Path, ...]]) -> list[Result]:
     """Results whose commands have all the recipes and overlays of one of the choices."""
     results = [result for result in load_results(folder) if result.unit == "%"]
     files = [{str(file) for file in choice} for choice in choices]

@@ -6,10 +6,13 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentError as ArgparseError
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self
+
+import yaml
 
 from qsnn_plugins.torchvision_ops import register_missing_ops
 
@@ -21,15 +24,14 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from qsnn_plugins.cli.complaints import distil, place_argument
-from qsnn_plugins.cli.recipes import Recipes
-from qsnn_plugins.cli.training import RecipeError
-from qsnn_plugins.errors import QSNNError
-
-# Classes that are imported answer to their short names in YAML.
-_SHORT_NAMES_FROM = ("lightning", "data", "models")
+from qsnn_plugins.cli.complaints import explain
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.cli.resolution import resolve
+from qsnn_plugins.errors import ArgumentError, QSNNError
 
 _LOGGER = "lightning.pytorch.loggers.CSVLogger"
+_REFUSED = " is not allowed: give "
 _NAMED_CHECKPOINTS = ("last", "best", "hpc")
 
 
@@ -42,27 +44,31 @@ class RecipeCLI(LightningCLI):
     `trainer.logger` or a checkpoint callback is left as it is.
     """
 
-    recipes: Recipes
+    recipes: Composition
 
     @classmethod
-    def run(cls, words: list[str], **how: Any) -> Self:
-        """Parse `sys.argv`, whose words after the program are `words`, and do what it says.
+    def run(
+        cls,
+        recipes: Composition,
+        subcommand: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> Self:
+        """Do what a command line says.
 
         Args:
-            words: What stands on the command line.
-            **how: Further arguments of LightningCLI.
+            recipes: Its recipes and options.
+            subcommand: "fit", "validate", "test" or "predict"; None builds and runs nothing.
+            input_shape: Shape [T, N, C, H, W] of the network's input where it is not the data's.
 
         Raises:
             RecipeError: What was asked for cannot be built.
             QSNNError: Any other error of this package, while it ran.
         """
-        for package in _SHORT_NAMES_FROM:
-            module = import_module(f"qsnn_plugins.{package}")
-            for name in module.__all__:
-                getattr(module, name)
-        cls.recipes = Recipes.of(words)
+        cls.recipes = recipes
         quiet = {"exit_on_error": False}
         try:
+            with refusals_placed(recipes):
+                resolve(recipes, input_shape)
             return cls(
                 LightningModule,
                 LightningDataModule,
@@ -72,14 +78,19 @@ class RecipeCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
                 parser_kwargs=quiet | {word: dict(quiet) for word in cls.subcommands()},
-                **how,
+                args=_words(recipes, subcommand),
+                run=subcommand is not None,
             )
         except ArgparseError as error:
-            raise RecipeError(distil(error.message, cls.recipes)) from None
+            raise RecipeError(explain(error.message, recipes)) from None
         except (RuntimeError, UnpicklingError) as error:
             if reason := unloadable(error):
                 raise RecipeError(reason) from None
             raise
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Parse the composed configuration, without Lightning's advice against it."""
+        self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
         """Take weights, and nothing else, from a checkpoint.
@@ -108,13 +119,8 @@ class RecipeCLI(LightningCLI):
         Raises:
             RecipeError: One of them refused its arguments.
         """
-        try:
+        with refusals_placed(self.recipes):
             super().instantiate_classes()
-        except (QSNNError, MisconfigurationException, TypeError, ValueError) as error:
-            reason = _refusal(error)
-            if reason is None:
-                raise
-            raise RecipeError(place_argument(reason, self.recipes)) from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer, with a checkpoint to go on from unless the recipe has its own."""
@@ -168,15 +174,38 @@ def unloadable(error: Exception) -> str | None:
     return f"the checkpoint is not of this recipe's network: {details[0].strip()}"
 
 
-def _refusal(error: BaseException) -> str | None:
-    """What one of ours, or Lightning, said against an argument; None for anything else.
+@contextmanager
+def refusals_placed(recipes: Composition) -> Iterator[None]:
+    """Say where in the recipes an argument stands that a constructor refuses.
 
-    jsonargparse wraps what a constructor raises, and its older versions drop the original.
+    Raises:
+        RecipeError: If it was refused by this package or by Lightning.
     """
+    try:
+        yield
+    except (QSNNError, MisconfigurationException, TypeError, ValueError) as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        place = None
+        if isinstance(refusal, ArgumentError):
+            place = recipes.find(refusal.argument, refusal.value)
+        raise RecipeError(f"{place}: {refusal}" if place else str(refusal)) from None
+
+
+def _refusal(error: BaseException) -> Exception | None:
+    """The error of this package or of Lightning that jsonargparse wrapped, if it is one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, QSNNError | MisconfigurationException):
-            return str(cause)
+            return cause
         cause = cause.__cause__ or cause.__context__
-    told = re.search(r"^[ -]*(\w+=.+ is not allowed: give .+)$", str(error), re.MULTILINE)
-    return told and told[1]
+    # older versions of jsonargparse keep the words alone
+    words = [line.strip(" -") for line in str(error).splitlines() if _REFUSED in line]
+    return QSNNError(words[0]) if words else None
+
+
+def _words(recipes: Composition, subcommand: str | None) -> list[str]:
+    """The words for the parser: the composed configuration is one of them."""
+    composed = f"--config={yaml.safe_dump(recipes.config, sort_keys=False)}"
+    return [*([subcommand] if subcommand else []), composed, *recipes.rest]

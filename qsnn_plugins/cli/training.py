@@ -6,23 +6,18 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable
 
-from qsnn_plugins.errors import QSNNError
-
-
-class RecipeError(QSNNError):
-    """A recipe, or the command line around it, cannot be turned into a run."""
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import exit_status
 
 
 def train(words: list[str]) -> int:
-    """Run LightningCLI on `sys.argv` and return the exit status.
+    """Run LightningCLI on `words`, such as `fit -c RECIPE`, and return the exit status.
 
-    0: done. 1: a `QSNNError` while it ran. 2: a recipe that cannot be used. 130: Ctrl-C. Any other
-    exception is a bug and keeps its traceback.
+    That of `exit_status`, or 130 after Ctrl-C.
     """
     try:
-        return errors_as_sentences(lambda: _run(words))
+        return exit_status(lambda: _run(words))
     except (KeyboardInterrupt, SystemExit) as stop:
         if not _is_interrupt(stop):
             raise
@@ -30,29 +25,21 @@ def train(words: list[str]) -> int:
         return 130
 
 
-def errors_as_sentences(act: Callable[[], None]) -> int:
-    """Do something, end with a sentence where it fails, and return the exit status of `train`."""
-    try:
-        act()
-    except QSNNError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, RecipeError) else 1
-    return 0
-
-
 # Advice of Lightning that does not fit: the data lie in memory or in a mapped file, and its own use
-# of torch's trees is nothing that a user can mend.
+# of torch's trees is nothing that a user can change.
 _MISPLACED_ADVICE = (".*does not have many workers.*", ".*isinstance.treespec, LeafSpec.*")
 
 
 def _run(words: list[str]) -> None:
+    # before anything heavy is imported
+    recipes = Composition.of(words[1:])
     for message in _MISPLACED_ADVICE:
         warnings.filterwarnings("ignore", message)
     # A recipe may name the user's own classes; what is installed is still found first.
     sys.path.append(os.getcwd())
     from qsnn_plugins.cli.recipe_cli import RecipeCLI
 
-    RecipeCLI.run(words)
+    RecipeCLI.run(recipes, words[0])
 
 
 def _is_interrupt(stop: BaseException) -> bool:

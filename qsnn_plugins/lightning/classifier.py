@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule
@@ -14,8 +14,8 @@ from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
-    Decay,
     Schedule,
+    WeightDecayOn,
     build_schedule,
     check_schedule,
     parameter_groups,
@@ -33,7 +33,7 @@ __all__ = ["SpikingClassifier"]
 
 
 class SpikingClassifier(LightningModule):
-    """Spiking network, loss, optimiser and schedule of a classification recipe.
+    """Spiking network, loss, optimizer and schedule of a classification recipe.
 
     A batch is (frames [N, T, C, H, W], labels [N]), or (images [N, C, H, W], labels [N]), which are
     shown at each of `time_steps` steps (direct coding). The network gets them time-major and in
@@ -44,16 +44,16 @@ class SpikingClassifier(LightningModule):
             `StringNet`.
         loss: Loss of logits [T, N, K] and labels [N], the default `TETLoss`; a `WSDRLoss` gets the
             neurons' firing rates too.
-        optimizer: Optimiser, given the parameters.
+        optimizer: Optimizer, given the parameters.
         schedule: "cosine" lets the learning rate fall over the trainer's epochs, "constant" keeps
             it.
-        time_steps: T of static images, from 1; None where the data has time steps of its own.
-        warmup_epochs: Epochs at the start in which the rate rises in a line.
-        min_lr: Where the cosine ends and a warm-up begins.
-        cosine_epochs: Epochs after which the cosine turns and rises again, or None for a single
-            fall.
-        decay: What an optimiser's weight decay acts on: "all" parameters, or "weights" without
-            biases, normalization, thresholds and scales.
+        time_steps: T of static images, from 1; None where the data have time steps of their own.
+        warmup_epochs: Epochs at the start in which the learning rate rises linearly.
+        min_lr: Where the cosine ends and a warm-up begins; None is 0.
+        cosine_epochs: Epochs after which the cosine turns and rises again (T_max of
+            `CosineAnnealingLR`), or None for a single fall.
+        weight_decay_on: What an optimizer's weight decay acts on: "all" parameters, or "weights"
+            without biases, normalization, thresholds and scales.
         mixing: Mixup and CutMix of the training batches, drawn with the data module's seed, or
             None. The training loss is then that of the mixed labels.
 
@@ -78,20 +78,23 @@ class SpikingClassifier(LightningModule):
         schedule: Schedule = "cosine",
         time_steps: int | None = None,
         warmup_epochs: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | None = None,
         cosine_epochs: int | None = None,
-        decay: Decay = "all",
+        weight_decay_on: WeightDecayOn = "all",
         mixing: BatchMixing | None = None,
     ) -> None:
         super().__init__()
-        check_schedule(schedule, warmup_epochs, min_lr, cosine_epochs, decay)
+        check_schedule(schedule, warmup_epochs, min_lr, cosine_epochs)
+        if weight_decay_on not in get_args(WeightDecayOn):
+            allowed = f"one of {', '.join(get_args(WeightDecayOn))}"
+            raise ArgumentError("weight_decay_on", weight_decay_on, allowed)
         if time_steps is not None and time_steps < 1:
             raise ArgumentError("time_steps", time_steps, "an integer from 1, or None")
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
         self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
         self.warmup_epochs, self.min_lr, self.cosine_epochs = warmup_epochs, min_lr, cosine_epochs
-        self.decay, self.mixing = decay, mixing
+        self.weight_decay_on, self.mixing = weight_decay_on, mixing
         classes = cast(int, network.out_channels)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
@@ -152,11 +155,16 @@ class SpikingClassifier(LightningModule):
         return [NetworkReport()]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule over the trainer's epochs."""
-        optimizer = self.optimizer(parameter_groups(self, self.decay))
+        """Return the optimizer and its schedule over the trainer's epochs."""
+        optimizer = self.optimizer(parameter_groups(self, self.weight_decay_on))
         epochs = max(self.trainer.max_epochs or 1, 1)
         scheduler = build_schedule(
-            optimizer, self.schedule, epochs, self.warmup_epochs, self.min_lr, self.cosine_epochs
+            optimizer,
+            self.schedule,
+            epochs,
+            self.warmup_epochs,
+            self.min_lr,
+            self.cosine_epochs,
         )
         if scheduler is None:
             return {"optimizer": optimizer}

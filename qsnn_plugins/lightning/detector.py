@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchmetrics.detection import MeanAveragePrecision
 
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
 from qsnn_plugins.lightning.report import NetworkReport
+from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
 
 __all__ = ["SpikingDetector"]
 
-Schedule = Literal["cosine", "constant"]
 Target = Mapping[str, Tensor]
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
 
 class SpikingDetector(LightningModule):
-    """Spiking network, loss, optimiser and schedule of a detection recipe.
+    """Spiking network, loss, optimizer and schedule of a detection recipe.
 
     A batch is frames [N, T, C, H, W] and N targets with `boxes` [M, 4] (left, top, right, bottom,
     in pixels of the frame) and `labels` [M]. The network gets the frames time-major and in floating
@@ -40,7 +39,7 @@ class SpikingDetector(LightningModule):
         network: Time-major network with `out_channels` and `reset_states()`, such as `StringNet`.
         grid: What its outputs stand for.
         loss: Loss of outputs, targets and grid, the default `YoloLoss`.
-        optimizer: Optimiser, given the parameters.
+        optimizer: Optimizer, given the parameters.
         schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
             keeps it.
         confidence_threshold: Boxes are found from this confidence on; the released code has 0.3.
@@ -72,8 +71,7 @@ class SpikingDetector(LightningModule):
         most: int = 45,
     ) -> None:
         super().__init__()
-        if schedule not in get_args(Schedule):
-            raise ArgumentError("schedule", schedule, f"one of {', '.join(get_args(Schedule))}")
+        check_schedule(schedule)
         outputs = cast(int, network.out_channels)
         if outputs != grid.outputs:
             raise ArgumentError("grid", grid, f"one of the network's {outputs} outputs")
@@ -158,12 +156,13 @@ class SpikingDetector(LightningModule):
         return [NetworkReport(closing=_closing)]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and its schedule over the trainer's epochs."""
+        """Return the optimizer and its schedule over the trainer's epochs."""
         optimizer = self.optimizer(self.parameters())
-        if self.schedule == "constant":
-            return {"optimizer": optimizer}
         epochs = max(self.trainer.max_epochs or 1, 1)
-        return {"optimizer": optimizer, "lr_scheduler": CosineAnnealingLR(optimizer, T_max=epochs)}
+        scheduler = build_schedule(optimizer, self.schedule, epochs)
+        if scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _collect(self, batch: Batch, batch_idx: int) -> None:
         frames, targets = batch

@@ -112,11 +112,11 @@ def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
             console.print(
                 _table(layout) if layout.rows else f"{layout.title}. {layout.description}"
             )
-            told = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
-            told += [f"rule: {rule}" for rule in layout.rules]
-            told += [f"network: {network}" for network in layout.networks]
-            told += [*layout.missing, *layout.notes]
-            for line in told:
+            remarks = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
+            remarks += [f"rule: {rule}" for rule in layout.rules]
+            remarks += [f"network: {network}" for network in layout.networks]
+            remarks += [*layout.missing, *layout.notes]
+            for line in remarks:
                 console.print(Text(line, "dim"))
 
 

@@ -31,7 +31,12 @@ checkout. The test of a trained network is the same command with `test` for `fit
 in [docs/results](../docs/results/README.md), with the words that were added to the command where
 the run was a smaller one.{pending}
 
-`-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does.
+`-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does. Files are laid
+on top of each other in their order, then options such as `--model.network.spec.weight_bits=2`:
+mappings merge, a list or a value replaces, null resets an option. In a spec, a part whose `kind`
+changes starts anew, and so does a spec whose `preset` changes; elsewhere another `class_path` keeps
+the options that the new class has too. `base: NAME.yaml` lays a recipe on top of another. A
+network's classes, channels and input size are those of the data, unless a recipe gives them.
 `--model.network.host=snntorch` builds a network of snnTorch's neurons, except where it is one of
 SpikingJelly's own (SEW-ResNet, Spikformer).
 """

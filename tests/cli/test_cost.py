@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from qsnn_plugins import cli
+from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cost import report
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import StringNet
@@ -62,10 +63,11 @@ def printed(cost, capsys):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_counted(recipe, cost, capsys):
     words = ["-c", str(recipe), "--json", "--rates", "0.1", "--full_precision"]
-    data = yaml.safe_load(recipe.read_text())["data"]["init_args"]
+    data = Composition.of(["-c", str(recipe)]).config["data"]["init_args"]
     if isinstance(data.get("classes"), str):  # a list of classes in a file, which is not here
         words += ["--input_shape", "2,1,3,64,64"]
     assert cost(*words) == 0
@@ -87,12 +89,12 @@ def test_json_is_the_account_of_the_network(printed):
 
 def test_the_table_has_every_layer_and_the_totals(cost, capsys):
     assert cost("-c", "small.yaml", "--rates", "0.2") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in ("conv1.synapse.0", "conv1.neuron", "conv2.synapse.0", "fc1.1"):
-        assert name in told
-    assert "Activity: given: 0.2 for every neuron" in told
+        assert name in printed
+    assert "Activity: given: 0.2 for every neuron" in printed
     total = report(small(), None, (4, 1, 2, 16, 16)).memory().total
-    assert f"{total:,}" in told
+    assert f"{total:,}" in printed
 
 
 def test_nothing_is_assumed(printed, cost, capsys):
@@ -192,8 +194,14 @@ BAD = [
     (["--ckpt_path", "small.yaml"], "small.yaml is no checkpoint"),
     (["--ckpt_path", "other.ckpt"], "the checkpoint is not of this recipe's network"),
     (["--input_shape", "4,x"], "input_shape='4,x' is not allowed"),
-    (["--input_shape", "4,1,7,16,16"], "input shape=[4, 1, 7, 16, 16] is not allowed"),
-    (["--data.init_args.time_steps", "0"], "time_steps=0 is not allowed"),
+    (
+        ["--input_shape", "4,1,7,16,16", "--model.network.in_channels=2"],
+        "input shape=[4, 1, 7, 16, 16] is not allowed",
+    ),
+    (
+        ["--data.init_args.time_steps", "0"],
+        "--data.init_args.time_steps: time_steps=0 is not allowed",
+    ),
     (["-c", "god.yaml"], "there is no recipe god.yaml"),
     (["--foo", "3"], "the command line has --foo 3"),
     (FLOAT, "the network of small quantizes nothing"),

@@ -116,11 +116,36 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
     [
         (["-c", "god.yaml"], "there is no recipe god.yaml; did you mean good.yaml?"),
         (["-c", "good.yaml", "--foo", "3"], "the command line has --foo 3"),
-        (["-c", "good.yaml", "--model.lrr", "3"], "lrr is not an option here"),
+        (
+            ["-c", "good.yaml", "--trainr.max_epochs=1"],
+            "the command line has --trainr.max_epochs=1, "
+            "which is no option here; did you mean --trainer?",
+        ),
+        (
+            ["-c", "good.yaml", "--seed_everything"],
+            "the command line has --seed_everything without a value",
+        ),
+        (
+            ["-c", "good.yaml", "--model.lrr", "3"],
+            "--model.lrr is not accepted by TinyModel; did you mean lr?",
+        ),
+        (
+            ["-c", "good.yaml", "--trainer.max_epoch=1"],
+            "--trainer.max_epoch is not accepted by Trainer; did you mean max_epochs?",
+        ),
+        (
+            ["-c", "good.yaml", "--model.network.widt=1"],
+            "--model.network.widt is not accepted by Net; did you mean width?",
+        ),
         (
             ["-c", "good.yaml", "--model.network.init_args.width", "three"],
-            "model.init_args.network.init_args.width: three is not allowed: give int",
+            "--model.network.init_args.width: three is not allowed: give int",
         ),
+        (
+            ["-c", "good.yaml", "--model.network.time_steps=0"],
+            "--model.network.time_steps: time_steps=0 is not allowed: give a positive integer",
+        ),
+        (["-c", "good.yaml", "--ckpt_paht=last"], "the command line has --ckpt_paht=last"),
         (["-c", "good.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
     ],
 )

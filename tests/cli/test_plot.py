@@ -268,7 +268,7 @@ BAD = [
     (["memory", "--convention", "guess"], "convention='guess' is not allowed: give one of chip"),
     (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
     (["bits", "--and", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
-    (["bits", "--data.size=3"], "bits is drawn from results: --data.size=3 means nothing here"),
+    (["bits", "--data.size=3"], "bits is drawn from results: --data.size means nothing here"),
 ]
 
 
@@ -295,5 +295,5 @@ def test_help_names_every_figure(plot, capsys):
     with pytest.raises(SystemExit) as stop:
         plot("--help")
     assert stop.value.code == 0
-    told = capsys.readouterr().out
-    assert all(f"  {figure} " in told for figure in cli.plot.FIGURES)
+    printed = capsys.readouterr().out
+    assert all(f"  {figure} " in printed for figure in cli.plot.FIGURES)

@@ -54,6 +54,12 @@ def test_a_constant_rate_may_warm_up_too():
     assert rates(5, "constant", warmup_epochs=3) == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
 
 
+def test_a_warm_up_of_a_constant_rate_reads_the_least():
+    assert rates(3, "constant", warmup_epochs=2, min_lr=0.02) == pytest.approx([0.02, 0.06, 0.1])
+    arguments = {"schedule": "constant", "warmup_epochs": 2, "min_lr": 0.02}
+    assert SpikingClassifier(StringNet("4C3-GAP-FC2"), **arguments).min_lr == 0.02
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_classifier_follows_its_schedule(loader, trainer):
     torch.manual_seed(0)
@@ -87,7 +93,12 @@ def test_weights_alone_decay_where_asked():
         ({"warmup_epochs": -1}, "warmup_epochs=-1"),
         ({"min_lr": -0.1}, r"min_lr=-0\.1"),
         ({"cosine_epochs": 0}, "cosine_epochs=0"),
-        ({"decay": "none"}, "decay='none'.*all, weights"),
+        (
+            {"schedule": "constant", "min_lr": 0.1},
+            "min_lr=0.1.*None for schedule 'constant'; 'cosine'",
+        ),
+        ({"schedule": "constant", "cosine_epochs": 9}, "cosine_epochs=9.*'cosine' reads it"),
+        ({"weight_decay_on": "none"}, "weight_decay_on='none'.*all, weights"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, words):

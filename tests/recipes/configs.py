@@ -1,12 +1,13 @@
 """What a recipe says with overlays and words on top of it, without the command line."""
 
-import copy
 from pathlib import Path
 
 import torch
 import yaml
 
-from qsnn_plugins import models
+from qsnn_plugins import models, presets
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.resolution import resolve
 from qsnn_plugins.spec import QuantSpec
 
 ROOT = Path(__file__).parents[2]
@@ -14,33 +15,19 @@ RECIPES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "recipes").glob
 FLOAT = QuantSpec.full_precision()
 
 
-def load(path):
-    return yaml.safe_load((ROOT / path).read_text())
-
-
 def merged(recipe, words=()):
-    """The recipe's configuration after the words behind it, in their order."""
-    config, words = load(recipe), iter(words)
-    for word in words:
-        if word == "-c":
-            _lay(config, load(next(words)))
-        else:
-            key, _, value = word.removeprefix("--").partition("=")
-            place = config
-            *way, last = key.split(".")
-            for part in way:
-                place = place[part]
-                place = place.get("init_args", place)
-            place[last] = yaml.safe_load(value)
-    return config
+    """The recipe's configuration with the words behind it, as the parser reads it."""
+    placed = [str(ROOT / word) if word.startswith("recipes/") else word for word in words]
+    composition = Composition.of(["-c", str(ROOT / recipe), *placed])
+    resolve(composition)
+    return typed(composition.config)
 
 
-def _lay(below, above):
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _lay(below[key], value)
-        else:
-            below[key] = copy.deepcopy(value)
+def typed(node):
+    """Options are strings until the parser knows their types."""
+    if isinstance(node, dict):
+        return {key: typed(value) for key, value in node.items()}
+    return yaml.safe_load(node) if isinstance(node, str) else node
 
 
 def network_of(config):
@@ -48,7 +35,7 @@ def network_of(config):
 
 
 def spec_of(config):
-    return QuantSpec.from_dict(network_of(config)["init_args"].get("spec", {}))
+    return presets.resolve(network_of(config)["init_args"]["spec"])
 
 
 def build(config, spec):

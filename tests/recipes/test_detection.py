@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
+from qsnn_plugins import presets
 from qsnn_plugins.cli import lightning
 from qsnn_plugins.cost import report
 from qsnn_plugins.models import NETWORK_STRINGS, StringNet, parse_layers
 from qsnn_plugins.reproduce.paper import load_paper
-from qsnn_plugins.spec import QuantSpec
 from tests.data.gen1_files import write_recording
 from tests.recipes.configs import merged, spec_of
 
@@ -30,7 +30,7 @@ BRIEF = [
 
 
 def config(recipe):
-    return yaml.safe_load((ROOT / f"recipes/{recipe}.yaml").read_text())
+    return merged(f"recipes/{recipe}.yaml")
 
 
 def run(monkeypatch, word, recipe, *more, overlays=("scenes",)):
@@ -47,7 +47,7 @@ def run(monkeypatch, word, recipe, *more, overlays=("scenes",)):
 def test_the_weights_take_what_is_printed(recipe):
     """IM-SNN Table VII: 103.46 MB in 32 bits and 12.93 MB in 4."""
     arguments = config(recipe)["model"]["init_args"]["network"]["init_args"]
-    spec = QuantSpec.from_dict(arguments.pop("spec"))
+    spec = presets.resolve(arguments.pop("spec"))
     with torch.device("meta"):
         network = StringNet(**arguments, spec=spec)
     cost = report(network, None, (5, 1, 2, *arguments["input_size"]))
@@ -141,6 +141,6 @@ def test_without_gen1_the_error_says_where_to_get_it(monkeypatch, tmp_path, caps
     monkeypatch.chdir(tmp_path)
     layers = "--model.init_args.network.init_args.layers=4C3-AP32-FC576"
     assert run(monkeypatch, "fit", RECIPES[0], layers, overlays=()) == 1
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith("error: there are no recordings of Gen1 in ")
-    assert "-c recipes/overlays/scenes.yaml" in told
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: there are no recordings of Gen1 in ")
+    assert "-c recipes/overlays/scenes.yaml" in error

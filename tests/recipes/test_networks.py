@@ -5,7 +5,7 @@ from torch import nn
 
 from qsnn_plugins import presets
 from qsnn_plugins.nn import weight_layers
-from tests.recipes.configs import FLOAT, RECIPES, build, load, merged, network_of, spec_of
+from tests.recipes.configs import FLOAT, RECIPES, build, merged, network_of, spec_of
 
 RESNET19 = 12_630_858
 # parameters of all kinds, as the papers' figures of memory or size need them
@@ -35,14 +35,14 @@ MILLIONS = {
 
 
 def count(recipe, kinds=None):
-    network = build(load(recipe), FLOAT)
+    network = build(merged(recipe), FLOAT)
     modules = [network] if kinds is None else [m for m in network.modules() if isinstance(m, kinds)]
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_full_size_network_is_built(recipe):
-    config = load(recipe)
+    config = merged(recipe)
     network = build(config, FLOAT)
     layers = list(weight_layers(network).values())
     assert len(layers) > 2
@@ -112,7 +112,7 @@ def test_a_recipe_says_what_the_preset_says(name, overlays, preset):
 
 @pytest.mark.parametrize("recipe", [r for r in RECIPES if "sigmoid" in r])
 def test_the_third_papers_recipes_say_what_the_preset_says_and_the_rate(recipe):
-    spec, preset = spec_of(load(recipe)), presets.sigmoid_quantizer(1)
+    spec, preset = spec_of(merged(recipe)), presets.sigmoid_quantizer(1)
     assert (spec.membrane, spec.spike) == (preset.membrane, preset.spike)
     assert (spec.weight.kind, spec.weight.bits) == ("sigmoid", 1)
     assert spec.weight.temperature_rate == 2.0  # 1 at first, and 2 more each epoch
@@ -121,13 +121,13 @@ def test_the_third_papers_recipes_say_what_the_preset_says_and_the_rate(recipe):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_float_baseline_quantizes_nothing(recipe):
     spec = spec_of(merged(recipe, ["-c", "recipes/overlays/float.yaml"]))
-    assert not spec.quantizes
+    assert (spec.membrane.storage_bits, spec.weight.storage_bits) == (32, 32)
     assert spec.spike.bits == 1
 
 
 def test_time_steps_are_said_where_they_belong():
     for recipe in RECIPES:
-        config = load(recipe)
+        config = merged(recipe)
         is_static = "time_steps" in config["model"]["init_args"]
         assert is_static != ("time_steps" in config["data"]["init_args"]), recipe
         channels = network_of(config)["init_args"].get("in_channels")

@@ -7,27 +7,31 @@ from pathlib import Path
 import pytest
 
 from qsnn_plugins.cli import lightning
-from tests.recipes.configs import RECIPES, ROOT, load, network_of
+from tests.recipes.configs import RECIPES, ROOT, merged, network_of
 
 
 def header(recipe):
-    text = (ROOT / recipe).read_text()
-    return text[: text.index("seed_everything")]
+    """The comment at the top of a recipe."""
+    return re.match(r"(#.*\n)+", (ROOT / recipe).read_text())[0]
 
 
 def embedded_words(recipe):
     """The words with which the header says that the recipe runs on embedded data."""
     text = re.sub(r"\n# *", " ", header(recipe))
-    told = re.search(r"on embedded data: add (.+?) (?:and, on a small machine|to both)", text)
-    return told[1].split()
+    (words,) = re.findall(r"on embedded data: add (.+?) (?:and, on a small machine|to both)", text)
+    return words.split()
 
 
 def cases():
     for recipe in RECIPES:
-        is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
+        is_hosted = network_of(merged(recipe))["class_path"] == "HostedNet"
         hosts = [None] if is_hosted else ["snntorch", "spikingjelly"]
         for host in hosts:
-            yield pytest.param(recipe, host, id=f"{Path(recipe).stem}-{host or 'hosted'}")
+            quick = "spquant_vgg9.yaml" in recipe
+            marks = () if quick else pytest.mark.slow
+            yield pytest.param(
+                recipe, host, marks=marks, id=f"{Path(recipe).stem}-{host or 'hosted'}"
+            )
 
 
 def run(monkeypatch, *words):
@@ -42,7 +46,7 @@ def placed(words):
 
 def tiny(recipe):
     """What shrinks a recipe: its width, where it has one."""
-    name = network_of(load(recipe))["init_args"].get("name", "")
+    name = network_of(merged(recipe))["init_args"].get("name", "")
     has_width = not name.startswith("sew_resnet")
     width = ["--model.network.width=0.0625"] if has_width else []
     return ["-c", str(ROOT / "tests/recipes/tiny.yaml"), *width]
@@ -70,7 +74,7 @@ SPIKFORMERS = [recipe for recipe in RECIPES if "bit_budget" in recipe]
 @pytest.mark.parametrize("recipe", SPIKFORMERS)
 def test_what_follows_spikformer_augments_and_mixes_as_it_does(recipe):
     """The figures of its cifar10.yml, its imagenet.yml and its script for CIFAR10-DVS."""
-    config = load(recipe)
+    config = merged(recipe)
     assert config["data"]["init_args"]["augment"] == "spikformer"
     assert config["model"]["init_args"]["loss"]["init_args"]["label_smoothing"] == 0.1
     static = {"mixup": 0.5, "until_epoch": 200}
@@ -102,20 +106,36 @@ def test_what_was_trained_is_tested(monkeypatch, tmp_path, capsys):
     assert "test accuracy: " in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_configuration_of_a_run_is_a_recipe(monkeypatch, tmp_path):
+    recipe = "recipes/spquant_vgg9.yaml"
+    words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
+    words += ["--model.network.spec.membrane.kind=uniform", "--model.network.spec.membrane.bits=4"]
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "fit", *words) == 0
+    (written,) = tmp_path.rglob("config.yaml")
+    where = [f"--trainer.{key}=again" for key in ("default_root_dir", "logger.save_dir")]
+    assert run(monkeypatch, "fit", "-c", str(written), *where) == 0
+    (again,) = (tmp_path / "again").rglob("config.yaml")
+    text = again.read_text()
+    assert "kind: uniform" in text
+    assert text == written.read_text().replace("runs/spquant_vgg9+embedded+tiny", "again")
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_says_what_it_is_and_how_to_run_it(recipe):
-    told = header(recipe)
+    comment = header(recipe)
     for word in ("# Table:", "# Needs:", f"# Command: lightning fit -c {recipe}"):
-        assert word in told, word
-    for named in re.findall(r"recipes/[\w/]+\.yaml", told):
+        assert word in comment, word
+    for named in re.findall(r"recipes/[\w/]+\.yaml", comment):
         assert (ROOT / named).is_file(), named
-    is_hosted = network_of(load(recipe))["class_path"] == "HostedNet"
-    assert ("--model.network.host=snntorch" in told) != is_hosted
+    is_hosted = network_of(merged(recipe))["class_path"] == "HostedNet"
+    assert ("--model.network.host=snntorch" in comment) != is_hosted
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_deterministic(recipe):
-    config = load(recipe)
+    config = merged(recipe)
     assert config["seed_everything"] == 42
     assert config["trainer"]["deterministic"] is True
 
@@ -126,7 +146,7 @@ OVERLAYS = sorted((ROOT / "recipes/overlays").glob("*.yaml"))
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_says_how_to_put_it_on_a_recipe(overlay):
     name = str(overlay.relative_to(ROOT))
-    told = re.sub(r" \\\n# *", " ", overlay.read_text())
-    used = re.search(rf"# .+ -c (recipes/\w+\.yaml) .*{re.escape(name)}", told)
+    text = re.sub(r" \\\n# *", " ", overlay.read_text())
+    used = re.search(rf"# .+ -c (recipes/\w+\.yaml) .*{re.escape(name)}", text)
     assert used is not None
     assert (ROOT / used[1]).is_file()

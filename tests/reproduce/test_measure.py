@@ -83,10 +83,10 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 5 * 3 * 3  # two epochs and a test
     assert rows[2]["test_accuracy"] == "0.9"
-    told = capsys.readouterr().out
-    assert "N-MNIST, this work, 1-bit" in told
-    assert "92.00" in told
-    assert "2.00" in told
+    printed = capsys.readouterr().out
+    assert "N-MNIST, this work, 1-bit" in printed
+    assert "92.00" in printed
+    assert "2.00" in printed
     assert not list(checkout.rglob("*.part"))
 
 

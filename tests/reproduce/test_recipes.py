@@ -23,26 +23,26 @@ def line(page):
 
 
 def test_a_row_has_its_command_and_its_print():
-    told = line(recipes_page([]))
-    assert "`lightning fit -c recipes/qsnn_resnet19_cifar10.yaml -c recipes/overlays/" in told
-    assert "| 95.31 % |" in told
+    row = line(recipes_page([]))
+    assert "`lightning fit -c recipes/qsnn_resnet19_cifar10.yaml -c recipes/overlays/" in row
+    assert "| 95.31 % |" in row
 
 
 def test_seeds_are_pooled_with_their_spread():
     runs = [replace(RESULT, value=v, seed=s) for s, v in ((1, 90.0), (2, 92.0), (3, 94.0))]
-    told = line(recipes_page(runs))
-    assert "92.00 % ± 2.00 (3 seeds)" in told
-    assert "300 epochs, 2026-11-21, a machine, 0123456, seed 1, 2, 3, " in told
-    assert "[log](../docs/results/x.csv)" in told
-    assert "with `" not in told
+    row = line(recipes_page(runs))
+    assert "92.00 % ± 2.00 (3 seeds)" in row
+    assert "300 epochs, 2026-11-21, a machine, 0123456, seed 1, 2, 3, " in row
+    assert "[log](../docs/results/x.csv)" in row
+    assert "with `" not in row
 
 
 def test_a_smaller_run_names_what_was_changed_and_is_not_pooled_with_others():
     small = replace(RESULT, overrides=(*OVERLAY, "--trainer.max_epochs=1"), value=50.0)
     assert small.changes == ("--trainer.max_epochs=1",)
-    told = line(recipes_page([RESULT, small]))
-    assert "90.00 % 300 epochs" in told
-    assert "50.00 % with `--trainer.max_epochs=1`, " in told
+    row = line(recipes_page([RESULT, small]))
+    assert "90.00 % 300 epochs" in row
+    assert "50.00 % with `--trainer.max_epochs=1`, " in row
 
 
 def test_full_size_runs_are_said_to_be_pending_until_there_is_one():

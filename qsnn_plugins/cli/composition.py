@@ -1,0 +1,232 @@
+"""The recipes and options of a command line, laid on top of each other.
+
+Files come first, in their order, then options. Mappings are merged; a list or a value replaces what
+was there, and null resets an option. Two rules keep stale options away:
+
+- in a spec, a mapping whose `kind`, `preset` or `class_path` changes starts anew;
+- elsewhere, a mapping whose `class_path` changes keeps the options that the new class has too.
+
+A recipe may name another as its `base`, as a path from its own folder. This module imports nothing
+heavy: a file that is not there, or an option that does not exist, is found at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qsnn_plugins.cli.recipe_files import load_yaml, read_with_bases
+from qsnn_plugins.cli.words import split_words
+
+CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
+# Keys below which there are specs: a spec by itself, or one for each pattern of layers.
+SPEC, OVERRIDES = "spec", "overrides"
+# What `--key+=value` is turned into: an item behind those of a list.
+_APPENDED = "+"
+
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value was given: a key of a file, or an option of the command line."""
+
+    file: Path | None
+    key: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}" if self.file else f"--{self.key}"
+
+
+@dataclass
+class Composition:
+    """What a command line asks for.
+
+    Args:
+        files: The files given with `-c`, in order.
+        rest: Words for the parser itself, such as `--help`.
+        config: The composed configuration.
+        places: Where each key of it was given.
+        inherited: Options that were kept when a class changed, by the path of their mapping.
+
+    Example:
+        >>> Composition.of(["--model=Net", "--model.width=3"]).config
+        {'model': {'class_path': 'Net', 'init_args': {'width': '3'}}}
+    """
+
+    files: tuple[Path, ...] = ()
+    rest: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    places: dict[Keys, Place] = field(default_factory=dict)
+    inherited: dict[Keys, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, words: list[str]) -> Composition:
+        """Compose what the words of a command line name, those behind `fit` and its like.
+
+        Raises:
+            RecipeError: A file cannot be read, or an option does not exist.
+        """
+        files, options, rest = split_words(words)
+        composition = cls(tuple(files), rest)
+        for file in files:
+            for source, content in read_with_bases(file):
+                composition._lay(composition.config, (), content, source, ())
+        for key, text in options:
+            composition._lay_option(key, text)
+        return composition
+
+    @property
+    def name(self) -> str:
+        """What a run of these recipes is called."""
+        return "+".join(file.stem for file in self.files)
+
+    def place(self, path: Keys) -> Place | None:
+        """Where the value at `path`, or else the mapping around it, was given."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path)
+
+    def find(self, key: str, value: object) -> Place | None:
+        """The last place whose dotted key ends in `key` and that has this value."""
+        tail = tuple(key.split("."))
+        for path, place in reversed(self.places.items()):
+            short = tuple(part for part in path if part not in CLASS_KEYS)
+            if short[-len(tail) :] == tail and str(place.value) == str(value):
+                return place
+        return None
+
+    def _lay_option(self, key: str, text: str) -> None:
+        *above, last = key.split(".")
+        value = _value(text, SPEC in above or last == SPEC or OVERRIDES in above)
+        if last.endswith("+"):
+            last = last.removesuffix("+")
+            value = {_APPENDED: {"class_path": value} if isinstance(value, str) else value}
+        layer: Any = {last: value}
+        for part in reversed(above):
+            layer = {part: layer}
+        self._lay(self.config, (), layer, None, ())
+
+    def _lay(
+        self, node: dict[str, Any], path: Keys, layer: Any, file: Path | None, written: Keys
+    ) -> None:
+        """Lay a mapping on top of the one at `path`; `written` is how its file calls that."""
+        self._start_anew(node, path, layer)
+        if "class_path" in node and not any(key in CLASS_KEYS for key in layer):
+            # the short form, as options have it: what is said of a class are its arguments
+            path, node = (*path, "init_args"), _mapping(node, "init_args")
+        for key, value in layer.items():
+            self._put(node, path, str(key), value, file, (*written, str(key)))
+
+    def _put(
+        self,
+        node: dict[str, Any],
+        path: Keys,
+        key: str,
+        value: Any,
+        file: Path | None,
+        written: Keys,
+    ) -> None:
+        self.inherited.get(path, set()).discard(key)
+        path, below = (*path, key), node.get(key)
+        place = Place(file, ".".join(written), value)
+        if isinstance(value, dict) and _APPENDED in value and not isinstance(below, list):
+            below = node[key] = [below] if below else []
+        if isinstance(value, str) and isinstance(below, dict) and "class_path" in below:
+            value = {"class_path": value}
+        if isinstance(below, list) and isinstance(value, dict) and "class_path" not in value:
+            self._lay_on_list(below, path, value, file, written)
+            return
+        if not isinstance(value, dict):
+            self._forget(path)
+            node[key] = copy.deepcopy(value)
+            self.places[path] = place
+            for inner, item in _walk(value):
+                self.places[*path, *inner] = Place(file, ".".join((*written, *inner)), item)
+            return
+        if isinstance(below, str) and value:
+            name = "preset" if is_spec(path) else "class_path"
+            node[key] = {name: below}
+        elif not isinstance(below, dict):
+            self._forget(path)
+            node[key] = {}
+        self.places.setdefault(path, place)
+        self._lay(node[key], path, value, file, written)
+
+    def _lay_on_list(
+        self,
+        items: list[Any],
+        path: Keys,
+        layer: dict[str, Any],
+        file: Path | None,
+        written: Keys,
+    ) -> None:
+        """Options reach into a list: its last item, the one of a number, or a new one."""
+        if _APPENDED in layer:
+            items.append(None)
+            layer = {str(len(items) - 1): layer[_APPENDED]}
+        elif not all(key.isdigit() for key in layer):
+            layer = {str(len(items) - 1): layer}
+        node = {str(number): item for number, item in enumerate(items)}
+        for key, value in layer.items():
+            self._put(node, path, key, value, file, written)
+        items[:] = node.values()
+
+    def _start_anew(self, node: dict[str, Any], path: Keys, layer: dict[str, Any]) -> None:
+        """Drop what the layer's change of kind or class makes stale."""
+        changes = ("kind", "preset", "class_path") if _in_spec(path) else ("class_path",)
+        if all(layer.get(key, node.get(key)) == node.get(key) for key in changes):
+            return
+        if not _in_spec(path) and "class_path" in node:
+            self.inherited.setdefault((*path, "init_args"), set()).update(node.get("init_args", {}))
+            node.pop("dict_kwargs", None)
+            return
+        node.clear()
+        self._forget(path, itself=False)
+
+    def _forget(self, path: Keys, itself: bool = True) -> None:
+        """Drop the places at and below a path whose value is replaced."""
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            if itself or known != path:
+                del self.places[known]
+        self.inherited.pop(path, None)
+
+
+def is_spec(path: Keys) -> bool:
+    """Whether a spec stands at this path."""
+    return path[-1:] == (SPEC,) or path[-2:-1] == (OVERRIDES,)
+
+
+def _in_spec(path: Keys) -> bool:
+    return any(is_spec(path[:end]) for end in range(1, len(path) + 1))
+
+
+def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(node.get(key), dict):
+        node[key] = {}
+    return node[key]
+
+
+def _value(text: str, in_spec: bool) -> Any:
+    """Read an option's value: its type is the parser's to say, except within a spec."""
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError:
+        return text
+    return value if in_spec or value is None or isinstance(value, dict | list) else text
+
+
+def _walk(node: object, path: Keys = ()) -> Iterator[tuple[Keys, object]]:
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        yield (*path, str(key)), value
+        yield from _walk(value, (*path, str(key)))

@@ -1,0 +1,202 @@
+"""What files and options come to when they are laid on top of each other."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
+
+BELOW = """
+model:
+  class_path: Model
+  init_args:
+    network:
+      class_path: Net
+      init_args:
+        width: 4
+        spec: {preset: imsnn, weight_bits: 2, membrane: {kind: uniform, bits: 4}}
+    lr: 1e-3
+trainer:
+  callbacks: [{class_path: First}, {class_path: Second, init_args: {n: 1}}]
+"""
+
+
+@pytest.fixture
+def compose(tmp_path, monkeypatch):
+    """Compose the recipe above with a layer and options on top."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below.yaml").write_text(BELOW)
+
+    def call(layer="", *words):
+        (tmp_path / "layer.yaml").write_text(layer or "{}")
+        return Composition.of(["-c", "below.yaml", "--config=layer.yaml", *words])
+
+    return call
+
+
+def network(composition):
+    return composition.config["model"]["init_args"]["network"]
+
+
+def spec(composition):
+    return network(composition)["init_args"]["spec"]
+
+
+def test_mappings_merge_and_values_and_lists_replace(compose):
+    config = compose("model: {init_args: {lr: 2, sizes: [1]}}\ntrainer: {callbacks: []}").config
+    assert config["model"]["init_args"]["lr"] == 2
+    assert config["model"]["init_args"]["sizes"] == [1]
+    assert config["model"]["class_path"] == "Model"
+    assert config["trainer"] == {"callbacks": []}
+
+
+def test_numbers_are_read_as_the_parser_reads_them(compose):
+    assert compose().config["model"]["init_args"]["lr"] == 1e-3
+
+
+def test_the_short_form_names_arguments_of_a_class(compose):
+    layer = "model: {network: {width: 8, spec: {weight_bits: 8}}}"
+    long = "model: {init_args: {network: {init_args: {width: 8, spec: {weight_bits: 8}}}}}"
+    assert compose(layer).config == compose(long).config
+    options = ["--model.network.width=8", "--model.init_args.network.init_args.spec.weight_bits=8"]
+    composed = compose("", *options)
+    assert network(composed)["init_args"]["width"] == "8"  # its type is the parser's to say
+    assert spec(composed)["weight_bits"] == 8
+
+
+@pytest.mark.parametrize(
+    ("layer", "membrane"),
+    [
+        ("{kind: float}", {"kind": "float"}),
+        ("{kind: uniform, scale: learned}", {"kind": "uniform", "bits": 4, "scale": "learned"}),
+        ("{bits: 2}", {"kind": "uniform", "bits": 2}),
+        (
+            "{class_path: my.Own, init_args: {n: 1}}",
+            {"class_path": "my.Own", "init_args": {"n": 1}},
+        ),
+        ("null", None),
+    ],
+)
+def test_another_kind_starts_anew(compose, layer, membrane):
+    composed = compose(f"model: {{network: {{spec: {{membrane: {layer}}}}}}}")
+    assert spec(composed) == {"preset": "imsnn", "weight_bits": 2, "membrane": membrane}
+
+
+def test_an_own_class_gives_way_to_a_kind(compose):
+    own = "model: {network: {spec: {membrane: {class_path: my.Own, init_args: {n: 1}}}}}"
+    composed = compose(own, "--model.network.spec.membrane.kind=float")
+    assert spec(composed)["membrane"] == {"kind": "float"}
+    composed = compose(own, "--model.network.spec.membrane.n=3")
+    assert spec(composed)["membrane"] == {"class_path": "my.Own", "init_args": {"n": 3}}
+
+
+def test_another_preset_starts_anew(compose):
+    assert spec(compose("model: {network: {spec: {preset: qsnn}}}")) == {"preset": "qsnn"}
+    assert spec(compose("model: {network: {spec: {preset: imsnn}}}")) == spec(compose())
+    assert spec(compose("model: {network: {spec: qsnn}}")) == "qsnn"
+    words = ("--model.network.spec=qsnn", "--model.network.spec.membrane_bits=4")
+    assert spec(compose("", *words)) == {"preset": "qsnn", "membrane_bits": 4}
+
+
+def test_another_class_keeps_for_now_what_it_may_have_too(compose):
+    composed = compose("model: {network: {class_path: Other, init_args: {depth: 2}}}")
+    assert list(network(composed)["init_args"]) == ["width", "spec", "depth"]
+    path = ("model", "init_args", "network", "init_args")
+    assert composed.inherited == {path: {"width", "spec"}}
+    assert network(compose("", "--model.network=Other"))["class_path"] == "Other"
+    given = compose("model: {network: {class_path: Other, init_args: {width: 2}}}")
+    assert given.inherited == {path: {"spec"}}  # what is given anew is not dropped in silence
+
+
+def test_a_null_leaves_a_layer_alone(compose):
+    layer = "model: {network: {overrides: {'layer1.*': imsnn, fc: null}}}"
+    overrides = network(compose(layer))["init_args"]["overrides"]
+    assert overrides == {"layer1.*": "imsnn", "fc": None}
+    words = "--model.network.overrides={'fc': {weight: {kind: float}}}"
+    overrides = network(compose(layer, words))["init_args"]["overrides"]
+    assert overrides["fc"] == {"weight": {"kind": "float"}}
+
+
+def test_options_win_over_files_wherever_they_stand(compose, tmp_path):
+    (tmp_path / "late.yaml").write_text("model: {lr: 7}")
+    composed = compose("", "--model.lr", "5", "-clate.yaml")
+    assert composed.config["model"]["init_args"]["lr"] == "5"
+    assert composed.name == "below+layer+late"
+
+
+def test_options_reach_into_lists(compose):
+    callbacks = compose("", "--trainer.callbacks.n=2").config["trainer"]["callbacks"]
+    assert callbacks[1] == {"class_path": "Second", "init_args": {"n": "2"}}
+    callbacks = compose("", "--trainer.callbacks.0.n=2").config["trainer"]["callbacks"]
+    assert callbacks[0] == {"class_path": "First", "init_args": {"n": "2"}}
+    callbacks = compose("", "--trainer.callbacks+=Third").config["trainer"]["callbacks"]
+    assert callbacks[2] == {"class_path": "Third"}
+    callbacks = Composition.of(["--trainer.callbacks+=Third"]).config["trainer"]["callbacks"]
+    assert callbacks == [{"class_path": "Third"}]
+
+
+def test_places_name_the_file_or_the_option_that_counts(compose):
+    composed = compose("model: {network: {width: 8}}", "--model.network.spec.weight_bits=8")
+    path = ("model", "init_args", "network", "init_args")
+    assert str(composed.place((*path, "width"))) == "layer.yaml: model.network.width"
+    assert str(composed.place((*path, "spec", "weight_bits"))) == "--model.network.spec.weight_bits"
+    kind = str(composed.place((*path, "spec", "membrane", "kind")))
+    assert kind == "below.yaml: model.init_args.network.init_args.spec.membrane.kind"
+    assert str(composed.find("width", 8)) == "layer.yaml: model.network.width"
+    assert composed.find("width", 9) is None
+
+
+def test_a_base_lies_below_the_recipe_that_names_it(compose, tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/twin.yaml").write_text("base: ../below.yaml\nmodel: {lr: 9}")
+    twin = Composition.of(["-c", "inner/twin.yaml"])
+    assert twin.config["model"]["init_args"]["lr"] == 9
+    assert network(twin)["init_args"]["width"] == 4
+    assert twin.name == "twin"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("base: bad.yaml", "bad.yaml: base leads back to itself"),
+        ("base: blow.yaml", r"there is no recipe blow\.yaml; did you mean below\.yaml\?"),
+    ],
+)
+def test_a_base_that_cannot_be_used(text, sentence, compose, tmp_path):
+    compose()
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=sentence):
+        Composition.of(["-c", "bad.yaml"])
+
+
+def test_what_is_the_parsers_goes_to_the_parser():
+    words = ["--print_config=skip_null", "--help", "--model.help", "Net", "--data.help=Digits"]
+    assert Composition.of(words).rest == words
+
+
+@pytest.mark.parametrize(
+    "words", [["fit", "-c", "no.yaml"], ["fit", "--foo=1"], ["cost", "-c", "x"]]
+)
+def test_a_word_that_fits_nothing_is_found_at_once(words, tmp_path):
+    code = (
+        "import sys; from qsnn_plugins import cli; sys.argv = ['qsnn', *sys.argv[1:]]\n"
+        "status = cli.qsnn()\n"
+        "heavy = [m for m in ('torch', 'lightning', 'jsonargparse') if m in sys.modules]\n"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    start = time.perf_counter()
+    process = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.startswith("error: ")
+    assert time.perf_counter() - start < 5  # a tenth of it where nothing else runs
+
+
+def test_a_composed_recipe_is_plain_yaml(compose):
+    composed = compose()
+    assert yaml.safe_load(yaml.safe_dump(composed.config)) == composed.config
