@@ -55,7 +55,8 @@ def number(allowed: str, fits: Callable[[float], bool] = lambda _: True) -> Chec
 
 def _is_number(value: Any) -> bool:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    # not math.isfinite, which torch.compile cannot trace where a number is a symbol
+    return is_real and -math.inf < value < math.inf
 
 
 def boolean(argument: str, value: Any) -> bool:

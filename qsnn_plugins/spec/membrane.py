@@ -204,7 +204,7 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether storing twice is storing once, as snnTorch needs; tanh acts each time."""
+        """Whether storing twice is storing once, as snnTorch needs; your own is trusted."""
         return self.kind != "tanh"
 
     def to_dict(self) -> dict[str, Any]:

@@ -261,3 +261,15 @@ def test_what_a_spec_prints():
 
 def test_specs_hold_no_tensors():
     assert not any(isinstance(v, torch.Tensor) for v in dataclasses.asdict(QuantSpec()).values())
+
+
+def test_a_spec_may_be_built_of_a_number_that_is_a_symbol_to_torch_compile():
+    """A schedule sharpens a surrogate: the compiled neuron builds the spec of its spikes anew."""
+    torch._dynamo.reset()
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def scaled(x, sharpness):
+        return x * SpikeSpec(sharpness=sharpness).sharpness
+
+    for sharpness in (2.0, 3.0, 4.5):
+        assert scaled(torch.ones(()), sharpness) == sharpness

@@ -1,5 +1,7 @@
 """What a kind does not read is refused by name, also where it is given at its default value."""
 
+from typing import get_args
+
 import pytest
 
 from qsnn_plugins.errors import ArgumentError
@@ -11,6 +13,8 @@ from qsnn_plugins.spec import (
     ThresholdSpec,
     WeightSpec,
 )
+from qsnn_plugins.spec.membrane import MembraneKind
+from qsnn_plugins.spec.weight import WeightKind
 
 OPTIONS = {
     MembraneSpec: {
@@ -150,11 +154,6 @@ def test_an_option_that_is_not_read_is_refused(part, values, option):
 
 
 def test_every_kind_stands_in_the_table():
-    from typing import get_args
-
-    from qsnn_plugins.spec.membrane import MembraneKind
-    from qsnn_plugins.spec.weight import WeightKind
-
     for part, kinds in ((MembraneSpec, MembraneKind), (WeightSpec, WeightKind)):
         tested = {values.get("kind") for cls, values, _ in READ if cls is part}
         assert tested - {None} == set(get_args(kinds))
