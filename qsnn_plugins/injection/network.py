@@ -319,16 +319,19 @@ def _nothing_to_replace(left: list[LeftNeuron]) -> str:
 
 
 def _warn(report: InjectionReport) -> None:
-    level = 4  # past this function, `inject_hosts` and its caller
     left = [row for row in report.left if row.why not in _ASKED]
     floats = [row for row in report.floats if not row.asked]
+    messages = []
     if left:
-        what = f"{len(left)} neurons were left alone: `left` of the report says why"
-        warnings.warn(what, stacklevel=level)
+        messages.append(f"{_count(len(left), 'neuron')} left alone: `left` of the report says why")
     if floats:
-        count = sum(row.count for row in floats)
-        what = (
-            f"{len(floats)} matrix parameters with {count:,} weights stay float: "
-            "`floats` of the report says which and why"
-        )
-        warnings.warn(what, stacklevel=level)
+        weights = _count(sum(row.count for row in floats), "weight")
+        what = f"{_count(len(floats), 'matrix parameter')} with {weights} left float"
+        messages.append(f"{what}: `floats` of the report says which and why")
+    for message in messages:
+        # past this function, `inject_hosts` and its caller
+        warnings.warn(message, stacklevel=4)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

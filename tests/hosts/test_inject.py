@@ -56,7 +56,7 @@ def test_a_network_of_both_hosts_round_trips():
 )
 def test_a_hosts_own_inject_leaves_the_other_host(inject_one, replaced, left, kind):
     network = network_of_both()
-    with pytest.warns(UserWarning, match="1 neurons were left alone") as caught:
+    with pytest.warns(UserWarning, match="1 neuron left alone") as caught:
         report = inject_one(network, presets.imsnn())
     assert caught[0].filename == __file__
     assert [row.names for row in report.replaced] == [(replaced,)]

@@ -172,8 +172,8 @@ def test_every_matrix_that_stays_float_is_listed(recwarn):
     count = sum(network.get_parameter(name).numel() for name in expected)
     assert sum(row.count for row in report.floats) == count
     words = [str(warning.message) for warning in recwarn]
-    assert words[0].startswith("1 neurons were left alone")
-    assert words[1].startswith(f"11 matrix parameters with {count:,} weights stay float")
+    assert words[0].startswith("1 neuron left alone")
+    assert words[1].startswith(f"11 matrix parameters with {count:,} weights left float")
     assert {warning.filename for warning in recwarn} == {__file__}
     assert ["float", "own", "Everything", "32", "24"] in [
         line.split()[:5] for line in str(report).splitlines()
@@ -194,7 +194,7 @@ def test_attention_computes_with_its_quantized_projection():
     network = nn.Sequential(nn.ReLU())
     network.attention = nn.MultiheadAttention(4, 2).eval()
     plain, x = copy.deepcopy(network.attention), torch.rand(3, 2, 4)
-    with pytest.warns(UserWarning, match="1 matrix parameters with 48 weights"):
+    with pytest.warns(UserWarning, match="1 matrix parameter with 48 weights"):
         inject(network, spec_of(2))
     with torch.no_grad():
         plain.out_proj.weight.copy_(network.attention.out_proj.weight)

@@ -91,9 +91,8 @@ def test_each_stage_but_the_first_halves_the_map():
 @pytest.mark.parametrize(("stride", "channels"), [(1, 2), (2, 2), (1, 3)])
 def test_a_block_adds_its_branches_before_the_second_neuron(stride, channels):
     torch.manual_seed(0)
-    block = ResidualBlock(
-        2, channels, stride, lambda *_: nn.Tanh(), lambda n, _: nn.GroupNorm(1, n)
-    )
+    build_neuron, build_norm = (lambda *_: nn.Tanh()), (lambda n, _: nn.GroupNorm(1, n))
+    block = ResidualBlock(2, channels, stride, build_neuron, build_norm)
     x = torch.randn(2, 3, 2, 6, 6)
     assert isinstance(block.shortcut, nn.Identity) == (stride == 1 and channels == 2)
     (conv1, norm1), (conv2, norm2) = block.synapse1, block.synapse2

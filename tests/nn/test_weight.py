@@ -372,3 +372,16 @@ def test_undoing_a_copy_leaves_the_original_alone(undo):
     undo(twin)
     assert torch.equal(network(x), expected)
     assert type(twin[0]) is nn.Linear
+
+
+def test_layers_by_name_have_their_own_spec():
+    network = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)))
+    specs = {
+        "0": WeightSpec("uniform", bits=2, first_last="eight_bit"),
+        "1": WeightSpec("mint", bits=3),
+        "3": WeightSpec("uniform", bits=5),
+    }
+    assert quantize_weights(network, specs) == ["0", "1", "3"]
+    assert [getattr(layer_quantizer(layer), "bits", None) for layer in network] == [8, 3, None, 5]
+    with pytest.raises(ArgumentError, match=r"spec='4'.*among 0, 1, 2, 3"):
+        quantize_weights(network, {"4": WeightSpec("mint")})

@@ -187,7 +187,7 @@ def test_shared_neurons_stay_shared_and_wrapped_ones_are_found():
     assert wrapped(torch.rand(3, 1, 2)).shape == (3, 1, 2)
 
 
-@pytest.mark.filterwarnings("ignore:Inhibition", "ignore:6 neurons were left alone")
+@pytest.mark.filterwarnings("ignore:Inhibition", "ignore:6 neurons left alone")
 def test_what_cannot_be_kept_is_left_alone_and_said():
     class Mine(snntorch.Leaky):
         pass

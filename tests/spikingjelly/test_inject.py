@@ -301,9 +301,8 @@ class OwnNode(neuron.BaseNode):
 def test_what_is_left_alone_is_told_and_nothing_to_replace_raises():
     psn = neuron.PSN(T=4) if hasattr(neuron, "PSN") else neuron.QIFNode()
     network = nn.Sequential(nn.Linear(4, 4), psn, OddLIF(), neuron.LIFNode(), TernaryLIFNode())
-    with pytest.warns(UserWarning, match="left alone") as caught:
+    with pytest.warns(UserWarning, match="3 neurons left alone") as caught:
         report = inject(network, presets.imsnn())
-    assert "3 neurons were left alone" in str(caught[0].message)
     assert all(warning.filename == __file__ for warning in caught)
     assert [(r.names, r.kind) for r in report.left] == [
         (("1",), type(psn).__name__),
