@@ -10,7 +10,7 @@ from qsnn_plugins.data import FramesDataModule
 from qsnn_plugins.data.frames_module import FramesDataset
 from qsnn_plugins.errors import ArgumentError
 
-from lightning import LightningModule, Trainer  # isort: skip  (only after torchvision is mended)
+from lightning import LightningModule, Trainer  # isort: skip  (only after torchvision's operators are registered)
 
 
 class Numbered(FramesDataModule):

@@ -11,7 +11,7 @@ from qsnn_plugins.data import GaussianRandAugment
 from qsnn_plugins.data.rand_augment import OPERATIONS
 from qsnn_plugins.errors import ArgumentError
 
-from torchvision.transforms import RandAugment  # isort: skip  (only after torchvision is mended)
+from torchvision.transforms import RandAugment  # isort: skip  (only after torchvision's operators are registered)
 
 FILL = (10, 20, 30)
 BICUBIC = Image.Resampling.BICUBIC
