@@ -190,7 +190,7 @@ give 'paper': its authors released no code
 def bit_budget(
     weight_bits: int = 1, spike_bits: int = 1, fidelity: Fidelity = "paper"
 ) -> QuantSpec:
-    """Bit budget: spikes of several bits and weights of a few, T · W · S bits a synapse.
+    """Bit budget: spikes of several bits and weights of a few, T · W · S bits per synapse.
 
     One-bit weights are a sign and a scale: Eq. 5 rounds to three levels there. Spikes carry the
     threshold as a factor, as Eq. 7 prints, and are clipped to their bits, as it does not.

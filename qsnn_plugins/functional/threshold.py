@@ -136,7 +136,7 @@ def per_channel(threshold: Tensor, dim: int) -> Tensor:
     """Thresholds of C channels, shaped to broadcast over [N, C, ...].
 
     Args:
-        threshold: One threshold a channel, shape [C]; a scalar stays one.
+        threshold: One threshold per channel, shape [C]; a scalar stays one.
         dim: Number of dimensions of the membrane [N, C, ...], from 2.
 
     Returns:

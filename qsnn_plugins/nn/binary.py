@@ -23,7 +23,7 @@ BinaryScale = Literal["mean", "power_of_two"]
 
 
 class Binary(nn.Module):
-    """Parametrization with one-bit weights and a scale a channel (Q-SNN Eq. 6, 7 and 14).
+    """Parametrization with one-bit weights and a scale per channel (Q-SNN Eq. 6, 7 and 14).
 
     The defaults are the paper's: the layer is standardised (Eq. 14, WS-DR), γ is the mean of |ŵ|
     in each output channel. The paper names no backward; the sign's is straight through where

@@ -23,7 +23,7 @@ __all__ = ["UniformMembrane"]
 
 
 class UniformMembrane(nn.Module):
-    """Membrane of k bits with one scale a layer: `functional.uniform_membrane`, `tanh_membrane`.
+    """Membrane of k bits with one scale per layer: `functional.uniform_membrane`, `tanh_membrane`.
 
     The scale is `MembraneSpec.scale`:
 

@@ -11,7 +11,7 @@ __all__ = ["Statistical"]
 
 
 class Statistical(nn.Module):
-    """Parametrization that scales a weight by its own statistics, `functional.statistical`.
+    """Parametrization that scales per weight by its own statistics, `functional.statistical`.
 
     What the code of IM-SNN and SpQuant-SNN has in place of the printed `PowerOfTwo`.
 

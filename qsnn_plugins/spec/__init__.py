@@ -1,6 +1,6 @@
 """How a network is quantized: the one description that everything else reads.
 
-A `QuantSpec` holds plain values only, one small frozen dataclass a part. A recipe's YAML builds
+A `QuantSpec` holds plain values only, one small frozen dataclass per part. A recipe's YAML builds
 it, the hosts' neurons take it, memory is counted with it.
 """
 

@@ -117,5 +117,5 @@ class QuantSpec:
         return cls(**values)
 
     def __str__(self) -> str:
-        """Say in words what each part does, one a line."""
+        """Say in words what each part does, one per line."""
         return "\n".join(f"{name:<10} {getattr(self, name)}" for name in _PARTS)

@@ -137,7 +137,7 @@ class QuantNode(BaseNode):
         if fused is not None:
             return (fused[0],), (fused[1], *others)
         spikes = []
-        # unbinding costs one pass in the backward; the host's indexing costs one a step
+        # unbinding costs one pass in the backward; the host's indexing costs one per step
         for x in x_seq.unbind():
             (spike,), states = self.single_step_functional_forward((x,), states)
             spikes.append(spike)

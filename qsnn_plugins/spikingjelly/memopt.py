@@ -30,7 +30,7 @@ class Packed(NamedTuple):
 
 
 class LevelCompressor(SpikeCompressor):
-    """Packs tensors of at most 2^bits different values into `bits` bits an element, losslessly.
+    """Packs tensors of at most 2^bits different values into `bits` bits per element, losslessly.
 
     For ternary spikes and states (2 bits) and for spikes of S bits (S bits), whatever they are
     multiplied by. SpikingJelly's own compressors are for 0 and 1: others come back changed. It is

@@ -102,7 +102,7 @@ def _check(w: Tensor, thresholds: Tensor | Sequence[float], levels: Sequence[int
         raise ArgumentError("levels", tuple(levels), "two or more integers in ascending order")
     if len(thresholds) != len(levels) - 1:
         raise ArgumentError(
-            "thresholds", len(thresholds), f"{len(levels) - 1} thresholds, one a step"
+            "thresholds", len(thresholds), f"{len(levels) - 1} thresholds, one per step"
         )
     return torch.as_tensor(thresholds, dtype=wide(w).dtype, device=w.device)
 
