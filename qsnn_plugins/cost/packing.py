@@ -12,6 +12,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
 from qsnn_plugins.nn import layer_quantizer
+from qsnn_plugins.spec.custom import is_close
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
 
@@ -139,7 +140,7 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         integers, unit = module.codes(q.detach())
         levels = _levels(module, integers)
         codes = Codes(place_in_levels(integers, levels), levels, torch.as_tensor(unit), q.dtype)
-        if not torch.equal(codes.decode(), q):
+        if not is_close(codes.decode(), q, torch.as_tensor(unit)):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")
     else:
         allowed = "a membrane quantizer that stores codes, not floats"

@@ -14,7 +14,7 @@ from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.spec.checks import plain_values
 from qsnn_plugins.spec.options import Option
 
-__all__ = ["CUSTOM", "build_custom", "call_in_words", "import_class", "import_path"]
+__all__ = ["CUSTOM", "build_custom", "call_in_words", "import_class", "import_path", "is_close"]
 
 
 def _check_path(argument: str, value: Any) -> str:
@@ -161,9 +161,22 @@ def _codes(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         raise _ContractError(f"a forward that keeps the shape {list(x.shape)}")
     if codes.is_floating_point() or codes.is_complex():
         raise _ContractError(f"integer codes; its codes are {codes.dtype}")
-    if not torch.equal(restored, quantized):
-        raise _ContractError("codes that times their unit are exactly what eval() returns")
+    if not is_close(restored, quantized, unit):
+        raise _ContractError("codes that times their unit are what forward returns in eval mode")
     return codes, unit
+
+
+def is_close(restored: Tensor, quantized: Tensor, unit: Tensor) -> bool:
+    """Return whether codes times their unit are what a quantizer returned.
+
+    A straight-through gradient that is written u + (q - u).detach() rounds once more.
+
+    Example:
+        >>> is_close(torch.tensor([0.5]), torch.tensor([0.5 + 1e-7]), torch.tensor(0.5))
+        True
+    """
+    tolerance = 1e-5 * float(unit.abs().max())
+    return torch.allclose(restored, quantized, rtol=1e-5, atol=tolerance)
 
 
 def call_in_words(class_path: str, init_args: dict[str, Any]) -> str:

@@ -101,9 +101,9 @@ class MembraneSpec:
 
     A module of your own, kind "custom", has `forward(u)` that returns a tensor of the shape of u,
     `bits`, and `codes(u)` that returns integer codes and a scalar unit, such that codes * unit is
-    what forward returns in eval mode. Codes are those of a signed integer of so many bits (-1 and
-    1 for one bit) unless the module has `levels`, a tuple of the integers that occur. A
-    straight-through gradient is exact as q + (u - u.detach()), not as u + (q - u).detach().
+    what forward returns in eval mode, up to rounding. Codes are those of a signed integer of so
+    many bits (-1 and 1 for one bit) unless the module has `levels`, a tuple of the integers that
+    occur.
 
     Args:
         kind: See above; "levels" by default, and "custom" where `class_path` is given.

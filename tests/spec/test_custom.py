@@ -45,6 +45,14 @@ class DeadZone(nn.Module):
         return (codes * unit).to(u.dtype) + (u - u.detach())
 
 
+class RoundedDeadZone(DeadZone):
+    """The straight-through gradient as most people write it, which rounds once more."""
+
+    def forward(self, u):
+        codes, unit = self.codes(u.detach())
+        return u + ((codes * unit).to(u.dtype) - u).detach()
+
+
 class Steps(nn.Module):
     """Weights in equal steps of a learned size."""
 
@@ -193,6 +201,15 @@ def test_membranes_are_packed():
         pack_membrane(node.membrane, node.v + 0.1)
 
 
+def test_a_straight_through_gradient_that_rounds_once_more_is_taken():
+    node = build_neuron(QuantSpec(MembraneSpec.custom(RoundedDeadZone, edge=0.25, height=0.7)))
+    node(torch.randn(4, 3, 700))
+    unpacked = pack_membrane(node.membrane, node.v).unpack()
+    assert not torch.equal(unpacked, node.v), "nothing was rounded: the test shows nothing"
+    assert unpacked.unique().numel() == 3
+    torch.testing.assert_close(unpacked, node.v, rtol=1e-5, atol=1e-5)
+
+
 def test_the_fused_operator_leaves_it_to_the_loop(monkeypatch):
     x_seq = torch.rand(5, 3, 4) * 2
     node = build_neuron(QuantSpec(SPEC.membrane))
@@ -324,7 +341,7 @@ class Counts(DeadZone):
         ("NoBits", "a quantizer with bits, an integer from 1 to 16; it has None"),
         ("NoCodes", r"a quantizer with a method codes\(tensor\)"),
         ("Floats", "a quantizer with integer codes; its codes are torch.float32"),
-        ("Inexact", "codes that times their unit are exactly what eval"),
+        ("Inexact", "codes that times their unit are what forward"),
         ("Flat", r"a forward that keeps the shape \[2, 3, 4\]"),
         ("Wide", "levels, a tuple of the at most 4 integers that occur as codes"),
         ("Unsorted", "levels, a tuple of the at most 4"),
