@@ -22,7 +22,9 @@ SPECS = {
     "3 bits, step's maximum": QuantSpec(MembraneSpec(kind="uniform", bits=3, scale="step_max")),
     "2 bits, learned": QuantSpec(MembraneSpec(kind="uniform", scale="learned")),
     "spikes of 2 bits": QuantSpec(MembraneSpec(kind="float"), SpikeSpec(bits=2)),
-    "thresholds per channel": QuantSpec(threshold=ThresholdSpec(gradient="separate", per="channel")),
+    "thresholds per channel": QuantSpec(
+        threshold=ThresholdSpec(gradient="separate", per="channel")
+    ),
 }
 
 

@@ -63,7 +63,7 @@ def uniform(
 
     The print has Δ = 2^(T-1), which is above 1 and cannot give weights within [-1, 1]; with the
     mended step there are 2^b - 1 levels, 0 among them. The print names no scale: γ = 1 is its
-    letter, and a scale per layer or per channel is what makes it work on weights that are far below 1.
+    letter, and a scale per layer or per channel is what makes it work on weights far below 1.
     One bit is sign(w) γ, with sign(0) = +1, because rounding would need three levels.
 
     Backward: ∂w_q/∂w = 1, or 1 where |w| <= γ if clipped; ∂w_q/∂γ = sgn(w) where |w| > γ, else
