@@ -59,7 +59,8 @@ def draw_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]
 
 def _meaningless(own: Namespace, recipes: Composition) -> str | None:
     """An option that chooses no results."""
-    options = [str(place) for place in recipes.places.values() if place.file is None]
+    given = [place for place in recipes.places.values() if place.file is None]
+    options = [str(place) for place in given if not isinstance(place.value, dict)]
     options += [name for name in ("--ckpt_path", "--label") if getattr(own, name.strip("-"))]
     return next(iter([*options, *recipes.rest]), None)
 
