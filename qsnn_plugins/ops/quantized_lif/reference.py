@@ -18,7 +18,7 @@ from qsnn_plugins.functional.threshold import distance
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["masked_lif", "quantized_lif"]
+__all__ = ["quantized_lif"]
 
 
 def quantized_lif(
@@ -27,10 +27,11 @@ def quantized_lif(
     threshold: Tensor,
     parameters: Parameters,
     scale: Tensor | None = None,
-    has_seen: Tensor | None = None,
+    initialized: Tensor | None = None,
     decay: Tensor | None = None,
+    predictor: tuple[Tensor, Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, the last stored membrane and the steps' maxima; see `ops.quantized_lif`.
+    """Spikes, the last stored membrane and what was measured; see `ops.quantized_lif`.
 
     16-bit input is computed in float32: nothing is rounded before it is compared.
 
@@ -40,13 +41,14 @@ def quantized_lif(
         threshold: V_th, shape [] or one that broadcasts to [N, ...].
         parameters: The neuron.
         scale: Scale of a "uniform" membrane, shape [].
-        has_seen: Whether a running scale is an average already, shape [].
+        initialized: Whether a running scale is an average already, shape [].
         decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1. The rate
             1 / tau where `parameters.has_rate`.
+        predictor: Weight [C, C] and bias [C] that score the channels, where they are masked.
 
     Returns:
         Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and max|r| of each step,
-        [T], or [0] where no scale is measured.
+        [T], or the shares that it masked, [T, 3], or [0].
 
     Example:
         >>> x_seq, v = torch.full((3, 1), 0.75), torch.zeros(1)
@@ -55,45 +57,8 @@ def quantized_lif(
         >>> spikes.flatten(), last
         (tensor([0., 1., 0.]), tensor([1.]))
     """
-    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, has_seen, decay)
-    spikes, last = neuron.run(x_seq, v)
-    maxima = torch.stack(neuron.maxima) if neuron.maxima else x_seq.new_empty(0)
-    return spikes, last, maxima.float()
-
-
-def masked_lif(
-    x_seq: Tensor,
-    v: Tensor,
-    threshold: Tensor,
-    parameters: Parameters,
-    pruning: PruningSpec,
-    predictor: tuple[Tensor, Tensor | None] | None = None,
-    scale: Tensor | None = None,
-    decay: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, the last stored membrane and what each step masked; see `ops.masked_lif`.
-
-    Args:
-        x_seq: Input currents, shape [T, N, C, ...].
-        v: Stored membrane before the first step, shape [N, C, ...] or [].
-        threshold: V_th, shape [] or one that broadcasts to [N, C, ...].
-        parameters: The neuron.
-        pruning: What is masked.
-        predictor: Weight [C, C] and bias [C] that score the channels, where they are masked.
-        scale: Scale of a "uniform" membrane, shape [].
-        decay: Decay of a neuron that has one, shape [].
-
-    Returns:
-        Spikes [T, N, C, ...], the membrane [N, C, ...], and the shares that each step masked:
-        neurons by the spatial mask, channels, neurons by either, shape [T, 3].
-
-    Example:
-        >>> x_seq, one = torch.tensor([[[0.75, 1.5, -0.5, 2.0]]]), torch.tensor(1.0)
-        >>> pruning = PruningSpec(spatial_ratio=0.5)
-        >>> masked_lif(x_seq, torch.tensor(0.0), one, Parameters(), pruning)[1:]
-        (tensor([[0., 0., 0., 0.]]), tensor([[0.5000, 0.0000, 0.5000]]))
-    """
-    shares = []
+    shares: list[Tensor] = []
+    pruning = parameters.pruning or PruningSpec()
 
     def mask(h: Tensor) -> Tensor:
         how = pruning.channel_threshold, pruning.channel_softmax
@@ -101,8 +66,11 @@ def masked_lif(
         shares.append(share)
         return masked
 
-    neuron = _Neuron(wide(x_seq), threshold, parameters, scale, None, decay, mask)
-    return *neuron.run(x_seq, v), torch.stack(shares)
+    given = threshold, parameters, scale, initialized, decay
+    neuron = _Neuron(wide(x_seq), *given, mask if parameters.prunes else None)
+    spikes, last = neuron.run(x_seq, v)
+    measured = neuron.maxima or shares
+    return spikes, last, (torch.stack(measured) if measured else x_seq.new_empty(0)).float()
 
 
 class _Neuron:
@@ -114,7 +82,7 @@ class _Neuron:
         threshold: Tensor,
         parameters: Parameters,
         scale: Tensor | None,
-        has_seen: Tensor | None,
+        initialized: Tensor | None,
         decay: Tensor | None,
         mask: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
@@ -126,7 +94,7 @@ class _Neuron:
         self.constant = self.threshold.detach() if separate else self.threshold
         unused = currents.new_empty(())
         self.scale = unused if scale is None else scale
-        self.has_seen = unused if has_seen is None else has_seen
+        self.initialized = unused if initialized is None else initialized
         self.decay = None if decay is None else decay.to(currents.dtype)
         self.maxima: list[Tensor] = []
 
@@ -200,5 +168,7 @@ class _Neuron:
         if self.parameters.scale == "step_max":
             return self.maxima[-1]
         greatest, momentum = self.maxima[-1].to(self.scale.dtype), self.parameters.membrane.momentum
-        self.scale, self.has_seen = average_scale(self.scale, self.has_seen, greatest, momentum)
+        self.scale, self.initialized = average_scale(
+            self.scale, self.initialized, greatest, momentum
+        )
         return self.scale
