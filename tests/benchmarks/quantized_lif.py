@@ -5,8 +5,8 @@
 What is compared runs in turn within each round, and the median of the rounds' ratios is printed:
 the speed of a shared machine changes from one minute to the next, and its ratios less so. The host
 is SpikingJelly's LIFNode with the papers' leak, in eager mode; a copy and an add are one pass over
-memory of the input's size with a fresh result; the bytes are those saved for the backward, a neuron
-and step.
+memory of the input's size with a fresh result; the bytes are those saved for the backward, per
+neuron and step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from qsnn_plugins.models import StringNet
-from qsnn_plugins.ops.quantized_lif import Parameters, masked_lif, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, QuantSpec
 
@@ -82,8 +82,9 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
     nn.init.zeros_(predictor.bias)
 
     def pruned(backend: str) -> Run:
-        parts = Parameters(), spquant().pruning, (predictor.weight, predictor.bias)
-        return lambda x: masked_lif(x, 0.0, 1.0, *parts, backend=backend)[0]
+        parameters, own = Parameters(pruning=spquant().pruning), (predictor.weight, predictor.bias)
+        more = {"predictor": own, "backend": backend}
+        return lambda x: quantized_lif(x, 0.0, 1.0, parameters, **more)[0]
 
     runs = {
         "LIFNode": hosted(compiled=False),

@@ -5,8 +5,8 @@
 It has not been run yet, for want of a GPU. What is compared runs in turn within each round, timed
 by the GPU's own events, and medians are printed. LIFNode takes by itself the fastest kernel that
 SpikingJelly has for the device. The bandwidth is what one copy of the input moves; a fraction is
-the bytes that a neuron has to move, over the time that it takes, over that bandwidth: 8 bytes a
-neuron and step forward, 12 backward in float32, half of it in float16.
+the bytes that a neuron has to move, over the time that it takes, over that bandwidth: 8 bytes
+per neuron and step forward, 12 backward in float32, half of it in float16.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import cpp, masked_cpp
+from qsnn_plugins.ops.quantized_lif import cpp
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
@@ -109,8 +109,8 @@ def test_a_changed_decay_is_the_one_that_runs(calls):
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])
 def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monkeypatch):
-    found, calls, kernel = [], [], masked_cpp.forward
-    monkeypatch.setattr(masked_cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+    found, calls, kernel = [], [], cpp.forward
+    monkeypatch.setattr(cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         torch.manual_seed(3)

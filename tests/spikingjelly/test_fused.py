@@ -4,7 +4,7 @@ import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode, QuantParametricLIFNode
@@ -135,8 +135,8 @@ MASKED = {
 def test_masked_kernel_and_loop_agree_over_two_sequences(
     spec, v_reset, detach_reset, shape, monkeypatch
 ):
-    results, calls, kernel = [], [], masked_cpp.forward
-    monkeypatch.setattr(masked_cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+    results, calls, kernel = [], [], cpp.forward
+    monkeypatch.setattr(cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         torch.manual_seed(2)
@@ -185,7 +185,7 @@ def test_compiled_the_masked_node_is_one_call_of_the_operator():
     functional.reset_net(node)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(node, backend=backend)(x_seq), expected)
-    assert seen.count("qsnn_plugins.masked_lif.default") == 1
+    assert seen.count("qsnn_plugins.quantized_lif.default") == 1
 
 
 @pytest.mark.parametrize("decay_input", [False, True])

@@ -13,13 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import operator, reference
-from qsnn_plugins.ops.quantized_lif.arguments import checked_tensors, scalar_of
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose
-from qsnn_plugins.ops.quantized_lif.masked import masked_lif
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
-__all__ = ["BACKENDS", "Parameters", "choose", "masked_lif", "quantized_lif"]
+__all__ = ["BACKENDS", "Parameters", "choose", "quantized_lif"]
 
 
 def quantized_lif(
@@ -28,16 +28,21 @@ def quantized_lif(
     threshold: Tensor | float,
     parameters: Parameters,
     scale: Tensor | float = 1.0,
-    has_seen: Tensor | bool = False,
+    initialized: Tensor | bool = False,
     decay: Tensor | float = 0.5,
+    predictor: tuple[Tensor, Tensor | None] | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""All steps of a neuron with a quantized membrane.
 
-        h[t] = charge(x[t], q[t-1])    s[t] = 1[h[t] >= V_th]    q[t] = Q(reset(h[t], s[t]))
+        h[t] = charge(x[t], q[t-1])
+        h[t] ← h[t] M_s[t] M_c[t]       where `parameters.pruning` masks (SpQuant-SNN Eq. 21-23)
+        s[t] = 1[h[t] >= V_th]
+        q[t] = Q(reset(h[t], s[t]))
 
     Args:
-        x_seq: Input currents, shape [T, N, ...] with T >= 1; the batch may be empty.
+        x_seq: Input currents, shape [T, N, ...] with T >= 1; the batch may be empty. What is masked
+            has channels, [T, N, C, ...].
         v: Stored membrane q[0], shape [N, ...] or one number for all neurons, which costs the
             backward nothing.
         threshold: V_th, a number or a tensor of shape [] or [C, 1, ...] that broadcasts to
@@ -45,14 +50,17 @@ def quantized_lif(
         parameters: The neuron.
         scale: Scale of a "uniform" membrane, a number or a scalar tensor; the average so far where
             `parameters.scale` is "running".
-        has_seen: Whether that is an average already.
+        initialized: Whether that is an average already.
         decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau where
             `parameters.has_rate`. A tensor gets its gradient.
+        predictor: Weight [C, C] and bias [C] (or None) that score the channels, where they are
+            masked; both get their gradient.
         backend: "reference", "cpp" or "cupy"; None takes QSNN_BACKEND, or what can run.
 
     Returns:
-        Spikes [T, N, ...] of the dtype of `x_seq`, the last stored membrane [N, ...], and max|r| of
-        every step, [T], or [0] where `parameters` measures no scale.
+        Spikes [T, N, ...] of the dtype of `x_seq`, the last stored membrane [N, ...], and of every
+        step, float32, max|r| [T] where its scale is measured; the shares that it masked [T, 3]
+        (neurons by their importance, channels, neurons by either); or nothing, [0].
 
     Raises:
         ArgumentError: If a shape or a dtype is not allowed.
@@ -65,11 +73,56 @@ def quantized_lif(
         (tensor([[0., 0.],
                 [0., 0.],
                 [1., 0.]]), tensor([0., 0.]))
+        >>> from qsnn_plugins.spec import PruningSpec
+        >>> x_seq = torch.tensor([[[0.75, 1.5, -0.5, 2.0]]])
+        >>> pruned = Parameters(pruning=PruningSpec(spatial_ratio=0.5))
+        >>> spikes, _, shares = quantized_lif(x_seq, 0.0, 1.0, pruned)
+        >>> spikes, shares
+        (tensor([[[0., 1., 0., 1.]]]), tensor([[0.5000, 0.0000, 0.5000]]))
     """
-    given = x_seq, v, threshold, parameters, scale, decay
-    v, threshold, tensors = checked_tensors(*given)
+    v, threshold = _check(x_seq, v, parameters, predictor), _scalar(x_seq, threshold)
+    tensors: dict[str, Tensor] = {}
+    if parameters.has_scale:
+        tensors["scale"] = _scalar(x_seq, scale)
     if parameters.measures:
-        tensors["has_seen"] = scalar_of(x_seq, has_seen, torch.bool)
-    name = choose(x_seq, v, threshold, backend, leak=tensors.get("decay"))
+        tensors["initialized"] = _scalar(x_seq, initialized, torch.bool)
+    if parameters.decays:
+        tensors["decay"] = _scalar(x_seq, decay).clamp(0, 1)
+    elif parameters.has_rate:
+        tensors["decay"] = _scalar(x_seq, decay)
+    name = choose(x_seq, v, threshold, backend, parameters.pruning, tensors.get("decay"))
     run = reference.quantized_lif if name == "reference" else operator.quantized_lif
-    return run(x_seq, v, threshold, parameters, **tensors)
+    own = predictor if parameters.has_gates else None
+    return run(x_seq, v, threshold, parameters, **tensors, predictor=own)
+
+
+def _check(
+    x_seq: Tensor,
+    v: Tensor | float,
+    parameters: Parameters,
+    predictor: tuple[Tensor, Tensor | None] | None,
+) -> Tensor:
+    """Check the arguments of `quantized_lif`, and return v as a tensor."""
+    check_floating("x_seq", x_seq)
+    least, shape = (3, "[T, N, C, ...]") if parameters.prunes else (1, "[T, N, ...]")
+    if x_seq.dim() < least or x_seq.shape[0] == 0:
+        raise ArgumentError("x_seq.shape", tuple(x_seq.shape), f"{shape} with T >= 1")
+    if not isinstance(v, Tensor):
+        v = x_seq.new_full((), v)
+    if v.dim() > 0 and v.shape != x_seq.shape[1:]:
+        allowed = f"{tuple(x_seq.shape[1:])}, or one number"
+        raise ArgumentError("v.shape", tuple(v.shape), allowed)
+    if parameters.has_gates:
+        channels = x_seq.shape[2]
+        given = None if predictor is None else tuple(predictor[0].shape)
+        if given != (channels, channels):
+            allowed = f"a weight of shape {(channels, channels)} and a bias, as channels are masked"
+            raise ArgumentError("predictor", given, allowed)
+    return v
+
+
+def _scalar(x_seq: Tensor, value: Tensor | float, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a number as a tensor beside the currents, at least in float32 unless `dtype` says."""
+    if isinstance(value, Tensor):
+        return value
+    return x_seq.new_full((), value, dtype=dtype or torch.promote_types(x_seq.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Which backend runs: the one that is asked for by name, or the kernel where it can."""
+"""Which backend runs: the one that is named, or the kernel where it can."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["BACKENDS", "asked_for", "choose", "settle"]
+__all__ = ["BACKENDS", "choose", "from_environment", "kernel_of", "refusal", "use_or_warn"]
 
 BACKENDS = ("reference", "cpp", "cupy")
+DEVICES = {"cpp": "cpu", "cupy": "cuda"}
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 _log = logging.getLogger("qsnn_plugins.ops")
@@ -46,7 +47,7 @@ def choose(
 
     Raises:
         ArgumentError: If there is no backend of this name.
-        BackendError: If the backend was asked for by name and cannot run.
+        BackendError: If the backend was named and cannot run.
 
     Example:
         >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
@@ -55,11 +56,12 @@ def choose(
     """
     if backend is not None:
         check_name("backend", backend)
-    named = backend or asked_for()
+    named = backend or from_environment()
     if named == "reference":
         return named
-    kernel = named or _of_device(x_seq)
-    return settle(kernel, named is not None, refusal(kernel, x_seq, v, threshold, pruning, leak))
+    kernel = named or kernel_of(x_seq)
+    reason = refusal(kernel, x_seq, v, threshold, pruning, leak)
+    return use_or_warn(kernel, named is not None, reason)
 
 
 def refusal(
@@ -85,11 +87,12 @@ def refusal(
         >>> refusal("cpp", x_seq, v, torch.tensor(1.0))
         'x_seq has the dtype torch.float64'
     """
+    device = x_seq.device
     for name, tensor in (("x_seq", x_seq), ("v", v), ("threshold", threshold)):
         if tensor.dtype not in TYPES:
             return f"{name} has the dtype {tensor.dtype}"
-        if tensor.device.type != {"cpp": "cpu", "cupy": "cuda"}[kernel]:
-            return f"{name} is on the device {tensor.device.type}"
+        if tensor.device != device or device.type != DEVICES[kernel]:
+            return f"{name} is on the device {tensor.device}"
     if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
         return f"the threshold has the shape {tuple(threshold.shape)}"
     if leak is not None and leak.dim() > 0:
@@ -99,7 +102,7 @@ def refusal(
     if pruning is not None and pruning.prunes:
         if kernel == "cupy":
             return "membranes are masked before they fire"
-        if pruning.spatial_ratio > 0 and pruning.block > 1:
+        if pruning.spatial_ratio and pruning.block and pruning.block > 1:
             return f"blocks of {pruning.block} x {pruning.block} share an importance"
         if x_seq.dim() < 3:
             return f"x_seq has the shape {tuple(x_seq.shape)}, of which nothing can be masked"
@@ -108,16 +111,18 @@ def refusal(
     return _missing(kernel)
 
 
-def _is_along_one_dimension(own: Sequence[int], of_neurons: Sequence[int]) -> bool:
+def _is_along_one_dimension(own: Sequence[int], neurons: Sequence[int]) -> bool:
     """Whether thresholds are one for all neurons, or change along one dimension of theirs."""
-    padded = [*(1 for _ in range(len(of_neurons) - len(own))), *own]
-    changing = [pair for pair in zip(padded, of_neurons, strict=False) if pair[0] != 1]
-    return len(padded) == len(of_neurons) and (
+    if len(own) == 0:
+        return True
+    padded = [*(1 for _ in range(len(neurons) - len(own))), *own]
+    changing = [pair for pair in zip(padded, neurons, strict=False) if pair[0] != 1]
+    return len(padded) == len(neurons) and (
         not changing or (len(changing) == 1 and changing[0][0] == changing[0][1])
     )
 
 
-def settle(kernel: str, is_named: bool, reason: str | None) -> str:
+def use_or_warn(kernel: str, is_named: bool, reason: str | None) -> str:
     """Return the backend that runs, where `reason` says why the kernel does not, or None.
 
     Args:
@@ -132,20 +137,20 @@ def settle(kernel: str, is_named: bool, reason: str | None) -> str:
         BackendError: If the named kernel cannot run.
 
     Example:
-        >>> settle("cpp", True, None)
+        >>> use_or_warn("cpp", True, None)
         'cpp'
     """
     if reason is None:
         return kernel
     if is_named:
         raise BackendError(kernel, reason)
-    say_once(kernel, reason)
+    warn_once(kernel, reason)
     return "reference"
 
 
 @torch.compiler.assume_constant_result
-def asked_for() -> str | None:
-    """Return the backend that the environment names, or None.
+def from_environment() -> str | None:
+    """Return the backend that QSNN_BACKEND names, or None.
 
     Raises:
         ArgumentError: If there is no such backend.
@@ -166,8 +171,13 @@ def check_name(argument: str, name: str) -> None:
         raise ArgumentError(argument, name, f"one of {', '.join(BACKENDS)}")
 
 
-def _of_device(x_seq: Tensor) -> str:
-    return "cupy" if x_seq.device.type == "cuda" else "cpp"
+def kernel_of(x_seq: Tensor) -> str:
+    """Return the kernel of the currents' device.
+
+    Args:
+        x_seq: The currents.
+    """
+    return "cupy" if x_seq.is_cuda else "cpp"
 
 
 @torch.compiler.assume_constant_result
@@ -177,13 +187,13 @@ def _missing(kernel: str) -> str | None:
 
 
 @torch.compiler.assume_constant_result
-def say_once(kernel: str, reason: str) -> None:
+def warn_once(kernel: str, reason: str) -> None:
     """Log why a kernel is refused, the first time that it is for this reason."""
-    _say(kernel, reason)
+    _warn(kernel, reason)
 
 
 @cache
-def _say(kernel: str, reason: str) -> None:
+def _warn(kernel: str, reason: str) -> None:
     names = {"cpp": "C++", "cupy": "CUDA"}
     text = "the neuron runs on the reference, not on the %s kernel: %s"
     _log.warning(text, names[kernel], reason)

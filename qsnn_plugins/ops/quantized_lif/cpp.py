@@ -4,85 +4,76 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from functools import cache, lru_cache
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.pruning import channel_gate, channel_means, weak_count
 from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
-from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
-from qsnn_plugins.ops.quantized_lif.variant import VALUES, defines, inner_size, numbers
+from qsnn_plugins.ops.quantized_lif.parameters import NUMBERS, Parameters
+from qsnn_plugins.ops.quantized_lif.schema import (
+    FOLDER,
+    Call,
+    Inputs,
+    call_of,
+    choices,
+    kernel,
+)
 
-__all__ = ["Call", "backward", "call_of", "floats", "forward", "missing", "pointer_of"]
+__all__ = ["HEADERS", "SOURCE", "backward", "forward", "gate", "library", "missing"]
 
-SOURCE = Path(__file__).parent / "kernel.cpp"
-HEADERS = tuple(SOURCE.with_name(name) for name in ("values.h", "neuron.h", "blocks.h"))
+SOURCE = FOLDER / "kernel.cpp"
+HEADERS = tuple(
+    FOLDER / name
+    for name in ("values.h", "variant.h", "layout.h", "neuron.h", "blocks.h", "masks.h")
+)
 SMALL = 1 << 15  # neurons times steps below which a second thread costs more than it brings
 
 
-class Call(ctypes.Structure):
-    """`Call` of kernel.cpp."""
+class Loaded(NamedTuple):
+    """A kernel, and `Numbers` of layout.h, which it is called with."""
 
-    _fields_ = (
-        *(
-            (name, ctypes.c_int64)
-            for name in ("steps", "neurons", "threads", "inner", "channels", "v_is_each")
-        ),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("numbers", "x", "v", "threshold", "scale", "decay", "has_seen")
-        ),
-    )
+    library: ctypes.CDLL
+    numbers: ctypes.Array[ctypes.c_float]
 
 
 @cache
-def library(dtype: torch.dtype, choices: tuple[str, ...]) -> ctypes.CDLL:
-    """Return the kernel that is built for a dtype and the choices of `variant.defines`.
+def library(flags: tuple[str, ...]) -> ctypes.CDLL:
+    """Return the kernel that is built with these flags.
 
     Args:
-        dtype: Type of the currents and spikes.
-        choices: Flags of the compiler.
+        flags: Flags of the compiler, `schema.Kernel.flags`.
 
     Raises:
         BuildError: If it cannot be built.
         OSError: If it cannot be loaded.
     """
-    built, pointer = load(SOURCE, HEADERS, dtype, choices), ctypes.c_void_p
-    built.qsnn_forward.argtypes = (ctypes.POINTER(Call), *3 * (pointer,))
-    built.qsnn_backward.argtypes = (ctypes.POINTER(Call), *7 * (pointer,))
+    built = ctypes.CDLL(str(build(SOURCE, (*FLAGS, *flags), HEADERS)))
+    call = ctypes.POINTER(Call)
+    built.qsnn_forward.argtypes = built.qsnn_backward.argtypes = (call, ctypes.c_void_p)
     built.qsnn_forward.restype = built.qsnn_backward.restype = None
+    built.qsnn_parts.argtypes, built.qsnn_parts.restype = (call,), ctypes.c_int64
     return built
 
 
-def load(
-    source: Path, headers: tuple[Path, ...], dtype: torch.dtype, choices: tuple[str, ...]
-) -> ctypes.CDLL:
-    """Build a kernel where that was not done before, and load it.
-
-    Args:
-        source: Its source.
-        headers: What that includes.
-        dtype: Type of the currents and spikes.
-        choices: Flags of the compiler.
-    """
-    flags = (*FLAGS, f"-DQSNN_VALUE={VALUES[dtype]}", *choices)
-    return ctypes.CDLL(str(build(source, flags, headers)))
-
-
 @lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
-def prepared(
-    dtype: torch.dtype, plain: Plain, threshold_a_channel: bool, scale_learns: bool
-) -> tuple[ctypes.CDLL, ctypes.Array[ctypes.c_float]]:
-    """Return the kernel of a neuron, and `Numbers` of neuron.h."""
-    return library(dtype, defines(plain, threshold_a_channel, scale_learns)), floats(plain)
+def loaded(
+    variant: str, numbers: tuple[float, ...], dtype: torch.dtype, threshold_per_channel: bool
+) -> Loaded:
+    """Return the kernel of a neuron; see `schema.kernel`."""
+    flags, values = kernel(variant, numbers, dtype, threshold_per_channel)
+    return Loaded(library(flags), (ctypes.c_float * len(values))(*values))
 
 
 @cache
 def missing() -> str | None:
     """Return why kernels cannot be built or loaded here, or None; tried with the commonest."""
+    neuron = Parameters()
     try:
-        library(torch.float32, defines(Parameters().plain(), False, False))
+        loaded(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
     except BuildError as error:
         return str(error)
     except OSError as error:
@@ -90,125 +81,174 @@ def missing() -> str | None:
     return None
 
 
-def forward(given: Given, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return spikes, the last membrane, the steps' maxima, and no packed states.
+def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[Tensor, ...]:
+    """Return spikes, the last membrane, what was measured, and what a backward needs besides x.
 
     Args:
-        given: The tensors.
-        plain: The neuron.
+        inputs: The tensors.
+        variant: What `Parameters.variant` returns.
+        numbers: What `Parameters.numbers` returns.
     """
-    given = given.in_order()
-    x_seq = given.x_seq
+    named, inputs = choices(variant), inputs.contiguous()
+    x_seq = inputs.x_seq
     spikes, last = torch.empty_like(x_seq), torch.empty(x_seq.shape[1:], dtype=torch.float32)
-    maxima = torch.empty(len(x_seq) if plain.measures else 0, dtype=torch.float32)
-    built, values = prepared(x_seq.dtype, plain, given.threshold.dim() > 0, False)
-    built.qsnn_forward(
-        call_of(given, values), spikes.data_ptr(), last.data_ptr(), maxima.data_ptr()
-    )
-    return spikes, last, maxima, torch.empty(0, dtype=torch.int32)
+    built = loaded(variant, numbers, x_seq.dtype, inputs.threshold.dim() > 0)
+    call = call_of(inputs, spikes=spikes, last=last)
+    call.threads = _threads(x_seq)
+    if named["SPATIAL"] or named["GATES"]:
+        return _forward_masked(call, built, inputs, spikes, last, variant, numbers)
+    maxima = torch.empty(0 if named["SCALE"] == "GIVEN" else len(x_seq), dtype=torch.float32)
+    call.maxima = maxima.data_ptr()
+    built.library.qsnn_forward(call, built.numbers)
+    unused = (torch.empty(0, dtype=dtype) for dtype in _UNUSED)
+    return spikes, last, maxima, *unused
+
+
+# dtypes of packed, cutoffs, is_open and means
+_UNUSED = (torch.int32, torch.float32, torch.bool, torch.float32)
+
+
+def _forward_masked(
+    call: Call,
+    built: Loaded,
+    inputs: Inputs,
+    spikes: Tensor,
+    last: Tensor,
+    variant: str,
+    numbers: tuple[float, ...],
+) -> tuple[Tensor, ...]:
+    """Run step by step: between two of them torch decides which channels are open."""
+    x_seq, weight, named = inputs.x_seq, inputs.weight, choices(variant)
+    steps, samples = x_seq.shape[:2]
+    ratio = numbers[NUMBERS.index("spatial_ratio")]
+    _divide_in_maps(call, x_seq, named["GATES"], ratio)
+    channels = (0,) if weight is None else (steps, samples, call.maps)
+    means = torch.empty(channels, dtype=None if weight is None else weight.dtype)
+    is_open = torch.empty(channels, dtype=torch.bool)
+    cutoffs = torch.empty((steps, samples) if named["SPATIAL"] else (0,), dtype=torch.float32)
+    counts = torch.zeros(steps, samples, 2, dtype=torch.int64)
+    for name, tensor in (("is_open", is_open), ("cutoffs", cutoffs), ("counts", counts)):
+        setattr(call, name, tensor.data_ptr())
+    for step in range(steps + 1):
+        call.step = step
+        built.library.qsnn_forward(call, built.numbers)
+        if weight is not None and step < steps:
+            means[step] = channel_means(last.to(means.dtype))
+            is_open[step] = gate(means[step], weight, inputs.bias, variant, numbers) > 0
+    shares = _shares(counts, is_open, x_seq[0].numel())
+    return spikes, last, shares, torch.empty(0, dtype=torch.int32), cutoffs, is_open, means
+
+
+def _divide_in_maps(call: Call, x_seq: Tensor, gates: bool, ratio: float) -> None:
+    _, samples, *own = x_seq.shape
+    size, maps = math.prod(own), own[0] if gates else 1
+    call.samples, call.maps, call.map_size = samples, maps, size // max(maps, 1)
+    call.rank = weak_count(size, ratio)
+
+
+def gate(
+    means: Tensor, weight: Tensor, bias: Tensor | None, variant: str, numbers: Sequence[float]
+) -> Tensor:
+    """Return 0 or 1 for each of the channels' means [N, C], as `channel_gate` does.
+
+    Args:
+        means: Means of the channels.
+        weight: See `channel_gate`, as for the next.
+        bias: See there.
+        variant: What `Parameters.variant` returns.
+        numbers: What `Parameters.numbers` returns.
+    """
+    threshold, softmax = numbers[NUMBERS.index("channel_threshold")], choices(variant)["SOFTMAX"]
+    return channel_gate(means, weight, bias, threshold, softmax)
+
+
+def _shares(counts: Tensor, is_open: Tensor, neurons: int) -> Tensor:
+    """Masked shares of each step, [T, 3], rounded as `prune_membrane` rounds them."""
+    spatial, either = (1 - counts.sum(1).float() / neurons).unbind(1)
+    channels = [1 - step.float().mean() for step in is_open] if is_open.dim() > 1 else []
+    channel = torch.stack(channels) if channels else torch.zeros_like(spatial)
+    return torch.stack([spatial, channel, either], 1)
 
 
 def backward(
-    of_spikes: Tensor,
-    of_last: Tensor | None,
-    scale_learns: bool,
-    maxima: Tensor,
+    grad_spikes: Tensor,
+    grad_last: Tensor | None,
+    maxima: Tensor | None,
     packed: Tensor,
-    given: Given,
-    plain: Plain,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold, scale and leak.
+    cutoffs: Tensor,
+    is_open: Tensor,
+    inputs: Inputs,
+    variant: str,
+    numbers: tuple[float, ...],
+) -> tuple[Tensor, ...]:
+    """Return the gradients of x_seq, v, threshold, scale, leak and gates.
+
+    Of what is not read or does not learn it is empty.
 
     Args:
-        of_spikes: Gradient of the spikes, [T, N, ...].
-        of_last: Gradient of the last membrane, [N, ...], or None.
-        scale_learns: Whether the scale wants a gradient.
-        maxima: What `forward` returned.
-        packed: What `forward` returned.
-        given: The tensors.
-        plain: The neuron.
+        grad_spikes: Gradient of the spikes, [T, N, ...].
+        grad_last: Gradient of the last membrane, [N, ...], or None.
+        maxima: What `forward` measured, or None where it did not.
+        packed: What `forward` returned, as in the next two; nothing on the CPU.
+        cutoffs: The spatial mask's.
+        is_open: The channel mask.
+        inputs: The tensors.
+        variant: What `Parameters.variant` returns.
+        numbers: What `Parameters.numbers` returns.
     """
-    given = given.in_order()
-    of_spikes = of_spikes.to(given.x_seq.dtype).contiguous()
-    of_last = None if of_last is None else of_last.float().contiguous()
-    found = Gradients(given, plain)
-    kind = given.threshold.dim() > 0, scale_learns
-    built, values = prepared(given.x_seq.dtype, plain, *kind)
-    built.qsnn_backward(
-        *(call_of(given, values), maxima.data_ptr(), of_spikes.data_ptr(), pointer_of(of_last)),
-        *found.pointers(),
+    named, inputs = choices(variant), inputs.contiguous()
+    x_seq, v, threshold = inputs.x_seq, inputs.v, inputs.threshold
+    neurons, gates = x_seq.shape[1:], named["GATES"]
+    grad_spikes = grad_spikes.to(x_seq.dtype).contiguous()
+    grad_last = None if grad_last is None else grad_last.float().contiguous()
+    grad_x = torch.empty_like(x_seq)
+    grad_v = torch.empty(neurons if v.shape == neurons else 0, dtype=torch.float32)
+    per_channel = threshold.dim() > 0 and named["LEARNING"] != "FIXED"
+    grad_thresholds = torch.empty(neurons, dtype=torch.float32) if per_channel else None
+    sums = torch.zeros(3, dtype=torch.float64)  # of threshold, scale and leak
+    built = loaded(variant, numbers, x_seq.dtype, threshold.dim() > 0)
+    call = call_of(
+        inputs,
+        maxima=maxima,
+        cutoffs=cutoffs,
+        is_open=is_open,
+        grad_spikes=grad_spikes,
+        grad_last=grad_last,
+        grad_x=grad_x,
+        grad_v=grad_v if v.shape == neurons else None,
+        grad_thresholds=grad_thresholds,
+        sums=sums,
     )
-    return found.in_order()
-
-
-class Gradients:
-    """What a backward fills in.
-
-    Args:
-        given: The tensors, in order.
-        plain: The neuron.
-    """
-
-    def __init__(self, given: Given, plain: Plain) -> None:
-        x_seq, v, threshold = given.x_seq, given.v, given.threshold
-        self.x, self.v = torch.empty_like(x_seq), torch.zeros_like(v)
-        self.wants_v, self.threshold_shape = v.shape == x_seq.shape[1:], threshold.shape
-        learns_each = threshold.dim() > 0 and plain.threshold_gradient != "fixed"
-        self.thresholds = torch.empty(x_seq.shape[1:], dtype=torch.float32) if learns_each else None
-        self.sums = torch.zeros(3, dtype=torch.float64)  # of threshold, scale and leak
-
-    def pointers(self) -> tuple[int | None, ...]:
-        """Return where a kernel writes, in its order."""
-        of_v = self.v if self.wants_v else None
-        return tuple(map(pointer_of, (self.x, of_v, self.thresholds, self.sums)))
-
-    def in_order(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return the gradients of x_seq, v, threshold, scale and leak."""
-        each = self.thresholds
-        own = self.sums[0] if each is None else each.double().sum_to_size(self.threshold_shape)
-        of_threshold = own.float().expand(self.threshold_shape)
-        return self.x, self.v, of_threshold, self.sums[1].float(), self.sums[2].float()
-
-
-def floats(plain: Plain) -> ctypes.Array[ctypes.c_float]:
-    """Return `Numbers` of neuron.h.
-
-    Args:
-        plain: The neuron.
-    """
-    values = numbers(plain)
-    return (ctypes.c_float * len(values))(*values)
-
-
-def call_of(given: Given, values: ctypes.Array[ctypes.c_float]) -> Call:
-    """Return pointers to the tensors, which must outlive it.
-
-    Args:
-        given: The tensors, in order.
-        values: What `floats` returns.
-    """
-    x_seq, threshold = given.x_seq, given.threshold
-    return Call(
-        steps=len(x_seq),
-        neurons=math.prod(x_seq.shape[1:]),
-        threads=1 if x_seq.numel() < SMALL else torch.get_num_threads(),
-        inner=inner_size(threshold.shape, x_seq.shape),
-        channels=threshold.numel(),
-        v_is_each=given.v.shape == x_seq.shape[1:],
-        numbers=ctypes.addressof(values),
-        x=x_seq.data_ptr(),
-        v=given.v.data_ptr(),
-        threshold=threshold.data_ptr(),
-        scale=given.scale.data_ptr(),
-        decay=given.decay.data_ptr(),
-        has_seen=given.has_seen.data_ptr(),
+    call.threads = _threads(x_seq)
+    if gates or named["SPATIAL"]:
+        _divide_in_maps(call, x_seq, gates, 0.0)
+    parts = (built.library.qsnn_parts(call),) if gates else ()
+    grad_gates = torch.zeros(*is_open.shape, *parts, dtype=torch.float32)
+    call.grad_gates = grad_gates.data_ptr()
+    built.library.qsnn_backward(call, built.numbers)
+    nothing = torch.empty(0, dtype=torch.float32)
+    return (
+        grad_x,
+        grad_v,
+        threshold_gradient(sums[0], grad_thresholds, threshold),
+        sums[1].float() if named["SCALE_LEARNS"] else nothing,
+        sums[2].float() if named["LEAK_LEARNS"] else nothing.clone(),
+        grad_gates.double().sum(-1).float() if gates else grad_gates,
     )
 
 
-def pointer_of(tensor: Tensor | None) -> int | None:
-    """Return where a tensor's memory begins, or None.
+def threshold_gradient(total: Tensor, per_neuron: Tensor | None, threshold: Tensor) -> Tensor:
+    """Return the gradient of one threshold or of each channel's, in the shape of `threshold`.
 
     Args:
-        tensor: A tensor, or None.
+        total: Of all neurons, in double precision.
+        per_neuron: Of each, where each channel's learns.
+        threshold: V_th.
     """
-    return None if tensor is None else tensor.data_ptr()
+    if per_neuron is not None:
+        return per_neuron.double().sum_to_size(threshold.shape).float()
+    return total.float().expand(threshold.shape)
+
+
+def _threads(x_seq: Tensor) -> int:
+    return 1 if x_seq.numel() < SMALL else torch.get_num_threads()

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from qsnn_plugins.ops.quantized_lif.launch import Launcher, flags, kernel
-from qsnn_plugins.ops.quantized_lif.parameters import Given, Parameters, Plain
-from qsnn_plugins.ops.quantized_lif.saved import held_steps, packed_shape
+from qsnn_plugins.ops.quantized_lif.cpp import threshold_gradient
+from qsnn_plugins.ops.quantized_lif.parameters import Parameters
+from qsnn_plugins.ops.quantized_lif.schema import FOLDER, Inputs, Kernel, call_of, choices, kernel
 
-__all__ = ["backward", "forward", "missing"]
+__all__ = [
+    "FILES",
+    "backward",
+    "compiled",
+    "flags",
+    "forward",
+    "held_steps",
+    "launch",
+    "missing",
+    "packed_shape",
+    "packs",
+    "source",
+    "stream_of",
+]
 
-OLDEST = 13
+FILES = ("values.h", "variant.h", "layout.h", "neuron.h", "lanes.h", "kernel.cu")
+OLDEST = 13  # CuPy
+BLOCK = 128  # threads
+VECTOR = 16  # bytes that a thread loads at once
+HELD = 32768  # bytes of recomputed membranes that a block has room for
+SUMS = BLOCK // 32 * 2 * 8  # bytes that a block adds up in
+STEPS_PER_WORD = 16  # of membranes in 2 bits, in an int32
 
 
 @cache
@@ -27,12 +49,13 @@ def missing() -> str | None:
         >>> reason is None or "CuPy" in reason
         True
     """
+    neuron = Parameters()
     try:
         cupy = importlib.import_module("cupy")
         if int(cupy.__version__.partition(".")[0]) < OLDEST:
             return f"CuPy {cupy.__version__} is older than {OLDEST}"
-        choices = flags(torch.float32, Parameters().plain(), False, False, False)
-        kernel("qsnn_forward_vector", choices)
+        built = kernel(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
+        compiled("qsnn_forward_vector", flags(built))
     except ImportError as error:
         return f"CuPy cannot be imported: {error}"
     # CuPy, its compiler and the driver each raise their own; the run goes on without the kernel
@@ -42,86 +65,264 @@ def missing() -> str | None:
     return None
 
 
-def forward(given: Given, trains: bool, plain: Plain) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return spikes, the last membrane, the steps' maxima, and the membranes saved in 2 bits.
+@cache
+def source() -> str:
+    """Return kernel.cu behind the text of its headers, so that CuPy's cache sees a change there.
+
+    Example:
+        >>> '#include "' in source()
+        False
+    """
+    lines = "".join((FOLDER / name).read_text() for name in FILES).splitlines()
+    left_out = '#include "', "#pragma once"
+    return "\n".join(line for line in lines if not line.startswith(left_out))
+
+
+def flags(built: Kernel) -> tuple[str, ...]:
+    """Return the flags of the compiler. Without contraction everything rounds as on the CPU.
 
     Args:
-        given: The tensors.
-        trains: Whether a backward may come.
-        plain: The neuron.
+        built: What `schema.kernel` returns.
     """
-    given = given.in_order()
-    x_seq = given.x_seq
-    sends, last = torch.empty_like(x_seq), x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32)
-    maxima = x_seq.new_zeros(len(x_seq) if plain.measures else 0, dtype=torch.float32)
-    packed = x_seq.new_empty(packed_shape(x_seq, trains, plain), dtype=torch.int32)
-    packs = packed.numel() > 0
-    launcher = Launcher(given, plain, False, packs, sends=sends, last=last, packed=packed)
-    if plain.measures:
-        _measure(launcher, maxima)
+    return "--std=c++17", "--fmad=false", f"-DQSNN_BLOCK={BLOCK}", *built.flags
+
+
+@cache
+def compiled(name: str, flags: tuple[str, ...]) -> Any:
+    """Return a kernel, which CuPy builds once for each device that it is launched on.
+
+    Args:
+        name: Its name in kernel.cu.
+        flags: Flags of the compiler.
+    """
+    module = importlib.import_module("cupy").RawModule(code=source(), options=flags)
+    return module.get_function(name)
+
+
+def launch(
+    name: str, flags: tuple[str, ...], blocks: int, shared: int, call: bytes, device: torch.device
+) -> None:
+    """Launch a kernel on torch's current stream of a device, and do not wait for it.
+
+    Args:
+        name: Its name in kernel.cu.
+        flags: Flags of the compiler.
+        blocks: How many blocks of threads.
+        shared: Bytes of memory that a block shares.
+        call: `Launch` of lanes.h, which goes by value.
+        device: The device.
+    """
+    cupy = importlib.import_module("cupy")
+    by_value = np.frombuffer(call, dtype=f"V{len(call)}")
+    with cupy.cuda.Device(device.index), stream_of(device):
+        compiled(name, flags)((blocks,), (BLOCK,), (by_value,), shared_mem=shared)
+
+
+class _TorchStream:
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
+
+
+def stream_of(device: torch.device) -> Any:
+    """Return torch's current stream of a device as one of CuPy's.
+
+    Args:
+        device: The device.
+    """
+    cuda = importlib.import_module("cupy").cuda
+    pointer = torch.cuda.current_stream(device).cuda_stream
+    if hasattr(cuda.Stream, "from_external"):  # since CuPy 14
+        return cuda.Stream.from_external(_TorchStream(pointer))
+    return cuda.ExternalStream(pointer, device.index)
+
+
+def held_steps(dtype: torch.dtype) -> int:
+    """Return of how many steps a backward holds the recomputed membranes at once.
+
+    Args:
+        dtype: Type of the currents.
+
+    Example:
+        >>> held_steps(torch.float32), held_steps(torch.float16)
+        (16, 8)
+    """
+    return HELD // (BLOCK * (VECTOR // dtype.itemsize) * 4)
+
+
+def packs(x_seq: Tensor, parameters: Parameters) -> bool:
+    """Whether a forward that trains saves its membranes in 2 bits.
+
+    It does where a backward could not hold all steps at once, and 2 bits tell what was stored:
+    one of up to three levels, or NaN.
+
+    Args:
+        x_seq: Input currents, shape [T, N, ...].
+        parameters: The neuron.
+
+    Example:
+        >>> packs(torch.empty(40, 2), Parameters()), packs(torch.empty(4, 2), Parameters())
+        (True, False)
+    """
+    is_small = 0 < len(parameters.levels) <= 3 and not parameters.has_scale
+    return is_small and not parameters.reset_is_late and len(x_seq) > held_steps(x_seq.dtype)
+
+
+def packed_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of membranes that are saved in 2 bits.
+
+    Args:
+        shape: That of the currents, [T, N, ...].
+
+    Example:
+        >>> packed_shape((40, 2, 5))
+        (3, 2, 5)
+    """
+    return -(-shape[0] // STEPS_PER_WORD), *shape[1:]
+
+
+class Launcher:
+    """Launches kernels on the tensors of one call.
+
+    Args:
+        inputs: The tensors, contiguous.
+        built: What `schema.kernel` returns.
+        **more: Other tensors that `Call` names, which threads read and write as they do x_seq.
+    """
+
+    def __init__(self, inputs: Inputs, built: Kernel, **more: Tensor | None) -> None:
+        x_seq, v = inputs.x_seq, inputs.v
+        self.flags, self.device = flags(built), x_seq.device
+        self.call = call_of(inputs, **more)
+        numbers = [*built.numbers, *(0.0 for _ in range(len(built.numbers) % 2))]
+        self.numbers = np.array(numbers, dtype=np.float32).tobytes()  # a multiple of 8 bytes
+        self.inputs, own = inputs, [v] if self.call.v_is_each else []
+        self.vectors = [t for t in (x_seq, *own, *more.values()) if t is not None]
+        is_aligned = all(vector.data_ptr() % VECTOR == 0 for vector in self.vectors)
+        width = VECTOR // x_seq.dtype.itemsize
+        self.width = width if is_aligned and self.call.neurons % width == 0 else 1
+        self.blocks = math.ceil(self.call.neurons / (self.width * BLOCK))
+
+    def run(self, name: str, places: int = 0) -> None:
+        """Launch a kernel over all neurons.
+
+        Args:
+            name: "qsnn_forward" or "qsnn_backward".
+            places: Of how many steps a thread holds its membranes.
+        """
+        if self.blocks:
+            kind = "scalar" if self.width == 1 else "vector"
+            shared = max(SUMS, places * self.width * BLOCK * 4)
+            self._launch(f"{name}_{kind}", self.blocks, shared)
+
+    def run_once(self, name: str) -> None:
+        """Launch a kernel that looks at no neuron.
+
+        Args:
+            name: "qsnn_scales".
+        """
+        self._launch(name, 1, 0)
+
+    def _launch(self, name: str, blocks: int, shared: int) -> None:
+        launch(name, self.flags, blocks, shared, bytes(self.call) + self.numbers, self.device)
+
+
+def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[Tensor, ...]:
+    """Return spikes, the last membrane, the steps' maxima, and what a backward needs besides x.
+
+    Args:
+        inputs: The tensors.
+        variant: What `Parameters.variant` returns.
+        numbers: What `Parameters.numbers` returns.
+    """
+    named, inputs = choices(variant), inputs.contiguous()
+    x_seq = inputs.x_seq
+    steps, measures = len(x_seq), named["SCALE"] != "GIVEN"
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return x_seq.new_empty(shape, dtype=dtype)
+
+    spikes, last = torch.empty_like(x_seq), empty(*x_seq.shape[1:])
+    maxima = x_seq.new_zeros(steps if measures else 0, dtype=torch.float32)
+    words = packed_shape(x_seq.shape) if named["PACKS"] else (0,)
+    packed = empty(*words, dtype=torch.int32)
+    built = kernel(variant, numbers, x_seq.dtype, inputs.threshold.dim() > 0)
+    launcher = Launcher(inputs, built, spikes=spikes, last=last, packed=packed)
+    if measures:  # step by step: each needs the maximum that the one before it left
+        running = empty(steps + 1, 2)
+        launcher.call.maxima, launcher.call.running = maxima.data_ptr(), running.data_ptr()
+        for step in range(steps + 1):
+            launcher.call.step = step
+            launcher.run("qsnn_forward")
     else:
         launcher.run("qsnn_forward")
-    return sends, last, maxima, packed
-
-
-def _measure(launcher: Launcher, maxima: Tensor) -> None:
-    """Launch the steps one by one: each needs the maximum that the one before it left."""
-    running = maxima.new_empty(len(maxima) + 1, 2)
-    launcher.set(maxima=maxima, running=running)
-    for step in range(len(maxima) + 1):
-        launcher.call.step = step
-        launcher.run("qsnn_forward")
+    return spikes, last, maxima, packed, empty(0), empty(0, dtype=torch.bool), empty(0)
 
 
 def backward(
-    of_spikes: Tensor,
-    of_last: Tensor | None,
-    scale_learns: bool,
+    grad_spikes: Tensor,
+    grad_last: Tensor | None,
     maxima: Tensor,
     packed: Tensor,
-    given: Given,
-    plain: Plain,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold, scale and leak, which is none.
+    cutoffs: Tensor,
+    is_open: Tensor,
+    inputs: Inputs,
+    variant: str,
+    numbers: tuple[float, ...],
+) -> tuple[Tensor, ...]:
+    """Return the gradients of x_seq, v, threshold and scale; leaks do not learn here.
+
+    Of what is not read or does not learn it is empty.
 
     Args:
-        of_spikes: Gradient of the spikes, [T, N, ...].
-        of_last: Gradient of the last membrane, [N, ...], or None.
-        scale_learns: Whether the scale wants a gradient.
-        maxima: What `forward` returned.
-        packed: What `forward` returned.
-        given: The tensors.
-        plain: The neuron.
+        grad_spikes: Gradient of the spikes, [T, N, ...].
+        grad_last: Gradient of the last membrane, [N, ...], or None.
+        maxima: What `forward` returned, as in the next.
+        packed: Membranes in 2 bits.
+        cutoffs: Nothing on a GPU, which masks no membranes.
+        is_open: Nothing either.
+        inputs: The tensors.
+        variant: What `Parameters.variant` returns.
+        numbers: What `Parameters.numbers` returns.
     """
-    given = given.in_order()
-    x_seq, v, threshold = given.x_seq, given.v, given.threshold
-    neurons, packs = x_seq.shape[1:], packed.numel() > 0
-    learns = plain.threshold_gradient != "fixed"
-    of_sent = of_spikes.to(x_seq.dtype).contiguous()
-    of_last = None if of_last is None else of_last.float().contiguous()
-    of_x, of_v = torch.empty_like(x_seq), torch.zeros_like(v)
-    learns_each = learns and threshold.dim() > 0
-    of_each = x_seq.new_empty(neurons, dtype=torch.float32) if learns_each else None
-    segment = min(len(x_seq), held_steps(x_seq.dtype))
-    kept = () if packs else (math.ceil(len(x_seq) / segment) - 1, *neurons)
+    named, inputs = choices(variant), inputs.contiguous()
+    x_seq, v, threshold = inputs.x_seq, inputs.v, inputs.threshold
+    steps, neurons, is_packed = len(x_seq), x_seq.shape[1:], named["PACKS"]
+
+    def empty(*shape: int) -> Tensor:
+        return x_seq.new_empty(shape, dtype=torch.float32)
+
+    grad_x, grad_v = torch.empty_like(x_seq), empty(*(neurons if v.shape == neurons else (0,)))
+    per_channel = threshold.dim() > 0 and named["LEARNING"] != "FIXED"
+    grad_thresholds = empty(*neurons) if per_channel else None
+    segment = min(steps, held_steps(x_seq.dtype))
     launcher = Launcher(
-        *(given, plain, scale_learns, packs),
-        of_sent=of_sent,
-        of_last=of_last,
-        of_x=of_x,
-        of_v=of_v if v.shape == neurons else None,
-        of_threshold=of_each,
+        inputs,
+        kernel(variant, numbers, x_seq.dtype, threshold.dim() > 0),
+        grad_spikes=grad_spikes.to(x_seq.dtype).contiguous(),
+        grad_last=None if grad_last is None else grad_last.float().contiguous(),
+        grad_x=grad_x,
+        grad_v=grad_v if v.shape == neurons else None,
+        grad_thresholds=grad_thresholds,
         packed=packed,
-        kept=x_seq.new_empty(kept, dtype=torch.float32),
+        kept=None if is_packed else empty(math.ceil(steps / segment) - 1, *neurons),
     )
     sums = x_seq.new_zeros(launcher.blocks, 2, dtype=torch.float64)
-    running = x_seq.new_empty(len(maxima) + 1, 2, dtype=torch.float32)
-    launcher.set(sums=sums, maxima=maxima, running=running)
-    launcher.call.segment = segment
-    if plain.measures:
+    running, call = empty(len(maxima) + 1, 2), launcher.call
+    call.sums, call.maxima, call.running = (t.data_ptr() for t in (sums, maxima, running))
+    call.segment = segment
+    if named["SCALE"] != "GIVEN":
         launcher.run_once("qsnn_scales")
-    launcher.run("qsnn_backward", places=0 if packs else segment + plain.reset_is_late)
-    of_both = sums.sum(0)
-    of_threshold = of_both[0] if of_each is None else of_each.double().sum_to_size(threshold.shape)
-    of_threshold = of_threshold.float().expand(threshold.shape)
-    return of_x, of_v, of_threshold, of_both[1].float(), torch.zeros_like(of_both[1]).float()
+    late = named["RESET_IS_LATE"]
+    launcher.run("qsnn_backward", places=0 if is_packed else segment + late)
+    total = sums.sum(0)
+    return (
+        grad_x,
+        grad_v,
+        threshold_gradient(total[0], grad_thresholds, threshold),
+        total[1].float() if named["SCALE_LEARNS"] else empty(0),
+        empty(0),
+        empty(0),
+    )

@@ -2,7 +2,7 @@
 //
 // A thread owns a few neurons side by side for all steps, their state in registers; no result
 // depends on the order in which threads run. neuron.h has the neuron, lanes.h what a thread reads
-// and leaves, README.md the equations and what is saved. Every kernel takes one Call, by value.
+// and leaves, README.md the equations and what is saved. Every kernel takes one Launch, by value.
 
 #include "lanes.h"
 
@@ -24,7 +24,7 @@ QSNN_INLINE Lanes<Value, WIDTH> advance(const Known& p, const Lanes<Value, WIDTH
 }
 
 template <int WIDTH>
-QSNN_INLINE void forward(const Call& call, Index first) {
+QSNN_INLINE void forward(const Launch& call, Index first) {
     const Known p = with_decay(call.numbers, call.decay);
     const float scale = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
@@ -40,15 +40,15 @@ QSNN_INLINE void forward(const Call& call, Index first) {
 #pragma unroll
         for (int k = 0; k < CHUNK<WIDTH>; k++) {
             const Index t = chunk + k;
-            const int place = (int)(t % STEPS_A_WORD);
+            const int place = (int)(t % STEPS_PER_WORD);
             if (t >= steps) break;
             if constexpr (PACKS)
                 for (int i = 0; i < WIDTH; i++)
                     words.lane[i] |= code_of(p, q.lane[i]) << 2 * place;
-            store(call.sends + t * call.neurons + first,
+            store(call.spikes + t * call.neurons + first,
                   advance<WIDTH>(p, x[k], threshold, scale, q, h));
-            if (PACKS && (place == STEPS_A_WORD - 1 || t == steps - 1)) {
-                store(call.packed + t / STEPS_A_WORD * call.neurons + first, words);
+            if (PACKS && (place == STEPS_PER_WORD - 1 || t == steps - 1)) {
+                store(call.packed + t / STEPS_PER_WORD * call.neurons + first, words);
                 words = {};
             }
         }
@@ -57,18 +57,18 @@ QSNN_INLINE void forward(const Call& call, Index first) {
 }
 
 // The scale that step t stored with, from the one before and the step's greatest |r|.
-QSNN_INLINE Running next_running(const Call& call, const Known& p, Index t) {
+QSNN_INLINE Running next_running(const Launch& call, const Known& p, Index t) {
     const Running before = t > 0 ? call.running[t]
-                                 : Running{*call.scale, *call.has_seen ? 1.0f : 0.0f};
-    bool has_seen = before.has_seen > 0.0f;
-    const float scale = next_scale(p, before.scale, has_seen, call.maxima[t]);
-    return {scale, has_seen ? 1.0f : 0.0f};
+                                 : Running{*call.scale, *call.initialized ? 1.0f : 0.0f};
+    bool initialized = before.initialized > 0.0f;
+    const float scale = next_scale(p, before.scale, initialized, call.maxima[t]);
+    return {scale, initialized ? 1.0f : 0.0f};
 }
 
 // One step where each needs its own greatest |r| before it can be stored: `last` holds r from one
 // launch to the next, which finds the maximum complete. Returns this thread's, as bits.
 template <int WIDTH>
-QSNN_INLINE int forward_measured(const Call& call, Index first) {
+QSNN_INLINE int forward_measured(const Launch& call, Index first) {
     const Known p = with_decay(call.numbers, call.decay);
     const Index t = call.step;
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
@@ -97,7 +97,7 @@ QSNN_INLINE int forward_measured(const Call& call, Index first) {
             const int bits = bits_of(fabsf(r.lane[i]));
             greatest = bits > greatest ? bits : greatest;
         }
-        store(call.sends + t * call.neurons + first, send);
+        store(call.spikes + t * call.neurons + first, send);
     }
     store(call.last + first, r);
     return greatest;
@@ -106,36 +106,36 @@ QSNN_INLINE int forward_measured(const Call& call, Index first) {
 // What a thread has summed over its neurons and steps, backward.
 template <int WIDTH>
 struct Backward {
-    Floats<WIDTH> of_q, of_threshold, of_scale;
+    Floats<WIDTH> grad_q, grad_threshold, grad_scale;
 
-    QSNN_INLINE void start(const Call& call, Index first) {
+    QSNN_INLINE void start(const Launch& call, Index first) {
         *this = {};
-        if (call.of_last) of_q = load<WIDTH>(call.of_last + first);
+        if (call.grad_last) grad_q = load<WIDTH>(call.grad_last + first);
     }
 
     QSNN_INLINE Lanes<Value, WIDTH> step(const Known& p, const Floats<WIDTH>& h,
                                          const Floats<WIDTH>& before,
-                                         const Lanes<Value, WIDTH>& of_sent,
+                                         const Lanes<Value, WIDTH>& grad_spikes,
                                          const Floats<WIDTH>& threshold, float scale) {
-        Lanes<Value, WIDTH> of_x;
+        Lanes<Value, WIDTH> grad_x;
 #pragma unroll
         for (int i = 0; i < WIDTH; i++) {
-            const Gradients g = step_back(p, h.lane[i], before.lane[i], of_q.lane[i],
-                                          widen(of_sent.lane[i]), threshold.lane[i], scale);
-            narrow(g.x, of_x.lane[i]);
-            of_q.lane[i] = g.q;
-            if constexpr (LEARNING != FIXED) of_threshold.lane[i] += g.threshold;
-            if constexpr (SCALE_LEARNS) of_scale.lane[i] += g.scale;
+            const Gradients g = step_back(p, h.lane[i], before.lane[i], grad_q.lane[i],
+                                          widen(grad_spikes.lane[i]), threshold.lane[i], scale);
+            narrow(g.x, grad_x.lane[i]);
+            grad_q.lane[i] = g.q;
+            if constexpr (LEARNING != FIXED) grad_threshold.lane[i] += g.threshold;
+            if constexpr (SCALE_LEARNS) grad_scale.lane[i] += g.scale;
         }
-        return of_x;
+        return grad_x;
     }
 
-    QSNN_INLINE void leave(const Call& call, Index first, double& threshold, double& scale) const {
-        if (call.of_v) store(call.of_v + first, of_q);
-        if (call.of_threshold) store(call.of_threshold + first, of_threshold);
+    QSNN_INLINE void leave(const Launch& call, Index first, double& threshold, double& scale) const {
+        if (call.grad_v) store(call.grad_v + first, grad_q);
+        if (call.grad_thresholds) store(call.grad_thresholds + first, grad_threshold);
         for (int i = 0; i < WIDTH; i++) {
-            threshold += of_threshold.lane[i];
-            scale += of_scale.lane[i];
+            threshold += grad_threshold.lane[i];
+            scale += grad_scale.lane[i];
         }
     }
 };
@@ -151,7 +151,7 @@ QSNN_INLINE Floats<WIDTH> seen(const Known& p, Floats<WIDTH> h, const Floats<WID
 // The steps of a segment again: h of step from + k is put at k + RESET_IS_LATE, behind the membrane
 // that came before all where a late reset asks for it.
 template <int WIDTH>
-QSNN_INLINE void recompute(const Call& call, Index first, Index from, Index end, const Known& p,
+QSNN_INLINE void recompute(const Launch& call, Index first, Index from, Index end, const Known& p,
                            const Floats<WIDTH>& threshold, float given, Floats<WIDTH>& q) {
     const Places<WIDTH> places;
     if constexpr (RESET_IS_LATE) places.put(0, q);
@@ -174,7 +174,7 @@ QSNN_INLINE void recompute(const Call& call, Index first, Index from, Index end,
 // From x alone, a segment at a time. A sequence of more than one is walked forward first, to keep
 // the membrane before each.
 template <int WIDTH>
-QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sums) {
+QSNN_INLINE void back_from_x(const Launch& call, Index first, Backward<WIDTH>& sums) {
     const Known p = with_decay(call.numbers, call.decay);
     const float given = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
@@ -195,7 +195,7 @@ QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sum
 #pragma unroll
             for (int k = 0; k < CHUNK<WIDTH>; k++)
                 if (chunk + k < end)
-                    up[k] = load<WIDTH>(call.of_sent + (chunk + k) * call.neurons + first);
+                    up[k] = load<WIDTH>(call.grad_spikes + (chunk + k) * call.neurons + first);
 #pragma unroll
             for (int k = CHUNK<WIDTH> - 1; k >= 0; k--) {
                 if (chunk + k >= end) continue;
@@ -205,7 +205,7 @@ QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sum
                 Floats<WIDTH> before = RESET_IS_LATE ? places.get(place) : h;
                 if (RESET_IS_LATE && place > 0)
                     before = seen<WIDTH>(p, before, threshold, scale_of(call, chunk + k - 1, given));
-                store(call.of_x + (chunk + k) * call.neurons + first,
+                store(call.grad_x + (chunk + k) * call.neurons + first,
                       sums.step(p, h, before, up[k], threshold, scale));
             }
         }
@@ -218,27 +218,27 @@ QSNN_INLINE void back_from_x(const Call& call, Index first, Backward<WIDTH>& sum
 
 // From x and the packed membranes: h of each step is recomputed alone.
 template <int WIDTH>
-QSNN_INLINE void back_from_packed(const Call& call, Index first, Backward<WIDTH>& sums) {
+QSNN_INLINE void back_from_packed(const Launch& call, Index first, Backward<WIDTH>& sums) {
     const Known p = with_decay(call.numbers, call.decay);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     const Index steps = call.steps;
     Lanes<int, WIDTH> words{};
 #pragma unroll 1
     for (Index chunk = (steps - 1) / CHUNK<WIDTH> * CHUNK<WIDTH>; chunk >= 0; chunk -= CHUNK<WIDTH>) {
-        if (chunk + CHUNK<WIDTH> >= steps || (chunk + CHUNK<WIDTH>) % STEPS_A_WORD == 0)
-            words = load<WIDTH>(call.packed + chunk / STEPS_A_WORD * call.neurons + first);
+        if (chunk + CHUNK<WIDTH> >= steps || (chunk + CHUNK<WIDTH>) % STEPS_PER_WORD == 0)
+            words = load<WIDTH>(call.packed + chunk / STEPS_PER_WORD * call.neurons + first);
         Lanes<Value, WIDTH> x[CHUNK<WIDTH>], up[CHUNK<WIDTH>];
 #pragma unroll
         for (int k = 0; k < CHUNK<WIDTH>; k++) {
             if (chunk + k >= steps) continue;
             x[k] = load<WIDTH>(call.x + (chunk + k) * call.neurons + first);
-            up[k] = load<WIDTH>(call.of_sent + (chunk + k) * call.neurons + first);
+            up[k] = load<WIDTH>(call.grad_spikes + (chunk + k) * call.neurons + first);
         }
 #pragma unroll
         for (int k = CHUNK<WIDTH> - 1; k >= 0; k--) {
             const Index t = chunk + k;
             if (t >= steps) continue;
-            const int shift = 2 * (int)(t % STEPS_A_WORD);
+            const int shift = 2 * (int)(t % STEPS_PER_WORD);
             Floats<WIDTH> q, h;
             if (t == 0) q = start<WIDTH>(call, first);
 #pragma unroll
@@ -246,14 +246,14 @@ QSNN_INLINE void back_from_packed(const Call& call, Index first, Backward<WIDTH>
                 if (t > 0) q.lane[i] = level_of(p, words.lane[i] >> shift & 3);
                 h.lane[i] = charged(p, widen(x[k].lane[i]), q.lane[i], threshold.lane[i]);
             }
-            store(call.of_x + t * call.neurons + first,
+            store(call.grad_x + t * call.neurons + first,
                   sums.step(p, h, q, up[k], threshold, 1.0f));
         }
     }
 }
 
 template <int WIDTH>
-QSNN_INLINE void run_forward(const Call& call) {
+QSNN_INLINE void run_forward(const Launch& call) {
     const Index first = ((Index)blockIdx.x * BLOCK + threadIdx.x) * WIDTH;
     if constexpr (MEASURES) {
         const int greatest = first < call.neurons ? forward_measured<WIDTH>(call, first) : 0;
@@ -264,9 +264,9 @@ QSNN_INLINE void run_forward(const Call& call) {
 }
 
 template <int WIDTH>
-QSNN_INLINE void run_backward(const Call& call) {
+QSNN_INLINE void run_backward(const Launch& call) {
     const Index first = ((Index)blockIdx.x * BLOCK + threadIdx.x) * WIDTH;
-    double of_threshold = 0, of_scale = 0;
+    double grad_threshold = 0, grad_scale = 0;
     if (first < call.neurons) {
         Backward<WIDTH> sums;
         sums.start(call, first);
@@ -274,9 +274,10 @@ QSNN_INLINE void run_backward(const Call& call) {
             back_from_packed<WIDTH>(call, first, sums);
         else
             back_from_x<WIDTH>(call, first, sums);
-        sums.leave(call, first, of_threshold, of_scale);
+        sums.leave(call, first, grad_threshold, grad_scale);
     }
-    if constexpr (LEARNING != FIXED || SCALE_LEARNS) leave_sums(call.sums, of_threshold, of_scale);
+    if constexpr (LEARNING != FIXED || SCALE_LEARNS)
+        leave_sums(call.sums, grad_threshold, grad_scale);
 }
 
 constexpr int VECTOR = 16 / sizeof(Value);
@@ -284,24 +285,24 @@ constexpr int RESIDENT = 3;  // blocks; left to itself the compiler spills to ha
 
 extern "C" {
 
-__global__ void __launch_bounds__(BLOCK) qsnn_forward_vector(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK) qsnn_forward_vector(const __grid_constant__ Launch call) {
     run_forward<VECTOR>(call);
 }
 
-__global__ void __launch_bounds__(BLOCK) qsnn_forward_scalar(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK) qsnn_forward_scalar(const __grid_constant__ Launch call) {
     run_forward<1>(call);
 }
 
-__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_vector(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_vector(const __grid_constant__ Launch call) {
     run_backward<VECTOR>(call);
 }
 
-__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_scalar(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_scalar(const __grid_constant__ Launch call) {
     run_backward<1>(call);
 }
 
 // The scale of every step, for a backward: a chain that one thread walks.
-__global__ void __launch_bounds__(BLOCK) qsnn_scales(const __grid_constant__ Call call) {
+__global__ void __launch_bounds__(BLOCK) qsnn_scales(const __grid_constant__ Launch call) {
     if constexpr (MEASURES) {
         if (threadIdx.x > 0) return;
         const Known p = with_decay(call.numbers, call.decay);

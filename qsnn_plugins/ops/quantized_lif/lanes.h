@@ -3,40 +3,16 @@
 #pragma once
 
 #include "neuron.h"
-#include "values.h"
-
-using Index = long long;
 
 constexpr int BLOCK = QSNN_BLOCK, WARP = 32;  // threads
 constexpr bool PACKS = QSNN_PACKS;  // whether the forward leaves the stored membranes in 2 bits
-constexpr int STEPS_A_WORD = 16;
-static_assert(2 * STEPS_A_WORD == 8 * sizeof(int), "2 bits a step");
+constexpr int STEPS_PER_WORD = 16;
+static_assert(2 * STEPS_PER_WORD == 8 * sizeof(int), "2 bits a step");
+static_assert(!MASKS && !LEAK_LEARNS, "a GPU's kernel has neither");
 static_assert(!PACKS || (STORE == LEVELS && LEVEL_COUNT <= 3 && !RESET_IS_LATE), "2 bits suffice");
 
-struct Running {
-    float scale, has_seen;
-};
-
-// Sizes and memory of a call; what a kernel has no use for is null. A threshold is one for all
-// neurons, or one for each of `channels` that change every `inner` neurons; v is one number, or one
-// for each neuron. Those in a row of [T, N] are side by side.
-struct Call {
-    Index steps, neurons, inner, channels, v_is_each;
-    Index step;     // of a forward that takes one
-    Index segment;  // steps whose h a backward holds at once
-    const Value* x;
-    const float *v, *threshold, *scale, *decay;
-    const bool* has_seen;
-    Value* sends;                // [T, N]
-    float *last, *maxima;        // [N], [T]
-    Running* running;            // [T + 1], the scale after each step
-    int* packed;                 // [T / 16, N], the membrane before each step
-    const Value* of_sent;        // [T, N]
-    const float* of_last;        // [N]
-    Value* of_x;                 // [T, N]
-    float *of_v, *of_threshold;  // [N]
-    float* kept;                 // [segments - 1, N], the membrane before each segment but the first
-    double* sums;                // [blocks, 2], gradients of the threshold and of the scale
+// Call by value, and the numbers behind it.
+struct Launch : Call {
     Numbers numbers;
 };
 
@@ -59,12 +35,13 @@ QSNN_INLINE void copy(Type* to, const Lanes<Type, WIDTH>& values) {
 template <int WIDTH, typename Type>
 QSNN_INLINE void store(Type* to, const Lanes<Type, WIDTH>& values) {
 #ifdef __CUDACC__
-    constexpr int WORDS = sizeof values / 4, LANES_A_WORD = sizeof(Type) == 4 ? 1 : 2;
+    constexpr int WORDS = sizeof values / 4, LANES_PER_WORD = sizeof(Type) == 4 ? 1 : 2;
     if constexpr (WORDS >= 4) {
         unsigned words[WORDS];
 #pragma unroll
         for (int i = 0; i < WORDS; i++)
-            words[i] = word_of(values.lane[i * LANES_A_WORD], values.lane[(i + 1) * LANES_A_WORD - 1]);
+            words[i] = word_of(values.lane[i * LANES_PER_WORD],
+                               values.lane[(i + 1) * LANES_PER_WORD - 1]);
 #pragma unroll
         for (int i = 0; i < WORDS; i += 4)
             asm volatile(
@@ -115,14 +92,14 @@ struct Places {
     }
 };
 
-QSNN_INLINE float given_scale(const Call& call) { return HAS_SCALE ? *call.scale : 1.0f; }
+QSNN_INLINE float given_scale(const Launch& call) { return HAS_SCALE ? *call.scale : 1.0f; }
 
-QSNN_INLINE float scale_of(const Call& call, Index t, float given) {
+QSNN_INLINE float scale_of(const Launch& call, Index t, float given) {
     return MEASURES ? call.running[t + 1].scale : given;
 }
 
 template <int WIDTH>
-QSNN_INLINE Floats<WIDTH> start(const Call& call, Index first) {
+QSNN_INLINE Floats<WIDTH> start(const Launch& call, Index first) {
     if (call.v_is_each) return load<WIDTH>(call.v + first);
     Floats<WIDTH> q;
     for (int i = 0; i < WIDTH; i++) q.lane[i] = *call.v;
@@ -130,18 +107,19 @@ QSNN_INLINE Floats<WIDTH> start(const Call& call, Index first) {
 }
 
 template <int WIDTH>
-QSNN_INLINE Floats<WIDTH> thresholds(const Call& call, Index first) {
+QSNN_INLINE Floats<WIDTH> thresholds(const Launch& call, Index first) {
     Floats<WIDTH> each;
-    if constexpr (!THRESHOLD_A_CHANNEL) {
+    if constexpr (!THRESHOLD_PER_CHANNEL) {
         for (int i = 0; i < WIDTH; i++) each.lane[i] = *call.threshold;
         return each;
     }
-    Index channel = first / call.inner % call.channels, inside = first % call.inner;
+    Index channel = first / call.threshold_inner % call.threshold_count;
+    Index inside = first % call.threshold_inner;
     for (int i = 0; i < WIDTH; i++) {
         each.lane[i] = call.threshold[channel];
-        if (++inside < call.inner) continue;
+        if (++inside < call.threshold_inner) continue;
         inside = 0;
-        channel = channel + 1 < call.channels ? channel + 1 : 0;
+        channel = channel + 1 < call.threshold_count ? channel + 1 : 0;
     }
     return each;
 }
@@ -171,20 +149,20 @@ QSNN_INLINE void leave_greatest(float* greatest, int bits) {
 }
 
 // Sums of a block, always in the same order.
-QSNN_INLINE void leave_sums(double* sums, double of_threshold, double of_scale) {
-    auto* of_warps = reinterpret_cast<double(*)[2]>(shared);
+QSNN_INLINE void leave_sums(double* sums, double grad_threshold, double grad_scale) {
+    auto* warps = reinterpret_cast<double(*)[2]>(shared);
     __syncthreads();  // it held something else
     for (int offset = WARP / 2; offset > 0; offset /= 2) {
-        of_threshold += __shfl_down_sync(~0u, of_threshold, offset);
-        of_scale += __shfl_down_sync(~0u, of_scale, offset);
+        grad_threshold += __shfl_down_sync(~0u, grad_threshold, offset);
+        grad_scale += __shfl_down_sync(~0u, grad_scale, offset);
     }
     if (threadIdx.x % WARP == 0) {
-        of_warps[threadIdx.x / WARP][0] = of_threshold;
-        of_warps[threadIdx.x / WARP][1] = of_scale;
+        warps[threadIdx.x / WARP][0] = grad_threshold;
+        warps[threadIdx.x / WARP][1] = grad_scale;
     }
     __syncthreads();
     if (threadIdx.x > 1) return;
     double total = 0;
-    for (int warp = 0; warp < BLOCK / WARP; warp++) total += of_warps[warp][threadIdx.x];
+    for (int warp = 0; warp < BLOCK / WARP; warp++) total += warps[warp][threadIdx.x];
     sums[2 * (Index)blockIdx.x + threadIdx.x] = total;
 }

@@ -1,73 +1,29 @@
 // One step of one neuron, forward and backward: what the kernels of the CPU and of the GPU share.
 //
-// Every choice is a constant that the build defines (variant.py), so that what a neuron does not do
-// costs it nothing; numbers come in `Numbers`. README.md has the equations.
+// Choices are constants (variant.h), numbers come in `Numbers` (layout.h). README.md has the equations.
 
 #pragma once
 
+#include "layout.h"
+
 #ifdef __CUDACC__
-#define QSNN_INLINE __device__ __forceinline__
 // Many bumps at once would not fit into the registers.
-#define QSNN_UNROLL _Pragma("unroll(BORDER_COUNT > 2 ? 1 : 2)")
+#define QSNN_UNROLL _Pragma("unroll(MIDPOINT_COUNT > 2 ? 1 : 2)")
 #else
-#include <cmath>
-#include <cstring>
-#define QSNN_INLINE inline __attribute__((always_inline))
 // A loop inside keeps the compiler from vectorizing the loop over neurons.
 #define QSNN_UNROLL _Pragma("GCC unroll 128")
 #endif
-
-enum Leak { NO_LEAK, TIME_CONSTANT, TIME_CONSTANT_OF_INPUT, DECAY, RATE, RATE_OF_INPUT };
-enum Reset { HARD, SOFT, NONE };
-enum Store { KEEP, CLIP, LEVELS, UNIFORM };
-enum Slope { STRAIGHT, INSIDE, STACKED };
-enum Shape { TRIANGLE, RECTANGLE, SIGMOID, ARCTAN, PIECEWISE_LEAKY_RELU };
-enum Learning { FIXED, ORDINARY, SEPARATE };
-enum Scale { GIVEN, STEP_MAX, RUNNING };
-
-constexpr int LEAK = QSNN_LEAK, RESET = QSNN_RESET, STORE = QSNN_STORE, SLOPE = QSNN_SLOPE;
-constexpr int SPIKE_SHAPE = QSNN_SPIKE_SHAPE, SLOPE_SHAPE = QSNN_SLOPE_SHAPE;
-constexpr int LEARNING = QSNN_LEARNING, WINDOW = QSNN_WINDOW, SCALE = QSNN_SCALE;
-constexpr int LEVEL_COUNT = QSNN_LEVEL_COUNT, BORDER_COUNT = LEVEL_COUNT > 1 ? LEVEL_COUNT - 1 : 0;
-constexpr int PAIR_COUNT = (BORDER_COUNT + 1) / 2;
-constexpr int LEAST_CODE = QSNN_LEAST_CODE, GREATEST_CODE = QSNN_GREATEST_CODE;
-constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
-constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
-constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, RESTS_AT_ZERO = QSNN_RESTS_AT_ZERO;
-constexpr bool TAU_IS_EXACT = QSNN_TAU_IS_EXACT;  // a power of two: multiplying is as exact
-constexpr bool SHARPNESS_IS_ONE = QSNN_SHARPNESS_IS_ONE, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
-constexpr bool SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD, SILENCES = QSNN_SILENCES;
-constexpr bool MIRRORED = QSNN_MIRRORED, SCALE_LEARNS = QSNN_SCALE_LEARNS;
-constexpr bool THRESHOLD_A_CHANNEL = QSNN_THRESHOLD_A_CHANNEL;
-constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
-constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != KEEP;
-
-struct Scalars {
-    float tau, over_tau;
-    float decay;                            // of DECAY; the rate of RATE; filled in by the kernel
-    float v_reset, sharpness, smoothness;
-    float gain_of_x, gain_of_q;             // slopes of the charge
-    float lower, upper;                     // of CLIP; of INSIDE
-    float silent;                           // up to here a pruned membrane is stored as 0
-    float centre;                           // of MIRRORED
-    float momentum;                         // of RUNNING
-};
-
-struct Numbers : Scalars {
-    float borders[BORDER_COUNT + 1], heights[BORDER_COUNT + 1], levels[LEVEL_COUNT + 1];
-    float pair_sums[PAIR_COUNT + 1], pair_heights[PAIR_COUNT + 1];  // of MIRRORED
-};
 
 // What a step reads. A GPU's thread has the scalars and leaves the tables where they are: an index
 // that is no constant would move all of a copy out of the registers.
 #ifdef __CUDACC__
 struct Known : Scalars {
-    const float (&borders)[BORDER_COUNT + 1], (&heights)[BORDER_COUNT + 1];
+    const float (&midpoints)[MIDPOINT_COUNT + 1], (&heights)[MIDPOINT_COUNT + 1];
     const float (&levels)[LEVEL_COUNT + 1];
     const float (&pair_sums)[PAIR_COUNT + 1], (&pair_heights)[PAIR_COUNT + 1];
 
     QSNN_INLINE Known(const Numbers& all)
-        : Scalars(all), borders(all.borders), heights(all.heights), levels(all.levels),
+        : Scalars(all), midpoints(all.midpoints), heights(all.heights), levels(all.levels),
           pair_sums(all.pair_sums), pair_heights(all.pair_heights) {}
 };
 #else
@@ -82,26 +38,6 @@ QSNN_INLINE float fuse(float a, float b, float c) {
     return fmaf(a, b, c);
 #else
     return a * b + c;
-#endif
-}
-
-QSNN_INLINE int bits_of(float a) {
-#ifdef __CUDACC__
-    return __float_as_int(a);
-#else
-    int bits;
-    std::memcpy(&bits, &a, sizeof bits);
-    return bits;
-#endif
-}
-
-QSNN_INLINE float from_bits(int bits) {
-#ifdef __CUDACC__
-    return __int_as_float(bits);
-#else
-    float a;
-    std::memcpy(&a, &bits, sizeof a);
-    return a;
 #endif
 }
 
@@ -136,7 +72,7 @@ QSNN_INLINE float power_of_two(float a) {
 
 QSNN_INLINE float exp_negative(float a) { return power_of_two(a * 1.44269504f); }
 
-template <int shape>
+template <Shape shape>
 QSNN_INLINE float unit_derivative(float z) {
     const float size = fabsf(z);
     if constexpr (shape == TRIANGLE) return size < 1.0f ? 1.0f - size : 0.0f;
@@ -178,9 +114,9 @@ QSNN_INLINE float charge(const Known& p, float x, float q) {
     const float above = RESTS_AT_ZERO ? q : q - p.v_reset;
     if constexpr (LEAK == RATE) return (q - above * p.decay) + x;
     if constexpr (LEAK == RATE_OF_INPUT) return q + (x - above) * p.decay;
-    const auto over_tau = [&](float a) { return TAU_IS_EXACT ? a * p.over_tau : a / p.tau; };
-    if constexpr (LEAK == TIME_CONSTANT) return (q - over_tau(above)) + x;
-    return q + over_tau(x - above);
+    const auto divided = [&](float a) { return TAU_IS_EXACT ? a * p.inverse_tau : a / p.tau; };
+    if constexpr (LEAK == TIME_CONSTANT) return (q - divided(above)) + x;
+    return q + divided(x - above);
 }
 
 // How often the threshold fits: 0 or 1 with spikes of one bit. A NaN does not fire.
@@ -216,7 +152,7 @@ QSNN_INLINE float quantize(const Known& p, float r, float scale) {
     if constexpr (STORE == CLIP) return r < p.lower ? p.lower : r > p.upper ? p.upper : r;
     if constexpr (STORE == LEVELS) {
         float level = p.levels[0];
-        for (int k = 0; k < BORDER_COUNT; k++) level = r > p.borders[k] ? p.levels[k + 1] : level;
+        for (int k = 0; k < MIDPOINT_COUNT; k++) level = r > p.midpoints[k] ? p.levels[k + 1] : level;
         return r == r ? level : r;
     }
     if constexpr (STORE == UNIFORM) {
@@ -244,12 +180,12 @@ QSNN_INLINE float sent(float spikes, float threshold) {
 QSNN_INLINE float mirrored_bumps(const Known& p, float u) {
     const float away = fabsf(CENTRE_IS_ZERO ? u : u - p.centre);
     const float e = power_of_two(-1.44269504f * p.smoothness * away);
-    const float ends = fuse(e, e, 1.0f), four = 4.0f * e;
+    const float square = fuse(e, e, 1.0f), four = 4.0f * e;
     float sum = 0.0f;
     QSNN_UNROLL
     for (int k = 0; k < PAIR_COUNT; k++) {
         const float root = fuse(e, p.pair_sums[k] + e, 1.0f);
-        sum += ratio(p.pair_heights[k] * fuse(p.pair_sums[k], ends, four), root * root);
+        sum += ratio(p.pair_heights[k] * fuse(p.pair_sums[k], square, four), root * root);
     }
     return e * sum;
 }
@@ -258,18 +194,19 @@ QSNN_INLINE float mirrored_bumps(const Known& p, float u) {
 QSNN_INLINE float slope(const Known& p, float r, float scale) {
     float each = 1.0f;
     constexpr bool JUMPS =
-        SLOPE == INSIDE || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
+        SLOPE == CLIPPED_STRAIGHT_THROUGH || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
     float u = r;
-    if constexpr (HAS_SCALE && SLOPE != STRAIGHT)
+    if constexpr (HAS_SCALE && SLOPE != STRAIGHT_THROUGH)
         u = JUMPS ? over_scale(r, scale) : ratio(r, scale < TINY ? TINY : scale);
-    if constexpr (SLOPE == INSIDE) each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
+    if constexpr (SLOPE == CLIPPED_STRAIGHT_THROUGH)
+        each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
     if constexpr (SLOPE == STACKED && MIRRORED) each = mirrored_bumps(p, u);
     if constexpr (SLOPE == STACKED && !MIRRORED) {
         each = 0.0f;
         QSNN_UNROLL
-        for (int k = 0; k < BORDER_COUNT; k++)
+        for (int k = 0; k < MIDPOINT_COUNT; k++)
             each += p.heights[k] * p.smoothness *
-                    unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.borders[k]));
+                    unit_derivative<SLOPE_SHAPE>(p.smoothness * (u - p.midpoints[k]));
     }
     return SILENCES && r <= p.silent ? 0.0f : each;
 }
@@ -295,43 +232,44 @@ QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
 }
 
 // One step backward. `before` is what was `seen` of the step before, or the first q, which tells what
-// reset it owed; of_q and of_sent are the gradients of what was stored and of what was sent. Where
-// membranes are masked, h is what the mask left, and `kept` is 0 or 1.
-QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float of_q, float of_sent,
-                                float threshold, float scale, float kept = 1.0f) {
+// reset it owed; grad_q and grad_sent are the gradients of what was stored and of what was sent.
+// Where membranes are masked, h is what the mask left, and `kept` is 0 or 1.
+QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float grad_q,
+                                float grad_sent, float threshold, float scale,
+                                float kept = 1.0f) {
     Gradients g{};
     const float distance = h - threshold, spikes = count(distance, threshold);
     const float r = reset(p, h, spikes, threshold), through_store = slope(p, r, scale);
-    const float of_r = of_q * through_store;
+    const float grad_r = grad_q * through_store;
     if constexpr (SCALE_LEARNS)
-        g.scale = of_q * (over_scale(quantize(p, r, scale), scale) -
-                          over_scale(r, scale) * through_store);
+        g.scale = grad_q * (over_scale(quantize(p, r, scale), scale) -
+                            over_scale(r, scale) * through_store);
 
     constexpr bool RESETS_NOW = !RESET_IS_LATE && RESET != NONE;
-    float of_spikes = SENDS_THRESHOLD ? of_sent * threshold : of_sent;
+    float grad_spikes = SENDS_THRESHOLD ? grad_sent * threshold : grad_sent;
     if constexpr (RESETS_NOW && !DETACHED) {
         const float jump = RESET == SOFT ? -threshold : p.v_reset - h;
         const bool flat = RESET == HARD && GREATEST_SPIKE > 1 && spikes > 1.0f;
-        of_spikes += flat ? 0.0f : of_r * jump;
+        grad_spikes += flat ? 0.0f : grad_r * jump;
     }
-    const float of_distance = of_spikes * spike_slope(p, distance, threshold);
+    const float grad_distance = grad_spikes * spike_slope(p, distance, threshold);
     const bool forgets = RESETS_NOW && RESET == HARD && spikes > 0.0f;
-    g.masked = of_distance + (forgets ? 0.0f : of_r);
-    const float of_h = g.masked * kept;
+    g.masked = grad_distance + (forgets ? 0.0f : grad_r);
+    const float grad_h = g.masked * kept;
 
     const float owed = RESET_IS_LATE ? count(before - threshold, threshold) : 0.0f;
     if constexpr (LEARNING == ORDINARY) {
-        g.threshold = -of_distance;
-        if constexpr (GREATEST_SPIKE > 1) g.threshold -= of_distance * (distance / threshold);
-        if constexpr (RESETS_NOW && RESET == SOFT) g.threshold -= of_r * spikes;
-        if constexpr (RESET_IS_LATE && RESET == SOFT) g.threshold -= of_h * owed;
-        if constexpr (SENDS_THRESHOLD) g.threshold += of_sent * spikes;
+        g.threshold = -grad_distance;
+        if constexpr (GREATEST_SPIKE > 1) g.threshold -= grad_distance * (distance / threshold);
+        if constexpr (RESETS_NOW && RESET == SOFT) g.threshold -= grad_r * spikes;
+        if constexpr (RESET_IS_LATE && RESET == SOFT) g.threshold -= grad_h * owed;
+        if constexpr (SENDS_THRESHOLD) g.threshold += grad_sent * spikes;
     } else if constexpr (LEARNING == SEPARATE) {
-        g.threshold = distance >= 0.0f ? -of_distance * window(distance) : 0.0f;
+        g.threshold = distance >= 0.0f ? -grad_distance * window(distance) : 0.0f;
     }
-    g.x = LEAK == TIME_CONSTANT_OF_INPUT || LEAK == RATE_OF_INPUT ? of_h * p.gain_of_x : of_h;
-    g.charge = of_h;
-    g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : of_h * p.gain_of_q;
+    g.x = LEAK == TIME_CONSTANT_OF_INPUT || LEAK == RATE_OF_INPUT ? grad_h * p.gain_of_x : grad_h;
+    g.charge = grad_h;
+    g.q = RESET_IS_LATE && RESET == HARD && owed > 0.0f ? 0.0f : grad_h * p.gain_of_q;
     return g;
 }
 
@@ -350,10 +288,10 @@ QSNN_INLINE float slope_by_leak(const Known& p, float x, float q, float threshol
 }
 
 // The scale of a step whose greatest |r| is known.
-QSNN_INLINE float next_scale(const Known& p, float scale, bool& has_seen, float greatest) {
+QSNN_INLINE float next_scale(const Known& p, float scale, bool& initialized, float greatest) {
     if constexpr (SCALE == STEP_MAX) return greatest;
     if (!(greatest > 0.0f)) return scale;
-    const float average = has_seen ? scale + p.momentum * (greatest - scale) : greatest;
-    has_seen = true;
+    const float average = initialized ? scale + p.momentum * (greatest - scale) : greatest;
+    initialized = true;
     return average;
 }

@@ -1,4 +1,4 @@
-"""The fused neuron as two operators of torch, which the kernels fill in."""
+"""The fused neuron as two operators of torch, forward and backward, which the kernels fill in."""
 
 from __future__ import annotations
 
@@ -9,27 +9,10 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
-from qsnn_plugins.ops.quantized_lif.parameters import (
-    Given,
-    Parameters,
-    Plain,
-    Written,
-    known_plain,
-    read_plain,
-)
-from qsnn_plugins.ops.quantized_lif.saved import packed_shape
+from qsnn_plugins.ops.quantized_lif.parameters import Parameters
+from qsnn_plugins.ops.quantized_lif.schema import Inputs, choices
 
-__all__ = [
-    "COUNT",
-    "NEURON",
-    "TENSORS",
-    "backward",
-    "forward",
-    "given_tensors",
-    "in_place",
-    "quantized_lif",
-    "written",
-]
+__all__ = ["backward", "forward", "quantized_lif", "variant_of"]
 
 
 def quantized_lif(
@@ -38,179 +21,186 @@ def quantized_lif(
     threshold: Tensor,
     parameters: Parameters,
     scale: Tensor | None = None,
-    has_seen: Tensor | None = None,
+    initialized: Tensor | None = None,
     decay: Tensor | None = None,
+    predictor: tuple[Tensor, Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, the last stored membrane and the steps' maxima, from a kernel.
+    """Spikes, the last stored membrane and what was measured of each step, from a kernel.
 
-    It equals `reference.quantized_lif`. Only x_seq is kept for the backward, v where it is not a
-    single value, and on a GPU what `saved.py` says.
+    It equals `reference.quantized_lif`; README.md says what is kept for the backward.
 
     Args:
         x_seq: See `reference.quantized_lif`, as for the others.
         v: Shape [N, ...] or [].
-        threshold: Shape [] or one a channel, [C, 1, ...].
+        threshold: Shape [] or one per channel, [C, 1, ...].
         parameters: The neuron.
         scale: Shape [].
-        has_seen: Shape [].
+        initialized: Shape [].
         decay: Shape [].
+        predictor: Weight [C, C], and bias [C] or None.
 
     Returns:
-        Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T] or [0].
-    """
-    given = given_tensors(x_seq, v, threshold, scale, has_seen, decay)
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
-    spikes, last, maxima, _ = forward(*given, trains, *written(parameters, given))
-    return spikes, last.to(v.dtype), maxima
-
-
-def given_tensors(
-    x_seq: Tensor,
-    v: Tensor,
-    threshold: Tensor,
-    scale: Tensor | None,
-    has_seen: Tensor | None,
-    decay: Tensor | None,
-) -> Given:
-    """Return the tensors as the operators take them, with an empty one for what is None.
-
-    Args:
-        x_seq: See `quantized_lif`, as for the others.
-        v: Shape [N, ...] or [].
-        threshold: Shape [] or one a channel, [C, 1, ...].
-        scale: Shape [].
-        has_seen: Shape [].
-        decay: Shape [].
+        Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T], or the shares that
+        it masked, [T, 3], or [0].
     """
     if v.dim() == 0 and v.requires_grad:
         v = v.expand(x_seq.shape[1:])
-    unused = x_seq.new_empty((), dtype=torch.float32)
-    return Given(
-        *(x_seq, v, threshold),
-        unused if scale is None else scale,
-        x_seq.new_empty((), dtype=torch.bool) if has_seen is None else has_seen,
-        unused if decay is None else decay,
-    )
+    weight, bias = predictor or (None, None)
+    inputs = Inputs(x_seq, v, threshold, scale, initialized, decay, weight, bias)
+    result = forward(*inputs, variant_of(parameters, inputs), parameters.numbers())
+    spikes, last, measured = result[:3]
+    return spikes, last if last.dtype == v.dtype else last.to(v.dtype), measured
 
 
-def written(parameters: Parameters, given: Given) -> Written:
-    """Return the neuron as the operators take it.
+def variant_of(parameters: Parameters, inputs: Inputs) -> str:
+    """Return the name of the kernel that runs these inputs.
 
     Args:
         parameters: The neuron.
-        given: The tensors, of which the leak may want a gradient.
+        inputs: The tensors.
     """
-    return parameters.plain(torch.is_grad_enabled() and given.decay.requires_grad).written()
+    if not torch.is_grad_enabled():
+        return parameters.variant()
+    learns = [tensor is not None and tensor.requires_grad for tensor in inputs]
+    packs = inputs.x_seq.is_cuda and any(learns) and cupy.packs(inputs.x_seq, parameters)
+    return parameters.variant(scale_learns=learns[3], leak_learns=learns[5], packs=packs)
 
 
-TENSORS = ", ".join(f"Tensor {name}" for name in Given._fields)
-NEURON = "str words, int[] integers, float[] floats"
-COUNT = len(Given._fields)
+# Optional are those that not every neuron reads.
+_INPUTS = (
+    "Tensor x_seq, Tensor v, Tensor threshold, Tensor? scale, Tensor? initialized, Tensor? decay, "
+    "Tensor? weight, Tensor? bias"
+)
+_COUNT = len(Inputs._fields)
+_KERNEL = "str variant, float[] numbers"
+_SAVED = "Tensor packed, Tensor cutoffs, Tensor is_open"
 
-
-@torch.library.custom_op(
+torch.library.define(
     "qsnn_plugins::quantized_lif",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({TENSORS}, bool trains, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"({_INPUTS}, {_KERNEL}) -> "
+    f"(Tensor spikes, Tensor last, Tensor measured, {_SAVED}, Tensor means)",
+    tags=torch.Tag.pt2_compliant_tag,
 )
-def forward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return spikes, the last membrane, the steps' maxima and what a backward needs besides x."""
-    given, _, neuron = _of_forward(values)
-    return cpp.forward(given, known_plain(*neuron))
-
-
-@forward.register_kernel("cuda")
-def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    given, trains, neuron = _of_forward(values)
-    return cupy.forward(given, trains, known_plain(*neuron))
-
-
-def _of_forward(values: Sequence[Any]) -> tuple[Given, bool, Written]:
-    return Given(*values[:COUNT]), values[COUNT], Written(*values[COUNT + 1 :])
-
-
-@torch.library.custom_op(
+torch.library.define(
     "qsnn_plugins::quantized_lif_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema="(Tensor of_spikes, Tensor? of_last, bool scale_learns, Tensor maxima, Tensor packed, "
-    f"{TENSORS}, {NEURON}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"(Tensor grad_spikes, Tensor? grad_last, Tensor? maxima, {_SAVED}, {_INPUTS}, {_KERNEL}) -> "
+    "(Tensor x_seq, Tensor v, Tensor threshold, Tensor scale, Tensor decay, Tensor gates)",
+    tags=torch.Tag.pt2_compliant_tag,
 )
-def backward(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x_seq, v, threshold, scale and leak."""
-    return cpp.backward(*_of_backward(values))
+forward = torch.ops.qsnn_plugins.quantized_lif.default
+backward = torch.ops.qsnn_plugins.quantized_lif_backward.default
 
 
-@backward.register_kernel("cuda")
-def _(*values: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return cupy.backward(*_of_backward(values))
+def _forward_on(kernels: Any) -> Any:
+    def run(*values: Any) -> tuple[Tensor, ...]:
+        *inputs, variant, numbers = values
+        return kernels.forward(Inputs(*inputs), variant, tuple(numbers))
+
+    return run
 
 
-def _of_backward(
-    values: Sequence[Any],
-) -> tuple[Tensor, Tensor | None, bool, Tensor, Tensor, Given, Plain]:
-    of_spikes, of_last, scale_learns, maxima, packed, *rest = values
-    given, plain = Given(*rest[:COUNT]), known_plain(*rest[COUNT:])
-    return of_spikes, of_last, scale_learns, maxima, packed, given, plain
+def _backward_on(kernels: Any) -> Any:
+    def run(*values: Any) -> tuple[Tensor, ...]:
+        *saved, variant, numbers = values
+        grads, inputs = saved[:-_COUNT], Inputs(*saved[-_COUNT:])
+        return kernels.backward(*grads, inputs, variant, tuple(numbers))
+
+    return run
 
 
-@forward.register_fake
+for _key, _kernels in (("CPU", cpp), ("CUDA", cupy)):
+    torch.library.impl("qsnn_plugins::quantized_lif", _key, _forward_on(_kernels))
+    torch.library.impl("qsnn_plugins::quantized_lif_backward", _key, _backward_on(_kernels))
+
+
+@torch.library.register_fake("qsnn_plugins::quantized_lif")
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given, trains, neuron = _of_forward(values)
-    x_seq, plain = given.x_seq, read_plain(*neuron)
-    packed = packed_shape(x_seq, trains, plain) if x_seq.is_cuda else (0,)
+    *tensors, variant, _numbers = values
+    inputs, named = Inputs(*tensors), choices(variant)
+    x_seq, steps = inputs.x_seq, len(inputs.x_seq)
+    masks, gates = named["SPATIAL"] or named["GATES"], named["GATES"]
+    packed = cupy.packed_shape(x_seq.shape) if named["PACKS"] else (0,)
+    channels = x_seq.shape[:3] if gates else (0,)
+
+    def wide(*shape: int) -> Tensor:
+        return x_seq.new_empty(shape, dtype=torch.float32)
+
     return (
         x_seq.new_empty(x_seq.shape),
-        x_seq.new_empty(x_seq.shape[1:], dtype=torch.float32),
-        x_seq.new_empty(len(x_seq) if plain.measures else 0, dtype=torch.float32),
+        wide(*x_seq.shape[1:]),
+        wide(steps, 3) if masks else wide(0 if named["SCALE"] == "GIVEN" else steps),
         x_seq.new_empty(packed, dtype=torch.int32),
+        wide(*x_seq.shape[:2]) if named["SPATIAL"] else wide(0),
+        x_seq.new_empty(channels, dtype=torch.bool),
+        x_seq.new_empty(channels, dtype=None if inputs.weight is None else inputs.weight.dtype),
     )
 
 
-@backward.register_fake
+@torch.library.register_fake("qsnn_plugins::quantized_lif_backward")
 def _(*values: Any) -> tuple[Tensor, ...]:
-    given = Given(*values[5 : 5 + COUNT])
-    learned = *given[1:4], given.decay
-    wide = (each.new_empty(each.shape, dtype=torch.float32) for each in learned)
-    return given.x_seq.new_empty(given.x_seq.shape), *wide
+    *saved, variant, _numbers = values
+    is_open, inputs, named = saved[5], Inputs(*saved[-_COUNT:]), choices(variant)
+    x_seq = inputs.x_seq
+
+    def wide(*shape: int) -> Tensor:
+        return x_seq.new_empty(shape, dtype=torch.float32)
+
+    return (
+        x_seq.new_empty(x_seq.shape),
+        wide(*(inputs.v.shape if inputs.v.shape == x_seq.shape[1:] else (0,))),
+        wide(*inputs.threshold.shape),
+        *(wide() if named[name] else wide(0) for name in ("SCALE_LEARNS", "LEAK_LEARNS")),
+        wide(*is_open.shape),
+    )
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, _, maxima, packed = output
-    ctx.neuron = inputs[COUNT + 1 :]
-    ctx.save_for_backward(maxima, packed, *inputs[:COUNT])
-    ctx.mark_non_differentiable(maxima, packed)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, _, measured, *decided = output
+    ctx.kernel = inputs[_COUNT:]
+    maxima = measured if measured.dim() == 1 else None  # not the shares that were masked
+    ctx.save_for_backward(maxima, *decided, *inputs[:_COUNT])
+    ctx.mark_non_differentiable(*output[2:])
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(
-    ctx: Any, of_spikes: Tensor | None, of_last: Tensor | None, *_: None
+    ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    saved = ctx.saved_tensors  # read once: a checkpoint unpacks them anew each time
-    given = Given(*saved[2:])
-    if of_spikes is None:
-        of_spikes = torch.zeros_like(given.x_seq)
+    *saved, means = (tensors := ctx.saved_tensors)[:5]  # a checkpoint unpacks them at each access
+    inputs = Inputs(*tensors[5:])
+    if grad_spikes is None:
+        grad_spikes = torch.zeros_like(inputs.x_seq)
+    grads = backward(grad_spikes, grad_last, *saved, *inputs, *ctx.kernel)
+    grad_x, grad_v, grad_threshold, grad_scale, grad_decay, grad_gates = grads
+    grads = (
+        *(grad_x, grad_v, grad_threshold, grad_scale, None, grad_decay),
+        *_through_gate(means, grad_gates, inputs.weight, inputs.bias, *ctx.kernel),
+    )
     wanted = ctx.needs_input_grad
-    gradients = backward(of_spikes, of_last, wanted[3], *saved, *ctx.neuron)
-    return *in_place(gradients, given, wanted), *(None for _ in wanted[COUNT:])
+    return *(
+        grad.to(tensor.dtype) if want and grad is not None and tensor is not None else None
+        for grad, tensor, want in zip(grads, inputs, wanted, strict=False)
+    ), *(None for _ in wanted[_COUNT:])
 
 
-def in_place(
-    gradients: Sequence[Tensor], given: Given, wanted: Sequence[bool]
-) -> list[Tensor | None]:
-    """Return what a backward found in the order of `Given`, with None for what nobody wants.
+def _through_gate(
+    means: Tensor,
+    grad_gates: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    variant: str,
+    numbers: Sequence[float],
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the predictor, of all steps at once: torch differentiates its equation."""
+    if weight is None:
+        return None, None
+    with torch.enable_grad():
+        weight = weight.detach().requires_grad_()
+        bias = None if bias is None else bias.detach().requires_grad_()
+        gates = cpp.gate(means.flatten(0, 1), weight, bias, variant, numbers)
+        leaves = [weight] if bias is None else [weight, bias]
+        grads = torch.autograd.grad(gates, leaves, grad_gates.flatten(0, 1).to(gates.dtype))
+    return grads[0], None if bias is None else grads[1]
 
-    Args:
-        gradients: Of x_seq, v, threshold, scale and leak.
-        given: The tensors.
-        wanted: Which of them want a gradient.
-    """
-    *first, of_leak = gradients
-    return [
-        each.to(of.dtype) if each is not None and want else None
-        for each, of, want in zip((*first, None, of_leak), given, wanted, strict=False)
-    ]
 
-
-forward.register_autograd(_differentiate, setup_context=_keep)
+torch.library.register_autograd("qsnn_plugins::quantized_lif", _differentiate, setup_context=_save)

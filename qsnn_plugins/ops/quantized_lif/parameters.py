@@ -1,23 +1,27 @@
-"""What the fused neuron computes, in plain values."""
+"""What the fused neuron computes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.functional.membrane.uniform import step_codes
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, SpikeSpec, ThresholdSpec
 
-__all__ = ["Given", "Parameters", "Plain", "ScaleOfSteps", "Written", "known_plain", "read_plain"]
+__all__ = ["NUMBERS", "Parameters", "ScaleOfSteps"]
 
 MEMBRANES = ("float", "clip", "levels", "pruned", "threshold_centred", "uniform")
 ScaleOfSteps = Literal["given", "step_max", "running"]
+
+# `Parameters.numbers` in its order; levels come behind.
+NUMBERS = (
+    *("tau", "v_reset", "sharpness", "smoothness", "lower", "upper", "momentum"),
+    *("spatial_ratio", "channel_threshold"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class Parameters:
     """The neuron and a host's conventions.
 
     Args:
-        membrane: What is stored, of any kind but "tanh".
+        membrane: What is stored, of a kind that a kernel covers.
         spike: How it fires.
         threshold: Whether and how the threshold learns.
+        pruning: Which membranes are masked before they fire, if any are.
         tau: Time constant in steps, above 1; None does not leak.
         decay_input: Whether the input is divided by `tau` too.
         decays: Whether the leak is written as snnTorch's is, h = decay q + x; `tau` is then not
@@ -56,6 +61,7 @@ class Parameters:
     membrane: MembraneSpec = field(default_factory=MembraneSpec)
     spike: SpikeSpec = field(default_factory=SpikeSpec)
     threshold: ThresholdSpec = field(default_factory=ThresholdSpec)
+    pruning: PruningSpec | None = None
     tau: float | None = 2.0
     decay_input: bool = False
     decays: bool = False
@@ -84,6 +90,8 @@ class Parameters:
             raise ArgumentError("v_reset", None, allowed)
         if self.scale not in get_args(ScaleOfSteps):
             raise ArgumentError("scale", self.scale, f"one of {get_args(ScaleOfSteps)}")
+        if self.prunes and self.measures:
+            raise ArgumentError("scale", self.scale, "'given' where membranes are masked")
 
     @property
     def resting(self) -> float:
@@ -107,195 +115,109 @@ class Parameters:
         return self.has_scale and self.scale != "given"
 
     @property
+    def prunes(self) -> bool:
+        """Whether membranes are masked before they fire."""
+        return self.pruning is not None and self.pruning.prunes
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether channels are masked, by a predictor of theirs."""
+        return self.pruning is not None and self.pruning.channel_threshold is not None
+
+    @property
     def keeps_comparison(self) -> bool:
         """Whether what is stored must tell a late reset whether the neuron fired."""
         return self.reset_is_late and self.resets and self.membrane.kind != "float"
 
-    def plain(self, leak_learns: bool = False) -> Plain:
-        """Return the values one by one.
+    def variant(
+        self, scale_learns: bool = False, leak_learns: bool = False, packs: bool = False
+    ) -> str:
+        """Return the kernel's name: all choices of variant.h that do not follow from numbers.
+
+        Only the tensors' dtype and the threshold's shape are missing, which a kernel is given.
 
         Args:
-            leak_learns: Whether the tensor of the leak wants a gradient.
+            scale_learns: Whether the membrane's scale wants a gradient.
+            leak_learns: Whether the tensor of the leak does.
+            packs: Whether a GPU saves membranes in 2 bits.
+
+        Example:
+            >>> Parameters().variant().split()[:3]
+            ['LEAK=TIME_CONSTANT', 'RESET=HARD', 'STORE=LEVELS']
         """
-        membrane, spike, kind = self.membrane, self.spike, self.membrane.kind
-        gradient: str = membrane.gradient
-        if kind in ("float", "clip"):
-            gradient = "clipped_straight_through" if kind == "clip" else "straight_through"
-        return Plain(
-            tau=self.tau,
-            decay_input=self.decay_input,
-            decays=self.decays,
-            has_rate=self.has_rate,
-            leak_learns=leak_learns,
-            v_reset=self.v_reset,
-            resets=self.resets,
-            reset_is_late=self.reset_is_late,
-            detach_reset=self.detach_reset,
-            fires_at_threshold=self.fires_at_threshold,
-            # what the spec does not read is None; a kernel takes a value all the same
-            spike_surrogate=spike.surrogate or "triangle",
-            sharpness=1.0 if spike.sharpness is None else spike.sharpness,
-            spike_bits=spike.bits,
-            sends_threshold=spike.value == "threshold",
-            membrane=kind,
-            levels=self.levels,
-            bits=2 if membrane.bits is None else membrane.bits,
-            gradient=gradient,
-            surrogate=membrane.surrogate or "sigmoid",
-            smoothness=2.0 if membrane.smoothness is None else membrane.smoothness,
-            bounds=(membrane.lower, membrane.upper) if kind == "clip" else (-1.0, 1.0),
-            scale_of_steps=self.scale,
-            momentum=0.1 if membrane.momentum is None else membrane.momentum,
-            threshold_gradient=self.threshold.gradient,
-            window=self.threshold.window or "sigmoid",
-        )
+        # torch.compile traces what a cache would hide
+        name = _variant if torch.compiler.is_compiling() else _cached_variant
+        return name(self, scale_learns, leak_learns, packs)
 
+    def numbers(self) -> list[float]:
+        """Return the numbers of `NUMBERS` and the levels, as they are: some may be symbols.
 
-class Given(NamedTuple):
-    """The tensors that a neuron runs on; see `quantized_lif`. What it has no use for is empty."""
-
-    x_seq: Tensor
-    v: Tensor
-    threshold: Tensor
-    scale: Tensor
-    has_seen: Tensor
-    decay: Tensor
-
-    def in_order(self) -> Given:
-        """Return the tensors as kernels read them.
-
-        They are in rows, on the device of the currents, and float32 but for these.
+        Example:
+            >>> Parameters(tau=4.0).numbers()[:2], Parameters().numbers()[-3:]
+            ([4.0, 0.0], [-1.0, 0.0, 1.0])
         """
-        device = self.x_seq.device
-        return Given(
-            x_seq=self.x_seq.contiguous(),
-            v=self.v.float().contiguous(),
-            threshold=self.threshold.float().contiguous(),
-            scale=self.scale.to(device, torch.float32),
-            has_seen=self.has_seen.to(device),
-            decay=self.decay.to(device, torch.float32),
+        membrane, pruning = self.membrane, self.pruning
+        values = (
+            *(self.tau, self.v_reset, self.spike.sharpness),
+            *(membrane.smoothness, membrane.lower, membrane.upper, membrane.momentum),
+            *((pruning.spatial_ratio, pruning.channel_threshold) if pruning else (None, None)),
         )
-
-
-class Plain(NamedTuple):
-    """`Parameters` as numbers, words and tuples of numbers."""
-
-    tau: float | None
-    decay_input: bool
-    decays: bool
-    has_rate: bool
-    leak_learns: bool
-    v_reset: float | None
-    resets: bool
-    reset_is_late: bool
-    detach_reset: bool
-    fires_at_threshold: bool
-    spike_surrogate: str
-    sharpness: float
-    spike_bits: int
-    sends_threshold: bool
-    membrane: str
-    levels: tuple[float, ...]
-    bits: int
-    gradient: str
-    surrogate: str
-    smoothness: float
-    bounds: tuple[float, ...]
-    scale_of_steps: str
-    momentum: float
-    threshold_gradient: str
-    window: str
+        # what this neuron does not read may be None
+        return [*(0.0 if value is None else value for value in values), *self.levels]
 
     @property
-    def measures(self) -> bool:
-        """Whether each step takes its maximum."""
-        return self.membrane == "uniform" and self.scale_of_steps != "given"
+    def gradient(self) -> str:
+        """Gradient of the membrane's quantizer."""
+        fixed = {"float": "straight_through", "clip": "clipped_straight_through"}
+        return fixed.get(self.membrane.kind) or self.membrane.gradient
 
-    def written(self) -> Written:
-        """Return it as operators take it, which `read_plain` reads."""
-        words: list[str] = []
-        integers: list[int] = []
-        floats: list[float] = []
-        value: Any
-        for name, value in zip(self._fields, self, strict=True):
-            if name in _INTEGERS:
-                integers.append(value)
-            elif name in _FLOATS:
-                floats.append(value)
-            elif name in _OPTIONAL:
-                words.append(str(value is None))
-                floats.append(0.0 if value is None else value)
-            elif name in _TUPLES:
-                words.append(str(len(value)))
-                floats.extend(value)
-            else:
-                words.append(str(value))
-        return Written(" ".join(words), integers, floats)
+    @property
+    def leak(self) -> str:
+        """How the leak is written: a `Leak` of variant.h."""
+        if self.decays:
+            return "DECAY"
+        if self.has_rate:
+            return "RATE_OF_INPUT" if self.decay_input else "RATE"
+        if self.tau is None:
+            return "NO_LEAK"
+        return "TIME_CONSTANT_OF_INPUT" if self.decay_input else "TIME_CONSTANT"
 
 
-_INTEGERS, _FLOATS = ("spike_bits", "bits"), ("sharpness", "smoothness", "momentum")
-_OPTIONAL, _TUPLES = ("tau", "v_reset"), ("levels", "bounds")
+def _variant(neuron: Parameters, scale_learns: bool, leak_learns: bool, packs: bool) -> str:
+    kind, gradient, learning = neuron.membrane.kind, neuron.gradient, neuron.threshold.gradient
+    one_bit, levels = neuron.spike.bits == 1, len(neuron.levels)
+    least, greatest = step_codes(neuron.membrane.bits) if neuron.has_scale else (0, 1)
+    pruning = neuron.pruning
+    choices: dict[str, str | int | bool | None] = {
+        "LEAK": neuron.leak,
+        "RESET": "NONE" if not neuron.resets else "SOFT" if neuron.v_reset is None else "HARD",
+        "STORE": kind if kind in ("float", "clip", "uniform") else "LEVELS",
+        "PRUNED": kind == "pruned",
+        "SLOPE": gradient,
+        "SPIKE_SHAPE": neuron.spike.surrogate if one_bit else "TRIANGLE",
+        "SLOPE_SHAPE": neuron.membrane.surrogate if gradient == "stacked" else "TRIANGLE",
+        "LEARNING": learning,
+        "WINDOW": neuron.threshold.window if learning == "separate" else "SIGMOID",
+        "SCALE": neuron.scale if neuron.has_scale else "GIVEN",
+        "LEVEL_COUNT": levels,
+        "LEAST_CODE": least,
+        "GREATEST_CODE": greatest,
+        "GREATEST_SPIKE": 2**neuron.spike.bits - 1,
+        "RESET_IS_LATE": neuron.reset_is_late,
+        "DETACHED": neuron.detach_reset,
+        "FIRES_AT_ZERO": neuron.fires_at_threshold,
+        "SENDS_THRESHOLD": neuron.spike.value == "threshold",
+        "SPATIAL": pruning is not None and bool(pruning.spatial_ratio),
+        "GATES": neuron.has_gates,
+        "SOFTMAX": neuron.has_gates and pruning is not None and pruning.channel_softmax,
+        "SCALE_LEARNS": scale_learns,
+        "LEAK_LEARNS": leak_learns,
+        "PACKS": packs,
+    }
+    return " ".join(
+        f"{name}={value.upper() if isinstance(value, str) else int(value or 0)}"
+        for name, value in choices.items()
+    )
 
 
-class Written(NamedTuple):
-    """A neuron in three arguments, of which the first tells how to read the others.
-
-    torch handles an operator's arguments one by one at each call: two dozen of them took a quarter
-    of a millisecond. Numbers are apart, since torch.compile may make symbols of them.
-    """
-
-    words: str
-    integers: Sequence[int]
-    floats: Sequence[float]
-
-
-def read_plain(words: str, integers: Sequence[int], floats: Sequence[float]) -> Plain:
-    """Return what was written by `Plain.written`.
-
-    Args:
-        words: `Written.words`, as for the others.
-        integers: Integers.
-        floats: Numbers.
-
-    Example:
-        >>> plain = Parameters().plain()
-        >>> read_plain(*plain.written()) == plain
-        True
-    """
-    word, integer, number = iter(words.split(" ")), iter(integers), iter(floats)
-    values: list[Any] = []
-    for name in Plain._fields:
-        if name in _INTEGERS:
-            values.append(next(integer))
-        elif name in _FLOATS:
-            values.append(next(number))
-        elif name in _OPTIONAL:
-            is_none, value = next(word) == "True", next(number)
-            values.append(None if is_none else value)
-        elif name in _TUPLES:
-            values.append(tuple(islice(number, int(next(word)))))
-        else:
-            told = next(word)
-            values.append(told == "True" if told in ("True", "False") else told)
-    return Plain(*values)
-
-
-@lru_cache(maxsize=1024)  # a schedule may sharpen a surrogate in every epoch
-def _read(words: str, integers: tuple[int, ...], floats: tuple[float, ...]) -> Plain:
-    return read_plain(words, integers, floats)
-
-
-def known_plain(words: str, integers: Sequence[int], floats: Sequence[float]) -> Plain:
-    """Return what `read_plain` does of numbers that are known, from the second time on by heart.
-
-    Args:
-        words: See `read_plain`, as for the others.
-        integers: Integers.
-        floats: Numbers.
-
-    Example:
-        >>> written = Parameters().plain().written()
-        >>> known_plain(*written) is known_plain(*written)
-        True
-    """
-    return _read(words, tuple(integers), tuple(floats))
+_cached_variant = lru_cache(maxsize=1024)(_variant)

@@ -2,7 +2,13 @@
 
 #pragma once
 
-#include "neuron.h"
+#ifdef __CUDACC__
+#define QSNN_INLINE __device__ __forceinline__
+#else
+#include <cmath>
+#include <cstring>
+#define QSNN_INLINE inline __attribute__((always_inline))
+#endif
 
 struct bfloat {
     unsigned short bits;
@@ -17,6 +23,26 @@ using binary16 = _Float16;
 #endif
 
 using Value = QSNN_VALUE;  // float, binary16 or bfloat
+
+QSNN_INLINE int bits_of(float a) {
+#ifdef __CUDACC__
+    return __float_as_int(a);
+#else
+    int bits;
+    std::memcpy(&bits, &a, sizeof bits);
+    return bits;
+#endif
+}
+
+QSNN_INLINE float from_bits(int bits) {
+#ifdef __CUDACC__
+    return __int_as_float(bits);
+#else
+    float a;
+    std::memcpy(&a, &bits, sizeof a);
+    return a;
+#endif
+}
 
 QSNN_INLINE float widen(float a) { return a; }
 

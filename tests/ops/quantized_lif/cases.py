@@ -1,11 +1,12 @@
 """Neurons and inputs on which the kernel and its reference are compared."""
 
 import itertools
+from dataclasses import replace
 
 import torch
 
 from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.ops.quantized_lif import Parameters, masked_lif, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, SpikeSpec, ThresholdSpec
 
 LEARNED = ThresholdSpec(gradient="ordinary")
@@ -141,7 +142,7 @@ NAMES = [f"{number}-{case.membrane.kind}-{case.threshold}" for number, case in e
 
 
 def inputs(shape, seed=0, dtype=torch.float32):
-    """Currents and a first state, multiples of 1/16: ties with thresholds and borders occur."""
+    """Currents and a first state, multiples of 1/16: ties with thresholds and midpoints occur."""
     generator = torch.Generator().manual_seed(seed)
     x_seq = (torch.randn(shape, generator=generator) * 20 + 6).round() / 16
     v = (torch.randn(shape[1:], generator=generator) * 12).round() / 16
@@ -149,7 +150,10 @@ def inputs(shape, seed=0, dtype=torch.float32):
 
 
 def run(parameters, x_seq, v, threshold, backend, seed=1):
-    """Spikes, last state, maxima, and the gradients for random upstream gradients of the two."""
+    """Spikes, last state, what was measured, and the gradients for random upstream gradients.
+
+    Those are of x_seq, v and all that learns: the threshold, the scale, the predictor of channels.
+    """
     generator = torch.Generator().manual_seed(seed)
     up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq)
     up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v)
@@ -161,10 +165,23 @@ def run(parameters, x_seq, v, threshold, backend, seed=1):
         leaves.append(given.requires_grad_())
     if parameters.has_scale and parameters.membrane.scale == "learned":
         leaves.append(scale.requires_grad_())
-    more = {"scale": scale, "has_seen": True, "decay": 0.5, "backend": backend}
-    spikes, last, maxima = quantized_lif(*leaves[:2], given, parameters, **more)
+    predictor = None
+    if parameters.has_gates:
+        channels = x_seq.shape[2]
+        weight = torch.randn(channels, channels, generator=generator).to(wide)
+        bias = torch.randn(channels, generator=generator).to(wide) * 0.1
+        predictor = weight.requires_grad_(), bias.requires_grad_()
+        leaves.extend(predictor)
+    more = {"scale": scale, "initialized": True, "decay": 0.5, "predictor": predictor}
+    arguments = *leaves[:2], given, parameters
+    spikes, last, measured = quantized_lif(*arguments, **more, backend=backend)
     gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
-    return spikes.detach(), last.detach(), maxima, *gradients
+    return spikes.detach(), last.detach(), measured, *gradients
+
+
+def masked(parameters, pruning):
+    """The neuron with masks."""
+    return replace(parameters, pruning=pruning)
 
 
 LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
@@ -189,29 +206,3 @@ MASKED = {
     "late, 2 bits": Parameters(spike=SpikeSpec(bits=2), threshold=LEARNED, **LATE),
     "no reset": Parameters(threshold=LEARNED, resets=False, **LATE),
 }
-
-
-def run_masked(parameters, pruning, x_seq, v, threshold, backend, seed=1):
-    """As `run`, with masked shares in place of maxima; gradients of a predictor come last."""
-    generator = torch.Generator().manual_seed(seed)
-    up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq)
-    up_last = torch.randn(x_seq.shape[1:], generator=generator).to(v)
-    channels, wide = x_seq.shape[2], torch.promote_types(x_seq.dtype, torch.float32)
-    weight = torch.randn(channels, channels, generator=generator).to(wide)
-    bias = torch.randn(channels, generator=generator).to(wide) * 0.1
-    leaves = [x_seq.clone().requires_grad_(), v.clone().requires_grad_()]
-    given = torch.as_tensor(threshold, dtype=wide).clone()
-    scale = torch.tensor(1.25, dtype=wide)
-    if parameters.threshold.learned:
-        leaves.append(given.requires_grad_())
-    if parameters.has_scale and parameters.membrane.scale == "learned":
-        leaves.append(scale.requires_grad_())
-    predictor = None
-    if pruning.channel_threshold is not None:
-        predictor = weight.requires_grad_(), bias.requires_grad_()
-        leaves.extend(predictor)
-    more = {"scale": scale, "decay": 0.5, "backend": backend}
-    arguments = *leaves[:2], given, parameters, pruning, predictor
-    spikes, last, shares = masked_lif(*arguments, **more)
-    gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
-    return spikes.detach(), last.detach(), shares, *gradients

@@ -4,36 +4,69 @@
 
 #include "kernel.cpp"
 
-int run(int64_t steps, int64_t neurons, int64_t threads, bool v_is_each) {
+struct Sizes {
+    Index steps, samples, maps, map_size, rank;
+};
+
+const std::vector<Sizes> SIZES =
+    MASKS ? std::vector<Sizes>{{1, 1, 1, 1, 0},
+                               {3, 2, 3, 0, 0},
+                               {2, 2, 3, 1025, 900},
+                               {2, 1, 700, 3, 2099},
+                               {701, 2, 5, 1, 1}}
+          : std::vector<Sizes>{{1, 1, 1, 1}, {3, 1, 1, 0}, {2, 1, 1, 4097}, {701, 1, 1, 5}};
+
+void run(const Sizes& shape, Index threads, bool v_is_each) {
     const float flat[] = {NUMBERS};
     Numbers numbers;
-    static_assert(sizeof flat == sizeof numbers, "variant.numbers is in the order of Numbers");
+    static_assert(sizeof flat == sizeof numbers, "schema.kernel gives all Numbers");
     std::memcpy(&numbers, flat, sizeof numbers);
-    const int64_t cells = steps * neurons;
-    std::vector<Value> x(cells), sends(cells), of_sent(cells), of_x(cells);
-    for (int64_t i = 0; i < cells; i++) {
+    const Index neurons = shape.samples * shape.maps * shape.map_size;
+    const Index cells = shape.steps * neurons, rows = shape.steps * shape.samples;
+    std::vector<Value> x(cells), spikes(cells), grad_spikes(cells), grad_x(cells);
+    for (Index i = 0; i < cells; i++) {
         const float value = static_cast<float>(i * 7919 % 97) / 16 - 3;
-        narrow(value, x[i]), narrow(1 - value, of_sent[i]);
+        narrow(value, x[i]), narrow(1 - value, grad_spikes[i]);
     }
-    const int64_t channels = THRESHOLD_A_CHANNEL ? 3 : 1;
-    const std::vector<float> v(v_is_each ? neurons : 1, 0.25f), thresholds(channels, 0.75f);
+    const std::vector<float> v(v_is_each ? neurons : 1, 0.25f);
+    const std::vector<float> thresholds(THRESHOLD_PER_CHANNEL ? 3 : 1, 0.75f);
     const float scale = 1.25f, decay = 0.5f;
-    const uint8_t has_seen = 1;
-    std::vector<float> last(neurons), maxima(steps), of_v(neurons), of_each(neurons);
+    const bool initialized = true;
+    std::vector<float> last(neurons), maxima(MEASURES ? shape.steps : 0), grad_v(neurons);
+    std::vector<float> grad_thresholds(neurons), cutoffs(SPATIAL ? rows : 0);
+    std::vector<Index> counts(MASKS ? 2 * rows : 0);
+    std::vector<uint8_t> is_open(GATES ? rows * shape.maps : 0);
+    for (size_t i = 0; i < is_open.size(); i++) is_open[i] = i % 3 > 0;
     double sums[3] = {};
-    const Call call{steps, neurons, threads, 5, channels, v_is_each, &numbers, x.data(),
-                    v.data(), thresholds.data(), &scale, &decay, &has_seen};
-    qsnn_forward(&call, sends.data(), last.data(), maxima.data());
-    qsnn_backward(&call, maxima.data(), of_sent.data(), last.data(), of_x.data(), of_v.data(),
-                  of_each.data(), sums);
-    return 1;
+
+    Call call{};
+    call.steps = shape.steps, call.neurons = neurons, call.threads = threads;
+    call.v_is_each = v_is_each, call.threshold_count = thresholds.size(), call.threshold_inner = 5;
+    call.samples = shape.samples, call.maps = shape.maps, call.map_size = shape.map_size;
+    call.rank = shape.rank;
+    call.x = x.data(), call.v = v.data(), call.threshold = thresholds.data();
+    call.scale = &scale, call.decay = &decay, call.initialized = &initialized;
+    call.spikes = spikes.data(), call.last = last.data(), call.maxima = maxima.data();
+    call.cutoffs = cutoffs.data(), call.counts = counts.data();
+    call.is_open = reinterpret_cast<const bool*>(is_open.data());
+    for (call.step = 0; call.step <= (MASKS ? shape.steps : 0); call.step++)
+        qsnn_forward(&call, &numbers);
+
+    std::vector<float> grad_gates(is_open.size() * qsnn_parts(&call));
+    call.grad_spikes = grad_spikes.data(), call.grad_last = last.data();
+    call.grad_x = grad_x.data(), call.grad_v = grad_v.data();
+    call.grad_thresholds = grad_thresholds.data(), call.grad_gates = grad_gates.data();
+    call.sums = sums;
+    qsnn_backward(&call, &numbers);
 }
 
 int main() {
     int runs = 0;
-    for (const auto& shape : {std::pair<int64_t, int64_t>{1, 1}, {3, 0}, {2, 4097}, {701, 5}})
-        for (const int threads : {1, 2})
-            for (const bool v_is_each : {false, true})
-                runs += run(shape.first, shape.second, threads, v_is_each);
+    for (const Sizes& shape : SIZES)
+        for (const Index threads : {1, 2})
+            for (const bool v_is_each : {false, true}) {
+                run(shape, threads, v_is_each);
+                runs++;
+            }
     std::printf("%d\n", runs);
 }

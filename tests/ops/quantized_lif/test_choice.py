@@ -10,7 +10,7 @@ import torch
 from qsnn_plugins.debug import debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.ops.quantized_lif import Parameters, backends, choose, cpp, quantized_lif
-from qsnn_plugins.spec import MembraneSpec
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 
 X, V, ONE = torch.zeros(2, 3), torch.zeros(3), torch.tensor(1.0)
 REFUSED = {
@@ -29,9 +29,9 @@ def arguments(**changed):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_was_said(monkeypatch):
+def _nothing_was_logged(monkeypatch):
     monkeypatch.delenv("QSNN_BACKEND", raising=False)
-    backends._say.cache_clear()
+    backends._warn.cache_clear()
 
 
 @pytest.mark.parametrize(("reason", "changed"), REFUSED.items())
@@ -84,7 +84,7 @@ def test_without_a_compiler_the_reference_runs_and_one_line_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"x_seq": torch.zeros(2, 3, dtype=torch.int64)}, r"x_seq\.dtype"),
         ({"x_seq": torch.zeros(0, 3)}, r"x_seq\.shape=\(0, 3\)"),
@@ -92,11 +92,48 @@ def test_without_a_compiler_the_reference_runs_and_one_line_says_so(tmp_path):
         ({"v": torch.zeros(4)}, r"v\.shape=\(4,\) is not allowed: give \(3,\)"),
     ],
 )
-def test_bad_arguments_are_named(changed, told):
-    with pytest.raises(ArgumentError, match=told):
+def test_bad_arguments_are_named(changed, message):
+    with pytest.raises(ArgumentError, match=message):
         quantized_lif(**arguments(**changed), parameters=Parameters())
 
 
 def test_a_membrane_that_no_kernel_stores_is_no_parameter():
     with pytest.raises(ArgumentError, match=r"membrane\.kind='tanh'"):
         Parameters(MembraneSpec(kind="tanh"))
+
+
+def unset(spec, *names):
+    """The spec, with None for these options."""
+    for name in names:
+        object.__setattr__(spec, name, None)
+    return spec
+
+
+def test_options_that_a_kind_does_not_read_may_be_none():
+    scaled = "scale", "scale_value", "evaluation", "momentum"
+    levels = unset(MembraneSpec(), "bits", *scaled, "lower", "upper")
+    threshold = unset(ThresholdSpec(), "window", "per")
+    assert Parameters(levels, threshold=threshold).variant() == Parameters().variant()
+    kinds = {
+        "float": (
+            "levels",
+            "gradient",
+            "surrogate",
+            "smoothness",
+            "bits",
+            *scaled,
+            "lower",
+            "upper",
+        ),
+        "clip": ("levels", "gradient", "surrogate", "smoothness", "bits", *scaled),
+        "uniform": ("levels", "lower", "upper"),
+    }
+    for kind, options in kinds.items():
+        spec = unset(MembraneSpec(kind=kind), *options)
+        assert Parameters(spec).variant() == Parameters(MembraneSpec(kind=kind)).variant()
+    counts = unset(SpikeSpec(bits=2), "surrogate", "sharpness")
+    ours, theirs = (Parameters(levels, spike) for spike in (counts, SpikeSpec(bits=2)))
+    assert ours.variant() == theirs.variant()
+    x_seq = torch.tensor([[0.5, 1.5, 2.5]])
+    spikes, *_ = quantized_lif(x_seq, 0.0, 1.0, ours, backend="cpp")
+    assert spikes.tolist() == [[0.0, 1.0, 2.0]]

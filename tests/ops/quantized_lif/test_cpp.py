@@ -1,14 +1,13 @@
 """The C++ kernel against its reference."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_lif, operator, quantized_lif
-from qsnn_plugins.ops.quantized_lif.variant import defines, numbers
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif.schema import VALUES, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.functional.lif_simulation import CONVENTIONS, currents
 from tests.ops.quantized_lif.cases import (
@@ -20,9 +19,11 @@ from tests.ops.quantized_lif.cases import (
     SEPARATE,
     UNIFORM,
     inputs,
+    masked,
     run,
 )
-from tests.toolchain import needs_compiler, run_sanitized
+from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
+from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
 
@@ -229,6 +230,8 @@ LEAKS = {
 def test_a_leak_learns(how, pruning, bits, leak):
     """Against the reference in double precision; a membrane of levels, and float32 with counts."""
     parameters = Parameters(spike=SpikeSpec(bits=bits), threshold=LEARNED, **how)
+    if pruning is not None:
+        parameters = masked(parameters, pruning)
     x_seq, v = inputs((5, 3, 7, 40))
     x_seq = x_seq * 4 if parameters.decay_input else x_seq
     found = []
@@ -237,12 +240,11 @@ def test_a_leak_learns(how, pruning, bits, leak):
         given = torch.tensor(leak, dtype=exactly, requires_grad=True)
         leaf, generator = x_seq.to(exactly).requires_grad_(), torch.Generator().manual_seed(1)
         arguments = leaf, v.to(exactly), 0.75, parameters
-        more = {"decay": given, "backend": name}
-        if pruning is None:
-            spikes, last, _ = quantized_lif(*arguments, **more)
-        else:
+        predictor = None
+        if pruning is not None:
             predictor = torch.randn(7, 7, generator=generator).to(exactly), None
-            spikes, last, _ = masked_lif(*arguments, pruning, predictor, **more)
+        more = {"decay": given, "predictor": predictor, "backend": name}
+        spikes, last, _ = quantized_lif(*arguments, **more)
         ups = [torch.randn(out.shape, generator=generator).to(exactly) for out in (spikes, last)]
         gradients = torch.autograd.grad([spikes, last], [leaf, given], ups)
         found.append((spikes, last, *gradients))
@@ -280,22 +282,22 @@ def test_threads_do_not_change_a_bit():
 def test_the_kernel_is_what_runs(monkeypatch):
     libraries, calls = cpp.library, []
 
-    def counted(dtype, choices):
+    def counted(flags):
         def call(name):
-            kernel = getattr(libraries(dtype, choices), name)
+            kernel = getattr(libraries(flags), name)
             return lambda *arguments: (calls.append(name), kernel(*arguments))
 
         names = ("qsnn_forward", "qsnn_backward")
         return SimpleNamespace(**{name: call(name) for name in names})
 
     monkeypatch.setattr(cpp, "library", counted)
-    cpp.prepared.cache_clear()
+    cpp.loaded.cache_clear()
     x_seq, v = inputs((2, 5))
     run(Parameters(), x_seq, v, 1.0, None)
     assert calls == ["qsnn_forward", "qsnn_backward"]
     run(Parameters(), x_seq, v, 1.0, "reference")
     assert len(calls) == 2
-    cpp.prepared.cache_clear()
+    cpp.loaded.cache_clear()
 
 
 def test_four_bytes_a_neuron_and_step_are_saved():
@@ -324,15 +326,15 @@ def test_the_operators_are_registered_in_full(parameters):
     x_seq, v = inputs((3, 5))
     threshold = torch.tensor(1.0, requires_grad=True)
     leak = torch.tensor(0.5, requires_grad=parameters.has_rate)
-    plain = parameters.plain(leak.requires_grad)
     more = torch.tensor(1.25), torch.tensor(True), leak
+    kernel = parameters.variant(leak_learns=parameters.has_rate), parameters.numbers()
     for state in (v.requires_grad_(), torch.tensor(0.0)):
-        given = (x_seq.clone().requires_grad_(), state, threshold, *more)
-        torch.library.opcheck(operator.forward, (*given, True, *plain.written()))
-    maxima, packed = torch.ones(3 * parameters.measures), torch.empty(0, dtype=torch.int32)
-    first = torch.randn(3, 5), torch.randn(5), False, maxima, packed
-    given = x_seq, v.detach(), threshold.detach(), *more[:2], leak.detach()
-    torch.library.opcheck(operator.backward, (*first, *given, *plain.written()))
+        given = Inputs(x_seq.clone().requires_grad_(), state, threshold, *more)
+        torch.library.opcheck(operator.forward, (*given, *kernel))
+    saved = operator.forward(*given, *kernel)[2:6]
+    detached = (None if tensor is None else tensor.detach() for tensor in given)
+    first = torch.randn(3, 5), torch.randn(5), *saved
+    torch.library.opcheck(operator.backward, (*first, *detached, *kernel))
 
 
 def test_compiled_it_is_one_node():
@@ -373,9 +375,5 @@ def test_it_runs_under_autocast():
 @pytest.mark.parametrize("number", range(0, len(CASES), 9))
 def test_sanitizers_find_nothing(number, tmp_path):
     """Every ninth neuron, over odd shapes in memory of exactly the size that may be touched."""
-    dtype = list(cpp.VALUES)[number % 3]
-    choices = defines(CASES[number].plain(), number % 2 == 0, False)
-    values = ", ".join(f"{value}f" for value in map(float, numbers(CASES[number].plain())))
-    flags = f"-I{cpp.SOURCE.parent}", *choices, f"-DQSNN_VALUE={cpp.VALUES[dtype]}"
-    source = Path(__file__).parent / "sanitized.cpp"
-    assert int(run_sanitized(source, (*flags, f"-DNUMBERS={values}"), tmp_path)) == 16
+    dtype = list(VALUES)[number % 3]
+    assert run_kernel_sanitized(CASES[number], dtype, number % 2 == 0, tmp_path) == 16

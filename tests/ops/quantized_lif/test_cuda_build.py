@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters, launch
-from qsnn_plugins.ops.quantized_lif.saved import packed_shape
+from qsnn_plugins.ops.quantized_lif import Parameters, cupy
+from qsnn_plugins.ops.quantized_lif.schema import kernel
 from tests.ops.quantized_lif.cases import CASES, LEARNED
 from tests.toolchain import NVCC, needs_nvcc
 
@@ -27,15 +27,20 @@ KINDS = ("STORE", "SLOPE", "SLOPE_SHAPE", "LEVEL_COUNT", "MIRRORED", "SCALE", "S
 KINDS += ("RESET_IS_LATE", "GREATEST_SPIKE")
 
 
-def choices(number, dtype, packs=False):
+def flags_of(parameters, dtype, per_channel=False, **choices):
+    """Flags of a neuron's build."""
+    variant, numbers = parameters.variant(**choices), tuple(parameters.numbers())
+    return cupy.flags(kernel(variant, numbers, dtype, per_channel))
+
+
+def case_flags(number, dtype, packs=False):
     case = CASES[number]
     learns = case.has_scale and case.membrane.scale == "learned"
-    return launch.flags(dtype, case.plain(), number % 4 == 0, learns, packs)
+    return flags_of(case, dtype, number % 4 == 0, scale_learns=learns, packs=packs)
 
 
 def packs(number):
-    x_seq = torch.empty(100, 1, device="meta")
-    return packed_shape(x_seq, True, CASES[number].plain()) != (0,)
+    return cupy.packs(torch.empty(100, 1, device="meta"), CASES[number])
 
 
 def kind(flags):
@@ -48,17 +53,17 @@ def variants():
         for number in range(len(CASES)):
             for dtype in TYPES:
                 for packed in {False, packs(number)}:
-                    yield f"{number}-{dtype}-{packed}", choices(number, dtype, packed)
+                    yield f"{number}-{dtype}-{packed}", case_flags(number, dtype, packed)
         return
-    commonest = Parameters(threshold=LEARNED).plain()
+    commonest = Parameters(threshold=LEARNED)
     for dtype in TYPES:
         for packed in (False, True):
-            flags = launch.flags(dtype, commonest, False, False, packed)
+            flags = flags_of(commonest, dtype, packs=packed)
             yield f"commonest-{dtype}-{packed}", flags
     seen = {}
     for number in range(len(CASES)):
         dtype = TYPES[len(seen) % 3]
-        flags = choices(number, dtype)
+        flags = case_flags(number, dtype)
         if seen.setdefault(kind(flags), number) == number:
             yield f"{number}-{dtype}", flags
 
@@ -67,7 +72,7 @@ def variants():
 def built(tmp_path_factory):
     """What the compiler says of every variant, by its name."""
     folder = tmp_path_factory.mktemp("cuda")
-    (folder / "kernel.cu").write_text(launch.source())
+    (folder / "kernel.cu").write_text(cupy.source())
     targets = [f"--generate-code=arch=compute_{each},code=sm_{each}" for each in TARGETS]
 
     def build(variant):
@@ -105,8 +110,8 @@ def test_every_variant_compiles_without_spills(built):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("packed", [False, True])
 def test_memory_is_read_and_written_16_bytes_at_once(dtype, packed, tmp_path):
-    (tmp_path / "kernel.cu").write_text(launch.source())
-    flags = launch.flags(dtype, Parameters().plain(), False, False, packed)
+    (tmp_path / "kernel.cu").write_text(cupy.source())
+    flags = flags_of(Parameters(), dtype, packs=packed)
     command = [NVCC, "-ptx", "-arch=sm_80", *flags, "kernel.cu", "-o", "kernel.ptx"]
     subprocess.run(command, cwd=tmp_path, check=True)
     text = (tmp_path / "kernel.ptx").read_text()
@@ -120,9 +125,9 @@ def test_memory_is_read_and_written_16_bytes_at_once(dtype, packed, tmp_path):
 
 
 def test_the_check_sees_a_spill(tmp_path):
-    text = launch.source().replace("int RESIDENT = 3", "int RESIDENT = 12")
+    text = cupy.source().replace("int RESIDENT = 3", "int RESIDENT = 12")
     (tmp_path / "kernel.cu").write_text(text)
-    flags = launch.flags(torch.float16, CASES[4].plain(), False, False, False)
+    flags = flags_of(CASES[4], torch.float16)
     command = [NVCC, *FLAGS, "-arch=sm_80", *flags, "kernel.cu", "-o", "out"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert sum(spilled for *_, spilled in kernels(result.stderr)) > 0, result.stderr

@@ -7,7 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, launch, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif.schema import FOLDER, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.ops.quantized_lif import emulation
 from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
@@ -41,12 +42,24 @@ def launches(monkeypatch):
         names.append(name)
         emulation.launch(name, *arguments)
 
-    monkeypatch.setattr(launch, "launch", emulated)
-    monkeypatch.setattr(cpp, "forward", lambda given, plain: cupy.forward(given, True, plain))
+    monkeypatch.setattr(cupy, "launch", emulated)
+    monkeypatch.setattr(cpp, "forward", cupy.forward)
     monkeypatch.setattr(cpp, "backward", cupy.backward)
+    monkeypatch.setattr(operator, "variant_of", variant_of)
     torch.use_deterministic_algorithms(True)
     yield names
     torch.use_deterministic_algorithms(False)
+
+
+def variant_of(parameters, inputs):
+    """Return the kernel's name as on a GPU, where a backward may come."""
+    learns = inputs.scale is not None and inputs.scale.requires_grad
+    return parameters.variant(scale_learns=learns, packs=cupy.packs(inputs.x_seq, parameters))
+
+
+def given(x_seq, v):
+    """Tensors of a neuron that is called by its operator."""
+    return Inputs(x_seq, v, *(torch.tensor(value) for value in (0.75, 1.25, True, 0.5)))
 
 
 def assert_equal(parameters, x_seq, v, threshold, tolerance=1e-5, total=1e-5):
@@ -68,10 +81,10 @@ def test_equals_the_reference(parameters, launches):
         x_seq, v = inputs(shape)
         if parameters.decay_input:
             x_seq *= 2
-        spikes, *_, of_x, of_v = assert_equal(parameters, x_seq, v, 0.75)[:5]
+        spikes, *_, grad_x, grad_v = assert_equal(parameters, x_seq, v, 0.75)[:5]
         assert 0.1 < (spikes > 0).float().mean() < 0.7
-        assert of_x.abs().max() > 0.01
-        assert of_v.abs().max() > 0.01
+        assert grad_x.abs().max() > 0.01
+        assert grad_v.abs().max() > 0.01
         forwards = 6 * [f"qsnn_forward_{kind}"] if parameters.measures else [f"qsnn_forward_{kind}"]
         scales = ["qsnn_scales"] * parameters.measures
         assert launches == [*forwards, *scales, f"qsnn_backward_{kind}"]
@@ -85,12 +98,13 @@ def test_any_number_of_steps(name, dtype, steps):
     x_seq, v = inputs((steps, 2, 92), dtype=dtype)
     parameters = LONG[name]
     assert_equal(parameters, x_seq, v, 0.75, max(1e-5, torch.finfo(dtype).eps), 1e-5 * steps)
-    given = [torch.tensor(value) for value in (0.75, 1.25, True, 0.5)]
-    packed = operator.forward(x_seq, v, *given, True, *parameters.plain().written())[3]
+    arguments = given(x_seq, v)
+    variant, numbers = variant_of(parameters, arguments), parameters.numbers()
+    packed = operator.forward(*arguments, variant, numbers)[3]
     is_long = steps > (16 if dtype == torch.float32 else 8)
     words = [-(-steps // 16), 2, 92] if is_long and name in SAVED_IN_2_BITS else [0]
     assert list(packed.shape) == words
-    assert cupy.forward(operator.Given(x_seq, v, *given), False, parameters.plain())[3].numel() == 0
+    assert operator.forward(*arguments, parameters.variant(), numbers)[3].numel() == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 17), (2,), (3, 5, 0), (7, 4099), (3, 8196), (33, 3)])
@@ -140,8 +154,8 @@ def test_memory_that_is_not_aligned_or_not_in_rows(launches):
     unaligned = torch.empty(x_seq.numel() + 1)[1:].view(x_seq.shape).copy_(x_seq)
     for other, kind in ((backwards, "vector"), (unaligned, "scalar")):
         launches.clear()
-        given = torch.tensor(1.0), torch.tensor(0.0), torch.tensor(False), torch.tensor(0.5)
-        result = operator.forward(other, v, *given, True, *parameters.plain().written())
+        inputs_ = Inputs(other, v, torch.tensor(1.0))
+        result = operator.forward(*inputs_, parameters.variant(), parameters.numbers())
         assert launches == [f"qsnn_forward_{kind}"]
         assert torch.equal(result[0], straight[0])
         assert torch.equal(result[1], straight[1])
@@ -188,20 +202,20 @@ def test_one_output_alone_may_be_used(used):
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("steps", [5, 40])
 def test_shapes_are_known_without_a_gpu(name, steps):
-    plain = LONG[name].plain()
     x_seq, v = inputs((steps, 3, 4))
-    given = [torch.tensor(value) for value in (0.75, 1.25, True, 0.5)]
-    forward = cupy.forward(operator.Given(x_seq, v, *given), True, plain)
-    first = x_seq, v, False, *forward[2:]
-    backward = cupy.backward(*first, operator.Given(x_seq, v, *given), plain)
+    arguments = given(x_seq, v)
+    kernel = variant_of(LONG[name], arguments), LONG[name].numbers()
+    forward = operator.forward(*arguments, *kernel)
+    backward = operator.backward(x_seq, v, *forward[2:6], *arguments, *kernel)
     with FakeTensorMode():
-        faked = [
-            torch.empty(each.shape, dtype=each.dtype, device="cuda") for each in (x_seq, v, *given)
-        ]
-        its_forward = operator.forward(*faked, True, *plain.written())
-        its_backward = operator.backward(
-            *faked[:2], False, *its_forward[2:], *faked, *plain.written()
+        faked = Inputs(
+            *(
+                each if each is None else torch.empty(each.shape, dtype=each.dtype, device="cuda")
+                for each in arguments
+            )
         )
+        its_forward = operator.forward(*faked, *kernel)
+        its_backward = operator.backward(*faked[:2], *its_forward[2:6], *faked, *kernel)
     faked = *its_forward, *its_backward
     for real, fake in zip((*forward, *backward), faked, strict=True):
         assert (real.shape, real.dtype, fake.device.type) == (fake.shape, fake.dtype, "cuda")
@@ -222,14 +236,14 @@ def test_several_pass_unchanged():
     [
         ("lanes.h", "    }\n    __syncthreads();\n    if", "    }\n    if"),
         ("lanes.h", "sums[2 * (Index)blockIdx.x", "sums[0 * (Index)blockIdx.x"),
-        ("lanes.h", "channel + 1 < call.channels ? channel + 1 : 0", "channel"),
+        ("lanes.h", "channel + 1 < call.threshold_count ? channel + 1 : 0", "channel"),
         ("kernel.cu", "words = {};", ""),
         ("kernel.cu", "store(call.kept + kept, q);", ""),
         ("kernel.cu", "call.kept + kept - call.neurons", "call.kept + kept"),
     ],
 )
 def test_the_check_can_fail(file, old, new, tmp_path, monkeypatch):
-    shutil.copytree(launch.FOLDER, tmp_path / "changed")
+    shutil.copytree(FOLDER, tmp_path / "changed")
     text = (tmp_path / "changed" / file).read_text()
     assert text.count(old) == 1
     (tmp_path / "changed" / file).write_text(text.replace(old, new))

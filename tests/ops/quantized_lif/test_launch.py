@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cupy, launch, operator
+from qsnn_plugins.ops.quantized_lif import Parameters, cupy
+from qsnn_plugins.ops.quantized_lif.schema import Inputs
 from tests.ops.quantized_lif.cases import UNIFORM, inputs
 
 
@@ -52,10 +53,10 @@ def asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in(calls))
     stream = SimpleNamespace(cuda_stream=0x5EED)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
-    for function in (launch.kernel, cupy.missing):
+    for function in (cupy.compiled, cupy.missing):
         function.cache_clear()
     yield calls
-    for function in (launch.kernel, cupy.missing):
+    for function in (cupy.compiled, cupy.missing):
         function.cache_clear()
 
 
@@ -63,7 +64,7 @@ def asked(monkeypatch):
 def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in(asked, version))
     for _ in range(2):
-        launch.launch("qsnn_scales", ("-DONE",), 7, 64, b"12345678", torch.device("cuda", 3))
+        cupy.launch("qsnn_scales", ("-DONE",), 7, 64, b"12345678", torch.device("cuda", 3))
     index = 3 if version < "14" else 0
     on_gpu = [("device", 3), ("stream", (index, 0x5EED))]
     run = ("qsnn_scales", (7,), (128,), b"12345678", 64)
@@ -84,12 +85,30 @@ def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypat
 def test_one_launch_a_sequence_or_one_a_step(parameters, names, asked):
     x_seq, v = inputs((5, 3, 40))
     one = torch.tensor(1.0)
-    given, plain = operator.Given(x_seq, v, one, one, torch.tensor(True), one), parameters.plain()
-    _, _, maxima, packed = cupy.forward(given, True, plain)
-    cupy.backward(x_seq, None, False, maxima, packed, given, plain)
+    arguments = Inputs(x_seq, v, one, one, torch.tensor(True), one)
+    kernel = parameters.variant(), tuple(parameters.numbers())
+    saved = cupy.forward(arguments, *kernel)[2:6]
+    cupy.backward(x_seq, None, *saved, arguments, *kernel)
     launched = [call for call in asked if call[0].startswith("qsnn")]
     assert [name for name, *_ in launched] == names
     assert launched[-1][4] == 5 * 128 * 16, "h of five steps, 16 bytes a thread"
+
+
+def test_memory_that_is_not_aligned_takes_more_blocks_and_a_sum_for_each(asked, monkeypatch):
+    """What a block sums has its place also where a gradient's memory turns vectors to scalars."""
+    x_seq, v = inputs((2, 256))
+    unaligned = torch.zeros(x_seq.numel() + 1)[1:].view(x_seq.shape)
+    assert unaligned.data_ptr() % 16 > 0
+    sizes, zeros = [], torch.Tensor.new_zeros
+    kernel = Parameters().variant(), tuple(Parameters().numbers())
+    arguments = Inputs(x_seq, v, torch.tensor(1.0))
+    saved = cupy.forward(arguments, *kernel)[2:6]
+    monkeypatch.setattr(
+        torch.Tensor, "new_zeros", lambda *a, **k: (sizes.append(a[1]), zeros(*a, **k))[1]
+    )
+    cupy.backward(unaligned, None, *saved, arguments, *kernel)
+    name, grid, *_ = asked[-1]
+    assert (name, grid, sizes) == ("qsnn_backward_scalar", (2,), [2])
 
 
 def test_what_is_missing_is_said(asked, monkeypatch):
@@ -102,7 +121,7 @@ def test_what_is_missing_is_said(asked, monkeypatch):
     }
     for reason, module in reasons.items():
         cupy.missing.cache_clear()
-        launch.kernel.cache_clear()
+        cupy.compiled.cache_clear()
         monkeypatch.setitem(sys.modules, "cupy", module)
         assert cupy.missing() == reason
     cupy.missing.cache_clear()

@@ -1,14 +1,12 @@
 """The C++ kernel of masked membranes against its reference."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from qsnn_plugins.errors import ArgumentError, BackendError
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, masked_cpp, masked_lif, masked_operator
-from qsnn_plugins.ops.quantized_lif.variant import numbers
+from qsnn_plugins.ops.quantized_lif import Parameters, operator, quantized_lif
+from qsnn_plugins.ops.quantized_lif.schema import VALUES, Inputs
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, ThresholdSpec
 from tests.ops.quantized_lif.cases import (
     LATE,
@@ -18,9 +16,11 @@ from tests.ops.quantized_lif.cases import (
     SEPARATE,
     UNIFORM,
     inputs,
-    run_masked,
+    masked,
+    run,
 )
-from tests.toolchain import needs_compiler, run_sanitized
+from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
+from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
 BOTH = PRUNINGS["both"]
@@ -46,10 +46,10 @@ def test_equals_the_reference(parameters, pruning):
     x_seq, v = inputs((5, 3, 7, 4, 11))
     if parameters.decay_input:
         x_seq *= 2
-    ours = run_masked(parameters, pruning, x_seq, v, 0.75, "cpp")
+    ours = run(masked(parameters, pruning), x_seq, v, 0.75, "cpp")
     is_dyadic = parameters.membrane.kind != "uniform" and parameters.spike.bits == 1
     exactly = torch.float64 if is_dyadic else torch.float32
-    exact = run_masked(parameters, pruning, x_seq.to(exactly), v.to(exactly), 0.75, "reference")
+    exact = run(masked(parameters, pruning), x_seq.to(exactly), v.to(exactly), 0.75, "reference")
     spikes, _, shares, *gradients = ours
     assert 0.02 < (spikes > 0).float().mean() < 0.7
     assert (shares[:, 0] > 0).all() == (pruning.spatial_ratio > 0)
@@ -64,7 +64,7 @@ def test_of_numbers_that_are_no_fractions_of_two(pruning):
     generator = torch.Generator().manual_seed(5)
     x_seq, v = (torch.randn(s, generator=generator) for s in ((4, 5, 3, 9, 9), (5, 3, 9, 9)))
     ours, theirs = (
-        run_masked(parameters, pruning, x_seq * 2, v, 0.9, name) for name in ("cpp", "reference")
+        run(masked(parameters, pruning), x_seq * 2, v, 0.9, name) for name in ("cpp", "reference")
     )
     assert_equal(ours, theirs)
 
@@ -81,32 +81,27 @@ def test_any_shape(shape, late):
     parameters = Parameters(threshold=LEARNED, **(LATE if late else {}))
     x_seq, v = inputs(shape)
     x_64, v_64 = x_seq.double(), v.double()
-    ours = run_masked(parameters, BOTH, x_seq, v, 0.75, "cpp")
+    ours = run(masked(parameters, BOTH), x_seq, v, 0.75, "cpp")
     if 0 in shape:
         assert ours[3].shape == shape
         return
-    theirs = run_masked(parameters, BOTH, x_64, v_64, 0.75, "reference")
+    theirs = run(masked(parameters, BOTH), x_64, v_64, 0.75, "reference")
     for mine, other in zip(ours[:5], theirs[:5], strict=True):
         torch.testing.assert_close(mine, other.to(mine.dtype), rtol=1e-5, atol=1e-5)
     for mine, other in zip(ours[5:], theirs[5:], strict=True):
         torch.testing.assert_close(mine.double(), other, rtol=1e-4, atol=1e-3)
 
 
-def border_of(charges, ratio):
-    """The border of a sample whose first charge is `charges`."""
-    pruning = PruningSpec(ratio)
-    x_seq = charges.reshape(1, 1, -1)
-    parameters = Parameters(MembraneSpec(kind="float"), tau=None)
-    given = masked_operator.given_tensors(
-        x_seq, torch.tensor(0.0), torch.tensor(1.0), None, None, None
-    )
-    how = None, None, pruning.spatial_ratio, 0.0, False
-    return masked_operator.forward(*given, *how, *parameters.plain().written())[2].flatten()
+def cutoff_of(charges, ratio):
+    """The cutoff of a sample whose first charge is `charges`."""
+    parameters = Parameters(MembraneSpec(kind="float"), pruning=PruningSpec(ratio), tau=None)
+    inputs = Inputs(charges.reshape(1, 1, -1), torch.tensor(0.0), torch.tensor(1.0))
+    return operator.forward(*inputs, parameters.variant(), parameters.numbers())[4].flatten()
 
 
 @pytest.mark.parametrize("size", [2, 3, 100, 4097, 65536])
 @pytest.mark.parametrize("kind", ["normal", "of all magnitudes", "alike", "silent", "ties", "nan"])
-def test_borders_are_those_of_a_sorted_sample(size, kind):
+def test_cutoffs_are_those_of_a_sorted_sample(size, kind):
     rng = np.random.default_rng(size)
     charges = rng.normal(size=size).astype(np.float32)
     if kind == "of all magnitudes":
@@ -124,17 +119,17 @@ def test_borders_are_those_of_a_sorted_sample(size, kind):
     ordered = np.sort(np.abs(charges))
     for ratio in (0.01, 0.35, 0.5, 0.999):
         place = int(ratio * size)
-        border = border_of(torch.tensor(charges), ratio)
+        cutoff = cutoff_of(torch.tensor(charges), ratio)
         expected = ordered[place] if place else 0.0
-        assert np.array_equal(border.numpy(), [np.float32(expected)], equal_nan=True)
+        assert np.array_equal(cutoff.numpy(), [np.float32(expected)], equal_nan=True)
 
 
-def test_nan_is_kept_by_the_border_and_stays_where_it_is():
+def test_nan_is_kept_by_the_cutoff_and_stays_where_it_is():
     x_seq, _ = inputs((3, 2, 5, 8))
     x_seq[1, 0, 2, 3] = float("nan")
-    parts = Parameters(), PRUNINGS["spatial"]
+    parameters = Parameters(pruning=PRUNINGS["spatial"])
     for name in ("cpp", "reference"):
-        spikes, last, _ = masked_lif(x_seq, 0.0, 1.0, *parts, backend=name)
+        spikes, last, _ = quantized_lif(x_seq, 0.0, 1.0, parameters, backend=name)
         assert last.isnan().nonzero().tolist() == [[0, 2, 3]]
         assert spikes[1:, 0, 2, 3].tolist() == [0.0, 0.0]
 
@@ -145,7 +140,7 @@ def test_each_channel_may_have_its_threshold(learning):
     x_seq, v = inputs((4, 2, 3, 5, 7))
     thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, 1, 1)
     ours, theirs = (
-        run_masked(parameters, BOTH, x_seq.to(dtype), v.to(dtype), thresholds, name)
+        run(masked(parameters, BOTH), x_seq.to(dtype), v.to(dtype), thresholds, name)
         for name, dtype in (("cpp", torch.float32), ("reference", torch.float64))
     )
     assert_equal(ours, theirs)
@@ -157,7 +152,7 @@ def test_16_bit_input_is_computed_in_float32(dtype):
     parameters = Parameters(threshold=LEARNED)
     x_seq, v = inputs((6, 5, 7, 31), dtype=dtype)
     ours, theirs = (
-        run_masked(parameters, BOTH, x_seq, v, 0.8, name) for name in ("cpp", "reference")
+        run(masked(parameters, BOTH), x_seq, v, 0.8, name) for name in ("cpp", "reference")
     )
     assert ours[0].dtype == ours[1].dtype == ours[3].dtype == ours[4].dtype == dtype
     assert_equal(ours[:5], theirs[:5], torch.finfo(dtype).eps)
@@ -171,7 +166,7 @@ def test_threads_do_not_change_a_bit():
     before, results = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(run_masked(parameters, BOTH, x_seq, v, 0.75, "cpp"))
+        results.append(run(masked(parameters, BOTH), x_seq, v, 0.75, "cpp"))
     torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
@@ -186,27 +181,28 @@ def test_little_is_saved_besides_the_currents():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        masked_lif(x_seq, 0.0, torch.tensor(1.0), Parameters(), BOTH, predictor, backend="cpp")
+        arguments = x_seq, 0.0, torch.tensor(1.0), Parameters(pruning=BOTH)
+        quantized_lif(*arguments, predictor=predictor, backend="cpp")
     assert saved.pop(x_seq.data_ptr()) == 4.0 * x_seq.numel()
-    decided = 4 * 8 * (4 + 6 * 5)  # a border a sample; a mean and whether it is open a channel
-    assert sum(saved.values()) == decided + 4 * 42 + 13, "and the predictor, and single numbers"
+    decided = 4 * 8 * (4 + 6 * 5)  # a cutoff per sample; a mean and whether it is open a channel
+    assert sum(saved.values()) == decided + 4 * 42 + 8, "and the predictor, and single numbers"
 
 
 @pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
 def test_the_operators_are_registered_in_full(pruning):
     x_seq, v = inputs((3, 2, 5, 2))
-    plain = MASKED["ternary"].plain()
-    gated = pruning.channel_threshold is not None
+    parameters = masked(MASKED["ternary"], pruning)
     predictor = (torch.randn(5, 5, requires_grad=True), torch.randn(5, requires_grad=True))
-    how = pruning.spatial_ratio, pruning.channel_threshold or 0.0, pruning.channel_softmax
-    leaves = x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)
-    given = masked_operator.given_tensors(*leaves, None, None, None)
-    arguments = (*given, *(predictor if gated else (None, None)), *how, *plain.written())
-    torch.library.opcheck(masked_operator.forward, arguments)
-    _, last, borders, _, is_open, _ = masked_operator.forward(*arguments)
-    first = torch.randn(3, 2, 5, 2), torch.randn_like(last), False, borders, is_open
-    detached = (tensor.detach() for tensor in given)
-    torch.library.opcheck(masked_operator.backward, (*first, *detached, *plain.written()))
+    given = Inputs(
+        *(x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)),
+        *(None, None, None, *(predictor if parameters.has_gates else (None, None))),
+    )
+    kernel = parameters.variant(), parameters.numbers()
+    torch.library.opcheck(operator.forward, (*given, *kernel))
+    _, last, _, *saved, _ = operator.forward(*given, *kernel)
+    first = torch.randn(3, 2, 5, 2), torch.randn_like(last), None, *saved
+    detached = (None if tensor is None else tensor.detach() for tensor in given)
+    torch.library.opcheck(operator.backward, (*first, *detached, *kernel))
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -217,15 +213,16 @@ def test_compiled_in_one_graph(backend):
     parts = Parameters(threshold=LEARNED)
 
     def neuron(x_seq, weight):
-        built = Parameters(parts.membrane, parts.spike, parts.threshold, tau=2.0)
-        return masked_lif(x_seq, 0.0, 0.75, built, BOTH, (weight, None), backend="cpp")[0]
+        built = Parameters(parts.membrane, parts.spike, parts.threshold, BOTH, tau=2.0)
+        own = weight, None
+        return quantized_lif(x_seq, 0.0, 0.75, built, predictor=own, backend="cpp")[0]
 
     torch._dynamo.reset()
     compiled = torch.compile(neuron, fullgraph=True, backend=backend)
     results = []
-    for run in (compiled, neuron):
+    for call in (compiled, neuron):
         leaf = x_seq.clone().requires_grad_()
-        spikes = run(leaf, weight)
+        spikes = call(leaf, weight)
         up = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
         results.append((spikes, *torch.autograd.grad(spikes, (leaf, weight), up)))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
@@ -243,38 +240,33 @@ def test_what_the_kernel_does_not_cover_goes_to_the_reference(reason, given, mon
     pruning, dtype = given
     x_seq = torch.randn(2, 1, 3, 4, 4, dtype=dtype)
     monkeypatch.delenv("QSNN_BACKEND", raising=False)
-    expected = masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning, backend="reference")
-    found = masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning)
+    arguments = x_seq, 0.0, 1.0, Parameters(pruning=pruning)
+    expected = quantized_lif(*arguments, backend="reference")
+    found = quantized_lif(*arguments)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     monkeypatch.setenv("QSNN_BACKEND", "cpp")
     with pytest.raises(BackendError, match=reason):
-        masked_lif(x_seq, 0.0, 1.0, Parameters(), pruning)
+        quantized_lif(*arguments)
 
 
 def test_bad_arguments_are_named():
-    x_seq, parts = torch.zeros(2, 3, 4), (0.0, 1.0, Parameters())
+    x_seq, spatial = torch.zeros(2, 3, 4), Parameters(pruning=PRUNINGS["spatial"])
+    both = Parameters(pruning=BOTH)
     with pytest.raises(ArgumentError, match=r"x_seq\.shape=\(2, 3\)"):
-        masked_lif(torch.zeros(2, 3), *parts, PRUNINGS["spatial"])
+        quantized_lif(torch.zeros(2, 3), 0.0, 1.0, spatial)
     with pytest.raises(ArgumentError, match="predictor=None is not allowed: give a weight"):
-        masked_lif(x_seq, *parts, BOTH)
+        quantized_lif(x_seq, 0.0, 1.0, both)
     with pytest.raises(ArgumentError, match=r"predictor=\(3, 4\)"):
-        masked_lif(x_seq, *parts, BOTH, (torch.zeros(3, 4), None))
+        quantized_lif(x_seq, 0.0, 1.0, both, predictor=(torch.zeros(3, 4), None))
     with pytest.raises(ArgumentError, match=r"v\.shape=\(4,\)"):
-        masked_lif(x_seq, torch.zeros(4), *parts[1:], PRUNINGS["spatial"])
-    measured = Parameters(UNIFORM[4][0], scale="step_max")
-    with pytest.raises(ArgumentError, match=r"parameters\.scale='step_max'"):
-        masked_lif(x_seq, 0.0, 1.0, measured, PRUNINGS["spatial"])
+        quantized_lif(x_seq, torch.zeros(4), 1.0, spatial)
+    with pytest.raises(ArgumentError, match=r"scale='step_max' is not allowed: give 'given'"):
+        Parameters(UNIFORM[4][0], pruning=PRUNINGS["spatial"], scale="step_max")
 
 
 @pytest.mark.parametrize("number", range(len(MASKED)))
 def test_sanitizers_find_nothing(number, tmp_path):
     """Every neuron with one of the masks, in memory of exactly the size that may be touched."""
-    plain = list(MASKED.values())[number].plain()
-    pruning = list(PRUNINGS.values())[number % 3]
-    masks = pruning.spatial_ratio > 0, pruning.channel_threshold is not None
-    choices = masked_cpp.masked_defines(plain, number % 2 == 0, False, *masks)
-    values = ", ".join(f"{value}f" for value in map(float, numbers(plain)))
-    value = list(cpp.VALUES.values())[number % 3]
-    flags = f"-I{masked_cpp.SOURCE.parent}", *choices, f"-DQSNN_VALUE={value}"
-    source = Path(__file__).parent / "sanitized_masked.cpp"
-    assert int(run_sanitized(source, (*flags, f"-DNUMBERS={values}"), tmp_path)) == 20
+    neuron = masked(list(MASKED.values())[number], list(PRUNINGS.values())[number % 3])
+    dtype = list(VALUES)[number % 3]
+    assert run_kernel_sanitized(neuron, dtype, number % 2 == 0, tmp_path) == 20

@@ -9,6 +9,7 @@ from torch import nn
 
 from qsnn_plugins.errors import BackendError
 from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
+from qsnn_plugins.nn.membrane import NearestLevel
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
@@ -18,9 +19,9 @@ pytestmark = needs_compiler
 
 
 @pytest.fixture(autouse=True)
-def _nothing_was_said(monkeypatch):
+def _nothing_was_logged(monkeypatch):
     monkeypatch.delenv("QSNN_BACKEND", raising=False)
-    backends._say.cache_clear()
+    backends._warn.cache_clear()
 
 
 def neuron(spec=None, **changed):
@@ -29,7 +30,7 @@ def neuron(spec=None, **changed):
         "spec": spec,
         "threshold": 1.0,
         "surrogate_function": Spike.from_spec(spec.spike),
-        "membrane": membrane_quantizer(spec.membrane),
+        "membrane": None if "membrane" in changed else membrane_quantizer(spec.membrane),
         "tau": 2.0,
         "decay_input": False,
         "v_reset": 0.0,
@@ -55,7 +56,30 @@ def primitive():
     return spike
 
 
+class Halved(NearestLevel):
+    """A quantizer of a user's own, which has the spec that the neuron has."""
+
+    def forward(self, u):
+        return super().forward(u / 2)
+
+
+class Silent(Spike):
+    """A spike of a user's own."""
+
+    def forward(self, x, threshold=1.0):
+        return torch.zeros_like(x)
+
+
+def custom():
+    """A membrane of a kind that no kernel knows, whose other options are not set."""
+    spec = MembraneSpec()
+    for name in spec.__dataclass_fields__:
+        object.__setattr__(spec, name, "custom" if name == "kind" else None)
+    return spec
+
+
 REFUSED = {
+    "the membrane is 'custom'": neuron(membrane=nn.Hardtanh(), spec=QuantSpec(custom())),
     "the membrane is 'tanh'": neuron(QuantSpec(MembraneSpec(kind="tanh"))),
     "the pruning is not the spec's": neuron(QuantSpec(pruning=PruningSpec(spatial_ratio=0.35))),
     "blocks of 2 x 2 share an importance": pruned(PruningSpec(0.35, block=2)),
@@ -64,7 +88,18 @@ REFUSED = {
     ),
     "the surrogate function is Sigmoid": neuron(surrogate_function=nn.Sigmoid()),
     "the surrogate function returns its primitive": neuron(surrogate_function=primitive()),
-    "quantizer is not the spec's": neuron(membrane=membrane_quantizer(MembraneSpec(kind="clip"))),
+    "quantizer is ClipMembrane, not": neuron(
+        membrane=membrane_quantizer(MembraneSpec(kind="clip"))
+    ),
+    "quantizer is not the spec's": neuron(
+        membrane=membrane_quantizer(MembraneSpec(levels=(-1.0, 1.0)))
+    ),
+    "quantizer is Tanh, not the spec's NearestLevel": neuron(membrane=nn.Tanh()),
+    "quantizer is Hardtanh, not the spec's Identity": neuron(
+        QuantSpec(MembraneSpec(kind="float")), membrane=nn.Hardtanh()
+    ),
+    "quantizer is Halved, not the spec's NearestLevel": neuron(membrane=Halved(MembraneSpec())),
+    "surrogate function is Silent, not Spike": neuron(surrogate_function=Silent()),
     r"the threshold has the shape \(4,\)": neuron(threshold=torch.ones(4)),
 }
 
