@@ -100,7 +100,7 @@ def run(
         v = v[(0,) * v.dim()]
     scale = initialized = predictor = None
     if parameters.measures:  # copies: the buffers change before the backward
-        scale, initialized = store.scale.clone(), store.has_seen.clone()
+        scale, initialized = store.scale.clone(), store.initialized.clone()
     elif has_scale:
         scale = store.given_scale
     observer: Any = pruning if parameters.prunes else store
