@@ -12,11 +12,12 @@ LEGACY := .venv-legacy
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu test-legacy lint clean
+.PHONY: help demo test test-slow test-gpu test-legacy lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
-	@echo "make test   run the whole test suite"
+	@echo "make test   run the tests that a change usually breaks"
+	@echo "make test-slow  run the others: every kind of neuron, every recipe, commands as processes"
 	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
 	@echo "make lint   ruff and mypy, as they run before a commit"
@@ -27,8 +28,12 @@ demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
 	$(BIN)/lightning fit $(RECIPE)
 	$(BIN)/lightning test $(RECIPE) --ckpt_path last
 
+# one process per core, with one thread each
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m slow
 
 test-gpu: $(VENV)/.installed-dev $(VENV)/.installed-$(CUDA)
 	$(BIN)/python -m tests.gpu
@@ -44,7 +49,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(LEGACY) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LEGACY) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find qsnn_plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -1,6 +1,12 @@
 """What all tests share."""
 
+import os
+from pathlib import Path
+
 import pytest
+
+# one cache of kernels for all tests and processes of a checkout; commands inherit it
+os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "kernels"))
 
 
 @pytest.fixture(autouse=True)

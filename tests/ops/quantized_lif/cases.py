@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import pytest
 import torch
 
 from qsnn_plugins.functional import RELEASED_LEVELS
@@ -139,6 +140,25 @@ CASES += [
 ]
 
 NAMES = [f"{number}-{case.membrane.kind}-{case.threshold}" for number, case in enumerate(CASES)]
+
+
+def covering(neurons):
+    """Numbers of a few neurons that have each pair of a kernel's choices which occurs in all."""
+    pairs = [set(itertools.combinations(neuron.variant().split(), 2)) for neuron in neurons]
+    missing, chosen = set().union(*pairs), []
+    while missing:
+        best = max(range(len(neurons)), key=lambda number: len(pairs[number] & missing))
+        chosen.append(best)
+        missing -= pairs[best]
+    return chosen
+
+
+QUICK = covering(CASES)
+# for `parametrize`: a neuron outside the covering set is left to the slow tests
+NEURONS = [
+    pytest.param(case, id=name, marks=() if number in QUICK else pytest.mark.slow)
+    for number, (case, name) in enumerate(zip(CASES, NAMES, strict=True))
+]
 
 
 def inputs(shape, seed=0, dtype=torch.float32):

@@ -14,7 +14,7 @@ from tests.ops.quantized_lif.cases import (
     CASES,
     LATE,
     LEARNED,
-    NAMES,
+    NEURONS,
     PRUNINGS,
     SEPARATE,
     UNIFORM,
@@ -46,7 +46,7 @@ def exact_dtype(parameters):
     return torch.float64 if is_dyadic and parameters.spike.bits == 1 else torch.float32
 
 
-@pytest.mark.parametrize("parameters", CASES, ids=NAMES)
+@pytest.mark.parametrize("parameters", NEURONS)
 def test_equals_the_reference_in_double_precision(parameters):
     x_seq, v = inputs((5, 3, 7, 11))
     if parameters.decay_input:

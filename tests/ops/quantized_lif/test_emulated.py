@@ -11,7 +11,7 @@ from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, operator, quan
 from qsnn_plugins.ops.quantized_lif.schema import FOLDER, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.ops.quantized_lif import emulation
-from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, SEPARATE, UNIFORM, inputs, run
+from tests.ops.quantized_lif.cases import LEARNED, NEURONS, SEPARATE, UNIFORM, inputs, run
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -74,7 +74,7 @@ def assert_equal(parameters, x_seq, v, threshold, tolerance=1e-5, total=1e-5):
     return ours
 
 
-@pytest.mark.parametrize("parameters", CASES, ids=NAMES)
+@pytest.mark.parametrize("parameters", NEURONS)
 def test_equals_the_reference(parameters, launches):
     for shape, kind in [((5, 3, 7, 12), "vector"), ((5, 3, 7, 11), "scalar")]:
         launches.clear()
