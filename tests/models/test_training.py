@@ -1,6 +1,7 @@
 """Every network runs forward and backward at a tiny size, fires, and comes back from its state."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -51,8 +52,16 @@ def run(network, x):
     return logits, {name: float(rate.detach()) for name, rate in rates.means().items()}
 
 
-@pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("name", [*STRINGS, *RESIDUAL])
+# each network once and each spec once or more; all pairs are slow
+QUICK = set(zip([*STRINGS, *RESIDUAL], itertools.cycle(SPECS), strict=False))
+PAIRS = [
+    pytest.param(name, spec, marks=() if (name, spec) in QUICK else pytest.mark.slow)
+    for name in [*STRINGS, *RESIDUAL]
+    for spec in SPECS
+]
+
+
+@pytest.mark.parametrize(("name", "spec"), PAIRS)
 def test_a_network_fires_learns_and_comes_back(name, spec):
     torch.manual_seed(0)
     network, x = build(name, SPECS[spec])

@@ -376,7 +376,9 @@ def test_it_runs_under_autocast():
     assert layer.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("number", range(0, len(CASES), 9))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(9, len(CASES), 9))]
+)
 def test_sanitizers_find_nothing(number, tmp_path):
     """Every ninth neuron, over odd shapes in memory of exactly the size that may be touched."""
     dtype = list(VALUES)[number % 3]

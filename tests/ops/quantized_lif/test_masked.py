@@ -264,7 +264,9 @@ def test_bad_arguments_are_named():
         Parameters(UNIFORM[4][0], pruning=PRUNINGS["spatial"], scale="step_max")
 
 
-@pytest.mark.parametrize("number", range(len(MASKED)))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(MASKED)))]
+)
 def test_sanitizers_find_nothing(number, tmp_path):
     """Every neuron with one of the masks, in memory of exactly the size that may be touched."""
     neuron = masked(list(MASKED.values())[number], list(PRUNINGS.values())[number % 3])
