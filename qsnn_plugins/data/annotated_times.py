@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from qsnn_plugins.data.boxes_module import BoxesItem, boxes_target
+from qsnn_plugins.data.boxes import BoxesItem, boxes_target
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.prophesee import DatFile, read_boxes

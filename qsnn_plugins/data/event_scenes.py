@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, DistributedSampler, Sampler
 
-from qsnn_plugins.data.boxes_module import BoxesDataModule, BoxesItem, boxes_target
+from qsnn_plugins.data.base import BaseDataModule
+from qsnn_plugins.data.boxes import BoxesItem, boxes_target, collate_boxes
 from qsnn_plugins.data.checks import at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
@@ -19,21 +20,20 @@ from qsnn_plugins.data.scenes import CLASSES, SceneStyle, draw_scene
 _STREAMS = {"train": 0, "val": 1, "test": 2}  # scenes of different splits share no random numbers
 
 
-class EventScenes(BoxesDataModule):
+class EventScenes(BaseDataModule):
     """Cars and pedestrians that move over clutter, seen by the event camera of `EventDigits`.
 
     Scene n of a split depends on the seed, the split and n alone. Training never sees one twice: an
     epoch goes on where the one before it ended. The boxes are those at the end of a recording.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
-        time_steps: T, frames per recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         train_scenes: Scenes per epoch.
         test_scenes: Scenes of the test split, which serves validation too.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events.
-        batch_size: Items per batch.
-        num_workers: Processes that draw scenes.
         seed: Seed of all scenes.
         style: How busy scenes are.
         camera: The camera; its sensor is replaced by `size`, and it stays where it is for one
@@ -48,6 +48,8 @@ class EventScenes(BoxesDataModule):
         >>> frames.shape, data.class_names, targets[0]["boxes"].shape[1]
         (torch.Size([2, 4, 2, 48, 64]), ('car', 'pedestrian'), 4)
     """
+
+    collate = staticmethod(collate_boxes)
 
     def __init__(
         self,

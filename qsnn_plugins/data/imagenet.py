@@ -27,6 +27,8 @@ class ImageNet(ImagesDataModule):
     The validation images are the test split, as in the papers. Labels follow the sorted synsets.
     ImageNet-100 is a list of a hundred synsets; the papers do not print theirs.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
             unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
@@ -38,9 +40,6 @@ class ImageNet(ImagesDataModule):
         augment: Of the training split: "none" (the middle, as in a test), "crop_flip" (a crop of
             random size and a flip) or "spikformer" (all of the photograph, squeezed into the
             square, a flip, RandAugment and random erasing, as Spikformer trains).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
         download: Has to be False: its makers ask for consent to their terms first.
 
     Raises:

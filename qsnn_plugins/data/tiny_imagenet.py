@@ -26,16 +26,14 @@ class TinyImageNet(ImagesDataModule):
     The validation images are the test split, as in the papers: the labels of the test images were
     never published. Labels follow the sorted synsets.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         root: Folder of the unpacked archive: `wnids.txt`, `train/<synset>/images/*.JPEG`,
             `val/images/*.JPEG` and `val/val_annotations.txt`.
         size: Side of the images in pixels; others than 64 are resized.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" (as
             MINT's code has it) or "spikformer" (as Spikformer's code has it for CIFAR).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
