@@ -103,7 +103,7 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     drawn = figure()
 
     def fail(file, **options):
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(drawn, "savefig", fail)
