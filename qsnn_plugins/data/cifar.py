@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.download import Archive, missing_file
 from qsnn_plugins.data.image_transforms import Statistics, small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
 from qsnn_plugins.errors import DataError
@@ -175,11 +175,7 @@ def _read_records(
     try:
         raw = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise DataError(
-            f"{path} of {records.name} cannot be read ({error.strerror}): unpack "
-            f"{records.archive.url} there, give another folder with root, let it be fetched with "
-            "download=true, or run on embedded images with class_path: Digits"
-        ) from error
+        raise missing_file(path, records.name, records.archive, error) from error
     size = len(records.classes) + _PIXELS
     if len(raw) != images * size:
         raise DataError(

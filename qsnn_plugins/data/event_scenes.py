@@ -95,14 +95,7 @@ class EventScenes(BaseDataModule):
 
 
 class ScenesDataset(Dataset[BoxesItem]):
-    """Scenes by number, drawn when they are asked for.
-
-    Args:
-        camera: What sees them.
-        binning: How events become frames.
-        style: How busy scenes are.
-        stream: Seeds that all its scenes share.
-        length: Scenes per epoch; there are scenes beyond it.
+    """Scenes by number, drawn when they are asked for; there are scenes beyond its `length`.
 
     Example:
         >>> data = EventScenes(seed=3).split("train")
@@ -116,7 +109,7 @@ class ScenesDataset(Dataset[BoxesItem]):
         camera: EventCamera,
         binning: FrameBinning,
         style: SceneStyle,
-        stream: tuple[int, ...],
+        stream: tuple[int, ...],  # seeds that all its scenes share
         length: int,
     ) -> None:
         self.camera, self.binning, self.style = camera, binning, style
@@ -149,12 +142,7 @@ class ScenesDataset(Dataset[BoxesItem]):
 
 
 class OnwardOrder(DistributedSampler[Any]):
-    """Numbers that go on from epoch to epoch, shared out among processes.
-
-    Args:
-        data_source: Its length is how many numbers an epoch has.
-        replicas: Number of processes.
-        rank: Which of them this is, from 0.
+    """Numbers that go on from epoch to epoch, shared out among processes as by `EpochShuffle`.
 
     Example:
         >>> order = OnwardOrder(range(3))

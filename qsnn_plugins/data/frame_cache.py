@@ -86,12 +86,9 @@ class EventReader:
 
 
 class CachedFrames(Dataset[Item]):
-    """The frames and labels of one cache file; frames stay on disk until they are asked for.
+    """The frames [T, C, H, W] and labels of one cache file, whose binary frames are packed bits.
 
-    Args:
-        path: The file.
-        shape: (T, C, H, W) of an item.
-        binary: Whether its frames are packed bits.
+    Frames stay on disk until they are asked for.
 
     Raises:
         ValueError: The file is not such a cache, or only part of one.

@@ -1,7 +1,6 @@
 """What can be told apart in grey, short names, and figures as files."""
 
 import itertools
-from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
