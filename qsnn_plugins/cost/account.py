@@ -150,16 +150,17 @@ class _Account:
 
     def masked(self, names: list[str]) -> Sparsity | None:
         """What pruning masks of some layers, on average; None where it is not known."""
+        nothing = Sparsity(0.0, 0.0, 0.0)
         shares: list[Sparsity] = []
         for name in names:
-            share: Sparsity | None = Sparsity(0.0, 0.0, 0.0)
-            if self.spec_of(name).pruning.prunes:
-                share = self.activity.masked(name) if self.activity else None
-            if share is None:
+            if not self.spec_of(name).pruning.prunes:
+                shares.append(nothing)
+            elif self.activity and (share := self.activity.masked(name)):
+                shares.append(share)
+            else:
                 return None
-            shares.append(share)
         if not shares:
-            return Sparsity(0.0, 0.0, 0.0)
+            return nothing
         return Sparsity(*(sum(column) / len(shares) for column in zip(*shares, strict=True)))
 
     def channels(self) -> dict[str, int]:

@@ -121,6 +121,5 @@ imsnn, imsnn_float_table, spquant, mint, qsnn, sigmoid_quantizer
     if isinstance(convention, MemoryConvention):
         return convention
     if convention not in MEMORY_CONVENTIONS:
-        allowed = f"one of {', '.join(MEMORY_CONVENTIONS)}"
-        raise ArgumentError("convention", convention, allowed)
+        raise ArgumentError("convention", convention, f"one of {', '.join(MEMORY_CONVENTIONS)}")
     return MEMORY_CONVENTIONS[convention]

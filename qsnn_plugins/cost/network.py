@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -140,28 +140,28 @@ class NetworkCost:
     @property
     def ns_ace(self) -> float | None:
         """NS-ACE in bit operations (bit budget Eq. 9)."""
-        return _sum(self.synapses, lambda s: s.ns_ace)
+        return _sum(s.ns_ace for s in self.synapses)
 
     @property
     def synaptic_operations(self) -> float | None:
         """SynOps over all steps, products included."""
-        return _sum(self.synapses, lambda s: s.synaptic_operations)
+        return _sum(s.synaptic_operations for s in self.synapses)
 
     @property
     def remaining_macs(self) -> float | None:
         """Multiply-accumulations of all steps that pruning leaves (SpQuant-SNN Eq. 30)."""
-        return _sum(self.synapses, lambda s: s.remaining_macs)
+        return _sum(s.remaining_macs for s in self.synapses)
 
     @property
     def multiplications(self) -> float | None:
         """Multiplications over all steps, after pruning."""
-        return _sum(self.synapses, lambda s: s.multiplications)
+        return _sum(s.multiplications for s in self.synapses)
 
     @property
     def accumulations(self) -> float | None:
         """Additions over all steps, after pruning: in synapses, and one per neuron and step."""
-        synapses = _sum(self.synapses, lambda s: s.accumulations)
-        neurons = _sum(self.neurons, self._updates)
+        synapses = _sum(s.accumulations for s in self.synapses)
+        neurons = _sum(self._updates(n) for n in self.neurons)
         return None if synapses is None or neurons is None else synapses + neurons
 
     def energy(self, table: str | EnergyTable = "bitnet_7nm") -> float | None:
@@ -177,19 +177,10 @@ class NetworkCost:
             ArgumentError: If there is no such table.
         """
         table = energy_table(table)
-
-        def synapse_energy(synapse: SynapseCost) -> float | None:
-            additions, products = synapse.accumulations, synapse.multiplications
-            if additions is None or products is None:
-                return None
-            return _energy(table, synapse.weight_bits, additions, products)
-
-        def neuron_energy(neuron: NeuronCost) -> float | None:
-            updates = self._updates(neuron)
-            return None if updates is None else _energy(table, neuron.membrane_bits, updates, 0)
-
-        synapses = _sum(self.synapses, synapse_energy)
-        neurons = _sum(self.neurons, neuron_energy)
+        synapses = _sum(
+            _energy(table, s.weight_bits, s.accumulations, s.multiplications) for s in self.synapses
+        )
+        neurons = _sum(_energy(table, n.membrane_bits, self._updates(n), 0) for n in self.neurons)
         return None if synapses is None or neurons is None else synapses + neurons
 
     def to_dict(
@@ -242,11 +233,19 @@ def _whole_bytes(bits: float) -> int:
     return packed_bytes(math.ceil(bits), 1)
 
 
-def _energy(table: EnergyTable, bits: int, additions: float, products: float) -> float:
+def _energy(
+    table: EnergyTable, bits: int, additions: float | None, products: float | None
+) -> float | None:
+    if additions is None or products is None:
+        return None
     each = table.float32 if bits == FLOAT_BITS else table.int8
     return operation_energy(additions, products, each.add, each.multiply)
 
 
-def _sum(layers: Iterable[SynapseCost] | Iterable[NeuronCost], value: Callable) -> float | None:
-    values = [value(layer) for layer in layers]
-    return None if None in values else sum(values)
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    return sum(known)

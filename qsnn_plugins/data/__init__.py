@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from qsnn_plugins.data.dvs128_gesture import DVS128Gesture
     from qsnn_plugins.data.event_camera import EventCamera
     from qsnn_plugins.data.event_scenes import EventScenes
-    from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
+    from qsnn_plugins.data.frame_augmentation import (
+        NeuromorphicAugmentation,
+        SpikformerAugmentation,
+    )
     from qsnn_plugins.data.frames import FrameBinning
     from qsnn_plugins.data.frames_module import FramesDataModule
     from qsnn_plugins.data.gen1 import Gen1
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from qsnn_plugins.data.nmnist import NMNIST
     from qsnn_plugins.data.rand_augment import GaussianRandAugment
     from qsnn_plugins.data.scenes import SceneStyle
-    from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation
     from qsnn_plugins.data.tiny_imagenet import TinyImageNet
 
 register_missing_ops()  # Lightning imports torchvision, which may need it
@@ -70,7 +72,7 @@ _HOMES = {
     "NMNIST": "nmnist",
     "GaussianRandAugment": "rand_augment",
     "SceneStyle": "scenes",
-    "SpikformerAugmentation": "spikformer_augmentation",
+    "SpikformerAugmentation": "frame_augmentation",
     "TinyImageNet": "tiny_imagenet",
 }
 

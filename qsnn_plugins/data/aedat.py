@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from qsnn_plugins.data.event_file import (
     Sensor,
     broken,
-    end_of_comments,
     file_bytes,
     in_order,
     require_inside,
+    require_whole,
+    structured,
 )
-from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.data.frames import require_in_sensor
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.extras import import_extra
 
@@ -50,10 +51,7 @@ def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
     """
     raw = file_bytes(path)
     start = _header(path, raw, "2.0")
-    whole = (len(raw) - start) // 8 * 8
-    if start + whole != len(raw):
-        rest = len(raw) - start - whole
-        raise broken(path, start + whole, f"an event of 8 bytes has only {rest}")
+    require_whole(path, start, len(raw) - start, 8)
     address, clock = (
         np.frombuffer(raw, dtype=">u4", offset=start).astype(np.uint32).reshape(-1, 2).T
     )
@@ -63,12 +61,8 @@ def read_dvs128_aedat2(path: Path) -> NDArray[np.void]:
         raise broken(path, start + 8 * first, f"address {address[first]:#x}: a DVS128 has 16 bits")
     inside = address & _AEDAT2_EXTERNAL == 0
     address, clock = address[inside].astype(np.int64), clock[inside]
-    events = np.empty(len(address), dtype=EVENT_DTYPE)
-    events["x"] = 127 - (address >> 8 & 0x7F)
-    events["y"] = 127 - (address >> 1 & 0x7F)
-    events["p"] = address & 1 == 0
-    events["t"] = clock
-    events = in_order(path, _not_empty(path, events), wraps=True)
+    x, y = 127 - (address >> 8 & 0x7F), 127 - (address >> 1 & 0x7F)
+    events = in_order(path, structured(path, x, y, clock, address & 1 == 0), wraps=True)
     events["t"] -= events["t"][0]
     return events
 
@@ -81,10 +75,6 @@ def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
     16: row, bits 17 to 31: column, both from the upper left) and a word of time, to which the
     packet's header adds the 31 higher bits. Packets of other types and events that are marked as
     not valid are left out.
-
-    Args:
-        path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a file of another format.
 
     Raises:
         DataError: The file is empty, is not AEDAT 3.1, ends inside a packet, or has an event
@@ -124,18 +114,11 @@ def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
     data, clock, offsets = np.concatenate(packets).T
     x, y = data >> 17, data >> 2 & 0x7FFF
     require_inside(path, x, y, sensor, offsets)
-    events = np.empty(len(data), dtype=EVENT_DTYPE)
-    for field, values in zip(("x", "y", "t", "p"), (x, y, clock, data & 2 != 0), strict=True):
-        events[field] = values
-    return in_order(path, _not_empty(path, events))
+    return in_order(path, structured(path, x, y, clock, data & 2 != 0))
 
 
 def read_aedat4(path: Path, sensor: Sensor) -> NDArray[np.void]:
     """Read the first event stream of an AEDAT 4 file, by way of the package aedat.
-
-    Args:
-        path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a file of another format.
 
     Raises:
         DependencyError: The package aedat is not installed.
@@ -152,25 +135,14 @@ def read_aedat4(path: Path, sensor: Sensor) -> NDArray[np.void]:
     # the decoder is compiled code, and raises bare Exceptions
     except Exception as error:
         raise DataError(f"{path} cannot be read as AEDAT 4: {error}") from error
-    decoded = np.concatenate(packets) if packets else np.empty(0, dtype=EVENT_DTYPE)
-    events = np.empty(len(decoded), dtype=EVENT_DTYPE)
-    if packets:
-        for ours, theirs in zip("xytp", ("x", "y", "t", "on"), strict=True):
-            events[ours] = decoded[theirs]
-    outside = (events["y"] >= sensor[0]) | (events["x"] >= sensor[1])
-    if outside.any():
-        first = int(outside.argmax())
-        raise DataError(
-            f"{path}: event {first} at x={events['x'][first]}, y={events['y'][first]} lies outside "
-            f"the sensor of {sensor[0]} x {sensor[1]} pixels (height x width)"
+    x, y, clock, on = (
+        np.concatenate(
+            [np.empty(0, dtype=np.int64), *(packet[field].astype(np.int64) for packet in packets)]
         )
-    return in_order(path, _not_empty(path, events))
-
-
-def _not_empty(path: Path, events: NDArray[np.void]) -> NDArray[np.void]:
-    if len(events) == 0:
-        raise broken(path, path.stat().st_size, "the file ends without an event")
-    return events
+        for field in ("x", "y", "t", "on")
+    )
+    require_in_sensor(x, y, sensor, file=f"{path}: ")
+    return in_order(path, structured(path, x, y, clock, on))
 
 
 def _header(path: Path, raw: bytes, version: str) -> int:
@@ -180,4 +152,10 @@ def _header(path: Path, raw: bytes, version: str) -> int:
         raise broken(
             path, 0, f"the header of AEDAT {version}, '{mark}', is not there: {raw[:12]!r}"
         )
-    return end_of_comments(path, raw, b"#")
+    start = 0
+    while raw[start : start + 1] == b"#":
+        end = raw.find(b"\n", start)
+        if end < 0:
+            raise broken(path, start, "a line of the header does not end")
+        start = end + 1
+    return start

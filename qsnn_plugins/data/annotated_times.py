@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from qsnn_plugins.data.boxes_module import BoxesItem, boxes_target
+from qsnn_plugins.data.boxes import BoxesItem, boxes_target
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.prophesee import DatFile, read_boxes
@@ -59,27 +59,18 @@ class BoxFilter:
 class AnnotatedTimes(Dataset[BoxesItem]):
     """Each annotated time of several recordings, with the events before it.
 
-    Args:
-        annotations: `_bbox.npy` files; the events lie beside them.
-        sensor: (H, W) of the camera in pixels.
-        class_names: Names of the classes, in the order of the labels.
-        binning: How events become frames.
-        window: How much before an annotation is seen.
-        window_by: "time" (µs) or "count" (events).
-        filter: Which annotations count.
-
     Raises:
         DataError: A file is missing or broken, or no annotation counts.
     """
 
     def __init__(
         self,
-        annotations: list[Path],
+        annotations: list[Path],  # `_bbox.npy` files; the events lie beside them
         sensor: tuple[int, int],
         class_names: tuple[str, ...],
         binning: FrameBinning,
         window: int,
-        window_by: str,
+        window_by: str,  # "time" (µs) or "count" (events)
         filter: BoxFilter,
     ) -> None:
         self.sensor, self.binning = sensor, binning

@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.event_file import Sensor, broken, file_bytes, in_order, require_inside
-from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.data.event_file import (
+    Sensor,
+    file_bytes,
+    in_order,
+    require_inside,
+    require_whole,
+    structured,
+)
 
 _OVERFLOW_ROW = 240  # an "event" in this row says that the clock has gone on by so much
 _OVERFLOW = 1 << 13
@@ -18,13 +24,6 @@ def read_atis_bin(path: Path, sensor: Sensor) -> NDArray[np.void]:
     """Read the 5-byte events of N-MNIST and N-Caltech101, in order of time.
 
     Bytes: column, row, then one bit of polarity and 23 bits of time, most significant first.
-
-    Args:
-        path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a file of another format.
-
-    Returns:
-        Structured array with the fields of `EVENT_DTYPE`.
 
     Raises:
         DataError: The file is empty, ends inside an event, or has an event outside the sensor or at
@@ -38,18 +37,11 @@ def read_atis_bin(path: Path, sensor: Sensor) -> NDArray[np.void]:
         [(3, 7, 256, True)]
     """
     raw = file_bytes(path)
-    whole = len(raw) // 5 * 5
-    if whole != len(raw):
-        raise broken(path, whole, f"an event of 5 bytes has only {len(raw) - whole}")
+    require_whole(path, 0, len(raw), 5)
     fields = np.frombuffer(raw, dtype=np.uint8).reshape(-1, 5)
     overflow = fields[:, 1] == _OVERFLOW_ROW
     overflows = np.cumsum(overflow)[~overflow]
-    offsets = 5 * np.flatnonzero(~overflow)
-    x, y, *bits = fields[~overflow].astype(np.int64).T
-    require_inside(path, x, y, sensor, offsets)
-    if len(x) == 0:
-        raise broken(path, len(raw), "the file ends without an event")
-    events = np.empty(len(x), dtype=EVENT_DTYPE)
-    events["x"], events["y"], events["p"] = x, y, bits[0] >> 7
-    events["t"] = ((bits[0] & 0x7F) << 16 | bits[1] << 8 | bits[2]) + overflows * _OVERFLOW
-    return in_order(path, events)
+    x, y, high, middle, low = fields[~overflow].astype(np.int64).T
+    require_inside(path, x, y, sensor, offsets=5 * np.flatnonzero(~overflow))
+    t = ((high & 0x7F) << 16 | middle << 8 | low) + overflows * _OVERFLOW
+    return in_order(path, structured(path, x, y, t, high >> 7))

@@ -53,8 +53,8 @@ class BaseDataModule(LightningDataModule):
         seed: Seed of the training order and of the augmentation, which depend on it and on the
             epoch alone.
         root: Folder of the data set, where it has one.
-        download: True downloads `archives` where `root` does not exist.
-        archives: What a download fetches; empty where there is no public address.
+        download: True downloads the data set where `root` does not exist.
+        archives: What it fetches; empty where there is no public address.
         homepage: Where to get the data by hand.
 
     Raises:

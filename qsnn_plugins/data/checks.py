@@ -1,4 +1,7 @@
-"""Checks of the arguments that every data module shares."""
+"""Checks of the arguments that data modules and augmentations share.
+
+Each returns the value, or raises ArgumentError.
+"""
 
 from __future__ import annotations
 
@@ -8,85 +11,42 @@ from qsnn_plugins.errors import ArgumentError
 
 
 def at_least(argument: str, value: int, low: int) -> int:
-    """Return `value` if it is an integer of at least `low`.
-
-    Raises:
-        ArgumentError: It is not.
-
-    Example:
-        >>> at_least("time_steps", 4, 1)
-        4
-    """
+    """An integer of at least `low`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ArgumentError(argument, value, f"an integer of at least {low}")
     return value
 
 
 def one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Return `value` if it is one of the words in `allowed`.
-
-    Raises:
-        ArgumentError: It is not.
-
-    Example:
-        >>> one_of("bin_by", "time", ("time", "count"))
-        'time'
-    """
+    """One of the words in `allowed`."""
     if value not in allowed:
         raise ArgumentError(argument, value, " or ".join(repr(word) for word in allowed))
     return value
 
 
 def positive(argument: str, value: float) -> float:
-    """Return `value` if it is a finite number above 0.
-
-    Raises:
-        ArgumentError: It is not.
-
-    Example:
-        >>> positive("threshold", 0.25)
-        0.25
-    """
+    """A finite number above 0."""
     if not (math.isfinite(value) and value > 0):
         raise ArgumentError(argument, value, "a finite number above 0")
     return value
 
 
 def probability(argument: str, value: float) -> float:
-    """Return `value` if it is a probability.
-
-    Raises:
-        ArgumentError: It is not.
-
-    Example:
-        >>> probability("flip", 0.5)
-        0.5
-    """
+    """A number from 0 to 1."""
     if not 0 <= value <= 1:
         raise ArgumentError(argument, value, "a probability from 0 to 1")
     return value
 
 
 def acute_angle(argument: str, value: float) -> float:
-    """Return `value` if it is an acute angle in degrees.
-
-    Raises:
-        ArgumentError: It is not.
-
-    Example:
-        >>> acute_angle("degrees", 30.0)
-        30.0
-    """
+    """Degrees from 0 to below 90."""
     if not 0 <= value < 90:
         raise ArgumentError(argument, value, "a number from 0 to below 90")
     return value
 
 
 def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (H, W) in pixels; one integer means a square.
-
-    Raises:
-        ArgumentError: A side is not an integer of at least 1, or there are not two of them.
+    """(H, W) in pixels; one integer means a square.
 
     Example:
         >>> height_width("size", 48)

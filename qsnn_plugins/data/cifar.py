@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.download import Archive
+from qsnn_plugins.data.download import Archive, missing_file
 from qsnn_plugins.data.image_transforms import Statistics, small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
 from qsnn_plugins.errors import DataError
@@ -19,23 +19,13 @@ _PIXELS = 3 * _SIDE * _SIDE  # bytes: all red, then all green, then all blue
 
 @dataclass(frozen=True)
 class _Records:
-    """Where the images of a binary archive lie, and how.
-
-    Args:
-        name: Name of the data set.
-        train: Names of the training files.
-        test: Name of the test file.
-        images: Images per training file, and images of the test file.
-        classes: Number of values of each label byte before an image; the last byte counts.
-        statistics: Means and standard deviations of the channels, of values in [0, 1].
-        archive: Where to get them.
-    """
+    """Where the images of a binary archive lie, and how."""
 
     name: str
-    train: tuple[str, ...]
+    train: tuple[str, ...]  # names of the files
     test: str
-    images: tuple[int, int]
-    classes: tuple[int, ...]
+    images: tuple[int, int]  # per training file, and of the test file
+    classes: tuple[int, ...]  # values of each label byte before an image; the last byte counts
     statistics: Statistics
     archive: Archive
 
@@ -70,7 +60,13 @@ _CIFAR100 = _Records(
 
 
 class _CIFAR(ImagesDataModule):
-    """What CIFAR-10 and CIFAR-100 share."""
+    """What CIFAR-10 and CIFAR-100 share.
+
+    Args:
+        augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
+            and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
+            random erasing, as Spikformer trains).
+    """
 
     records: _Records
 
@@ -109,16 +105,12 @@ class _CIFAR(ImagesDataModule):
 class CIFAR10(_CIFAR):
     """CIFAR-10 (Krizhevsky, 2009): 50,000 and 10,000 images of ten classes, 32 x 32 pixels.
 
+    Its augmentations are "none", "crop_flip", "autoaugment", "rotate_flip" and "spikformer".
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         root: Folder of the binary version: `data_batch_1.bin` to `data_batch_5.bin` and
             `test_batch.bin`.
-        augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
-            and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
-            random erasing, as Spikformer trains).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -147,17 +139,10 @@ class CIFAR10(_CIFAR):
 class CIFAR100(_CIFAR):
     """CIFAR-100 (Krizhevsky, 2009): 50,000 and 10,000 images of 100 classes, 32 x 32 pixels.
 
-    The labels are the hundred fine ones.
+    The labels are the hundred fine ones. Its arguments are those of `CIFAR10`.
 
     Args:
         root: Folder of the binary version: `train.bin` and `test.bin`.
-        augment: Of the training split: "none", "crop_flip", "autoaugment" (crop, flip, AutoAugment
-            and Cutout, as Q-SNN trains), "rotate_flip" or "spikformer" (flip, RandAugment and
-            random erasing, as Spikformer trains).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -190,11 +175,7 @@ def _read_records(
     try:
         raw = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise DataError(
-            f"{path} of {records.name} cannot be read ({error.strerror}): unpack "
-            f"{records.archive.url} there, give another folder with root, let it be fetched with "
-            "download=true, or run on embedded images with class_path: Digits"
-        ) from error
+        raise missing_file(path, records.name, records.archive, error) from error
     size = len(records.classes) + _PIXELS
     if len(raw) != images * size:
         raise DataError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +44,9 @@ def _read(path: Path) -> NDArray[np.void]:
     return read_dvs128_aedat2(path)
 
 
-def _find(root: Path, test_fraction: float, split: str) -> Splits:
-    classes = list_recordings(root, _CLASSES, (".aedat", ".aedat4"))
-    return split_classes(classes, test_fraction, split)
-
-
 _CIFAR10DVS = EventDataset(
     reader=EventReader("CIFAR10-DVS", _SENSOR, _read),
     classes=_CLASSES,
-    find=partial(_find, test_fraction=0.1, split="ordered"),
     layout="as <class>/cifar10_<class>_<number>.aedat, two or more per class",
     homepage="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
     archives=tuple(
@@ -72,22 +64,12 @@ class CIFAR10DVS(RecordingsDataModule):
     equally many events, counted, 48 x 48 pixels. The third paper (Shymyrbay et al.) splits 80:20 at
     random: `test_fraction=0.2, split="random"`.
 
+    Arguments that are not explained here are those of `RecordingsDataModule`.
+
     Args:
         root: Folder with `<class>/cifar10_<class>_<number>.aedat` (AEDAT 2.0, the official
             distribution), or `.aedat4` (which needs the package aedat).
-        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128.
-        bin_by: "count" for bins of equally many events, "time" for bins of equal duration.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
-        allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
-        download: True downloads the data set where `root` does not exist.
         test_fraction: Share of each class that tests.
         split: "ordered" tests on the last of each class, "random" draws them with a fixed seed.
 
@@ -120,7 +102,7 @@ class CIFAR10DVS(RecordingsDataModule):
     ) -> None:
         check_split(test_fraction, split)
         super().__init__(
-            replace(_CIFAR10DVS, find=partial(_find, test_fraction=test_fraction, split=split)),
+            _CIFAR10DVS,
             root=root,
             binning=FrameBinning(time_steps, size, bin_by, binary),
             batch_size=batch_size,
@@ -131,3 +113,9 @@ class CIFAR10DVS(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+        self.test_fraction, self.test_by = test_fraction, split
+
+    def find(self) -> Splits:
+        """Return the recordings of each class, split."""
+        classes = list_recordings(self.root, _CLASSES, (".aedat", ".aedat4"))
+        return split_classes(classes, self.test_fraction, self.test_by)

@@ -53,14 +53,7 @@ def split_classes(
 
 
 def check_split(test_fraction: float, split: str) -> None:
-    """Refuse a split that cannot be.
-
-    Raises:
-        ArgumentError: `test_fraction` lies outside (0, 1), or `split` is unknown.
-
-    Example:
-        >>> check_split(0.1, "random")
-    """
+    """Raise ArgumentError for a `test_fraction` outside (0, 1) or an unknown `split`."""
     if not 0 < test_fraction < 1:
         raise ArgumentError("test_fraction", test_fraction, "a number between 0 and 1")
     one_of("split", split, ORDERS)

@@ -31,13 +31,13 @@ class EventDigits(FramesDataModule):
     by sample, each class alike, always in the same way: 1,437 to train, 360 to test. Samples of one
     writer may be in both.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         time_steps: T, frames per recording; bins of equal time over the whole recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
         seed: Seed of the training order; neither the split nor the events depend on it.
         camera: The camera; its sensor is replaced by `size`.
 
@@ -86,13 +86,13 @@ class Digits(ImagesDataModule):
     They stand in for any static data set: the images (8 x 8 pixels, 17 grey levels) are resized
     bilinearly, and repeated where three channels are asked for. The split is that of `EventDigits`.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         channels: C, 1 or 3.
         size: Side of the images in pixels.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" or
             "spikformer"; flips do digits no good, and are there because a recipe may ask for them.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
         seed: Seed of the training order and of the augmentation; the split does not depend on it.
 
     Raises:

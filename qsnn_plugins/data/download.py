@@ -52,6 +52,15 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
         replace(folder, root)
 
 
+def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:
+    """Return the error of a file that a data set of images lacks."""
+    return DataError(
+        f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, give "
+        "another folder with root, let it be fetched with download=true, or run on embedded "
+        "images with class_path: Digits"
+    )
+
+
 def _unpack(archive: Archive, folder: Path) -> None:
     from torchvision.datasets.utils import download_and_extract_archive, extract_archive
 

@@ -29,11 +29,6 @@ def _read(path: Path) -> NDArray[np.void]:
     return read_aedat3(path, _SENSOR)
 
 
-def _find(root: Path) -> Splits:
-    train, test = (_trials(root, f"trials_to_{split}.txt") for split in ("train", "test"))
-    return train, test
-
-
 def _trials(root: Path, name: str) -> list[Recording]:
     """Return the gestures of the files that a list names."""
     try:
@@ -69,7 +64,6 @@ def _gestures(path: Path) -> list[Recording]:
 _DVS128_GESTURE = EventDataset(
     reader=EventReader("DVS128-Gesture", _SENSOR, _read),
     classes=_CLASSES,
-    find=_find,
     layout="with trials_to_train.txt, trials_to_test.txt, and of each file that they name "
     "<user>_<light>.aedat and <user>_<light>_labels.csv",
     homepage="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
@@ -83,22 +77,14 @@ class DVS128Gesture(RecordingsDataModule):
     The recordings of 23 persons train (1,176 gestures) and those of the other six test (288), as
     the data set's own lists say and as the papers split it.
 
+    Arguments that are not explained here are those of `RecordingsDataModule`.
+
     Args:
         root: Folder of the unpacked archive: `trials_to_train.txt`, `trials_to_test.txt`, and of
             each file that they name the AEDAT 3.1 and its `_labels.csv`.
         time_steps: T, frames per gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128, which
             the third paper keeps, and Bit Budget has 48 x 48.
-        bin_by: "count" for bins of equally many events, "time" for bins of equal duration.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
-        allow_broken: False raises at the first broken gesture; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
         download: Has to be False: its makers ask for consent to their terms first.
 
     Raises:
@@ -138,6 +124,11 @@ class DVS128Gesture(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+
+    def find(self) -> Splits:
+        """Return the gestures of the files that the two lists name."""
+        train, test = (_trials(self.root, f"trials_to_{split}.txt") for split in ("train", "test"))
+        return train, test
 
     def _load(self) -> tuple[CachedFrames, CachedFrames]:
         try:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import DataError
 
 Sensor = tuple[int, int]
+"""(H, W) of a camera in pixels; an event outside it marks a file of another format."""
 
 CLOCK_PERIOD = 2**32
 """Microseconds after which a clock of 32 bits begins anew."""
@@ -32,34 +34,21 @@ def file_bytes(path: Path) -> bytes:
     return raw
 
 
-def end_of_comments(path: Path, raw: bytes, mark: bytes) -> int:
-    """Return where the lines that begin with `mark` end."""
-    start = 0
-    while raw[start : start + 1] == mark:
-        end = raw.find(b"\n", start)
-        if end < 0:
-            raise broken(path, start, "a line of the header does not end")
-        start = end + 1
-    return start
-
-
 def broken(path: Path, offset: int, what: str) -> DataError:
     """Return the error of a file that is not what it should be from a byte on."""
     return DataError(f"{path} is truncated or of another format: at byte {offset}, {what}")
 
 
+def require_whole(path: Path, start: int, length: int, size: int) -> None:
+    """Raise DataError if `length` bytes from `start` on are not whole events of `size` bytes."""
+    if rest := length % size:
+        raise broken(path, start + length - rest, f"an event of {size} bytes has only {rest}")
+
+
 def require_inside(
     path: Path, x: NDArray[Any], y: NDArray[Any], sensor: Sensor, offsets: NDArray[Any]
 ) -> None:
-    """Raise DataError for the first event outside the sensor of (H, W) pixels.
-
-    Args:
-        path: The file.
-        x: Columns of the events.
-        y: Rows of the events.
-        sensor: (H, W) in pixels.
-        offsets: The byte at which each event begins.
-    """
+    """Raise DataError for the first event outside the sensor; `offsets` are the events' bytes."""
     outside = (y >= sensor[0]) | (x >= sensor[1])
     if outside.any():
         first = int(outside.argmax())
@@ -69,6 +58,17 @@ def require_inside(
             f"an event at x={x[first]}, y={y[first]}: outside the sensor of {sensor[0]} x "
             f"{sensor[1]} pixels (height x width)",
         )
+
+
+def structured(
+    path: Path, x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[Any]
+) -> NDArray[np.void]:
+    """Return a file's events as an array of `EVENT_DTYPE`; DataError if there are none."""
+    if len(t) == 0:
+        raise broken(path, path.stat().st_size, "the file ends without an event")
+    events = np.empty(len(t), dtype=EVENT_DTYPE)
+    events["x"], events["y"], events["t"], events["p"] = x, y, t, p
+    return events
 
 
 def in_order(

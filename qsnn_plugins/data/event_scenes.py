@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, DistributedSampler, Sampler
 
-from qsnn_plugins.data.boxes_module import BoxesDataModule, BoxesItem, boxes_target
+from qsnn_plugins.data.base import BaseDataModule
+from qsnn_plugins.data.boxes import BoxesItem, boxes_target, collate_boxes
 from qsnn_plugins.data.checks import at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
@@ -19,21 +20,20 @@ from qsnn_plugins.data.scenes import CLASSES, SceneStyle, draw_scene
 _STREAMS = {"train": 0, "val": 1, "test": 2}  # scenes of different splits share no random numbers
 
 
-class EventScenes(BoxesDataModule):
+class EventScenes(BaseDataModule):
     """Cars and pedestrians that move over clutter, seen by the event camera of `EventDigits`.
 
     Scene n of a split depends on the seed, the split and n alone. Training never sees one twice: an
     epoch goes on where the one before it ended. The boxes are those at the end of a recording.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
-        time_steps: T, frames per recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         train_scenes: Scenes per epoch.
         test_scenes: Scenes of the test split, which serves validation too.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events.
-        batch_size: Items per batch.
-        num_workers: Processes that draw scenes.
         seed: Seed of all scenes.
         style: How busy scenes are.
         camera: The camera; its sensor is replaced by `size`, and it stays where it is for one
@@ -48,6 +48,8 @@ class EventScenes(BoxesDataModule):
         >>> frames.shape, data.class_names, targets[0]["boxes"].shape[1]
         (torch.Size([2, 4, 2, 48, 64]), ('car', 'pedestrian'), 4)
     """
+
+    collate = staticmethod(collate_boxes)
 
     def __init__(
         self,
@@ -93,14 +95,7 @@ class EventScenes(BoxesDataModule):
 
 
 class ScenesDataset(Dataset[BoxesItem]):
-    """Scenes by number, drawn when they are asked for.
-
-    Args:
-        camera: What sees them.
-        binning: How events become frames.
-        style: How busy scenes are.
-        stream: Seeds that all its scenes share.
-        length: Scenes per epoch; there are scenes beyond it.
+    """Scenes by number, drawn when they are asked for; there are scenes beyond its `length`.
 
     Example:
         >>> data = EventScenes(seed=3).split("train")
@@ -114,7 +109,7 @@ class ScenesDataset(Dataset[BoxesItem]):
         camera: EventCamera,
         binning: FrameBinning,
         style: SceneStyle,
-        stream: tuple[int, ...],
+        stream: tuple[int, ...],  # seeds that all its scenes share
         length: int,
     ) -> None:
         self.camera, self.binning, self.style = camera, binning, style
@@ -147,12 +142,7 @@ class ScenesDataset(Dataset[BoxesItem]):
 
 
 class OnwardOrder(DistributedSampler[Any]):
-    """Numbers that go on from epoch to epoch, shared out among processes.
-
-    Args:
-        data_source: Its length is how many numbers an epoch has.
-        replicas: Number of processes.
-        rank: Which of them this is, from 0.
+    """Numbers that go on from epoch to epoch, shared out among processes as by `EpochShuffle`.
 
     Example:
         >>> order = OnwardOrder(range(3))

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, RandomErasing
 from torchvision.transforms.functional import affine
 
 from qsnn_plugins.data.checks import acute_angle, at_least, one_of, probability
 from qsnn_plugins.data.image_transforms import Cutout
-from qsnn_plugins.data.spikformer_augmentation import SpikformerAugmentation
 
 AUGMENTATIONS = ("none", "nda", "spikformer")
 
+_STEPS = 31
 
-class NeuromorphicAugmentation(nn.Module):
+
+class _FlipAndOneMove(nn.Module):
+    """Flips a recording with probability `flip`, then does one of `choices`, each as likely."""
+
+    choices: tuple[Callable[[Tensor], Tensor], ...]
+
+    def __init__(self, flip: float) -> None:
+        super().__init__()
+        self.flip = probability("flip", flip)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return frames [T, C, H, W], moved."""
+        if torch.rand(()) < self.flip:
+            frames = frames.flip(-1)
+        return self.choices[int(torch.randint(len(self.choices), ()))](frames)
+
+
+class NeuromorphicAugmentation(_FlipAndOneMove):
     """NDA (Li et al., ECCV 2022), which Q-SNN uses for CIFAR10-DVS.
 
     A recording is flipped left to right with probability `flip`. Then one of four, each as likely,
@@ -47,18 +67,11 @@ class NeuromorphicAugmentation(nn.Module):
     def __init__(
         self, flip: float = 0.5, roll: int = 5, degrees: float = 30.0, cutout: int = 16
     ) -> None:
-        super().__init__()
-        self.flip = probability("flip", flip)
+        super().__init__(flip)
         self.roll = at_least("roll", roll, 0)
         self.degrees = acute_angle("degrees", degrees)
         self.cutout = Cutout(at_least("cutout", cutout, 1))
         self.choices = (self._roll, self._rotate, self._shear, self.cutout)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return frames [T, C, H, W], moved."""
-        if torch.rand(()) < self.flip:
-            frames = frames.flip(-1)
-        return self.choices[int(torch.randint(len(self.choices), ()))](frames)
 
     def _roll(self, frames: Tensor) -> Tensor:
         down, right = torch.randint(-self.roll, self.roll + 1, (2,)).tolist()
@@ -72,6 +85,69 @@ class NeuromorphicAugmentation(nn.Module):
 
     def _angle(self) -> float:
         return float((2 * torch.rand(()) - 1) * self.degrees)
+
+
+class SpikformerAugmentation(_FlipAndOneMove):
+    """Augmentation of Spikformer's loader for CIFAR10-DVS, after TrivialAugment.
+
+    A recording is flipped left to right with probability `flip`. Then one of six, each as likely,
+    is done to all of its frames alike: nothing, a shear along the rows, a shift along the rows, a
+    shift along the columns, a rotation, or a square of zeros over 0.1 to 11 % of the frame. How far
+    is one of 31 evenly spaced values from one end to the other; shifts are cut to whole pixels.
+    Pixels take their nearest neighbour's count, and what comes in from outside is empty.
+
+    The loader's frames have 128 x 128 pixels; `shift` is not scaled for others. Where left and
+    right have a meaning, as of gestures and digits, `flip` has to be 0.
+
+    Args:
+        flip: Probability of a flip.
+        shear: Largest shear in degrees, below 90; the loader's is 0.3 radians.
+        shift: Largest shift in pixels.
+        degrees: Largest rotation in degrees, below 90.
+
+    Raises:
+        ArgumentError: A setting is out of its range.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> frames = torch.ones(10, 2, 48, 48, dtype=torch.uint8)
+        >>> moved = SpikformerAugmentation()(frames)
+        >>> moved.shape, moved.dtype, bool((moved == moved[:1, :1]).all())
+        (torch.Size([10, 2, 48, 48]), torch.uint8, True)
+    """
+
+    def __init__(
+        self,
+        flip: float = 0.5,
+        shear: float = math.degrees(0.3),
+        shift: int = 5,
+        degrees: float = 30.0,
+    ) -> None:
+        super().__init__(flip)
+        self.shear = acute_angle("shear", shear)
+        self.shift = at_least("shift", shift, 0)
+        self.degrees = acute_angle("degrees", degrees)
+        self.cutout = RandomErasing(p=1.0, scale=(0.001, 0.11), ratio=(1.0, 1.0))
+        self.choices = (
+            nn.Identity(),
+            self._shear,
+            self._shift_right,
+            self._shift_down,
+            self._rotate,
+            self.cutout,
+        )
+
+    def _shear(self, frames: Tensor) -> Tensor:
+        return _move(frames, shear=self.shear * _share())
+
+    def _shift_right(self, frames: Tensor) -> Tensor:
+        return _move(frames, right=int(self.shift * _share()))
+
+    def _shift_down(self, frames: Tensor) -> Tensor:
+        return _move(frames, down=int(self.shift * _share()))
+
+    def _rotate(self, frames: Tensor) -> Tensor:
+        return _move(frames, angle=self.degrees * _share())
 
 
 def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module | None:
@@ -95,5 +171,12 @@ def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module
     return nda if augment == "nda" else None
 
 
-def _move(frames: Tensor, angle: float, shear: float) -> Tensor:
-    return affine(frames, angle, [0, 0], 1.0, [shear, 0.0], InterpolationMode.NEAREST)
+def _share() -> float:
+    """Return one of 31 evenly spaced numbers from -1 to 1."""
+    return 2 * int(torch.randint(_STEPS, ())) / (_STEPS - 1) - 1
+
+
+def _move(
+    frames: Tensor, angle: float = 0.0, right: int = 0, down: int = 0, shear: float = 0.0
+) -> Tensor:
+    return affine(frames, angle, [right, down], 1.0, [shear, 0.0], InterpolationMode.NEAREST)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -86,12 +86,9 @@ class EventReader:
 
 
 class CachedFrames(Dataset[Item]):
-    """The frames and labels of one cache file; frames stay on disk until they are asked for.
+    """The frames [T, C, H, W] and labels of one cache file, whose binary frames are packed bits.
 
-    Args:
-        path: The file.
-        shape: (T, C, H, W) of an item.
-        binary: Whether its frames are packed bits.
+    Frames stay on disk until they are asked for.
 
     Raises:
         ValueError: The file is not such a cache, or only part of one.
@@ -163,8 +160,16 @@ def cached_frames(
             if len(frames.broken) and not allow_broken:
                 reader.frames(recordings[frames.broken[0]], binning)
             return frames
+    # a progress bar on stderr while many of them are parsed
+    tracked = track(
+        recordings,
+        description=f"{reader.name} {split}",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(recordings) < _WORTH_A_PROGRESS_BAR,
+    )
     try:
-        _write(path, recordings, reader, binning, split=split, allow_broken=allow_broken)
+        _write(path, tracked, len(recordings), reader, binning, allow_broken)
     except OSError as error:
         raise DataError(
             f"the frame cache {path} cannot be written ({error.strerror}): "
@@ -175,34 +180,35 @@ def cached_frames(
 
 def _write(
     path: Path,
-    recordings: Sequence[Recording],
+    recordings: Iterable[Recording],
+    count: int,
     reader: EventReader,
     binning: FrameBinning,
-    *,
-    split: str,
     allow_broken: bool,
 ) -> None:
-    """Parse all recordings into the file `path`."""
-    labels = np.array([recording.label for recording in recordings], dtype=np.int64)
+    """Parse `count` recordings into the file `path`."""
     shape = binning.shape(reader.sensor)
     header = {"descr": "|u1", "fortran_order": False}
-    header |= {"shape": _stored_shape(len(labels), shape, binning.binary)}
-    nothing = np.zeros(shape, dtype=np.uint8)
-    why = None
+    header |= {"shape": _stored_shape(count, shape, binning.binary)}
+    labels: list[int] = []
+    first_error = None
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for index, recording in enumerate(_progress(recordings, f"{reader.name} {split}")):
+        for recording in recordings:
+            label = recording.label
             try:
                 frames = reader.frames(recording, binning)
             except DataError as error:
                 if not allow_broken:
                     raise
-                why, frames, labels[index] = why or error, nothing, _BROKEN
+                first_error = first_error or error
+                frames, label = np.zeros(shape, dtype=np.uint8), _BROKEN
+            labels.append(label)
             file.write((np.packbits(frames) if binning.binary else frames).tobytes())
-        np.lib.format.write_array(file, labels, allow_pickle=False)
-        if why and (labels == _BROKEN).all():
-            raise DataError(f"none of {len(labels)} recordings can be read: {why}")
+        if first_error and set(labels) == {_BROKEN}:
+            raise DataError(f"none of {count} recordings can be read: {first_error}")
+        np.lib.format.write_array(file, np.array(labels, dtype=np.int64), allow_pickle=False)
 
 
 def _stored_shape(count: int, shape: tuple[int, ...], binary: bool) -> tuple[int, ...]:
@@ -221,14 +227,3 @@ def _digest(recordings: Sequence[Recording], reader: EventReader, binning: Frame
         entry = [where, recording.label, recording.span, status.st_size, status.st_mtime_ns]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()[:16]
-
-
-def _progress(recordings: Sequence[Recording], what: str) -> Any:
-    """Return the recordings, with a progress bar on stderr while many of them are parsed."""
-    return track(
-        recordings,
-        description=what,
-        console=Console(stderr=True),
-        transient=True,
-        disable=len(recordings) < _WORTH_A_PROGRESS_BAR,
-    )

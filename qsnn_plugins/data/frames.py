@@ -91,7 +91,7 @@ class FrameBinning:
         if len(events) == 0:
             return np.zeros(shape, dtype=np.uint8)
         x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
-        _require_inside(x, y, sensor)
+        require_in_sensor(x, y, sensor)
         column, row = x * shape[3] // sensor[1], y * shape[2] // sensor[0]
         step = self._step(events["t"].astype(np.int64), span)
         channel = events["p"].astype(np.int64)
@@ -112,12 +112,14 @@ class FrameBinning:
         return np.minimum(step, self.time_steps - 1)
 
 
-def _require_inside(x: NDArray[np.int64], y: NDArray[np.int64], sensor: tuple[int, int]) -> None:
+def require_in_sensor(
+    x: NDArray[np.int64], y: NDArray[np.int64], sensor: tuple[int, int], file: str = ""
+) -> None:
     """Raise DataError for the first event outside the sensor, which would wrap into a neighbour."""
     outside = (x < 0) | (x >= sensor[1]) | (y < 0) | (y >= sensor[0])
     if outside.any():
         first = int(outside.argmax())
         raise DataError(
-            f"event {first} at x={x[first]}, y={y[first]} lies outside the sensor "
+            f"{file}event {first} at x={x[first]}, y={y[first]} lies outside the sensor "
             f"of {sensor[0]} x {sensor[1]} pixels (height x width)"
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qsnn_plugins.data.annotated_times import AnnotatedTimes, BoxFilter
-from qsnn_plugins.data.boxes_module import BoxesDataModule
+from qsnn_plugins.data.base import BaseDataModule
+from qsnn_plugins.data.boxes import collate_boxes
 from qsnn_plugins.data.checks import at_least, one_of
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.errors import DataError
@@ -13,12 +14,14 @@ _CLASSES = ("car", "pedestrian")
 _HOMEPAGE = "https://www.prophesee.ai/2020/01/24/prophesee-gen1-automotive-detection-dataset"
 
 
-class Gen1(BoxesDataModule):
+class Gen1(BaseDataModule):
     """Gen1 (de Tournemire et al., 2020): 304 x 240 pixels, annotated at up to 4 Hz.
 
     An item is an annotated time of a recording: frames of the events before it, and its boxes that
     count. Times of which no box counts are left out, as in the benchmark. Files are mapped into
     memory, and no more of them is read than the events of an item.
+
+    Arguments that are not explained here are those of `BaseDataModule`.
 
     Args:
         root: Folder with the published folders `train`, `val` and `test`, and in them
@@ -31,9 +34,6 @@ class Gen1(BoxesDataModule):
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
         filter: Which annotations count.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -44,6 +44,8 @@ class Gen1(BoxesDataModule):
         >>> data.frame_shape, data.class_names
         ((2, 224, 288), ('car', 'pedestrian'))
     """
+
+    collate = staticmethod(collate_boxes)
 
     def __init__(
         self,

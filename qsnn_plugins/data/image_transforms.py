@@ -30,6 +30,10 @@ AUGMENTATIONS = ("none", "crop_flip", "autoaugment", "rotate_flip", "spikformer"
 PHOTOGRAPH_AUGMENTATIONS = ("none", "crop_flip", "spikformer")
 
 Statistics = tuple[Sequence[float], Sequence[float]]
+"""Means and standard deviations of the channels, of values in [0, 1]."""
+
+# Of the training images, as torchvision's networks are trained with them.
+IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Cutout(nn.Module):

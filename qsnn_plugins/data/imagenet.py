@@ -9,12 +9,10 @@ from pathlib import Path
 from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.image_transforms import photograph_transform
+from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, photograph_transform
 from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
 from qsnn_plugins.errors import ArgumentError, DataError
 
-# Of the training images, as torchvision's networks are trained with them.
-_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CLASSES = 1_000
 _HOMEPAGE = "https://image-net.org"
 _SOLUTION = "LOC_val_solution.csv"
@@ -27,6 +25,8 @@ class ImageNet(ImagesDataModule):
     The validation images are the test split, as in the papers. Labels follow the sorted synsets.
     ImageNet-100 is a list of a hundred synsets; the papers do not print theirs.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
             unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
@@ -38,9 +38,6 @@ class ImageNet(ImagesDataModule):
         augment: Of the training split: "none" (the middle, as in a test), "crop_flip" (a crop of
             random size and a flip) or "spikformer" (all of the photograph, squeezed into the
             square, a flip, RandAugment and random erasing, as Spikformer trains).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
         download: Has to be False: its makers ask for consent to their terms first.
 
     Raises:
@@ -71,8 +68,8 @@ class ImageNet(ImagesDataModule):
         super().__init__(
             num_classes=_CLASSES if self.synsets is None else len(self.synsets),
             frame_shape=(3, size, size),
-            augmentation=photograph_transform(augment, size, resize, _STATISTICS),
-            preparation=photograph_transform("none", size, resize, _STATISTICS),
+            augmentation=photograph_transform(augment, size, resize, IMAGENET_STATISTICS),
+            preparation=photograph_transform("none", size, resize, IMAGENET_STATISTICS),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.class_splits import check_split, split_classes
@@ -40,8 +39,22 @@ _OBJECTS = (
 )
 
 
-def _find(root: Path, classes: tuple[str, ...], test_fraction: float, split: str) -> Splits:
-    return split_classes(list_recordings(root, classes, (".bin",)), test_fraction, split)
+_NCALTECH101 = EventDataset(
+    reader=EventReader("N-Caltech101", _SENSOR, partial(read_atis_bin, sensor=_SENSOR)),
+    classes=(_BACKGROUND, *_OBJECTS),
+    layout="as <class>/image_<number>.bin, two or more per class",
+    homepage="https://www.garrickorchard.com/datasets/n-caltech101",
+    archives=(
+        Archive(
+            "https://data.mendeley.com/public-files/datasets/cy6cvx3ryv/files/"
+            "36b5c52a-b49d-4853-addb-a836a8883e49/file_downloaded",
+            md5="66201824eabb0239c7ab992480b50ba3",
+            folder="Caltech101",
+            name="N-Caltech101-archive.zip",
+        ),
+    ),
+    nda=NeuromorphicAugmentation(roll=3, degrees=15.0),
+)
 
 
 class NCaltech101(RecordingsDataModule):
@@ -51,22 +64,12 @@ class NCaltech101(RecordingsDataModule):
     The data set comes without a split: by default nine tenths of each class, drawn with a fixed
     seed, are for training. The third paper (Shymyrbay et al.) splits 80:20: `test_fraction=0.2`.
 
+    Arguments that are not explained here are those of `RecordingsDataModule`.
+
     Args:
         root: Folder with `<class>/image_<number>.bin`.
-        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 180 x 240, and
             IM-SNN's code keeps its aspect ratio with 48 x 64.
-        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation; the split does not depend on it.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
-        allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
-        download: True downloads the data set where `root` does not exist.
         test_fraction: Share of each class that tests.
         split: "random" draws the test split with a fixed seed, "ordered" takes the last of a class.
         background: False leaves the background out: a hundred classes.
@@ -102,10 +105,8 @@ class NCaltech101(RecordingsDataModule):
         background: bool = True,
     ) -> None:
         check_split(test_fraction, split)
-        classes = (_BACKGROUND, *_OBJECTS) if background else _OBJECTS
-        find = partial(_find, classes=classes, test_fraction=test_fraction, split=split)
         super().__init__(
-            replace(_NCALTECH101, classes=classes, find=find),
+            _NCALTECH101 if background else replace(_NCALTECH101, classes=_OBJECTS),
             root=root,
             binning=FrameBinning(time_steps, size, bin_by, binary),
             batch_size=batch_size,
@@ -116,22 +117,9 @@ class NCaltech101(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+        self.test_fraction, self.test_by = test_fraction, split
 
-
-_NCALTECH101 = EventDataset(
-    reader=EventReader("N-Caltech101", _SENSOR, partial(read_atis_bin, sensor=_SENSOR)),
-    classes=_OBJECTS,
-    find=partial(_find, classes=_OBJECTS, test_fraction=0.1, split="random"),
-    layout="as <class>/image_<number>.bin, two or more per class",
-    homepage="https://www.garrickorchard.com/datasets/n-caltech101",
-    archives=(
-        Archive(
-            "https://data.mendeley.com/public-files/datasets/cy6cvx3ryv/files/"
-            "36b5c52a-b49d-4853-addb-a836a8883e49/file_downloaded",
-            md5="66201824eabb0239c7ab992480b50ba3",
-            folder="Caltech101",
-            name="N-Caltech101-archive.zip",
-        ),
-    ),
-    nda=NeuromorphicAugmentation(roll=3, degrees=15.0),
-)
+    def find(self) -> Splits:
+        """Return the recordings of each class, split."""
+        classes = list_recordings(self.root, self.dataset.classes, (".bin",))
+        return split_classes(classes, self.test_fraction, self.test_by)

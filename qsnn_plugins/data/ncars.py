@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from qsnn_plugins.data.frame_cache import EventReader
 from qsnn_plugins.data.frames import FrameBinning
@@ -15,29 +11,15 @@ from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
     Splits,
-    list_recordings,
+    shipped_split,
 )
 
 _SENSOR = (100, 120)  # the largest of the cut-outs, whose upper left corners lie at (0, 0)
 _CLASSES = ("background", "cars")
 
-
-def _read(path: Path) -> NDArray[np.void]:
-    return read_dat(path, _SENSOR)
-
-
-def _find(root: Path) -> Splits:
-    train, test = (
-        list(chain.from_iterable(list_recordings(root / folder, _CLASSES, (".dat",))))
-        for folder in ("n-cars_train", "n-cars_test")
-    )
-    return train, test
-
-
 _NCARS = EventDataset(
-    reader=EventReader("N-Cars", _SENSOR, _read, version=2),
+    reader=EventReader("N-Cars", _SENSOR, partial(read_dat, sensor=_SENSOR), version=2),
     classes=_CLASSES,
-    find=_find,
     layout="as n-cars_train/<class>/*.dat and n-cars_test/<class>/*.dat, the classes being cars "
     "and background",
     homepage="https://www.prophesee.ai/2018/03/13/dataset-n-cars/",
@@ -50,21 +32,11 @@ class NCars(RecordingsDataModule):
     Each recording is a cut-out of the sensor of its own size, up to 100 x 120 pixels; a frame shows
     these 100 x 120. The split is the one it is shipped with: 15,422 and 8,607.
 
+    Arguments that are not explained here are those of `RecordingsDataModule`.
+
     Args:
         root: Folder with `n-cars_train/<class>/*.dat` and `n-cars_test/<class>/*.dat`, the classes
             being `background` (0) and `cars` (1).
-        time_steps: T, frames per recording.
-        size: (H, W) of a frame in pixels, or one side of a square.
-        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
-        allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
         download: Has to be False: its makers ask for a form first.
 
     Raises:
@@ -104,3 +76,7 @@ class NCars(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+
+    def find(self) -> Splits:
+        """Return the recordings of the two folders."""
+        return shipped_split(self.root, ("n-cars_train", "n-cars_test"), _CLASSES, ".dat")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import chain
-from pathlib import Path
 
 from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.download import Archive
@@ -15,26 +13,16 @@ from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
     Splits,
-    list_recordings,
+    shipped_split,
 )
 
 _SENSOR = (34, 34)
 _DIGITS = tuple("0123456789")
 _MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files"
 
-
-def _find(root: Path) -> Splits:
-    train, test = (
-        list(chain.from_iterable(list_recordings(root / split, _DIGITS, (".bin",))))
-        for split in ("Train", "Test")
-    )
-    return train, test
-
-
 _NMNIST = EventDataset(
     reader=EventReader("N-MNIST", _SENSOR, partial(read_atis_bin, sensor=_SENSOR)),
     classes=_DIGITS,
-    find=_find,
     layout="as Train/<digit>/<id>.bin and Test/<digit>/<id>.bin",
     homepage="https://www.garrickorchard.com/datasets/n-mnist",
     archives=(
@@ -56,21 +44,11 @@ _NMNIST = EventDataset(
 class NMNIST(RecordingsDataModule):
     """N-MNIST (Orchard et al., 2015), any number of its recordings: 60,000 and 10,000 in full.
 
+    Arguments that are not explained here are those of `RecordingsDataModule`.
+
     Args:
         root: Folder with `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
-        time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 34 x 34.
-        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`.
-        allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
-        download: True downloads the data set where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -109,3 +87,7 @@ class NMNIST(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+
+    def find(self) -> Splits:
+        """Return the recordings of the two folders."""
+        return shipped_split(self.root, ("Train", "Test"), _DIGITS, ".bin")

@@ -14,6 +14,7 @@ from qsnn_plugins.data.event_file import (
     broken,
     in_order,
     require_inside,
+    require_whole,
 )
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import DataError
@@ -60,9 +61,7 @@ class DatFile:
         try:
             self.begin = _body(path, headless)
             rest = path.stat().st_size - self.begin
-            if rest % _STORED.itemsize:
-                whole = self.begin + rest // _STORED.itemsize * _STORED.itemsize
-                raise broken(path, whole, f"an event of 8 bytes has only {rest % 8}")
+            require_whole(path, self.begin, rest, _STORED.itemsize)
             count = rest // _STORED.itemsize
             # an empty file cannot be mapped
             self._events: NDArray[np.void] = (
@@ -74,11 +73,9 @@ class DatFile:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
         # where the clock has wrapped, later events have smaller times than the first
         self._turn = len(self)
-        if len(self) and self._clock(0) - self._clock(-1) > CLOCK_PERIOD // 2:
-            turned = CLOCK_PERIOD // 2
-            self._turn = bisect_left(
-                range(len(self)), True, key=lambda index: self._clock(index) < turned
-            )
+        half = CLOCK_PERIOD // 2
+        if len(self) and self._clock(0) - self._clock(-1) > half:
+            self._turn = bisect_left(range(len(self)), True, key=lambda i: self._clock(i) < half)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -120,13 +117,6 @@ class DatFile:
 
 def read_dat(path: Path, sensor: Sensor) -> NDArray[np.void]:
     r"""Read all of a .dat file that has a header, such as those of N-Cars.
-
-    Args:
-        path: The file.
-        sensor: (H, W) in pixels; an event outside it marks a file of another format.
-
-    Returns:
-        Structured array with the fields of `EVENT_DTYPE`, in order of time.
 
     Raises:
         DataError: The file is empty, is no such file, ends inside an event, or has an event outside

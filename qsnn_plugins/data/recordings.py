@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Unpack
 
@@ -29,7 +30,6 @@ class EventDataset:
     Args:
         reader: How a recording is read.
         classes: Names of the classes' folders, in the order of the labels.
-        find: A root folder to its training and its test recordings, either of which may be empty.
         layout: Where files lie under the root, for messages.
         homepage: Where to get the data.
         archives: What a download fetches; empty where there is no public address.
@@ -38,7 +38,6 @@ class EventDataset:
 
     reader: EventReader
     classes: tuple[str, ...]
-    find: Callable[[Path], Splits]
     layout: str
     homepage: str
     archives: tuple[Archive, ...] = ()
@@ -48,11 +47,16 @@ class EventDataset:
 class RecordingsDataModule(FramesDataModule):
     """Frames of the recordings under a folder, cached on disk.
 
-    A data set derives from it and hands on what an `EventDataset` says.
+    A data set derives from it, hands on what an `EventDataset` says, and finds its recordings in
+    `find()`.
 
     Args:
         dataset: What is to be known about the data set.
-        binning: How events become frames.
+        binning: How events become frames: the next four, which a data set takes one by one.
+        time_steps: T, frames per recording.
+        size: (H, W) of a frame in pixels, or one side of a square.
+        bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
+        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
         cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`. Files in it may be
             deleted at any time; each combination of settings has its own.
         allow_broken: False raises at the first broken recording; True leaves broken ones out and
@@ -90,6 +94,10 @@ class RecordingsDataModule(FramesDataModule):
         self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
         self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
 
+    def find(self) -> Splits:
+        """Return the training and the test recordings under `root`; either may be empty."""
+        raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
+
     def prepare_data(self) -> None:
         """Fill the cache; of several processes on a machine, Lightning asks one to do so."""
         super().prepare_data()
@@ -108,9 +116,15 @@ class RecordingsDataModule(FramesDataModule):
         return train, test
 
     def _load(self) -> tuple[CachedFrames, CachedFrames]:
-        train, test = self.dataset.find(self.root)
-        self._require(train, "training")
-        self._require(test, "test")
+        train, test = self.find()
+        for name, recordings in (("training", train), ("test", test)):
+            if not recordings:
+                raise DataError(
+                    f"there are no {name} recordings of {self.dataset.reader.name} in {self.root} "
+                    f"({self.dataset.layout}): get them from {self.dataset.homepage}, give another "
+                    "folder with root, or run on embedded data with "
+                    "-c recipes/overlays/embedded.yaml"
+                )
         return self._frames(train, "train"), self._frames(test, "test")
 
     def _frames(self, recordings: list[Recording], split: str) -> CachedFrames:
@@ -122,14 +136,6 @@ class RecordingsDataModule(FramesDataModule):
             split=split,
             allow_broken=self.allow_broken,
         )
-
-    def _require(self, recordings: list[Recording], split: str) -> None:
-        if not recordings:
-            raise DataError(
-                f"there are no {split} recordings of {self.dataset.reader.name} in {self.root} "
-                f"({self.dataset.layout}): get them from {self.dataset.homepage}, give another "
-                "folder with root, or run on embedded data with -c recipes/overlays/embedded.yaml"
-            )
 
 
 def list_recordings(
@@ -161,6 +167,17 @@ def list_recordings(
         paths = next(filter(None, by_suffix), [])
         found.append([Recording(path, label) for path in sorted(paths, key=_number)])
     return found
+
+
+def shipped_split(
+    root: Path, folders: tuple[str, str], classes: Sequence[str], suffix: str
+) -> Splits:
+    """Return the recordings of a data set that has a folder to train and one to test."""
+    train, test = (
+        list(chain.from_iterable(list_recordings(root / folder, classes, (suffix,))))
+        for folder in folders
+    )
+    return train, test
 
 
 def _number(path: Path) -> tuple[int, str]:

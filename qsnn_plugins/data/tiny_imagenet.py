@@ -5,13 +5,11 @@ from __future__ import annotations
 from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.download import Archive
-from qsnn_plugins.data.image_transforms import small_image_transform
+from qsnn_plugins.data.download import Archive, missing_file
+from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, small_image_transform
 from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
 from qsnn_plugins.errors import DataError
 
-# ImageNet's own, of whose images these are small copies.
-_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _ARCHIVE = Archive(
     "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     md5="90528d7ca1a48142e341f4ef8d21d0de",
@@ -26,16 +24,14 @@ class TinyImageNet(ImagesDataModule):
     The validation images are the test split, as in the papers: the labels of the test images were
     never published. Labels follow the sorted synsets.
 
+    Arguments that are not explained here are those of `BaseDataModule`.
+
     Args:
         root: Folder of the unpacked archive: `wnids.txt`, `train/<synset>/images/*.JPEG`,
             `val/images/*.JPEG` and `val/val_annotations.txt`.
         size: Side of the images in pixels; others than 64 are resized.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" (as
             MINT's code has it) or "spikformer" (as Spikformer's code has it for CIFAR).
-        batch_size: Items per batch.
-        num_workers: Processes that load batches.
-        seed: Seed of the training order and of the augmentation.
-        download: True downloads the archive where `root` does not exist.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -61,8 +57,8 @@ class TinyImageNet(ImagesDataModule):
         super().__init__(
             num_classes=_CLASSES,
             frame_shape=(3, size, size),
-            augmentation=small_image_transform(augment, size, _STATISTICS),
-            preparation=small_image_transform("none", size, _STATISTICS),
+            augmentation=small_image_transform(augment, size, IMAGENET_STATISTICS),
+            preparation=small_image_transform("none", size, IMAGENET_STATISTICS),
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
@@ -96,8 +92,4 @@ class TinyImageNet(ImagesDataModule):
         try:
             return (self.root / name).read_text().splitlines()
         except OSError as error:
-            raise DataError(
-                f"{self.root / name} of TinyImageNet cannot be read ({error.strerror}): unpack "
-                f"{_ARCHIVE.url} there, give another folder with root, let it be fetched with "
-                "download=true, or run on embedded images with class_path: Digits"
-            ) from error
+            raise missing_file(self.root / name, "TinyImageNet", _ARCHIVE, error) from error

@@ -7,11 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.files import path_beside, replace
 
 __all__ = ["FLAGS", "BuildError", "build", "cache_folder", "compiler"]
 
@@ -56,9 +56,9 @@ def cache_folder() -> Path:
         >>> cache_folder().is_absolute()
         True
     """
-    told = os.environ.get("QSNN_CACHE_DIR")
+    chosen = os.environ.get("QSNN_CACHE_DIR")
     try:
-        return (Path(told) if told else Path.home() / ".cache" / "qsnn_plugins").absolute()
+        return (Path(chosen) if chosen else Path.home() / ".cache" / "qsnn_plugins").absolute()
     except RuntimeError as error:
         raise BuildError("there is no home folder for a cache; set QSNN_CACHE_DIR") from error
 
@@ -89,10 +89,9 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...
         return library
     try:
         library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as aside:
-            made = Path(aside) / library.name
-            _run([command, *flags, str(source), "-o", str(made)])
-            made.replace(library)
+        with path_beside(library) as temporary:
+            _run([command, *flags, str(source), "-o", str(temporary)])
+            replace(temporary, library)
     except OSError as error:
         raise BuildError(f"the cache {library.parent} cannot be written: {error}") from error
     return library
@@ -118,5 +117,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    told = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(told)}))
+    keys = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(keys)}))

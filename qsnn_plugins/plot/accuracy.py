@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.plot.style import house_style, import_matplotlib, line_styles, new_figure
@@ -75,11 +75,12 @@ def pareto_front(networks: Sequence[MeasuredNetwork]) -> list[MeasuredNetwork]:
     """
     front: list[MeasuredNetwork] = []
     for network in sorted(networks, key=lambda n: (n.memory, -n.accuracy)):
-        is_equal = front and (network.memory, network.accuracy) == (
-            front[-1].memory,
-            front[-1].accuracy,
-        )
-        if is_equal or not front or network.accuracy > front[-1].accuracy:
+        best = front[-1] if front else None
+        if (
+            best is None
+            or network.accuracy > best.accuracy
+            or (network.memory, network.accuracy) == (best.memory, best.accuracy)
+        ):
             front.append(network)
     return front
 
@@ -105,18 +106,12 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     axes = grid[0, 0]
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
         drawn = sorted(networks, key=lambda n: n.membrane_bits)
-        accuracies, bits = [n.accuracy for n in drawn], [n.membrane_bits for n in drawn]
-        spreads = [n.spread for n in drawn]
-        bars = spreads if any(spreads) else None
-        axes.errorbar(bits, accuracies, yerr=bars, capsize=3, label=label, **style)
+        _errorbar(axes, drawn, [n.membrane_bits for n in drawn], label=label, **style)
     ticks = sorted({n.membrane_bits for networks in series.values() for n in networks})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_title("Accuracy against membrane precision")
-    axes.set_xlabel("bits of a stored membrane")
-    axes.set_ylabel("test accuracy (%)")
-    figure.legend(loc="outside lower center")
+    _label(figure, axes, "Accuracy against membrane precision", "bits of a stored membrane")
     return figure
 
 
@@ -142,21 +137,14 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     locator = import_matplotlib("matplotlib.ticker").LogLocator
     figure, grid = new_figure(5.4, 3.8)
     axes = grid[0, 0]
-    every = [network for networks in series.values() for network in networks]
-    front = pareto_front(every)
+    drawn = [network for networks in series.values() for network in networks]
+    front = pareto_front(drawn)
     places, heights = [n.memory / 1000 for n in front], [n.accuracy for n in front]
     axes.step(places, heights, where="post", color="0.5", linestyle="--", label="Pareto front")
-    middle = sqrt(min(n.memory for n in every) * max(n.memory for n in every))
+    middle = sqrt(min(n.memory for n in drawn) * max(n.memory for n in drawn))
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
-        spreads = [n.spread for n in networks]
-        axes.errorbar(
-            [n.memory / 1000 for n in networks],
-            [n.accuracy for n in networks],
-            yerr=spreads if any(spreads) else None,
-            capsize=3,
-            label=label,
-            **style | {"linestyle": "none"},
-        )
+        kilobytes = [n.memory / 1000 for n in networks]
+        _errorbar(axes, networks, kilobytes, label=label, **style | {"linestyle": "none"})
         for network in networks:
             is_right = network.memory > middle
             axes.annotate(
@@ -173,10 +161,7 @@ def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.15)
-    axes.set_title("Accuracy against memory")
-    axes.set_xlabel("memory (kB)")
-    axes.set_ylabel("test accuracy (%)")
-    figure.legend(loc="outside lower center")
+    _label(figure, axes, "Accuracy against memory", "memory (kB)")
     return figure
 
 
@@ -184,3 +169,17 @@ def _check_series(series: Mapping[str, Sequence[MeasuredNetwork]]) -> None:
     """Refuse a figure without points."""
     if not series or not all(series.values()):
         raise ArgumentError("series", list(series), "one series or more, each with networks")
+
+
+def _errorbar(
+    axes: Any, networks: Sequence[MeasuredNetwork], places: list[float], **style: Any
+) -> None:
+    """Draw accuracies, with bars where there are several seeds."""
+    spreads = [n.spread for n in networks]
+    bars = spreads if any(spreads) else None
+    axes.errorbar(places, [n.accuracy for n in networks], yerr=bars, capsize=3, **style)
+
+
+def _label(figure: Figure, axes: Any, title: str, xlabel: str) -> None:
+    axes.set(title=title, xlabel=xlabel, ylabel="test accuracy (%)")
+    figure.legend(loc="outside lower center")

@@ -111,7 +111,6 @@ def line_styles(count: int) -> list[dict[str, Any]]:
         >>> [style["marker"] for style in line_styles(3)]
         ['o', 's', 'D']
     """
-    _check(count)
     return [
         {"color": shade, "marker": _MARKERS[i], "linestyle": _DASHES[i % len(_DASHES)]}
         for i, shade in enumerate(_shades(count, lightest=0.75))
@@ -134,7 +133,6 @@ def bar_styles(count: int) -> list[dict[str, Any]]:
         >>> [style["hatch"] for style in bar_styles(2)]
         ['', '////']
     """
-    _check(count)
     return [
         {"facecolor": shade, "hatch": _HATCHES[i], "edgecolor": "black", "linewidth": 0.6}
         for i, shade in enumerate(_shades(count, lightest=0.9))
@@ -211,10 +209,7 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
 
 def _shades(count: int, lightest: float) -> list[Any]:
     """Colours whose lightness rises from the first to the last."""
-    cividis = import_matplotlib().colormaps["cividis"]
-    return [cividis(lightest * i / max(count - 1, 1)) for i in range(count)]
-
-
-def _check(count: int) -> None:
     if count > len(_MARKERS):
         raise ArgumentError("count", count, f"at most {len(_MARKERS)}: more cannot be told apart")
+    cividis = import_matplotlib().colormaps["cividis"]
+    return [cividis(lightest * i / max(count - 1, 1)) for i in range(count)]

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from qsnn_plugins.data import NCars, SpikformerAugmentation
-from qsnn_plugins.data.frame_augmentation import frame_augmentation
-from qsnn_plugins.data.spikformer_augmentation import _share
+from qsnn_plugins.data.frame_augmentation import _share, frame_augmentation
 from qsnn_plugins.errors import ArgumentError
 
 from .test_frame_augmentation import recording, still

@@ -83,3 +83,14 @@ def test_what_cannot_be_downloaded_says_where_to_get_it():
 )
 def test_particular_arguments(name, values, shape):
     assert build(name, values).frame_shape == shape
+
+
+def test_help_explains_every_argument():
+    """What data modules share is explained in their base classes alone."""
+    for name in MODULES:
+        parser = ArgumentParser()
+        parser.add_class_arguments(getattr(package, name), "data")
+        options = [a for a in parser._actions if a.dest.startswith("data.")]
+        assert {"data.batch_size", "data.seed"} <= {option.dest for option in options}
+        for option in options:
+            assert option.help, f"{name}: {option.dest}"

@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from qsnn_plugins.data.boxes_module import boxes_target, collate_boxes
+from qsnn_plugins.data.boxes import boxes_target, collate_boxes
 from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingDetector
 

@@ -1,7 +1,6 @@
 """What can be told apart in grey, short names, and figures as files."""
 
 import itertools
-from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
@@ -103,7 +102,7 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     drawn = figure()
 
     def fail(file, **options):
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(drawn, "savefig", fail)

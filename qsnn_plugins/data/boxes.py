@@ -1,4 +1,4 @@
-"""What data modules of object detection share: items, batches and loaders."""
+"""Items and batches of object detection."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from qsnn_plugins.data.base import BaseDataModule
 
 Target = dict[str, Tensor]
 BoxesItem = tuple[Tensor, Target]
@@ -47,13 +45,3 @@ def collate_boxes(items: Sequence[BoxesItem]) -> tuple[Tensor, list[Target]]:
     """
     frames, targets = zip(*items, strict=True)
     return torch.stack(frames), list(targets)
-
-
-class BoxesDataModule(BaseDataModule):
-    """Splits of frames with boxes, with their loaders.
-
-    A data set derives from it and says where its splits come from, in `split()`. Its arguments are
-    those of `BaseDataModule`.
-    """
-
-    collate = staticmethod(collate_boxes)
