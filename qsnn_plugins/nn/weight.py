@@ -76,7 +76,7 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> 
     if is_end and spec.first_last == "eight_bit":
         return Uniform(weight, bits=8, scale="max")
     if spec.kind == "custom":
-        return build_custom("weight", spec.class_path, spec.init_args, weight)
+        return build_custom(spec, weight)
     return import_class(spec.module_path)(weight, **spec.options)
 
 

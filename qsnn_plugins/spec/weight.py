@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from qsnn_plugins.spec.checks import choice, number
-from qsnn_plugins.spec.custom import CUSTOM, build_custom, call_in_words, import_path
-from qsnn_plugins.spec.options import NOT_GIVEN, Kind, Option, resolve_kind, to_plain
+from qsnn_plugins.spec.custom import CUSTOM, build_custom, import_path
+from qsnn_plugins.spec.options import NOT_GIVEN, Kind, KindPart, Option
 
 __all__ = ["Fidelity", "FirstLast", "WeightKind", "WeightSpec"]
 
@@ -90,7 +90,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class WeightSpec:
+class WeightSpec(KindPart):
     """How the weights of Conv and Linear layers are stored.
 
         kind                     source                           class in `nn`
@@ -149,6 +149,8 @@ class WeightSpec:
 give None for kind 'mint'; 'uniform' and 'binary' read it
     """
 
+    _part, _kinds, _default_kind = "weight", _KINDS, "float"
+
     kind: WeightKind = NOT_GIVEN
     bits: int = NOT_GIVEN
     first_last: FirstLast = NOT_GIVEN
@@ -159,11 +161,6 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
     gradient: str = NOT_GIVEN
     thresholds: str = NOT_GIVEN
     temperature_rate: float = NOT_GIVEN
-    class_path: str = NOT_GIVEN
-    init_args: dict[str, Any] = field(default=NOT_GIVEN, hash=False)
-
-    def __post_init__(self) -> None:
-        resolve_kind(self, "weight", _KINDS, default="float")
 
     @classmethod
     def custom(
@@ -182,11 +179,6 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
         return cls(first_last=first_last, class_path=import_path(quantizer), init_args=init_args)
 
     @property
-    def module_path(self) -> str:
-        """Import path of the module that quantizes such a weight."""
-        return self.class_path if self.kind == "custom" else _KINDS[self.kind].class_path
-
-    @property
     def options(self) -> dict[str, Any]:
         """Arguments of that module, beside the weight."""
         if self.kind == "custom":
@@ -198,16 +190,11 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
     def storage_bits(self) -> int:
         """Bits that one stored weight takes; the first and the last layer may differ."""
         if self.kind == "custom":
-            weight = torch.linspace(-1, 1, 16).reshape(4, 4)
-            return build_custom("weight", self.class_path, self.init_args, weight).bits
+            return build_custom(self, torch.linspace(-1, 1, 16).reshape(4, 4)).bits
         return 32 if self.kind == "float" else self.bits
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _KINDS[self.kind].options, default_kind="float")
 
     def __str__(self) -> str:
         """Say in words what applies to the kind."""
         if self.kind == "custom":
-            return call_in_words(self.class_path, self.init_args)
+            return self._call()
         return f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"
