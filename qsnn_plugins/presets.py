@@ -269,5 +269,5 @@ def _changed(part: Any, changes: Any) -> Any:
     """Return a preset's part with some options changed; with another kind it starts anew."""
     if not isinstance(changes, Mapping) or "class_path" in changes:
         return changes
-    is_same_kind = "kind" not in changes or changes["kind"] == part.kind
-    return {**part.to_dict(), **changes} if is_same_kind else changes
+    kind = getattr(part, "kind", None)
+    return {**part.to_dict(), **changes} if changes.get("kind", kind) == kind else changes

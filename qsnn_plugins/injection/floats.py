@@ -108,7 +108,7 @@ def _asked(choice: QuantSpec | LeftAlone | None, is_outer: bool) -> str:
     if choice is None:
         return "override"
     if isinstance(choice, LeftAlone):
-        return choice.why
+        return choice.why if choice.asked else ""
     if choice.weight.kind == "float":
         return "weight.kind is float"
     if is_outer and choice.weight.first_last == "float":

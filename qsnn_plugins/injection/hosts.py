@@ -29,9 +29,10 @@ class Conversion:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """Why a neuron cannot be replaced."""
+    """Why a module is left alone, and whether the caller asked for it."""
 
     why: str
+    asked: bool = False
 
 
 def _first(_: nn.Module) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import scale_gradient
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Mint", "MintScale"]
 
@@ -47,8 +47,7 @@ class Mint(nn.Module):
     def __init__(self, weight: Tensor, bits: int = 4, scale: MintScale = "learned") -> None:
         super().__init__()
         first = mint_initial_beta(weight, bits)
-        if scale not in get_args(MintScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(MintScale))}")
+        choice(MintScale)("scale", scale)
         steps = 2 ** (bits - 1) - 1
         self.bits, self.levels, self._rule = bits, tuple(range(-steps, steps + 1)), scale
         self._factor = 1 / math.sqrt(weight.numel() * steps)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import round_to_power_of_two, wide
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.power_of_two import (
@@ -19,6 +18,7 @@ from qsnn_plugins.functional.weight.power_of_two import (
     power_of_two_integers,
 )
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
 
@@ -73,12 +73,8 @@ class PowerOfTwo(nn.Module):
     ) -> None:
         super().__init__()
         integers = self._integers(bits)
-        if scale not in get_args(GridScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(GridScale))}")
-        if regulation not in get_args(Regulation):
-            raise ArgumentError(
-                "regulation", regulation, f"one of {', '.join(get_args(Regulation))}"
-            )
+        choice(GridScale)("scale", scale)
+        choice(Regulation)("regulation", regulation)
         if len(integers) < 2 ** (bits - 1):
             warnings.warn(
                 f"a grid of powers of two has no use for {bits} bits: its exponent is capped at "

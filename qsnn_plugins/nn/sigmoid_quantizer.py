@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from qsnn_plugins.functional.weight.thresholds import (
     middle_thresholds,
     symmetric_levels,
 )
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["SigmoidFidelity", "SigmoidQuantizer", "ThresholdRule", "soft_weights"]
 
@@ -82,13 +83,9 @@ class SigmoidQuantizer(nn.Module):
     ) -> None:
         super().__init__()
         levels = symmetric_levels(bits)
-        if fidelity not in get_args(SigmoidFidelity):
-            allowed = f"one of {', '.join(get_args(SigmoidFidelity))}"
-            raise ArgumentError("fidelity", fidelity, allowed)
-        if thresholds not in (*get_args(ThresholdRule), None):
-            raise ArgumentError(
-                "thresholds", thresholds, f"one of {', '.join(get_args(ThresholdRule))}"
-            )
+        choice(SigmoidFidelity)("fidelity", fidelity)
+        if thresholds is not None:
+            choice(ThresholdRule)("thresholds", thresholds)
         released = fidelity == "released"
         rule = thresholds or ("k_means" if released else "middle")
         if temperature_rate is None:

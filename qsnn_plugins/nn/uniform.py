@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import (
     Granularity,
     check_bits,
@@ -19,6 +18,7 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.uniform import UniformGradient, uniform, uniform_codes
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Uniform", "UniformScale"]
 
@@ -62,8 +62,7 @@ class Uniform(nn.Module):
     ) -> None:
         super().__init__()
         check_bits("bits", bits)
-        if scale not in get_args(UniformScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(UniformScale))}")
+        choice(UniformScale)("scale", scale)
         self.bits, self.per, self._rule = bits, per, scale
         steps = 2 ** (bits - 1) - 1
         self.levels = tuple(range(-steps, steps + 1)) if bits > 1 else (-1, 1)

@@ -34,12 +34,12 @@ def _one_of(*values: str, released: str | None = None) -> Option:
 
 
 # what the spec reads by itself, for any kind and for kinds with two forms
-_ENDS = {"first_last": Option(choice(FirstLast), "same", is_argument=False)}
+_FIRST_LAST = {"first_last": Option(choice(FirstLast), "same", is_argument=False)}
 _FIDELITY = {"fidelity": Option(choice(Fidelity), "paper", is_argument=False)}
 _TWO_TO_EIGHT = {"bits": Option(choice(range(2, 9)), 4)}
 _GRID = {
     **_TWO_TO_EIGHT,
-    **_ENDS,
+    **_FIRST_LAST,
     **_FIDELITY,
     "scale": _one_of("power_of_two", "learned", released="learned"),
     "regulation": _one_of("none", "layer", "channel", released="layer"),
@@ -52,7 +52,7 @@ _KINDS = {
         "qsnn_plugins.nn.Uniform",
         {
             "bits": Option(choice(range(1, 9)), 4),
-            **_ENDS,
+            **_FIRST_LAST,
             "scale": _one_of("learned", "max"),
             "per": _one_of("layer", "channel"),
         },
@@ -61,7 +61,7 @@ _KINDS = {
         "qsnn_plugins.nn.Binary",
         {
             "bits": Option(choice((1,)), 1, is_argument=False),
-            **_ENDS,
+            **_FIRST_LAST,
             **_FIDELITY,
             "scale": _one_of("mean", "power_of_two", released="power_of_two"),
             "per": _one_of("channel", "layer"),
@@ -71,21 +71,21 @@ _KINDS = {
             ),
         },
     ),
-    "statistical": Kind("qsnn_plugins.nn.Statistical", {**_TWO_TO_EIGHT, **_ENDS}),
+    "statistical": Kind("qsnn_plugins.nn.Statistical", {**_TWO_TO_EIGHT, **_FIRST_LAST}),
     "mint": Kind(
-        "qsnn_plugins.nn.Mint", {**_TWO_TO_EIGHT, **_ENDS, "scale": _one_of("learned", "max")}
+        "qsnn_plugins.nn.Mint", {**_TWO_TO_EIGHT, **_FIRST_LAST, "scale": _one_of("learned", "max")}
     ),
     "sigmoid": Kind(
         "qsnn_plugins.nn.SigmoidQuantizer",
         {
             "bits": Option(choice((1, 2, 4, 8)), 4),
-            **_ENDS,
+            **_FIRST_LAST,
             "fidelity": _one_of("paper", "released"),
             "thresholds": _one_of("middle", "k_means", released="k_means"),
             "temperature_rate": Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
         },
     ),
-    "custom": Kind("", {**CUSTOM, **_ENDS}),
+    "custom": Kind("", {**CUSTOM, **_FIRST_LAST}),
 }
 
 
