@@ -43,7 +43,7 @@ class _Record:
     """What `eject` needs; it lives on the network, so that a copy can be ejected too."""
 
     neurons: list[Neuron]
-    layers: list[tuple[nn.Module, list[str]]]  # quantized ones, with their parameters in order
+    layers: list[nn.Module]  # those that were quantized
 
 
 def inject(
@@ -136,16 +136,16 @@ def inject_hosts(
     replaced, left = _convert_neurons(network, neurons, chosen, example_input, keep_surrogate)
     if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
-    weights, orders = _quantize_layers(network, layers, chosen)
+    weights = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
     for neuron in swapped:
         _put(network, neuron.names, neuron.new)
-    setattr(network, _RECORD, _Record(swapped, orders))
+    setattr(network, _RECORD, _Record(swapped, [layers[row.name] for row in weights]))
     for host in hosts:
         host.after_swap(network)
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
-    report = InjectionReport(tuple(replaced), tuple(left), weights, floats)
+    report = InjectionReport(tuple(replaced), tuple(left), tuple(weights), floats)
     _warn(report)
     return report
 
@@ -187,12 +187,9 @@ def eject(network: nn.Module) -> nn.Module:
     for neuron in record.neurons:
         neuron.module.train(neuron.new.training)
         _put(network, neuron.names, neuron.module)
-    for layer, order in record.layers:
-        if layer_quantizer(layer) is not None:
+    for layer in record.layers:
+        if layer_quantizer(layer) is not None:  # its weight was not baked since
             remove_quantizer(layer)
-        # torch registers `weight` anew, behind `bias`
-        for name in order:
-            layer._parameters[name] = layer._parameters.pop(name)
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)
@@ -241,17 +238,15 @@ def _convert_neurons(
     keep_surrogate: bool,
 ) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
     """Have the hosts build the new neurons, which are not put into the network yet."""
-    choices = [chosen[id(neuron.module)] for neuron in neurons]
-    needs_channels = any(isinstance(c, QuantSpec) and c.needs_channels for c in choices)
+    specs = [chosen[id(neuron.module)] for neuron in neurons]
+    needs_channels = any(isinstance(spec, QuantSpec) and spec.needs_channels for spec in specs)
     shapes = input_shapes(network, example_input) if needs_channels else {}
     devices = module_devices(network)
     replaced, left = [], []
-    for neuron, choice in zip(neurons, choices, strict=True):
-        result: Conversion | LeftAlone = (
-            choice
-            if isinstance(choice, LeftAlone)
-            else _convert(neuron, choice, shapes.get(id(neuron.module)), keep_surrogate)
-        )
+    for neuron in neurons:
+        result: QuantSpec | Conversion | LeftAlone = chosen[id(neuron.module)]
+        if isinstance(result, QuantSpec):
+            result = _convert(neuron, result, shapes.get(id(neuron.module)), keep_surrogate)
         if isinstance(result, LeftAlone):
             bits = _membrane_bits(neuron.module)
             left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits, result.asked))
@@ -283,29 +278,24 @@ def _convert(
 
 def _quantize_layers(
     network: nn.Module, layers: Mapping[str, nn.Module], chosen: Mapping[int, QuantSpec | LeftAlone]
-) -> tuple[tuple[QuantizedWeight, ...], list[tuple[nn.Module, list[str]]]]:
-    """Quantize the layers' weights; the second is the order of parameters that each had."""
+) -> list[QuantizedWeight]:
     kinds = {name: type(layer).__name__ for name, layer in layers.items()}
-    orders = {name: list(layer._parameters) for name, layer in layers.items()}
     specs = {
         name: choice.weight
         for name, layer in layers.items()
         if isinstance(choice := chosen[id(layer)], QuantSpec)
     }
-    names = quantize_weights(network, specs)
-    rows = (QuantizedWeight(name, kinds[name], _weight_bits(layers[name])) for name in names)
-    return tuple(rows), [(layers[name], orders[name]) for name in names]
+    rows = []
+    for name in quantize_weights(network, specs):
+        quantizer: Any = layer_quantizer(layers[name])
+        rows.append(QuantizedWeight(name, kinds[name], quantizer.bits))
+    return rows
 
 
 def _membrane_bits(neuron: nn.Module) -> int:
     spec = getattr(neuron, "quant_spec", None)
     bits = 32 if spec is None else spec.membrane.storage_bits
     return getattr(neuron, "storage_bits", bits)  # a delayed reset may take a further code
-
-
-def _weight_bits(layer: nn.Module) -> int:
-    quantizer = layer_quantizer(layer)
-    return 32 if quantizer is None else quantizer.bits
 
 
 def _nothing_to_replace(left: list[LeftNeuron]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import sys
 from typing import Any
 
 import torch
@@ -39,15 +40,11 @@ def import_path(quantizer: type) -> str:
     """
     if not isinstance(quantizer, type):
         raise ArgumentError("quantizer", quantizer, "a class; class_path takes an import path")
-    path = f"{quantizer.__module__}.{quantizer.__qualname__}"
-    try:
-        is_found = import_class(path) is quantizer
-    except ArgumentError:
-        is_found = False
-    if not is_found:
+    module, name = quantizer.__module__, quantizer.__qualname__
+    if getattr(sys.modules.get(module), name, None) is not quantizer:
         allowed = "a class that its module has by name: specs keep its import path alone"
-        raise ArgumentError("quantizer", path, allowed)
-    return path
+        raise ArgumentError("quantizer", f"{module}.{name}", allowed)
+    return f"{module}.{name}"
 
 
 def import_class(path: str, argument: str = "class_path") -> type[nn.Module]:
@@ -140,7 +137,9 @@ def _check_contract(module: Any, weight: Tensor | None) -> None:
     if weight is None and unit.numel() != 1:
         raise _ContractError(f"a scalar unit; it has the shape {list(unit.shape)}")
     if weight is not None and not hasattr(module, "scale_count"):
-        module.scale_count, module.scale_bits = unit.numel(), 32
+        module.scale_count = unit.numel()
+    if weight is not None and not hasattr(module, "scale_bits"):
+        module.scale_bits = 32
 
 
 @torch.no_grad()
