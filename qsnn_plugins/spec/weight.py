@@ -33,59 +33,49 @@ def _one_of(*values: str, released: str | None = None) -> Option:
     return Option(choice(values), values[0], released)
 
 
+def _kind(name: str, bits: Option, **options: Option) -> Kind:
+    """Return a kind that the class of a name in `nn` carries out."""
+    return Kind(f"qsnn_plugins.nn.{name}", {"bits": bits, "first_last": _FIRST_LAST, **options})
+
+
 # what the spec reads by itself, for any kind and for kinds with two forms
-_FIRST_LAST = {"first_last": Option(choice(FirstLast), "same", is_argument=False)}
-_FIDELITY = {"fidelity": Option(choice(Fidelity), "paper", is_argument=False)}
-_TWO_TO_EIGHT = {"bits": Option(choice(range(2, 9)), 4)}
+_FIRST_LAST = Option(choice(FirstLast), "same", is_argument=False)
+_FIDELITY = Option(choice(Fidelity), "paper", is_argument=False)
+_BITS = Option(choice(range(2, 9)), 4)
 _GRID = {
-    **_TWO_TO_EIGHT,
-    **_FIRST_LAST,
-    **_FIDELITY,
+    "fidelity": _FIDELITY,
     "scale": _one_of("power_of_two", "learned", released="learned"),
     "regulation": _one_of("none", "layer", "channel", released="layer"),
 }
 _KINDS = {
     "float": Kind("torch.nn.Identity", {}),
-    "power_of_two": Kind("qsnn_plugins.nn.PowerOfTwo", _GRID),
-    "additive_power_of_two": Kind("qsnn_plugins.nn.AdditivePowerOfTwo", _GRID),
-    "uniform": Kind(
-        "qsnn_plugins.nn.Uniform",
-        {
-            "bits": Option(choice(range(1, 9)), 4),
-            **_FIRST_LAST,
-            "scale": _one_of("learned", "max"),
-            "per": _one_of("layer", "channel"),
-        },
+    "power_of_two": _kind("PowerOfTwo", _BITS, **_GRID),
+    "additive_power_of_two": _kind("AdditivePowerOfTwo", _BITS, **_GRID),
+    "uniform": _kind(
+        "Uniform",
+        Option(choice(range(1, 9)), 4),
+        scale=_one_of("learned", "max"),
+        per=_one_of("layer", "channel"),
     ),
-    "binary": Kind(
-        "qsnn_plugins.nn.Binary",
-        {
-            "bits": Option(choice((1,)), 1, is_argument=False),
-            **_FIRST_LAST,
-            **_FIDELITY,
-            "scale": _one_of("mean", "power_of_two", released="power_of_two"),
-            "per": _one_of("channel", "layer"),
-            "regulation": _one_of("layer", "channel", "none", released="channel"),
-            "gradient": _one_of(
-                "clipped_straight_through", "straight_through", "ede", released="ede"
-            ),
-        },
+    "binary": _kind(
+        "Binary",
+        Option(choice((1,)), 1, is_argument=False),
+        fidelity=_FIDELITY,
+        scale=_one_of("mean", "power_of_two", released="power_of_two"),
+        per=_one_of("channel", "layer"),
+        regulation=_one_of("layer", "channel", "none", released="channel"),
+        gradient=_one_of("clipped_straight_through", "straight_through", "ede", released="ede"),
     ),
-    "statistical": Kind("qsnn_plugins.nn.Statistical", {**_TWO_TO_EIGHT, **_FIRST_LAST}),
-    "mint": Kind(
-        "qsnn_plugins.nn.Mint", {**_TWO_TO_EIGHT, **_FIRST_LAST, "scale": _one_of("learned", "max")}
+    "statistical": _kind("Statistical", _BITS),
+    "mint": _kind("Mint", _BITS, scale=_one_of("learned", "max")),
+    "sigmoid": _kind(
+        "SigmoidQuantizer",
+        Option(choice((1, 2, 4, 8)), 4),
+        fidelity=_one_of("paper", "released"),
+        thresholds=_one_of("middle", "k_means", released="k_means"),
+        temperature_rate=Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
     ),
-    "sigmoid": Kind(
-        "qsnn_plugins.nn.SigmoidQuantizer",
-        {
-            "bits": Option(choice((1, 2, 4, 8)), 4),
-            **_FIRST_LAST,
-            "fidelity": _one_of("paper", "released"),
-            "thresholds": _one_of("middle", "k_means", released="k_means"),
-            "temperature_rate": Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
-        },
-    ),
-    "custom": Kind("", {**CUSTOM, **_FIRST_LAST}),
+    "custom": Kind("", {**CUSTOM, "first_last": _FIRST_LAST}),
 }
 
 
