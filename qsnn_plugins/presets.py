@@ -8,7 +8,7 @@ networks answer alike for a sample alone and in a batch, and whose levels fit th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from qsnn_plugins.spec import (
     WeightSpec,
 )
 from qsnn_plugins.spec.checks import boolean, choice
-from qsnn_plugins.spec.options import did_you_mean
+from qsnn_plugins.spec.options import check_keys, did_you_mean
 from qsnn_plugins.spec.weight import Fidelity
 
 __all__ = [
@@ -42,14 +42,9 @@ def _is_released(fidelity: str) -> bool:
     return choice(Fidelity)("fidelity", fidelity) == "released"
 
 
-def _check_bits(argument: str, bits: int | None, widths: Iterable[int | None]) -> None:
-    choice(widths)(argument, bits)
-
-
 def _require_paper(fidelity: str) -> None:
     if _is_released(fidelity):
-        allowed = "'paper': its authors released no code"
-        raise ArgumentError("fidelity", fidelity, allowed)
+        raise ArgumentError("fidelity", fidelity, "'paper': its authors released no code")
 
 
 def _power_of_two(bits: int | None) -> WeightSpec:
@@ -84,7 +79,7 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
         weight     power_of_two, 4 bits
         pruning    none
     """
-    _check_bits("weight_bits", weight_bits, (None, *range(2, 9)))
+    choice((None, *range(2, 9)))("weight_bits", weight_bits)
     if _is_released(fidelity):
         return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_statistical(weight_bits))
     return QuantSpec(MembraneSpec(), weight=_power_of_two(weight_bits))
@@ -111,7 +106,7 @@ def spquant(
         >>> print(spquant().pruning)
         35 % of the neurons, channels that score up to 0.47
     """
-    _check_bits("weight_bits", weight_bits, (None, *range(2, 9)))
+    choice((None, *range(2, 9)))("weight_bits", weight_bits)
     boolean("pruned", pruned)
     threshold = ThresholdSpec(gradient="separate")
     if _is_released(fidelity):
@@ -145,7 +140,7 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         >>> qsnn(membrane_bits=4).membrane.storage_bits
         4
     """
-    _check_bits("membrane_bits", membrane_bits, range(1, 9))
+    choice(range(1, 9))("membrane_bits", membrane_bits)
     weight = WeightSpec(kind="binary", first_last="eight_bit", fidelity=fidelity)
     if _is_released(fidelity):
         membrane = MembraneSpec(
@@ -179,7 +174,7 @@ def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> Qua
 give 'paper': its authors released no code
     """
     _require_paper(fidelity)
-    _check_bits("weight_bits", weight_bits, (1, 2, 4, 8))
+    choice((1, 2, 4, 8))("weight_bits", weight_bits)
     return QuantSpec(
         MembraneSpec(kind="float"),
         SpikeSpec(surrogate="piecewise_leaky_relu"),
@@ -208,8 +203,8 @@ def bit_budget(
         2 bits times the threshold, straight-through
     """
     _require_paper(fidelity)
-    _check_bits("weight_bits", weight_bits, range(1, 9))
-    _check_bits("spike_bits", spike_bits, range(1, 9))
+    choice(range(1, 9))("weight_bits", weight_bits)
+    choice(range(1, 9))("spike_bits", spike_bits)
     if weight_bits == 1:
         weight = WeightSpec(kind="binary", regulation="none")
     else:
@@ -264,10 +259,7 @@ def resolve(value: QuantSpec | str | Mapping[str, Any]) -> QuantSpec:
         raise ArgumentError("preset", name, allowed)
     parameters = inspect.signature(_PRESETS[name]).parameters
     known = [*parameters, *(part.name for part in fields(QuantSpec))]
-    for key in rest:
-        if key not in known:
-            allowed = f"keys among {', '.join(known)}{did_you_mean(key, known)}"
-            raise ArgumentError(name, key, allowed)
+    check_keys(name, rest, known)
     spec = _PRESETS[name](**{key: rest.pop(key) for key in parameters if key in rest})
     changed = {key: _changed(getattr(spec, key), part) for key, part in rest.items()}
     return replace(spec, **changed)
@@ -277,6 +269,5 @@ def _changed(part: Any, changes: Any) -> Any:
     """Return a preset's part with some options changed; with another kind it starts anew."""
     if not isinstance(changes, Mapping) or "class_path" in changes:
         return changes
-    if changes.get("kind", getattr(part, "kind", None)) != getattr(part, "kind", None):
-        return changes
-    return {**part.to_dict(), **changes}
+    kind = getattr(part, "kind", None)
+    return {**part.to_dict(), **changes} if changes.get("kind", kind) == kind else changes

@@ -10,6 +10,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 
 __all__ = [
+    "MIN_SCALE",
     "Granularity",
     "check_bits",
     "check_floating",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Granularity = Literal["layer", "channel"]
+
+MIN_SCALE = 2.0**-14  # the least scale that a learned one is used with
 
 
 def check_bits(argument: str, bits: int, least: int = 1, most: int = 8) -> None:

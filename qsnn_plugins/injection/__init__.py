@@ -4,7 +4,13 @@
 which modules are neurons and what replaces them; everything else is here and knows no host.
 """
 
-from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone
+from qsnn_plugins.injection.hosts import (
+    Conversion,
+    HostAdapter,
+    LeftAlone,
+    surrogate_note,
+    why_other_class,
+)
 from qsnn_plugins.injection.network import FilterFn, SpecLike, eject, inject, inject_hosts
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
@@ -30,4 +36,6 @@ __all__ = [
     "eject",
     "inject",
     "inject_hosts",
+    "surrogate_note",
+    "why_other_class",
 ]

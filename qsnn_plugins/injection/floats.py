@@ -55,13 +55,9 @@ def float_parameters(
     chosen: Mapping[int, QuantSpec | LeftAlone],
     neurons: Collection[int],
 ) -> tuple[FloatParameter, ...]:
-    """List the matrix parameters of a network that are not quantized.
+    """List the matrix parameters of a quantized network that stay float.
 
-    Args:
-        network: A network after its weights were quantized.
-        specs: The spec of each of its modules.
-        chosen: What was chosen for neurons and Conv and Linear layers, by id.
-        neurons: Ids of the modules that are neurons or parts of them.
+    `chosen` is by the ids of neurons and layers, `neurons` has those of all parts of neurons.
 
     Example:
         >>> network = nn.Sequential(nn.Embedding(4, 2), nn.Linear(2, 2))
@@ -108,7 +104,7 @@ def _asked(choice: QuantSpec | LeftAlone | None, is_outer: bool) -> str:
     if choice is None:
         return "override"
     if isinstance(choice, LeftAlone):
-        return choice.why
+        return choice.why if choice.asked else ""
     if choice.weight.kind == "float":
         return "weight.kind is float"
     if is_outer and choice.weight.first_last == "float":

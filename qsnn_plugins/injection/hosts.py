@@ -10,7 +10,14 @@ from torch import nn
 
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["Conversion", "HostAdapter", "LeftAlone", "find_hosts"]
+__all__ = [
+    "Conversion",
+    "HostAdapter",
+    "LeftAlone",
+    "find_hosts",
+    "surrogate_note",
+    "why_other_class",
+]
 
 # A host's package, and our module that holds its `ADAPTER`.
 _ADAPTERS = {
@@ -29,9 +36,10 @@ class Conversion:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """Why a neuron cannot be replaced."""
+    """Why a module is left alone, and whether the caller asked for it."""
 
     why: str
+    asked: bool = False
 
 
 def _first(_: nn.Module) -> int:
@@ -60,6 +68,25 @@ class HostAdapter:
     convert: Callable[[nn.Module, QuantSpec, int | None, bool], Conversion | LeftAlone]
     channel_dim: Callable[[nn.Module], int] = _first
     after_swap: Callable[[nn.Module], None] = _nothing
+
+
+def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> str:
+    """Why a neuron is of no class that can be replaced; nothing where it is."""
+    if isinstance(module, ours):
+        return "it is one of qsnn_plugins already"
+    if type(module) in known:
+        return ""
+    for kind in known:
+        if isinstance(module, kind):
+            return f"a subclass of {kind.__name__}, what it adds would be lost"
+    *names, last = (kind.__name__ for kind in known)
+    return f"{', '.join(names)} and {last} can be replaced"
+
+
+def surrogate_note(before: str, spec: QuantSpec) -> str:
+    """What becomes of a neuron's surrogate function, for the report."""
+    after = spec.spike.surrogate if spec.spike.bits == 1 else "straight-through"
+    return f"surrogate {before} -> {after}"
 
 
 def find_hosts(network: nn.Module) -> list[HostAdapter]:

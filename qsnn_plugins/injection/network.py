@@ -10,10 +10,15 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.injection.channels import InputShapes
 from qsnn_plugins.injection.floats import float_parameters, matrices
 from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone, find_hosts
-from qsnn_plugins.injection.neurons import Neuron, find_neurons, module_devices, module_names
+from qsnn_plugins.injection.neurons import (
+    Neuron,
+    find_neurons,
+    input_shapes,
+    module_devices,
+    module_names,
+)
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
     InjectionReport,
@@ -31,7 +36,6 @@ SpecLike: TypeAlias = QuantSpec | str | Mapping[str, Any]
 FilterFn: TypeAlias = Callable[[str, nn.Module], bool]
 
 _RECORD = "_qsnn_injection"
-_ASKED = ("override", "filter_fn")
 
 
 @dataclass
@@ -39,7 +43,7 @@ class _Record:
     """What `eject` needs; it lives on the network, so that a copy can be ejected too."""
 
     neurons: list[Neuron]
-    layers: list[tuple[nn.Module, list[str]]]  # quantized ones, with their parameters in order
+    layers: list[nn.Module]  # those that were quantized
 
 
 def inject(
@@ -108,59 +112,40 @@ def inject_hosts(
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
 ) -> InjectionReport:
-    """Do what `inject` does for the neurons of some hosts; `inject` says what the arguments are.
+    """Do what `inject` does for the neurons of some hosts, or of all for None.
 
     Warnings name the line that called the caller of this function.
-
-    Args:
-        hosts: Whose neurons are replaced; None for all hosts that the network has.
-        network: A network with neurons of a host.
-        spec: How it is quantized.
-        overrides: Other specs for the modules that a glob pattern covers.
-        filter_fn: Which neurons and layers are quantized.
-        example_input: Input of the network.
-        keep_surrogate: Whether the neurons keep their surrogate functions.
-
-    Returns:
-        What was done.
-
-    Raises:
-        ArgumentError: If anything is refused; nothing is changed then.
     """
     _check_network(network)
     found = find_hosts(network)
     hosts = found if hosts is None else hosts
-    names = module_names(network)
-    neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)], names)
+    neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)])
     layers: dict[str, nn.Module] = {**weight_layers(network)}
+    names = module_names(network)
     specs = LayerSpecs(spec, overrides)
     specs.check(_names_with_weights(network, neurons))
     chosen = {
         id(module): _choose(module, names[id(module)], specs, filter_fn)
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
     }
-    others = {
-        id(neuron.module): LeftAlone(
-            f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
-        )
-        for neuron in neurons
-        if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec)
-    }
+    for neuron in neurons:
+        if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
+            why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
+            chosen[id(neuron.module)] = LeftAlone(why)
 
-    choices = {**chosen, **others}
-    replaced, left = _convert_neurons(network, neurons, choices, example_input, keep_surrogate)
-    if not replaced and not any(row.why in _ASKED for row in left):
+    replaced, left = _convert_neurons(network, neurons, chosen, example_input, keep_surrogate)
+    if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
-    weights, orders = _quantize_layers(network, layers, chosen)
+    weights = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
     for neuron in swapped:
-        neuron.swap_in()
-    setattr(network, _RECORD, _Record(swapped, orders))
+        _put(network, neuron.names, neuron.new)
+    setattr(network, _RECORD, _Record(swapped, [layers[row.name] for row in weights]))
     for host in hosts:
         host.after_swap(network)
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
-    report = InjectionReport(tuple(replaced), tuple(left), weights, floats)
+    report = InjectionReport(tuple(replaced), tuple(left), tuple(weights), floats)
     _warn(report)
     return report
 
@@ -193,16 +178,18 @@ def eject(network: nn.Module) -> nn.Module:
         parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]
         where = f": it was its part {parts[0]!r} that was injected" if parts else ""
         raise ArgumentError("network", type(network).__name__, f"an injected one{where}")
+    modules = dict(network.named_modules(remove_duplicate=False))
     for neuron in record.neurons:
-        neuron.check_is_there()
+        for name in neuron.names:
+            if modules.get(name) is not neuron.new:
+                allowed = "the network as it was injected: this neuron was replaced since"
+                raise ArgumentError(name, modules.get(name), allowed)
     for neuron in record.neurons:
-        neuron.swap_back()
-    for layer, order in record.layers:
-        if layer_quantizer(layer) is not None:
+        neuron.module.train(neuron.new.training)
+        _put(network, neuron.names, neuron.module)
+    for layer in record.layers:
+        if layer_quantizer(layer) is not None:  # its weight was not baked since
             remove_quantizer(layer)
-        # torch registers `weight` anew, behind `bias`
-        for name in order:
-            layer._parameters[name] = layer._parameters.pop(name)
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)
@@ -219,6 +206,11 @@ def _check_network(network: nn.Module) -> None:
             raise ArgumentError("network", type(network).__name__, allowed)
 
 
+def _put(network: nn.Module, names: tuple[str, ...], module: nn.Module) -> None:
+    for name in names:
+        network.set_submodule(name, module)
+
+
 def _names_with_weights(network: nn.Module, neurons: list[Neuron]) -> list[str]:
     """Names of all that a pattern may cover: neurons, and modules that hold a matrix."""
     ids = {id(neuron.module) for neuron in neurons}
@@ -232,9 +224,9 @@ def _choose(
     """A module's spec, or that the caller wants it left alone."""
     spec = specs.shared(names)
     if spec is None:
-        return LeftAlone("override")
+        return LeftAlone("override", asked=True)
     if filter_fn is not None and not all(filter_fn(name, module) for name in names):
-        return LeftAlone("filter_fn")
+        return LeftAlone("filter_fn", asked=True)
     return spec
 
 
@@ -246,20 +238,18 @@ def _convert_neurons(
     keep_surrogate: bool,
 ) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
     """Have the hosts build the new neurons, which are not put into the network yet."""
-    choices = [chosen[id(neuron.module)] for neuron in neurons]
-    needs_channels = any(isinstance(c, QuantSpec) and c.needs_channels for c in choices)
-    shapes = InputShapes(network, example_input) if needs_channels else None
+    specs = [chosen[id(neuron.module)] for neuron in neurons]
+    needs_channels = any(isinstance(spec, QuantSpec) and spec.needs_channels for spec in specs)
+    shapes = input_shapes(network, example_input) if needs_channels else {}
     devices = module_devices(network)
     replaced, left = [], []
-    for neuron, choice in zip(neurons, choices, strict=True):
-        result: Conversion | LeftAlone = (
-            choice
-            if isinstance(choice, LeftAlone)
-            else _convert(neuron, choice, shapes, keep_surrogate)
-        )
+    for neuron in neurons:
+        result: QuantSpec | Conversion | LeftAlone = chosen[id(neuron.module)]
+        if isinstance(result, QuantSpec):
+            result = _convert(neuron, result, shapes.get(id(neuron.module)), keep_surrogate)
         if isinstance(result, LeftAlone):
             bits = _membrane_bits(neuron.module)
-            left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits))
+            left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits, result.asked))
         else:
             neuron.prepare(result.module, devices[id(neuron.module)])
             after, bits = type(result.module).__name__, _membrane_bits(result.module)
@@ -268,12 +258,14 @@ def _convert_neurons(
 
 
 def _convert(
-    neuron: Neuron, spec: QuantSpec, shapes: InputShapes | None, keep_surrogate: bool
+    neuron: Neuron, spec: QuantSpec, shapes: set[tuple[int, ...]] | None, keep_surrogate: bool
 ) -> Conversion | LeftAlone:
     """Ask a host for a new neuron; an error names the old one."""
     channels = None
     if shapes is not None and spec.needs_channels:
-        channels = shapes.channels(neuron.module, neuron.host.channel_dim(neuron.module))
+        dim = neuron.host.channel_dim(neuron.module)
+        sizes = {shape[dim] for shape in shapes if len(shape) > dim}
+        channels = sizes.pop() if len(sizes) == 1 else None
     try:
         return neuron.host.convert(neuron.module, spec, channels, keep_surrogate)
     except ArgumentError as error:
@@ -281,34 +273,29 @@ def _convert(
         if shapes is None or error.argument != "channels":
             raise ArgumentError(f"{name}.{error.argument}", error.value, error.allowed) from error
         allowed = "a network in which each neuron runs, and always on as many channels"
-        raise ArgumentError(f"{name} (inputs)", shapes.of(neuron.module), allowed) from error
+        raise ArgumentError(f"{name} (inputs)", sorted(shapes), allowed) from error
 
 
 def _quantize_layers(
     network: nn.Module, layers: Mapping[str, nn.Module], chosen: Mapping[int, QuantSpec | LeftAlone]
-) -> tuple[tuple[QuantizedWeight, ...], list[tuple[nn.Module, list[str]]]]:
-    """Quantize the layers' weights; the second is the order of parameters that each had."""
+) -> list[QuantizedWeight]:
     kinds = {name: type(layer).__name__ for name, layer in layers.items()}
-    orders = {name: list(layer._parameters) for name, layer in layers.items()}
     specs = {
         name: choice.weight
         for name, layer in layers.items()
         if isinstance(choice := chosen[id(layer)], QuantSpec)
     }
-    names = quantize_weights(network, specs)
-    rows = (QuantizedWeight(name, kinds[name], _weight_bits(layers[name])) for name in names)
-    return tuple(rows), [(layers[name], orders[name]) for name in names]
+    rows = []
+    for name in quantize_weights(network, specs):
+        quantizer: Any = layer_quantizer(layers[name])
+        rows.append(QuantizedWeight(name, kinds[name], quantizer.bits))
+    return rows
 
 
 def _membrane_bits(neuron: nn.Module) -> int:
     spec = getattr(neuron, "quant_spec", None)
     bits = 32 if spec is None else spec.membrane.storage_bits
     return getattr(neuron, "storage_bits", bits)  # a delayed reset may take a further code
-
-
-def _weight_bits(layer: nn.Module) -> int:
-    quantizer = layer_quantizer(layer)
-    return 32 if quantizer is None else quantizer.bits
 
 
 def _nothing_to_replace(left: list[LeftNeuron]) -> str:
@@ -319,7 +306,7 @@ def _nothing_to_replace(left: list[LeftNeuron]) -> str:
 
 
 def _warn(report: InjectionReport) -> None:
-    left = [row for row in report.left if row.why not in _ASKED]
+    left = [row for row in report.left if not row.asked]
     floats = [row for row in report.floats if not row.asked]
     messages = []
     if left:

@@ -1,18 +1,19 @@
-"""The neurons of a network, and swapping one for another."""
+"""The neurons of a network, what runs into them, and what replaces them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection.hosts import HostAdapter
 
-__all__ = ["Neuron", "find_neurons", "module_devices", "module_names"]
+__all__ = ["Neuron", "find_neurons", "input_shapes", "module_devices", "module_names"]
 
 _HOOKS = (
     "_forward_hooks",
@@ -26,23 +27,14 @@ _HOOKS = (
 )
 
 
-class Place(NamedTuple):
-    """Where a module stands: `parent._modules[key]`, by its full name."""
-
-    parent: nn.Module
-    key: str
-    name: str
-
-
 @dataclass
 class Neuron:
-    """A host's neuron in a network, and what replaces it."""
+    """A host's neuron in a network, by all its full names, and what replaces it."""
 
     module: nn.Module
     host: HostAdapter
-    names: tuple[str, ...]
-    places: list[Place] = field(default_factory=list)
-    new: nn.Module | None = None
+    names: tuple[str, ...] = ()
+    new: Any = None
 
     @property
     def kind(self) -> str:
@@ -55,58 +47,27 @@ class Neuron:
         for hooks in _HOOKS:
             setattr(new, hooks, getattr(self.module, hooks))  # the same objects: handles stay valid
 
-    def swap_in(self) -> None:
-        """Put what replaces the neuron into all its places."""
-        for place in self.places:
-            place.parent._modules[place.key] = self.new
 
-    def check_is_there(self) -> None:
-        """Raise an error if what was swapped in was replaced since."""
-        for place in self.places:
-            there: Any = place.parent._modules.get(place.key)
-            if there is not self.new:
-                allowed = "the network as it was injected: this neuron was replaced since"
-                raise ArgumentError(place.name, there, allowed)
-
-    def swap_back(self) -> None:
-        """Put the host's neuron back, in the mode of the one that replaced it."""
-        if self.new is not None:
-            self.module.train(self.new.training)
-        for place in self.places:
-            place.parent._modules[place.key] = self.module
-
-
-def find_neurons(
-    network: nn.Module, hosts: Sequence[HostAdapter], names: Mapping[int, tuple[str, ...]]
-) -> list[Neuron]:
+def find_neurons(network: nn.Module, hosts: Sequence[HostAdapter]) -> list[Neuron]:
     """List each distinct neuron of some hosts; parts of neurons are not looked at.
 
     Raises:
         ArgumentError: If the network is a neuron itself.
     """
-
-    def host_of(module: nn.Module | None) -> HostAdapter | None:
-        if module is None:
-            return None
-        return next((host for host in hosts if host.is_neuron(module)), None)
-
-    if host_of(network) is not None:
-        allowed = "a network that holds neurons: a neuron alone cannot be replaced in place"
-        raise ArgumentError("network", type(network).__name__, allowed)
     found: dict[int, Neuron] = {}
-    inside: set[int] = set()
-    for prefix, parent in network.named_modules():
-        if id(parent) in inside:
+    outer = None
+    for name, module in network.named_modules(remove_duplicate=False):
+        if outer is not None and name.startswith(f"{outer}."):
             continue
-        for key, child in parent._modules.items():
-            host = host_of(child)
-            if child is None or host is None:
-                continue
-            if id(child) not in found:
-                found[id(child)] = Neuron(child, host, names[id(child)])
-                inside.update(map(id, child.modules()))
-            name = f"{prefix}.{key}" if prefix else key
-            found[id(child)].places.append(Place(parent, key, name))
+        host = next((host for host in hosts if host.is_neuron(module)), None)
+        if host is None:
+            continue
+        if module is network:
+            allowed = "a network that holds neurons: a neuron alone cannot be replaced in place"
+            raise ArgumentError("network", type(network).__name__, allowed)
+        outer = name
+        neuron = found.setdefault(id(module), Neuron(module, host))
+        neuron.names += (name,)
     return list(found.values())
 
 
@@ -127,3 +88,38 @@ def module_devices(network: nn.Module) -> dict[int, torch.device]:
         current = own or current
         devices[id(module)] = current
     return devices
+
+
+def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[int, ...]]]:
+    """Shapes of the inputs that each module, by its id, gets in one run of a copy of the network.
+
+    Raises:
+        ArgumentError: If there is no input, or the network cannot be copied.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+        >>> input_shapes(network, torch.rand(2, 3))[id(network[1])]
+        {(2, 4)}
+    """
+    if example_input is None:
+        allowed = "an input of the network: the spec needs to know the channels of each neuron"
+        raise ArgumentError("example_input", None, allowed)
+    try:
+        twin = copy.deepcopy(network)
+    except RuntimeError as error:
+        allowed = f"one whose states were reset: it cannot be copied ({error})"
+        raise ArgumentError("network", type(network).__name__, allowed) from error
+    shapes: dict[int, set[tuple[int, ...]]] = {}
+    for original, copied in zip(network.modules(), twin.modules(), strict=True):
+        copied.register_forward_pre_hook(_recorder(shapes.setdefault(id(original), set())))
+    with torch.no_grad():
+        twin.eval()(example_input)
+    return shapes
+
+
+def _recorder(shapes: set[tuple[int, ...]]) -> Callable[[nn.Module, Any], None]:
+    def record(_: nn.Module, inputs: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            shapes.add(tuple(inputs[0].shape))
+
+    return record

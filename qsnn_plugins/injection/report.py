@@ -35,14 +35,16 @@ class LeftNeuron:
     Args:
         names: Its full names in the network.
         kind: Its class.
-        why: The reason; "override" or "filter_fn" where the caller asked for it.
+        why: The reason.
         bits: Bits of a stored membrane.
+        asked: Whether the caller asked for it, by an override or `filter_fn`.
     """
 
     names: tuple[str, ...]
     kind: str
     why: str
     bits: int = 32
+    asked: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from qsnn_plugins.injection import inject
-from qsnn_plugins.models.host import load_host
-from qsnn_plugins.models.time_major import TimeMajorNet
+from qsnn_plugins.models.time_major import TimeMajorNet, load_host
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["HostedNet"]
@@ -52,8 +49,8 @@ class HostedNet(TimeMajorNet):
         overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
-        host: Any = load_host("spikingjelly")
-        network = host.build_network(name, classes, in_channels, tuple(input_size), width)
+        build_network = load_host("spikingjelly").build_network
+        network = build_network(name, classes, in_channels, tuple(input_size), width)
         self.blocks.add_module("host", network)
         self.out_channels = classes
         example = torch.zeros(1, 2, in_channels, *input_size)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.host import HostName
-from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import HostName, TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["ResidualBlock", "ResidualNet"]
 
@@ -148,9 +148,9 @@ class ResidualNet(TimeMajorNet):
         overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
         super().__init__(in_channels, spec, host, overrides)
-        _check_choice("depth", depth, get_args(Depth))
-        _check_choice("stem", stem, get_args(Stem))
-        _check_choice("normalization", normalization, get_args(Normalization))
+        choice(Depth)("depth", depth)
+        choice(Stem)("stem", stem)
+        choice(Normalization)("normalization", normalization)
         if classes < 1:
             raise ArgumentError("classes", classes, "an integer from 1")
         if not width > 0:
@@ -206,8 +206,3 @@ class ResidualNet(TimeMajorNet):
         if added and self._normalization == "threshold":
             nn.init.constant_(norm.weight, math.sqrt(0.5))
         return norm
-
-
-def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ArgumentError(name, value, f"one of {', '.join(map(str, allowed))}")

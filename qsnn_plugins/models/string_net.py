@@ -6,15 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.host import HostName
 from qsnn_plugins.models.layers import Token, parse_layers
-from qsnn_plugins.models.time_major import TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import HostName, TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Normalized", "StringNet"]
 
@@ -157,9 +157,7 @@ class StringNet(TimeMajorNet):
         overrides: dict[str, QuantSpec | None] | None = None,
     ) -> None:
         super().__init__(in_channels, spec, host, overrides)
-        if normalized not in get_args(Normalized):
-            choices = ", ".join(get_args(Normalized))
-            raise ArgumentError("normalized", normalized, f"one of {choices}")
+        choice(Normalized)("normalized", normalized)
         self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()
         tokens = _scaled(parse_layers(layers), width)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.host import HostName
 from qsnn_plugins.models.layers import parse_layers
 from qsnn_plugins.models.string_net import Normalized, StringNet
+from qsnn_plugins.models.time_major import HostName
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["NETWORK_STRINGS", "NetworkString", "string_net"]

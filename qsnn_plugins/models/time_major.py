@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Literal
 
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import LayerSpecs
-from qsnn_plugins.models.host import HostName, load_host
 from qsnn_plugins.nn import quantize_weights, weight_layers
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import choice
 
-__all__ = ["TimeDistributed", "TimeMajorNet", "begin_wide"]
+__all__ = ["HostName", "TimeDistributed", "TimeMajorNet", "begin_wide", "load_host"]
+
+HostName = Literal["spikingjelly", "snntorch"]
 
 _RATE = 1 / 6
 
@@ -38,6 +43,19 @@ def begin_wide(layer: nn.Conv2d | nn.Linear, averaged: bool = False) -> None:
     """
     mean_square = _RATE**2 if averaged else _RATE
     nn.init.normal_(layer.weight, std=(mean_square * layer.weight[0].numel()) ** -0.5)
+
+
+def load_host(name: HostName) -> ModuleType:
+    """Import a host's folder, which has `build_neuron` and `reset_net`.
+
+    Raises:
+        ArgumentError: If there is no such host.
+
+    Example:
+        >>> load_host("spikingjelly").build_neuron(QuantSpec()).v_threshold
+        1.0
+    """
+    return import_module(f"qsnn_plugins.{choice(HostName)('host', name)}")
 
 
 class TimeDistributed(nn.Sequential):

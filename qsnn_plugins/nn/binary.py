@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import (
     Granularity,
     mean_magnitude,
@@ -16,6 +15,7 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.weight.binary import BinaryGradient, binary, binary_codes, ede_schedule
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Binary", "BinaryScale"]
 
@@ -65,13 +65,9 @@ class Binary(nn.Module):
         gradient: BinaryGradient = "clipped_straight_through",
     ) -> None:
         super().__init__()
-        for name, value, choices in (
-            ("scale", scale, BinaryScale),
-            ("regulation", regulation, Regulation),
-            ("gradient", gradient, BinaryGradient),
-        ):
-            if value not in get_args(choices):
-                raise ArgumentError(name, value, f"one of {', '.join(get_args(choices))}")
+        choice(BinaryScale)("scale", scale)
+        choice(Regulation)("regulation", regulation)
+        choice(BinaryGradient)("gradient", gradient)
         self._rule, self.per, self.regulation, self.gradient = scale, per, regulation, gradient
         self.scale_count = mean_magnitude(weight.detach(), per).numel()
         self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float

@@ -94,5 +94,5 @@ def membrane_quantizer(spec: MembraneSpec) -> nn.Module:
         UniformMembrane(uniform, 4 bits, running scale, stacked gradient (sigmoid, smoothness 2.0))
     """
     if spec.kind == "custom":
-        return build_custom("membrane", spec.class_path, spec.init_args)
+        return build_custom(spec)
     return import_class(spec.module_path)(spec)

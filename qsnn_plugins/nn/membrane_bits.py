@@ -65,12 +65,8 @@ class UniformMembrane(nn.Module):
             self.scale = nn.Parameter(first)
         else:
             self.register_buffer("scale", first)
-            if self._averages:
-                self.register_buffer("initialized", torch.tensor(False))
-
-    @property
-    def _averages(self) -> bool:
-        return self.spec.scale in ("running", "step_max")
+        if spec.scale in ("running", "step_max"):
+            self.register_buffer("initialized", torch.tensor(False))
 
     def train(self, mode: bool = True) -> UniformMembrane:
         """Choose training or evaluation; warn where the scale is not the published one."""
@@ -108,12 +104,10 @@ class UniformMembrane(nn.Module):
     @property
     def scale_of_steps(self) -> Literal["given", "step_max", "running"]:
         """Where a step's scale comes from now: `given_scale`, its own maximum or the average."""
-        if not self._averages:
-            return "given"
-        is_published = self.spec.scale == "step_max" and self.spec.evaluation == "published"
-        if not (self.training or is_published):
-            return "given"
-        return "step_max" if self.spec.scale == "step_max" else "running"
+        if self.spec.scale == "step_max":
+            is_maximum = self.training or self.spec.evaluation == "published"
+            return "step_max" if is_maximum else "given"
+        return "running" if self.spec.scale == "running" and self.training else "given"
 
     @property
     def given_scale(self) -> Tensor:
@@ -141,13 +135,9 @@ class UniformMembrane(nn.Module):
 
     def encode(self, q: Tensor) -> Codes:
         """Return integer codes of a stored membrane, any shape, under the scale in use."""
-        uses_maximum = self.spec.scale == "step_max" and (
-            self.training or self.spec.evaluation == "published"
-        )
-        if uses_maximum:  # the greatest code is stored as the maximum itself
+        if self.scale_of_steps == "step_max":  # the greatest code is stored as the maximum itself
             return encode(q, self.spec.level_table, step_max(q))
-        scale = keep_positive(self.scale) if self.spec.scale == "learned" else self.scale
-        return encode(q, self.spec.level_table, scale.detach().clone())
+        return encode(q, self.spec.level_table, self.given_scale.detach().clone())
 
     def extra_repr(self) -> str:
         """Say what the spec says."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import scale_gradient
+from qsnn_plugins.functional.scale import MIN_SCALE, scale_gradient
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Mint", "MintScale"]
 
 MintScale = Literal["learned", "max"]
-
-FLOOR = 2.0**-14  # the least β that a learned one is used with
 
 
 class Mint(nn.Module):
@@ -47,18 +45,17 @@ class Mint(nn.Module):
     def __init__(self, weight: Tensor, bits: int = 4, scale: MintScale = "learned") -> None:
         super().__init__()
         first = mint_initial_beta(weight, bits)
-        if scale not in get_args(MintScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(MintScale))}")
+        choice(MintScale)("scale", scale)
         steps = 2 ** (bits - 1) - 1
         self.bits, self.levels, self._rule = bits, tuple(range(-steps, steps + 1)), scale
         self._factor = 1 / math.sqrt(weight.numel() * steps)
-        self.beta = nn.Parameter(first.clamp(min=FLOOR)) if scale == "learned" else None
+        self.beta = nn.Parameter(first.clamp(min=MIN_SCALE)) if scale == "learned" else None
 
     def beta_in_use(self, weight: Tensor) -> Tensor:
         """Return β for a float weight, as a scalar."""
         if self.beta is None:
             return mint_bound(weight)
-        return scale_gradient(keep_positive(self.beta, FLOOR), self._factor)
+        return scale_gradient(keep_positive(self.beta, MIN_SCALE), self._factor)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the quantized weight."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import round_to_power_of_two, wide
+from qsnn_plugins.functional.scale import MIN_SCALE, round_to_power_of_two, wide
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.power_of_two import (
     additive_integers,
@@ -19,12 +18,11 @@ from qsnn_plugins.functional.weight.power_of_two import (
     power_of_two_integers,
 )
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
 
 GridScale = Literal["power_of_two", "learned"]
-
-FLOOR = 2.0**-14  # the least α that a learned one is used with
 
 
 class PowerOfTwo(nn.Module):
@@ -73,12 +71,8 @@ class PowerOfTwo(nn.Module):
     ) -> None:
         super().__init__()
         integers = self._integers(bits)
-        if scale not in get_args(GridScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(GridScale))}")
-        if regulation not in get_args(Regulation):
-            raise ArgumentError(
-                "regulation", regulation, f"one of {', '.join(get_args(Regulation))}"
-            )
+        choice(GridScale)("scale", scale)
+        choice(Regulation)("regulation", regulation)
         if len(integers) < 2 ** (bits - 1):
             warnings.warn(
                 f"a grid of powers of two has no use for {bits} bits: its exponent is capped at "
@@ -89,13 +83,13 @@ class PowerOfTwo(nn.Module):
         self.levels = (*(-i for i in reversed(integers[1:])), *integers)
         self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
         spread = 3 * wide(weight.detach()).std(correction=0)
-        spread = spread.clamp(min=FLOOR) if regulation == "none" else spread * 0 + 3
+        spread = spread.clamp(min=MIN_SCALE) if regulation == "none" else spread * 0 + 3
         self.alpha = nn.Parameter(spread)
 
     @property
     def scale(self) -> Tensor:
         """What α is used as."""
-        alpha = keep_positive(self.alpha, FLOOR)
+        alpha = keep_positive(self.alpha, MIN_SCALE)
         return round_to_power_of_two(alpha) if self._rule == "power_of_two" else alpha
 
     def _prepare(self, weight: Tensor) -> Tensor:

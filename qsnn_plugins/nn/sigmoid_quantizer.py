@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import max_magnitude, wide
+from qsnn_plugins.functional.scale import MIN_SCALE, max_magnitude, wide
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.sigmoid_quantizer import (
     linear_temperature,
@@ -23,13 +23,12 @@ from qsnn_plugins.functional.weight.thresholds import (
     middle_thresholds,
     symmetric_levels,
 )
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["SigmoidFidelity", "SigmoidQuantizer", "ThresholdRule", "soft_weights"]
 
 ThresholdRule = Literal["middle", "k_means"]
 SigmoidFidelity = Literal["paper", "released"]
-
-FLOOR = 2.0**-14  # the least α and β that learned ones are used with
 
 
 class SigmoidQuantizer(nn.Module):
@@ -82,13 +81,9 @@ class SigmoidQuantizer(nn.Module):
     ) -> None:
         super().__init__()
         levels = symmetric_levels(bits)
-        if fidelity not in get_args(SigmoidFidelity):
-            allowed = f"one of {', '.join(get_args(SigmoidFidelity))}"
-            raise ArgumentError("fidelity", fidelity, allowed)
-        if thresholds not in (*get_args(ThresholdRule), None):
-            raise ArgumentError(
-                "thresholds", thresholds, f"one of {', '.join(get_args(ThresholdRule))}"
-            )
+        choice(SigmoidFidelity)("fidelity", fidelity)
+        if thresholds is not None:
+            choice(ThresholdRule)("thresholds", thresholds)
         released = fidelity == "released"
         rule = thresholds or ("k_means" if released else "middle")
         if temperature_rate is None:
@@ -103,7 +98,7 @@ class SigmoidQuantizer(nn.Module):
         self._max_exponent = 10.0 if released else 30.0
         w = wide(weight.detach())
         if released or rule == "k_means":
-            alpha = max_magnitude(w).clamp(min=FLOOR) / (1.25 * levels[-1])
+            alpha = max_magnitude(w).clamp(min=MIN_SCALE) / (1.25 * levels[-1])
         else:
             alpha = best_scale(w, levels)
         self.alpha, self.beta = nn.Parameter(alpha), nn.Parameter(1 / alpha)
@@ -127,8 +122,8 @@ class SigmoidQuantizer(nn.Module):
         """Return the soft weight in training, the quantized one at evaluation."""
         return sigmoid_quantizer(
             weight,
-            keep_positive(self.alpha, FLOOR),
-            keep_positive(self.beta, FLOOR),
+            keep_positive(self.alpha, MIN_SCALE),
+            keep_positive(self.beta, MIN_SCALE),
             self.thresholds,
             self.levels,
             self.temperature,
@@ -139,7 +134,7 @@ class SigmoidQuantizer(nn.Module):
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight, hard in any mode, and their unit."""
-        alpha, beta = (keep_positive(p.detach(), FLOOR) for p in (self.alpha, self.beta))
+        alpha, beta = (keep_positive(p.detach(), MIN_SCALE) for p in (self.alpha, self.beta))
         return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.thresholds, self.levels)
 
     def extra_repr(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import (
+    MIN_SCALE,
     Granularity,
     check_bits,
     max_magnitude,
@@ -19,12 +19,11 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.uniform import UniformGradient, uniform, uniform_codes
+from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Uniform", "UniformScale"]
 
 UniformScale = Literal["learned", "max"]
-
-FLOOR = 2.0**-14  # the least γ that a learned one is used with
 
 
 class Uniform(nn.Module):
@@ -62,8 +61,7 @@ class Uniform(nn.Module):
     ) -> None:
         super().__init__()
         check_bits("bits", bits)
-        if scale not in get_args(UniformScale):
-            raise ArgumentError("scale", scale, f"one of {', '.join(get_args(UniformScale))}")
+        choice(UniformScale)("scale", scale)
         self.bits, self.per, self._rule = bits, per, scale
         steps = 2 ** (bits - 1) - 1
         self.levels = tuple(range(-steps, steps + 1)) if bits > 1 else (-1, 1)
@@ -77,12 +75,12 @@ class Uniform(nn.Module):
             first = torch.minimum(2 * first * math.sqrt(steps), max_magnitude(w, per))
         self.scale_count = first.numel()
         self._factor = 1 / math.sqrt(weight.numel() / self.scale_count * max(steps, 1))
-        self.gamma = nn.Parameter(first.clamp(min=FLOOR)) if scale == "learned" else None
+        self.gamma = nn.Parameter(first.clamp(min=MIN_SCALE)) if scale == "learned" else None
 
     def scale(self, weight: Tensor) -> Tensor:
         """Return γ for a float weight: a scalar, or shape [out, 1, ...]."""
         if self.gamma is not None:
-            return scale_gradient(keep_positive(self.gamma, FLOOR), self._factor)
+            return scale_gradient(keep_positive(self.gamma, MIN_SCALE), self._factor)
         measure = mean_magnitude if self.bits == 1 else max_magnitude
         return measure(wide(weight.detach()), self.per)
 

@@ -76,7 +76,7 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> 
     if is_end and spec.first_last == "eight_bit":
         return Uniform(weight, bits=8, scale="max")
     if spec.kind == "custom":
-        return build_custom("weight", spec.class_path, spec.init_args, weight)
+        return build_custom(spec, weight)
     return import_class(spec.module_path)(weight, **spec.options)
 
 
@@ -173,7 +173,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
 
 
 def remove_quantizer(layer: nn.Module) -> None:
-    """Take the parametrizations off a layer's weight, which is the float parameter again.
+    """Take the parametrizations off a layer's weight, which is its first parameter again, float.
 
     Copies of the layer keep theirs: torch lets a copy share the class that it makes for a
     parametrized layer, and would take the weight off all of them.
@@ -189,7 +189,11 @@ def remove_quantizer(layer: nn.Module) -> None:
     shared = type(layer)
     own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
     layer.__class__ = type(shared.__name__, shared.__bases__, own)
+    behind = list(layer._parameters)
     parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    # torch registers the weight anew, as the last
+    for name in behind:
+        layer._parameters[name] = layer._parameters.pop(name)
 
 
 def _check_layer(name: str, layer: WeightLayer) -> None:

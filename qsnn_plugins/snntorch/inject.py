@@ -17,6 +17,8 @@ from qsnn_plugins.injection import (
     SpecLike,
     eject,
     inject_hosts,
+    surrogate_note,
+    why_other_class,
 )
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.snntorch.neuron import QuantLeaky
@@ -113,9 +115,8 @@ def _convert(
             new._parameters[name] = parameter  # an optimizer that has it stays valid
     if keep_surrogate or old.surrogate_disable:
         return Conversion(new)
-    ours = spec.spike.surrogate if spec.spike.bits == 1 else "straight-through"
-    theirs = getattr(old.spike_grad, "__qualname__", type(old.spike_grad).__name__)
-    return Conversion(new, f"surrogate {theirs.partition('.')[0]} -> {ours}")
+    before = getattr(old.spike_grad, "__qualname__", type(old.spike_grad).__name__)
+    return Conversion(new, surrogate_note(before.partition(".")[0], spec))
 
 
 def _lapicque_leak(old: Any) -> Tensor:
@@ -124,14 +125,9 @@ def _lapicque_leak(old: Any) -> Tensor:
 
 def _why_left(module: Any, spec: QuantSpec) -> str:
     """Why a neuron stays as it is; nothing where it can be replaced."""
-    known = (snntorch.Leaky, snntorch.Lapicque)
-    if isinstance(module, QuantLeaky):
-        return "it is one of qsnn_plugins already"
-    if type(module) not in known:
-        for kind in known:
-            if isinstance(module, kind):
-                return f"a subclass of {kind.__name__}, what it adds would be lost"
-        return "Leaky and Lapicque can be replaced"
+    why = why_other_class(module, QuantLeaky, (snntorch.Leaky, snntorch.Lapicque))
+    if why:
+        return why
     if module.state_quant:
         return "it has a state_quant of its own"
     # our Lapicque has a step of its own, whatever the spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import sys
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.spec.checks import plain_values
-from qsnn_plugins.spec.options import Option
+from qsnn_plugins.spec.options import KindPart, Option
 
-__all__ = ["CUSTOM", "build_custom", "call_in_words", "import_class", "import_path", "is_close"]
+__all__ = ["CUSTOM", "build_custom", "import_class", "import_path", "is_close"]
 
 
 def _check_path(argument: str, value: Any) -> str:
@@ -39,15 +40,11 @@ def import_path(quantizer: type) -> str:
     """
     if not isinstance(quantizer, type):
         raise ArgumentError("quantizer", quantizer, "a class; class_path takes an import path")
-    path = f"{quantizer.__module__}.{quantizer.__qualname__}"
-    allowed = "a class that its module has by name: specs keep its import path alone"
-    try:
-        is_found = import_class(path, "quantizer") is quantizer
-    except ArgumentError:
-        is_found = False
-    if not is_found:
-        raise ArgumentError("quantizer", path, allowed)
-    return path
+    module, name = quantizer.__module__, quantizer.__qualname__
+    if getattr(sys.modules.get(module), name, None) is not quantizer:
+        allowed = "a class that its module has by name: specs keep its import path alone"
+        raise ArgumentError("quantizer", f"{module}.{name}", allowed)
+    return f"{module}.{name}"
 
 
 def import_class(path: str, argument: str = "class_path") -> type[nn.Module]:
@@ -75,15 +72,11 @@ def import_class(path: str, argument: str = "class_path") -> type[nn.Module]:
     return found
 
 
-def build_custom(
-    part: str, class_path: str, init_args: dict[str, Any], weight: Tensor | None = None
-) -> Any:
+def build_custom(spec: KindPart, weight: Tensor | None = None) -> Any:
     """Build a quantizer of a user's own.
 
     Args:
-        part: "membrane" or "weight", for errors.
-        class_path: Import path of its class.
-        init_args: Arguments of its constructor.
+        spec: A `MembraneSpec` or a `WeightSpec` of kind "custom".
         weight: The weight that is going to be quantized, which is passed first to a constructor
             with a parameter `weight`; None for a membrane.
 
@@ -95,25 +88,23 @@ def build_custom(
         ArgumentError: If the class cannot be imported or built, or breaks the contract in
             `MembraneSpec` and `WeightSpec`.
     """
-    kind = import_class(class_path, f"{part}.class_path")
-    arguments = copy.deepcopy(init_args)
-    if weight is not None and "weight" in inspect.signature(kind).parameters:
+    part = "membrane" if weight is None else "weight"
+    quantizer_class = import_class(spec.class_path, f"{part}.class_path")
+    arguments = copy.deepcopy(spec.init_args)
+    if weight is not None and "weight" in inspect.signature(quantizer_class).parameters:
         arguments = {"weight": weight, **arguments}
     try:
-        module: Any = kind(**arguments)
+        module: Any = quantizer_class(**arguments)
     except (TypeError, ValueError) as error:
-        allowed = f"arguments that {class_path} takes ({error})"
-        raise ArgumentError(f"{part}.init_args", init_args, allowed) from error
+        allowed = f"arguments that {spec.class_path} takes ({error})"
+        raise ArgumentError(f"{part}.init_args", spec.init_args, allowed) from error
     if weight is not None:
         module.to(weight.device)
     try:
-        unit = _check(module, torch.linspace(-2, 2, 24).reshape(2, 3, 4), weight)
+        _check_contract(module, weight)
     except _ContractError as error:
-        raise ArgumentError(
-            f"{part}.class_path", class_path, f"a quantizer with {error}"
-        ) from error
-    if weight is not None and not hasattr(module, "scale_count"):
-        module.scale_count, module.scale_bits = unit.numel(), 32
+        allowed = f"a quantizer with {error}"
+        raise ArgumentError(f"{part}.class_path", spec.class_path, allowed) from error
     return module
 
 
@@ -121,10 +112,10 @@ class _ContractError(QSNNError):
     """What a module should have."""
 
 
-def _check(module: Any, u: Tensor, weight: Tensor | None) -> Tensor:
-    """Fill in the module's levels, and return its unit of a weight, or else of a membrane."""
-    bits: Any = getattr(module, "bits", None)
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= 16:
+def _check_contract(module: Any, weight: Tensor | None) -> None:
+    """Check a module on a weight, or else a membrane, and fill in what it does not say."""
+    bits = getattr(module, "bits", None)
+    if type(bits) is not int or not 1 <= bits <= 16:
         raise _ContractError(f"bits, an integer from 1 to 16; it has {bits!r}")
     if not callable(getattr(module, "codes", None)):
         raise _ContractError("a method codes(tensor) that returns integer codes and a unit")
@@ -132,7 +123,8 @@ def _check(module: Any, u: Tensor, weight: Tensor | None) -> Tensor:
         # one bit has no room for a two's complement with both signs
         signed = range(-(2 ** (bits - 1)), 2 ** (bits - 1))
         module.levels = (-1, 1) if bits == 1 else tuple(signed)
-    codes, unit = _codes(module, u if weight is None else weight.detach())
+    x = torch.linspace(-2, 2, 24).reshape(2, 3, 4) if weight is None else weight.detach()
+    codes, unit = _check_codes(module, x)
     levels = module.levels
     if (
         not isinstance(levels, tuple)
@@ -144,11 +136,15 @@ def _check(module: Any, u: Tensor, weight: Tensor | None) -> Tensor:
         raise _ContractError(f"levels, {what}")
     if weight is None and unit.numel() != 1:
         raise _ContractError(f"a scalar unit; it has the shape {list(unit.shape)}")
-    return unit
+    if weight is not None and not hasattr(module, "scale_count"):
+        module.scale_count = unit.numel()
+    if weight is not None and not hasattr(module, "scale_bits"):
+        module.scale_bits = 32
 
 
 @torch.no_grad()
-def _codes(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+def _check_codes(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return codes and unit, after a check that forward returns their product."""
     probe: Any = copy.deepcopy(module).eval()  # what it counts or averages is not to see this
     try:
         quantized, (codes, unit) = probe(x), probe.codes(x)
@@ -177,13 +173,3 @@ def is_close(restored: Tensor, quantized: Tensor, unit: Tensor) -> bool:
     """
     tolerance = 1e-5 * float(unit.abs().max())
     return torch.allclose(restored, quantized, rtol=1e-5, atol=tolerance)
-
-
-def call_in_words(class_path: str, init_args: dict[str, Any]) -> str:
-    """Return the call that builds a quantizer, for print.
-
-    Example:
-        >>> call_in_words("my_package.MyMembrane", {"bits": 3})
-        'my_package.MyMembrane(bits=3)'
-    """
-    return f"{class_path}({', '.join(f'{k}={v!r}' for k, v in init_args.items())})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from qsnn_plugins.errors import ArgumentError
@@ -13,8 +13,8 @@ from qsnn_plugins.functional.membrane.threshold_centred import threshold_centred
 from qsnn_plugins.functional.membrane.uniform import uniform_levels
 from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.spec.checks import choice, integer, levels, number
-from qsnn_plugins.spec.custom import CUSTOM, build_custom, call_in_words, import_path
-from qsnn_plugins.spec.options import NOT_GIVEN, Kind, Option, resolve_kind, to_plain
+from qsnn_plugins.spec.custom import CUSTOM, build_custom, import_path
+from qsnn_plugins.spec.options import NOT_GIVEN, Kind, KindPart, Option
 
 __all__ = ["MembraneKind", "MembraneScale", "MembraneSpec", "ScaleAtEvaluation"]
 
@@ -82,7 +82,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class MembraneSpec:
+class MembraneSpec(KindPart):
     """What is stored of a membrane from step to step.
 
         kind                stored                                        bits
@@ -142,6 +142,8 @@ class MembraneSpec:
 give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
     """
 
+    _part, _kinds, _default_kind = "membrane", _KINDS, "levels"
+
     kind: MembraneKind = NOT_GIVEN
     levels: tuple[float, ...] = NOT_GIVEN
     gradient: MembraneGradient = NOT_GIVEN
@@ -154,11 +156,9 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
     momentum: float = NOT_GIVEN
     lower: float = NOT_GIVEN
     upper: float = NOT_GIVEN
-    class_path: str = NOT_GIVEN
-    init_args: dict[str, Any] = field(default=NOT_GIVEN, hash=False)
 
     def __post_init__(self) -> None:
-        resolve_kind(self, "membrane", _KINDS, default="levels")
+        super().__post_init__()
         if self.kind == "clip" and not self.lower < self.upper:
             allowed = f"a number below membrane.upper={self.upper}"
             raise ArgumentError("membrane.lower", self.lower, allowed)
@@ -179,11 +179,6 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
         return cls(class_path=import_path(quantizer), init_args=init_args)
 
     @property
-    def module_path(self) -> str:
-        """Import path of the module that stores such a membrane."""
-        return self.class_path if self.kind == "custom" else _KINDS[self.kind].class_path
-
-    @property
     def level_table(self) -> tuple[float, ...]:
         """Levels that can be stored, at scale 1; none of a float or a module of your own."""
         return _KINDS[self.kind].level_table(self)
@@ -192,24 +187,20 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
     def level_count(self) -> int:
         """How many levels can be stored; 0 where the membrane stays a float."""
         if self.kind == "custom":
-            return len(build_custom("membrane", self.class_path, self.init_args).levels)
+            return len(build_custom(self).levels)
         return len(self.level_table)
 
     @property
     def storage_bits(self) -> int:
         """Whole bits that one stored membrane takes on a chip."""
         if self.kind == "custom":
-            return build_custom("membrane", self.class_path, self.init_args).bits
+            return build_custom(self).bits
         return math.ceil(math.log2(self.level_count)) if self.level_count else 32
 
     @property
     def is_idempotent(self) -> bool:
         """Whether storing twice is storing once, as snnTorch needs; your own is trusted."""
         return self.kind != "tanh"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _KINDS[self.kind].options, default_kind="levels")
 
     def __str__(self) -> str:
         """Say in words what applies to the kind."""
@@ -218,7 +209,7 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
         if self.kind == "clip":
             return f"clip to [{self.lower}, {self.upper}], 32 bits"
         if self.kind == "custom":
-            return call_in_words(self.class_path, self.init_args)
+            return self._call()
         words = [f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"]
         if self.levels is not None:
             words[0] += f" {self.level_table}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec.membrane import MembraneSpec
-from qsnn_plugins.spec.options import did_you_mean, from_mapping
+from qsnn_plugins.spec.options import check_keys
 from qsnn_plugins.spec.pruning import PruningSpec
 from qsnn_plugins.spec.spike import SpikeSpec
 from qsnn_plugins.spec.threshold import ThresholdSpec
@@ -69,7 +69,8 @@ class QuantSpec:
         for name, kind in _PARTS.items():
             part = getattr(self, name)
             if isinstance(part, Mapping):
-                object.__setattr__(self, name, from_mapping(name, kind, part))
+                check_keys(f"spec.{name}", part, [option.name for option in fields(kind)])
+                object.__setattr__(self, name, kind(**part))
             elif not isinstance(part, kind):
                 raise ArgumentError(f"spec.{name}", part, f"a {kind.__name__} or a mapping")
 
@@ -110,10 +111,7 @@ class QuantSpec:
         Raises:
             ArgumentError: If a key or a value is not allowed.
         """
-        for name in values:
-            if name not in _PARTS:
-                allowed = f"keys among {', '.join(_PARTS)}{did_you_mean(name, _PARTS)}"
-                raise ArgumentError("spec", name, allowed)
+        check_keys("spec", values, _PARTS)
         return cls(**values)
 
     def __str__(self) -> str:

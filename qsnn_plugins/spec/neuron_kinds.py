@@ -16,10 +16,6 @@ __all__ = ["k_bit", "multi_bit", "ternary"]
 def ternary(smoothness: float, threshold_spec: ThresholdSpec | None) -> QuantSpec:
     """Return the spec of a membrane that is stored as -1, 0 or +1 (IM-SNN Eq. 5 and 9).
 
-    Args:
-        smoothness: T of the stacked surrogate gradient, above 0.
-        threshold_spec: Whether and how the threshold learns; None is fixed.
-
     Example:
         >>> ternary(2.0, None) == QuantSpec()
         True
@@ -37,14 +33,6 @@ def k_bit(
     threshold_spec: ThresholdSpec | None,
 ) -> QuantSpec:
     """Return the spec of a membrane that is stored in k bits of equal steps (Q-SNN Eq. 8).
-
-    Args:
-        bits: k, from 1 to 8.
-        scale: Where the scale comes from, see `MembraneSpec`.
-        scale_value: The scale, or its first value; None is the threshold.
-        gradient: Gradient of the quantizer, see `MembraneSpec`.
-        threshold: The neuron's threshold; of several the mean.
-        threshold_spec: Whether and how the threshold learns; None is fixed.
 
     Example:
         >>> k_bit(4, "fixed", None, "clipped_straight_through", 0.5, None).membrane.scale_value
@@ -65,12 +53,6 @@ def multi_bit(
     threshold_spec: ThresholdSpec | None,
 ) -> QuantSpec:
     """Return the spec of spikes that count the threshold in the membrane (bit budget Eq. 6-7).
-
-    Args:
-        bits: S, from 1 to 8.
-        value: What is sent on, see `SpikeSpec`.
-        membrane: What is stored of the membrane; None is a float.
-        threshold_spec: Whether and how the threshold learns; None is fixed.
 
     Example:
         >>> multi_bit(2, "count", None, None).spike.greatest

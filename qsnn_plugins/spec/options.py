@@ -1,43 +1,29 @@
-"""Options of a spec's parts: which are read, what they may be, and their defaults.
-
-A part lists its options in one table. An option that is not given is None and gets its default
-where it is read; one that is given and not read is refused by name.
-"""
+"""Options of a spec's parts: which are read, what they may be, and their defaults."""
 
 from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.checks import Check, choice
 
 __all__ = [
-    "ABOVE_ZERO",
     "NOT_GIVEN",
     "Kind",
+    "KindPart",
     "Option",
     "Options",
+    "Part",
+    "check_keys",
     "did_you_mean",
-    "from_mapping",
-    "resolve_kind",
-    "resolve_options",
-    "to_plain",
 ]
 
 # Any, so that a field has the type with which it is read
 NOT_GIVEN: Any = None
-
-
-class _AboveZero(tuple[()]):
-    def __contains__(self, value: object) -> bool:
-        return bool(value)
-
-
-ABOVE_ZERO = _AboveZero()  # in `Option.where`: any value but 0 and None
 
 
 @dataclass(frozen=True)
@@ -48,15 +34,17 @@ class Option:
         check: Takes the option's full name and a value, returns the value that is kept.
         default: What it is where it is not given.
         released: What it is instead where the part's fidelity is "released"; None for `default`.
-        where: Values of other options of the part, listed before it, with which it is read; None
-            among them stands for an option that is itself not read.
+        where: Values of other options, listed before it, with which it is read; None among them
+            stands for an option that is itself not read.
+        needs: Another option without which, or with 0 for it, it is not read.
         is_argument: Whether it is an argument of the module that carries out a weight's kind.
     """
 
-    check: Callable[[str, Any], Any]
+    check: Check
     default: Any = None
     released: Any = None
     where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    needs: str = ""
     is_argument: bool = True
 
     def default_for(self, spec: Any) -> Any:
@@ -66,6 +54,50 @@ class Option:
 
 
 Options = Mapping[str, Option]
+
+
+# jsonargparse takes a class for a dataclass only where its bases are dataclasses too
+@dataclass(frozen=True)
+class Part:
+    """A part of a spec: each field is an option.
+
+    One that is not given is None and gets its default where it is read; one that is given and not
+    read is refused by name.
+    """
+
+    _part: ClassVar[str]
+    _options: ClassVar[Options]
+
+    def __post_init__(self) -> None:
+        for name, option in self._table().items():
+            argument, value = f"{self._part}.{name}", getattr(self, name)
+            allowed = self._why_unread(option)
+            if not allowed:
+                value = option.default_for(self) if value is None else value
+                object.__setattr__(self, name, option.check(argument, value))
+            elif value is not None:
+                raise ArgumentError(argument, value, allowed)
+
+    def _table(self) -> Options:
+        return self._options
+
+    def _why_unread(self, option: Option) -> str:
+        """The end of an error where an option is not read; nothing where it is."""
+        if option.needs and not getattr(self, option.needs):
+            return f"None without {option.needs}"
+        for other, values in option.where.items():
+            if getattr(self, other) not in values:
+                return _none_for(f"{other} {getattr(self, other)!r}", values)
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        plain = {}
+        for name, option in self._table().items():
+            value = getattr(self, name)
+            if value is not None and value != option.default_for(self):
+                plain[name] = list(value) if isinstance(value, tuple) else copy.deepcopy(value)
+        return plain
 
 
 @dataclass(frozen=True)
@@ -81,86 +113,61 @@ class Kind:
     options: Options
 
 
-def resolve_kind(spec: Any, part: str, kinds: Mapping[str, Kind], default: str) -> None:
-    """Check what was given of a frozen part with kinds, and set the defaults of what is read.
+@dataclass(frozen=True)
+class KindPart(Part):
+    """A part whose kind says which options are read; "custom" is a class of the user's own."""
 
-    Args:
-        spec: The part, in its `__post_init__`.
-        part: Its name, for errors.
-        kinds: Its kinds.
-        default: The kind where none is given, nor a class of the user's own.
+    _kinds: ClassVar[Mapping[str, Kind]]
+    _default_kind: ClassVar[str]
 
-    Raises:
-        ArgumentError: If a value is not allowed, or was given for an option that is not read.
-    """
-    if spec.kind is None:
-        object.__setattr__(spec, "kind", default if spec.class_path is None else "custom")
-    choice(kinds)(f"{part}.kind", spec.kind)
-    options = kinds[spec.kind].options
-    for other in fields(spec):
-        value = getattr(spec, other.name)
-        if other.name not in ("kind", *options) and value is not None:
-            readers = [kind for kind, row in kinds.items() if other.name in row.options]
-            _refuse(f"{part}.{other.name}", value, f"kind {spec.kind!r}", readers)
-    resolve_options(spec, part, options)
+    kind: str = NOT_GIVEN
+    class_path: str = field(default=NOT_GIVEN, kw_only=True)
+    init_args: dict[str, Any] = field(default=NOT_GIVEN, kw_only=True, hash=False)
 
+    def __post_init__(self) -> None:
+        if self.kind is None:
+            kind = self._default_kind if self.class_path is None else "custom"
+            object.__setattr__(self, "kind", kind)
+        choice(self._kinds)(f"{self._part}.kind", self.kind)
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if value is not None and name not in ("kind", *self._table()):
+                readers = [kind for kind, row in self._kinds.items() if name in row.options]
+                allowed = _none_for(f"kind {self.kind!r}", readers)
+                raise ArgumentError(f"{self._part}.{name}", value, allowed)
+        super().__post_init__()
 
-def resolve_options(spec: Any, part: str, options: Options) -> None:
-    """Check what was given of a frozen part, and set the defaults of what it reads.
+    def _table(self) -> Options:
+        return self._kinds[self.kind].options
 
-    Args:
-        spec: The part, in its `__post_init__`.
-        part: Its name, for errors.
-        options: Its options.
+    @property
+    def module_path(self) -> str:
+        """Import path of the module that carries it out."""
+        return self.class_path if self.kind == "custom" else self._kinds[self.kind].class_path
 
-    Raises:
-        ArgumentError: If a value is not allowed, or was given for an option that is not read.
-    """
-    for name, option in options.items():
-        argument, value = f"{part}.{name}", getattr(spec, name)
-        unmet = [n for n, values in option.where.items() if getattr(spec, n) not in values]
-        if not unmet:
-            value = option.default_for(spec) if value is None else value
-            object.__setattr__(spec, name, option.check(argument, value))
-        elif value is not None:
-            reason, readers = unmet[0], option.where[unmet[0]]
-            if readers is ABOVE_ZERO:
-                raise ArgumentError(argument, value, f"None without {reason}")
-            _refuse(argument, value, f"{reason} {getattr(spec, reason)!r}", readers)
+    def to_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as plain values."""
+        kind = {"kind": self.kind} if self.kind != self._default_kind else {}
+        return {**kind, **super().to_dict()}
+
+    def _call(self) -> str:
+        """The call that builds a module of the user's own."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.init_args.items())
+        return f"{self.class_path}({arguments})"
 
 
-def _refuse(argument: str, value: Any, reason: str, readers: Iterable[Any]) -> None:
+def _none_for(reason: str, readers: Iterable[Any]) -> str:
     names = [repr(reader) for reader in readers if reader is not None]
     words = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    verb = "reads it" if len(names) == 1 else "read it"
-    raise ArgumentError(argument, value, f"None for {reason}; {words} {verb}")
+    return f"None for {reason}; {words} {'reads' if len(names) == 1 else 'read'} it"
 
 
-def to_plain(spec: Any, options: Options, default_kind: str | None = None) -> dict[str, Any]:
-    """Return the options of a part that differ from their defaults, as a recipe's YAML has them."""
-    plain = {"kind": spec.kind} if default_kind and spec.kind != default_kind else {}
-    for name, option in options.items():
-        value = getattr(spec, name)
-        if value is not None and value != option.default_for(spec):
-            plain[name] = list(value) if isinstance(value, tuple) else copy.deepcopy(value)
-    return plain
-
-
-T = TypeVar("T")
-
-
-def from_mapping(part: str, cls: type[T], values: Mapping[str, Any]) -> T:
-    """Build a part from a mapping of its options.
-
-    Raises:
-        ArgumentError: If a key or a value is not allowed.
-    """
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for key in values:
+def check_keys(argument: str, keys: Iterable[str], known: Collection[str]) -> None:
+    """Raise an error that names a key which is not known."""
+    for key in keys:
         if key not in known:
             allowed = f"keys among {', '.join(known)}{did_you_mean(key, known)}"
-            raise ArgumentError(f"spec.{part}", key, allowed)
-    return cls(**values)
+            raise ArgumentError(argument, key, allowed)
 
 
 def did_you_mean(word: object, known: Collection[str]) -> str:

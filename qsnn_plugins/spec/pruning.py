@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from qsnn_plugins.spec.checks import boolean, integer, number
-from qsnn_plugins.spec.options import ABOVE_ZERO, NOT_GIVEN, Option, resolve_options, to_plain
+from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 
 __all__ = ["PruningSpec"]
 
@@ -14,14 +13,14 @@ _SHARE = number("a number from 0 to below 1", lambda x: 0 <= x < 1)
 _SCORE = number("a number between 0 and 1, or None", lambda x: 0 < x < 1)
 _OPTIONS = {
     "spatial_ratio": Option(_SHARE, 0.0),
-    "block": Option(integer(1), 1, where={"spatial_ratio": ABOVE_ZERO}),
+    "block": Option(integer(1), 1, needs="spatial_ratio"),
     "channel_threshold": Option(lambda name, x: None if x is None else _SCORE(name, x)),
-    "channel_softmax": Option(boolean, False, where={"channel_threshold": ABOVE_ZERO}),
+    "channel_softmax": Option(boolean, False, needs="channel_threshold"),
 }
 
 
 @dataclass(frozen=True)
-class PruningSpec:
+class PruningSpec(Part):
     """Which membranes are masked before they are accumulated and fired (SpQuant-SNN Eq. 21-23).
 
     Args:
@@ -44,22 +43,17 @@ class PruningSpec:
         35 % of the neurons, channels that score up to 0.47
     """
 
+    _part, _options = "pruning", _OPTIONS
+
     spatial_ratio: float = NOT_GIVEN
     block: int = NOT_GIVEN
     channel_threshold: float | None = NOT_GIVEN
     channel_softmax: bool = NOT_GIVEN
 
-    def __post_init__(self) -> None:
-        resolve_options(self, "pruning", _OPTIONS)
-
     @property
     def prunes(self) -> bool:
         """Whether anything is masked."""
         return self.spatial_ratio > 0 or self.channel_threshold is not None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _OPTIONS)
 
     def __str__(self) -> str:
         """Say in words what applies."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.spec.checks import choice, integer, number
-from qsnn_plugins.spec.options import NOT_GIVEN, Option, resolve_options, to_plain
+from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 
 __all__ = ["SpikeSpec", "SpikeValue"]
 
@@ -22,7 +22,7 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
-class SpikeSpec:
+class SpikeSpec(Part):
     """How a charged membrane fires.
 
     Args:
@@ -44,22 +44,17 @@ class SpikeSpec:
         1 bit, sigmoid surrogate (sharpness 4.0)
     """
 
+    _part, _options = "spike", _OPTIONS
+
     surrogate: SurrogateKind = NOT_GIVEN
     sharpness: float = NOT_GIVEN
     bits: int = NOT_GIVEN
     value: SpikeValue = NOT_GIVEN
 
-    def __post_init__(self) -> None:
-        resolve_options(self, "spike", _OPTIONS)
-
     @property
     def greatest(self) -> int:
         """The greatest count of a spike."""
         return 2**self.bits - 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _OPTIONS)
 
     def __str__(self) -> str:
         """Say in words what applies."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from qsnn_plugins.functional.threshold import ThresholdGradient, WindowKind
 from qsnn_plugins.spec.checks import choice
-from qsnn_plugins.spec.options import NOT_GIVEN, Option, resolve_options, to_plain
+from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 
 __all__ = ["ThresholdSharing", "ThresholdSpec"]
 
@@ -21,7 +21,7 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True)
-class ThresholdSpec:
+class ThresholdSpec(Part):
     """Whether and how a layer's threshold learns.
 
     Args:
@@ -40,21 +40,16 @@ class ThresholdSpec:
         learned per channel, separate gradient path (sigmoid window)
     """
 
+    _part, _options = "threshold", _OPTIONS
+
     gradient: ThresholdGradient = NOT_GIVEN
     window: WindowKind = NOT_GIVEN
     per: ThresholdSharing = NOT_GIVEN
-
-    def __post_init__(self) -> None:
-        resolve_options(self, "threshold", _OPTIONS)
 
     @property
     def learned(self) -> bool:
         """Whether the threshold is a parameter."""
         return self.gradient != "fixed"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _OPTIONS)
 
     def __str__(self) -> str:
         """Say in words what applies."""

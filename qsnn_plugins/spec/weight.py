@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 from qsnn_plugins.spec.checks import choice, number
-from qsnn_plugins.spec.custom import CUSTOM, build_custom, call_in_words, import_path
-from qsnn_plugins.spec.options import NOT_GIVEN, Kind, Option, resolve_kind, to_plain
+from qsnn_plugins.spec.custom import CUSTOM, build_custom, import_path
+from qsnn_plugins.spec.options import NOT_GIVEN, Kind, KindPart, Option
 
 __all__ = ["Fidelity", "FirstLast", "WeightKind", "WeightSpec"]
 
@@ -33,64 +33,54 @@ def _one_of(*values: str, released: str | None = None) -> Option:
     return Option(choice(values), values[0], released)
 
 
+def _kind(name: str, bits: Option, **options: Option) -> Kind:
+    """Return a kind that the class of a name in `nn` carries out."""
+    return Kind(f"qsnn_plugins.nn.{name}", {"bits": bits, "first_last": _FIRST_LAST, **options})
+
+
 # what the spec reads by itself, for any kind and for kinds with two forms
-_ENDS = {"first_last": Option(choice(FirstLast), "same", is_argument=False)}
-_FIDELITY = {"fidelity": Option(choice(Fidelity), "paper", is_argument=False)}
-_TWO_TO_EIGHT = {"bits": Option(choice(range(2, 9)), 4)}
+_FIRST_LAST = Option(choice(FirstLast), "same", is_argument=False)
+_FIDELITY = Option(choice(Fidelity), "paper", is_argument=False)
+_BITS = Option(choice(range(2, 9)), 4)
 _GRID = {
-    **_TWO_TO_EIGHT,
-    **_ENDS,
-    **_FIDELITY,
+    "fidelity": _FIDELITY,
     "scale": _one_of("power_of_two", "learned", released="learned"),
     "regulation": _one_of("none", "layer", "channel", released="layer"),
 }
 _KINDS = {
     "float": Kind("torch.nn.Identity", {}),
-    "power_of_two": Kind("qsnn_plugins.nn.PowerOfTwo", _GRID),
-    "additive_power_of_two": Kind("qsnn_plugins.nn.AdditivePowerOfTwo", _GRID),
-    "uniform": Kind(
-        "qsnn_plugins.nn.Uniform",
-        {
-            "bits": Option(choice(range(1, 9)), 4),
-            **_ENDS,
-            "scale": _one_of("learned", "max"),
-            "per": _one_of("layer", "channel"),
-        },
+    "power_of_two": _kind("PowerOfTwo", _BITS, **_GRID),
+    "additive_power_of_two": _kind("AdditivePowerOfTwo", _BITS, **_GRID),
+    "uniform": _kind(
+        "Uniform",
+        Option(choice(range(1, 9)), 4),
+        scale=_one_of("learned", "max"),
+        per=_one_of("layer", "channel"),
     ),
-    "binary": Kind(
-        "qsnn_plugins.nn.Binary",
-        {
-            "bits": Option(choice((1,)), 1, is_argument=False),
-            **_ENDS,
-            **_FIDELITY,
-            "scale": _one_of("mean", "power_of_two", released="power_of_two"),
-            "per": _one_of("channel", "layer"),
-            "regulation": _one_of("layer", "channel", "none", released="channel"),
-            "gradient": _one_of(
-                "clipped_straight_through", "straight_through", "ede", released="ede"
-            ),
-        },
+    "binary": _kind(
+        "Binary",
+        Option(choice((1,)), 1, is_argument=False),
+        fidelity=_FIDELITY,
+        scale=_one_of("mean", "power_of_two", released="power_of_two"),
+        per=_one_of("channel", "layer"),
+        regulation=_one_of("layer", "channel", "none", released="channel"),
+        gradient=_one_of("clipped_straight_through", "straight_through", "ede", released="ede"),
     ),
-    "statistical": Kind("qsnn_plugins.nn.Statistical", {**_TWO_TO_EIGHT, **_ENDS}),
-    "mint": Kind(
-        "qsnn_plugins.nn.Mint", {**_TWO_TO_EIGHT, **_ENDS, "scale": _one_of("learned", "max")}
+    "statistical": _kind("Statistical", _BITS),
+    "mint": _kind("Mint", _BITS, scale=_one_of("learned", "max")),
+    "sigmoid": _kind(
+        "SigmoidQuantizer",
+        Option(choice((1, 2, 4, 8)), 4),
+        fidelity=_one_of("paper", "released"),
+        thresholds=_one_of("middle", "k_means", released="k_means"),
+        temperature_rate=Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
     ),
-    "sigmoid": Kind(
-        "qsnn_plugins.nn.SigmoidQuantizer",
-        {
-            "bits": Option(choice((1, 2, 4, 8)), 4),
-            **_ENDS,
-            "fidelity": _one_of("paper", "released"),
-            "thresholds": _one_of("middle", "k_means", released="k_means"),
-            "temperature_rate": Option(number("a number from 0", lambda x: x >= 0), 2.0, 5.0),
-        },
-    ),
-    "custom": Kind("", {**CUSTOM, **_ENDS}),
+    "custom": Kind("", {**CUSTOM, "first_last": _FIRST_LAST}),
 }
 
 
 @dataclass(frozen=True)
-class WeightSpec:
+class WeightSpec(KindPart):
     """How the weights of Conv and Linear layers are stored.
 
         kind                     source                           class in `nn`
@@ -149,6 +139,8 @@ class WeightSpec:
 give None for kind 'mint'; 'uniform' and 'binary' read it
     """
 
+    _part, _kinds, _default_kind = "weight", _KINDS, "float"
+
     kind: WeightKind = NOT_GIVEN
     bits: int = NOT_GIVEN
     first_last: FirstLast = NOT_GIVEN
@@ -159,11 +151,6 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
     gradient: str = NOT_GIVEN
     thresholds: str = NOT_GIVEN
     temperature_rate: float = NOT_GIVEN
-    class_path: str = NOT_GIVEN
-    init_args: dict[str, Any] = field(default=NOT_GIVEN, hash=False)
-
-    def __post_init__(self) -> None:
-        resolve_kind(self, "weight", _KINDS, default="float")
 
     @classmethod
     def custom(
@@ -182,11 +169,6 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
         return cls(first_last=first_last, class_path=import_path(quantizer), init_args=init_args)
 
     @property
-    def module_path(self) -> str:
-        """Import path of the module that quantizes such a weight."""
-        return self.class_path if self.kind == "custom" else _KINDS[self.kind].class_path
-
-    @property
     def options(self) -> dict[str, Any]:
         """Arguments of that module, beside the weight."""
         if self.kind == "custom":
@@ -198,16 +180,11 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
     def storage_bits(self) -> int:
         """Bits that one stored weight takes; the first and the last layer may differ."""
         if self.kind == "custom":
-            weight = torch.linspace(-1, 1, 16).reshape(4, 4)
-            return build_custom("weight", self.class_path, self.init_args, weight).bits
+            return build_custom(self, torch.linspace(-1, 1, 16).reshape(4, 4)).bits
         return 32 if self.kind == "float" else self.bits
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults, as plain values."""
-        return to_plain(self, _KINDS[self.kind].options, default_kind="float")
 
     def __str__(self) -> str:
         """Say in words what applies to the kind."""
         if self.kind == "custom":
-            return call_in_words(self.class_path, self.init_args)
+            return self._call()
         return f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from spikingjelly.activation_based import base, neuron
@@ -17,6 +17,8 @@ from qsnn_plugins.injection import (
     SpecLike,
     eject,
     inject_hosts,
+    surrogate_note,
+    why_other_class,
 )
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spikingjelly.base import QuantNode
@@ -24,8 +26,6 @@ from qsnn_plugins.spikingjelly.legacy import forget_reset_cache
 from qsnn_plugins.spikingjelly.neuron import QuantIFNode, QuantLIFNode, QuantParametricLIFNode
 
 __all__ = ["ADAPTER", "eject", "inject"]
-
-_KNOWN = (neuron.LIFNode, neuron.IFNode, neuron.ParametricLIFNode)
 
 
 def inject(
@@ -85,15 +85,12 @@ def _is_neuron(module: nn.Module) -> bool:
 def _convert(
     module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
 ) -> Conversion | LeftAlone:
-    if isinstance(module, QuantNode):
-        return LeftAlone("it is one of qsnn_plugins already")
-    if type(module) not in _KNOWN:
-        for known in _KNOWN:
-            if isinstance(module, known):
-                return LeftAlone(f"a subclass of {known.__name__}, what it adds would be lost")
-        return LeftAlone("LIFNode, IFNode and ParametricLIFNode can be replaced")
+    known = (neuron.LIFNode, neuron.IFNode, neuron.ParametricLIFNode)
+    why = why_other_class(module, QuantNode, known)
+    if why:
+        return LeftAlone(why)
     old: Any = module
-    arguments = {
+    named = {
         "v_threshold": old.v_threshold,
         "v_reset": old.v_reset,
         "surrogate_function": old.surrogate_function if keep_surrogate else None,
@@ -103,32 +100,17 @@ def _convert(
         "spec": spec,
         "channels": channels,
     }
-    new = _BUILDERS[type(module)](old, arguments)
-    note = ""
-    if not keep_surrogate:
-        ours = spec.spike.surrogate if spec.spike.bits == 1 else "straight-through"
-        note = f"surrogate {type(old.surrogate_function).__name__} -> {ours}"
-    return Conversion(new, note)
+    new: QuantNode
+    if isinstance(old, neuron.ParametricLIFNode):
+        new = QuantParametricLIFNode(decay_input=old.decay_input, **named)
+        new.w = old.w  # the same parameter: an optimizer that has it stays valid
+    elif isinstance(old, neuron.LIFNode):
+        new = QuantLIFNode(old.tau, old.decay_input, **named)
+    else:
+        new = QuantIFNode(**named)
+    if keep_surrogate:
+        return Conversion(new)
+    return Conversion(new, surrogate_note(type(old.surrogate_function).__name__, spec))
 
-
-def _lif(old: Any, arguments: dict[str, Any]) -> QuantNode:
-    return QuantLIFNode(old.tau, old.decay_input, **arguments)
-
-
-def _if(old: Any, arguments: dict[str, Any]) -> QuantNode:
-    return QuantIFNode(**arguments)
-
-
-def _plif(old: Any, arguments: dict[str, Any]) -> QuantNode:
-    new = QuantParametricLIFNode(decay_input=old.decay_input, **arguments)
-    new.w = old.w  # the same parameter: an optimizer that has it stays valid
-    return new
-
-
-_BUILDERS: dict[type, Callable[[Any, dict[str, Any]], QuantNode]] = {
-    neuron.LIFNode: _lif,
-    neuron.IFNode: _if,
-    neuron.ParametricLIFNode: _plif,
-}
 
 ADAPTER = HostAdapter("spikingjelly", _is_neuron, _convert, _channel_dim, forget_reset_cache)

@@ -31,7 +31,9 @@ def test_overrides_give_layers_their_own_spec_and_ejection_undoes_them():
     report = inject(network, spec_of(4), overrides={"2": spec_of(2), "3.b": None, "5": None})
     assert bits_of(report) == {"0": 4, "2": 2, "4": 4}
     assert [row.names for row in report.replaced] == [("1", "3.a")]
-    assert [(row.names, row.why) for row in report.left] == [(("3.b.0",), "override")]
+    assert [(row.names, row.why, row.asked) for row in report.left] == [
+        (("3.b.0",), "override", True)
+    ]
     assert floats_of(report) == {"5.weight": "override"}
     assert isinstance(network[1], Stand)
     assert type(network[3]["b"][0]) is nn.ReLU
@@ -172,6 +174,7 @@ def test_every_matrix_that_stays_float_is_listed(recwarn):
     count = sum(network.get_parameter(name).numel() for name in expected)
     assert sum(row.count for row in report.floats) == count
     words = [str(warning.message) for warning in recwarn]
+    assert [row.asked for row in report.left] == [False]
     assert words[0].startswith("1 neuron left alone")
     assert words[1].startswith(f"11 matrix parameters with {count:,} weights left float")
     assert {warning.filename for warning in recwarn} == {__file__}

@@ -205,6 +205,15 @@ def test_a_network_that_cannot_be_copied_says_what_to_do():
         inject(network, CHANNELS, example_input=torch.rand(2, 3))
 
 
+def test_a_container_that_was_replaced_since_is_noticed():
+    network = network_of()
+    inject(network, SPEC)
+    network[3]["b"] = nn.Sequential(nn.ReLU())
+    with pytest.raises(ArgumentError, match=r"3\.b\.0=.*replaced since"):
+        eject(network)
+    assert isinstance(network[1], Stand)
+
+
 def test_pickled_networks_can_be_ejected(tmp_path):
     network = network_of()
     inject(network, QuantSpec())

@@ -249,6 +249,16 @@ def test_a_quantizer_that_takes_no_weight_has_its_scales_counted():
     assert "levels" not in vars(Signs)
 
 
+class CountedSigns(Signs):
+    scale_count = 1
+
+
+def test_scales_whose_width_is_not_said_are_floats():
+    linear = nn.Linear(5, 3)
+    quantize_weights(linear, WeightSpec.custom(CountedSigns))
+    assert (layer_quantizer(linear).scale_count, layer_quantizer(linear).scale_bits) == (1, 32)
+
+
 def test_specs_of_a_class_hold_its_path_and_come_back():
     membrane = MembraneSpec.custom(DeadZone, edge=0.3)
     assert membrane == SPEC.membrane
