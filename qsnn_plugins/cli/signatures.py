@@ -12,9 +12,6 @@ from importlib import import_module
 from inspect import Parameter
 from typing import Any, NamedTuple
 
-# Packages of ours whose classes answer to their short names once they are imported.
-SHORT_NAMES_FROM = ("lightning", "data", "models")
-
 
 class Argument(NamedTuple):
     """One argument of a class or function."""

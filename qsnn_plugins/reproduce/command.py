@@ -21,12 +21,11 @@ from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.layout import TableLayout, lay_out
 from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
-from qsnn_plugins.reproduce.results import load_results
+from qsnn_plugins.reproduce.results import RESULTS, load_results
 
 __all__ = ["main", "plain_cell"]
 
 PAGES = Path("docs/reproduction")
-RESULTS = Path("docs/results")
 _STYLES = {
     Standing.AGREES: "green",
     Standing.EXPLAINED: "yellow",

@@ -18,8 +18,7 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.reproduce.recipes import RESULTS
-from qsnn_plugins.reproduce.results import Result, read_results
+from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
