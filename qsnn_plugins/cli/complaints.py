@@ -23,6 +23,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import did_you_mean
+from qsnn_plugins.cli.inputs import TOP_KEYS
 from qsnn_plugins.cli.signatures import (
     Argument,
     arguments,
@@ -33,7 +34,6 @@ from qsnn_plugins.cli.signatures import (
     is_instance_of,
     known_classes,
 )
-from qsnn_plugins.cli.inputs import TOP_KEYS
 
 Keys = tuple[str, ...]
 

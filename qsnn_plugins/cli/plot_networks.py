@@ -64,7 +64,9 @@ def draw_networks(options: Namespace, chosen: list[Network]) -> Any:
         case "negative":
             return negative_figure(*measured(measure_negative).values())
         case "distributions":
-            weights = {label: weight_distributions(b.model.network) for label, b in networks.items()}
+            weights = {
+                label: weight_distributions(b.model.network) for label, b in networks.items()
+            }
             return distributions_figure(weights, measured(spike_distributions))
         case "rates":
             return rates_figure(measured(measure_rates))

@@ -66,8 +66,7 @@ class Case:
     @property
     def parameter_count(self) -> int:
         """Weights, biases and normalization."""
-        cost = self.cost
-        return cost.count("weights") + cost.count("biases") + cost.count("normalization")
+        return sum(map(self.cost.count, ("weights", "biases", "normalization")))
 
     def in_unit(self, value: float) -> float:
         """Give bytes, operations or parameters in the column's unit."""

@@ -38,12 +38,12 @@ def build_cells(
     """
     measured = by_cell(results)
     return [
-        _cell(paper.paper, known, row, known.columns[column], measured)
+        _cell(paper.paper, known, row, column, measured)
         for known in paper.tables.values()
         if table in (None, known.table)
         for row in known.rows.values()
-        for column in known.columns
-        if column in row.printed
+        for column in known.columns.values()
+        if column.name in row.printed
     ]
 
 

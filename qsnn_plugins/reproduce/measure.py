@@ -175,7 +175,3 @@ def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Recor
         table.add_row(row, size, f"{fmean(found):.2f}", spread, str(len(found)))
     Console().print(table)
     print("spread: standard deviation over the seeds; now run: qsnn recipes --write")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

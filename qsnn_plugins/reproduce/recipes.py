@@ -135,7 +135,3 @@ def main(words: list[str]) -> int:
         print(f"error: {PAGE} is stale: run qsnn recipes --write", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
