@@ -81,11 +81,11 @@ class Composition:
         """
         files, options, rest = split_words(words)
         composition = cls(tuple(files), rest)
-        layers: list[tuple[Path | None, dict[str, Any]]] = []
-        layers += [content for file in files for content in read_with_bases(file)]
-        layers += [(None, _layer(key, text)) for key, text in options]
-        for file, content in layers:
-            composition._lay(composition.config, (), Place(file, "", content))
+        for file in files:
+            for source, content in read_with_bases(file):
+                composition._lay(composition.config, (), Place(source, "", content))
+        for key, text in options:
+            composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
         return composition
 
     @property

@@ -28,10 +28,8 @@ from qsnn_plugins.plot import (
     weight_distributions,
 )
 
-Network = tuple[Namespace, Composition]
 
-
-def draw_networks(options: Namespace, chosen: list[Network]) -> Any:
+def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> Any:
     """Draw a figure of one or several trained networks.
 
     Raises:
