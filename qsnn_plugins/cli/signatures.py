@@ -25,8 +25,6 @@ def arguments(owner: Callable[..., Any]) -> dict[str, Argument]:
     """The arguments of a class or function, those behind `**kwargs` included.
 
     Example:
-        >>> arguments(dict.fromkeys)
-        {}
         >>> def scale(x: int, by: float = 1.0) -> float: ...
         >>> list(arguments(scale))
         ['x', 'by']
