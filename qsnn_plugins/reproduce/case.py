@@ -66,7 +66,8 @@ class Case:
     @property
     def parameter_count(self) -> int:
         """Weights, biases and normalization."""
-        return sum(map(self.cost.count, ("weights", "biases", "normalization")))
+        cost = self.cost
+        return cost.count("weights") + cost.count("biases") + cost.count("normalization")
 
     def in_unit(self, value: float) -> float:
         """Give bytes, operations or parameters in the column's unit."""
