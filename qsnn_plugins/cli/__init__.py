@@ -34,49 +34,39 @@ TOOLS = {
 
 def lightning() -> int:
     """Answer `lightning ...`: four words are ours, the rest is another owner's if there is one."""
-    words = sys.argv[1:]
-    if _is_training(words):
-        return _train()
-    if answer := _answer("lightning", words, TRAINING):
-        print(answer)
-        return 0
-    if other := other_claim("lightning"):
-        return other[1].load()()
-    return _unknown("lightning", words[0], TRAINING)
+    return _answer("lightning", TRAINING)
 
 
 def qsnn() -> int:
     """Answer `qsnn ...`: the same four words, and this package's own tools."""
-    words = sys.argv[1:]
-    if _is_training(words):
+    return _answer("qsnn", TRAINING | {word: does for word, (does, _) in TOOLS.items()})
+
+
+def _answer(command: str, known: dict[str, str]) -> int:
+    word, *others = sys.argv[1:] or ["--help"]
+    if word in TRAINING:
         return _train()
-    known = TRAINING | {word: does for word, (does, _) in TOOLS.items()}
-    if answer := _answer("qsnn", words, known):
-        print(answer)
+    if word in ("-h", "--help"):
+        print(_help(command, known))
         return 0
-    if words[0] in TOOLS:
-        module, function = TOOLS[words[0]][1].split(":")
-        return getattr(import_module(f"qsnn_plugins.{module}"), function)(words[1:])
-    return _unknown("qsnn", words[0], known)
-
-
-def _is_training(words: list[str]) -> bool:
-    return bool(words) and words[0] in TRAINING
+    if word == "--version":
+        print(f"qsnn-plugins {__version__}, lightning {_version('lightning')}")
+        return 0
+    if word in known:
+        module, function = TOOLS[word][1].split(":")
+        return getattr(import_module(f"qsnn_plugins.{module}"), function)(others)
+    if command == "lightning" and (other := other_claim(command)):
+        return other[1].load()()
+    near = get_close_matches(word, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(known)}"
+    print(f"error: {command} does not know {word!r}; {hint}", file=sys.stderr)
+    return 2
 
 
 def _train() -> int:
     from qsnn_plugins.cli.training import train
 
     return train(sys.argv[1:])
-
-
-def _answer(command: str, words: list[str], known: dict[str, str]) -> str | None:
-    """Help or version, where that is what was asked for."""
-    if not words or words[0] in ("-h", "--help"):
-        return _help(command, known)
-    if words[0] == "--version":
-        return f"qsnn-plugins {__version__}, lightning {_version('lightning')}"
-    return None
 
 
 def _help(command: str, known: dict[str, str]) -> str:
@@ -87,22 +77,11 @@ def _help(command: str, known: dict[str, str]) -> str:
         "",
         f"example: {command} fit -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml",
     ]
-    if command == "lightning":
-        lines += ["", _other_words()]
+    if command == "lightning" and (other := other_claim(command)):
+        lines += ["", f"Any other word is handed on to {other[0]}, which has a `lightning` too."]
+    elif command == "lightning":
+        lines += ["", "The tools of this package answer to `qsnn`, which also knows these words."]
     return "\n".join(lines)
-
-
-def _other_words() -> str:
-    if other := other_claim("lightning"):
-        return f"Any other word is handed on to {other[0]}, which has a `lightning` of its own."
-    return "The tools of this package answer to `qsnn`, which also knows these words."
-
-
-def _unknown(command: str, word: str, known: dict[str, str]) -> int:
-    near = get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(known)}"
-    print(f"error: {command} does not know {word!r}; {hint}", file=sys.stderr)
-    return 2
 
 
 def _version(distribution: str) -> str:

@@ -11,7 +11,6 @@ import yaml
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.recipe_cli import check_checkpoint
 from qsnn_plugins.cost import (
     Activity,
     ActivityRecorder,
@@ -39,20 +38,17 @@ def account(options: Namespace, recipes: Composition) -> tuple[str, NetworkCost]
         ArgumentError: A value is not allowed.
         DataError: The data are missing or broken.
     """
-    check_checkpoint(options.ckpt_path)
+    checkpoint = options.ckpt_path
     given = None if options.input_shape is None else _shape(options.input_shape)
-    built = BuiltRecipe.build(recipes, None if options.ckpt_path else given)
-    network = built.model.network
-    shape = given or data_shape(built)
-    if options.ckpt_path:
-        built.load(options.ckpt_path)
-    cost = report(network, None, shape, activity=_activity(options, built, network, shape))
+    built = BuiltRecipe.build(recipes, checkpoint, None if checkpoint else given)
+    network, shape = built.model.network, given or built.sample_shape()
+    cost = report(network, None, shape, activity=_activity(options, built, shape))
     if not (options.full_precision or _quantizes(cost)):
         raise RecipeError(
-            f"the network of {built.recipes.name} quantizes nothing, neither weights nor "
+            f"the network of {recipes.name} quantizes nothing, neither weights nor "
             "membranes: --full_precision counts it all the same"
         )
-    return built.recipes.name, cost
+    return recipes.name, cost
 
 
 def _quantizes(cost: NetworkCost) -> bool:
@@ -86,26 +82,7 @@ def _shape(text: str) -> tuple[int, ...]:
         raise ArgumentError("input_shape", text, "integers, as in 10,1,2,48,48") from None
 
 
-def data_shape(built: BuiltRecipe) -> tuple[int, ...]:
-    """Return the shape [T, 1, C, H, W] of one sample of a recipe's data.
-
-    Raises:
-        RecipeError: If the data do not say it.
-    """
-    data = built.datamodule
-    steps = getattr(built.model, "time_steps", None) or getattr(data, "time_steps", None)
-    frame = getattr(data, "frame_shape", None)
-    if steps is None or frame is None:
-        raise RecipeError(
-            f"{type(data).__name__} does not say the shape of its samples (time_steps and "
-            "frame_shape): give --input_shape T,1,..."
-        )
-    return (steps, 1, *frame)
-
-
-def _activity(
-    options: Namespace, built: BuiltRecipe, network: torch.nn.Module, shape: tuple[int, ...]
-) -> Activity | None:
+def _activity(options: Namespace, built: BuiltRecipe, shape: tuple[int, ...]) -> Activity | None:
     if options.rates is not None:
         return Activity.uniform(options.rates, options.spatial, options.channel)
     for name in ("spatial", "channel"):
@@ -118,13 +95,11 @@ def _activity(
         source = (
             "measured on one batch of noise (8 samples, half of the values 1), untrained weights"
         )
-        return measure_activity(network, [noise], source)
-    return _measure(options, built, network) if options.ckpt_path else None
-
-
-def _measure(options: Namespace, built: BuiltRecipe, network: torch.nn.Module) -> Activity:
+        return measure_activity(built.model.network, [noise], source)
+    if options.ckpt_path is None:
+        return None
     model, samples = built.model.eval(), 0
-    with ActivityRecorder(network) as recorder, torch.no_grad():
+    with ActivityRecorder(model.network) as recorder, torch.no_grad():
         for frames in built.test_frames(options.batches):
             model(frames)
             samples += len(frames)

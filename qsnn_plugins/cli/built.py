@@ -1,6 +1,5 @@
 """A recipe's model and data without a trainer, and its trained weights, for the tools."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -9,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
-from qsnn_plugins.torchvision_ops import register_missing_ops
-
-register_missing_ops()  # Lightning imports torchvision, which may need it
-
 from jsonargparse import Namespace as Settings
-from lightning import Trainer
+from torch import Tensor
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.recipe_cli import RecipeCLI, unloadable
+from qsnn_plugins.cli.recipe_cli import (
+    RecipeCLI,
+    check_checkpoint,
+    no_last_checkpoint,
+    unloadable,
+)
 from qsnn_plugins.errors import ArgumentError
 
 _NO_DATA = "lightning.LightningDataModule"
@@ -29,51 +27,55 @@ _NO_DATA = "lightning.LightningDataModule"
 class BuiltRecipe(RecipeCLI):
     """A recipe's model, its data where they are needed, and no trainer."""
 
-    needs_data = True
-
     @classmethod
-    def build(cls, recipes: Composition, input_shape: Sequence[int] | None = None) -> Any:
+    def build(
+        cls,
+        recipes: Composition,
+        checkpoint: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> Any:
         """Build what a command line names.
 
         Args:
             recipes: Its recipes and options.
+            checkpoint: File with trained weights; `last` is the newest of the recipe's runs.
             input_shape: Shape [T, N, C, H, W] of the network's input; the data are not built then.
 
         Raises:
-            RecipeError: What was asked for cannot be built, or has no network.
+            RecipeError: What was asked for cannot be built, has no network, or is no checkpoint
+                of it.
         """
-        cls.needs_data = input_shape is None
+        check_checkpoint(checkpoint)
         built = cls.run(recipes, input_shape=input_shape)
         if not isinstance(getattr(built.model, "network", None), torch.nn.Module):
             raise RecipeError(f"{type(built.model).__name__} has no `network` to look at")
+        if checkpoint:
+            built._load(Path(checkpoint) if checkpoint != "last" else built._last_checkpoint())
         return built
 
     def before_instantiate_classes(self) -> None:
         """Leave the run's folder alone, since nothing runs, and files that nobody reads."""
-        if not self.needs_data:
+        if self.input_shape is not None:
             self.config.data = Settings(class_path=_NO_DATA, init_args=Settings())
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build none."""
-        return None  # type: ignore[return-value]
 
-    def load(self, path: str) -> None:
-        """Load a checkpoint's weights; `last` is the newest of the recipe's runs.
+    def sample_shape(self) -> tuple[int, ...]:
+        """Return the shape [T, 1, C, H, W] of one sample of the data.
 
         Raises:
-            RecipeError: If there is none, it cannot be read, or it does not fit.
+            RecipeError: If the data do not say it.
         """
-        file = Path(path) if path != "last" else self._last_checkpoint()
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-        # what torch raises depends on the bytes of a file that is none: zip, key, end of file
-        except Exception:
-            allowed = "tensors and plain values, with a state_dict among them"
-            raise RecipeError(f"{file} is no checkpoint that can be read: {allowed}") from None
-        try:
-            self.model.load_state_dict(state)
-        except RuntimeError as error:
-            raise RecipeError(unloadable(error) or f"{file} does not fit") from None
+        data = self.datamodule
+        steps = getattr(self.model, "time_steps", None) or getattr(data, "time_steps", None)
+        frame = getattr(data, "frame_shape", None)
+        if steps is None or frame is None:
+            raise RecipeError(
+                f"{type(data).__name__} does not say the shape of its samples (time_steps and "
+                "frame_shape): give --input_shape T,1,..."
+            )
+        return (steps, 1, *frame)
 
     def test_frames(self, batches: int) -> Iterator[Tensor]:
         """Yield the first batches of the test data, without their labels.
@@ -103,12 +105,21 @@ class BuiltRecipe(RecipeCLI):
             raise ArgumentError("scene", number, f"an integer from 0 to {len(items) - 1}")
         return items[number]
 
+    def _load(self, file: Path) -> None:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+        # what torch raises depends on the bytes of a file that is none: zip, key, end of file
+        except Exception:
+            allowed = "tensors and plain values, with a state_dict among them"
+            raise RecipeError(f"{file} is no checkpoint that can be read: {allowed}") from None
+        try:
+            self.model.load_state_dict(state)
+        except RuntimeError as error:
+            raise RecipeError(unloadable(error) or f"{file} does not fit") from None
+
     def _last_checkpoint(self) -> Path:
         root = self.config.trainer.default_root_dir or Path("runs", self.recipes.name)
         found = Path(root, "checkpoints").glob("last*.ckpt")
         if newest := max(found, key=lambda path: path.stat().st_mtime, default=None):
             return newest
-        raise RecipeError(
-            f"there is no last checkpoint in {root}: run `fit` with the same recipes first, or "
-            "give --ckpt_path a file"
-        )
+        raise no_last_checkpoint(root)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +22,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning import LightningDataModule, LightningModule, Trainer
 
 from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import did_you_mean
+from qsnn_plugins.cli.inputs import TOP_KEYS
 from qsnn_plugins.cli.signatures import (
     Argument,
     arguments,
@@ -33,7 +34,6 @@ from qsnn_plugins.cli.signatures import (
     is_instance_of,
     known_classes,
 )
-from qsnn_plugins.cli.words import TOP_KEYS
 
 Keys = tuple[str, ...]
 
@@ -77,7 +77,7 @@ class _Misfits:
     ) -> Iterator[str]:
         for key in node:
             if key not in known:
-                hint = _did_you_mean(key, list(known))
+                hint = did_you_mean(key, known)
                 yield f"{self.place((*path, key))} is not accepted by {owner}{hint}"
 
     def _of_value(self, path: Keys, value: Any, hint: Any) -> Iterator[str]:
@@ -148,19 +148,13 @@ def _absence(name: str) -> str:
     """Why there is no such class, and which is meant."""
     module, _, attribute = name.rpartition(".")
     if not module:
-        return _did_you_mean(attribute, list(known_classes()))
+        return did_you_mean(attribute, known_classes())
     try:
         names = dir(import_module(module))
     except ImportError as error:
         return f" ({error})"
-    near = get_close_matches(attribute, names, n=1)
-    hint = f"; did you mean {module}.{near[0]}?" if near else ""
+    hint = did_you_mean(attribute, names, f"{module}.")
     return f" (module {module!r} has no attribute {attribute!r}){hint}"
-
-
-def _did_you_mean(word: str, names: list[str]) -> str:
-    near = get_close_matches(word, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _one_line(message: str) -> str:

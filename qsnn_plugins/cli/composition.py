@@ -20,8 +20,7 @@ from typing import Any
 
 import yaml
 
-from qsnn_plugins.cli.recipe_files import load_yaml, read_with_bases
-from qsnn_plugins.cli.words import split_words
+from qsnn_plugins.cli.inputs import load_yaml, read_with_bases, split_words
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 # Keys below which there are specs: a spec by itself, or one for each pattern of layers.
@@ -34,7 +33,7 @@ Keys = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was given: a key of a file, or an option of the command line."""
+    """A value, and where it was given: a key of a file, or an option of the command line."""
 
     file: Path | None
     key: str
@@ -42,6 +41,13 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.key}" if self.file else f"--{self.key}"
+
+    def below(self) -> Iterator[tuple[str, Place]]:
+        """The keys of a mapping or list, with their places."""
+        value = dict(enumerate(self.value)) if isinstance(self.value, list) else self.value
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield str(key), Place(self.file, f"{self.key}.{key}".removeprefix("."), item)
 
 
 @dataclass
@@ -77,9 +83,9 @@ class Composition:
         composition = cls(tuple(files), rest)
         for file in files:
             for source, content in read_with_bases(file):
-                composition._lay(composition.config, (), content, source, ())
+                composition._lay(composition.config, (), Place(source, "", content))
         for key, text in options:
-            composition._lay_option(key, text)
+            composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
         return composition
 
     @property
@@ -102,53 +108,33 @@ class Composition:
                 return place
         return None
 
-    def _lay_option(self, key: str, text: str) -> None:
-        *above, last = key.split(".")
-        value = _value(text, SPEC in above or last == SPEC or OVERRIDES in above)
-        if last.endswith("+"):
-            last = last.removesuffix("+")
-            value = {_APPENDED: {"class_path": value} if isinstance(value, str) else value}
-        layer: Any = {last: value}
-        for part in reversed(above):
-            layer = {part: layer}
-        self._lay(self.config, (), layer, None, ())
-
-    def _lay(
-        self, node: dict[str, Any], path: Keys, layer: Any, file: Path | None, written: Keys
-    ) -> None:
-        """Lay a mapping on top of the one at `path`; `written` is how its file calls that."""
-        self._start_anew(node, path, layer)
-        if "class_path" in node and not any(key in CLASS_KEYS for key in layer):
+    def _lay(self, node: dict[str, Any], path: Keys, layer: Place) -> None:
+        """Lay a mapping on top of the one at `path`."""
+        self._start_anew(node, path, layer.value)
+        if "class_path" in node and not any(key in CLASS_KEYS for key in layer.value):
             # the short form, as options have it: what is said of a class are its arguments
-            path, node = (*path, "init_args"), _mapping(node, "init_args")
-        for key, value in layer.items():
-            self._put(node, path, str(key), value, file, (*written, str(key)))
+            if not isinstance(node.get("init_args"), dict):
+                node["init_args"] = {}
+            path, node = (*path, "init_args"), node["init_args"]
+        for key, place in layer.below():
+            self._put(node, path, key, place)
 
-    def _put(
-        self,
-        node: dict[str, Any],
-        path: Keys,
-        key: str,
-        value: Any,
-        file: Path | None,
-        written: Keys,
-    ) -> None:
+    def _put(self, node: dict[str, Any], path: Keys, key: str, place: Place) -> None:
+        """Lay a value on top of what is at `key` of the mapping at `path`."""
         self.inherited.get(path, set()).discard(key)
-        path, below = (*path, key), node.get(key)
-        place = Place(file, ".".join(written), value)
+        path, below, value = (*path, key), node.get(key), place.value
         if isinstance(value, dict) and _APPENDED in value and not isinstance(below, list):
             below = node[key] = [below] if below else []
         if isinstance(value, str) and isinstance(below, dict) and "class_path" in below:
             value = {"class_path": value}
-        if isinstance(below, list) and isinstance(value, dict) and "class_path" not in value:
-            self._lay_on_list(below, path, value, file, written)
-            return
         if not isinstance(value, dict):
             self._forget(path)
             node[key] = copy.deepcopy(value)
-            self.places[path] = place
-            for inner, item in _walk(value):
-                self.places[*path, *inner] = Place(file, ".".join((*written, *inner)), item)
+            self._note(path, place)
+            return
+        layer = Place(place.file, place.key, value)
+        if isinstance(below, list) and "class_path" not in value:
+            self._lay_on_list(below, path, layer)
             return
         if isinstance(below, str) and value:
             name = "preset" if is_spec(path) else "class_path"
@@ -157,25 +143,19 @@ class Composition:
             self._forget(path)
             node[key] = {}
         self.places.setdefault(path, place)
-        self._lay(node[key], path, value, file, written)
+        self._lay(node[key], path, layer)
 
-    def _lay_on_list(
-        self,
-        items: list[Any],
-        path: Keys,
-        layer: dict[str, Any],
-        file: Path | None,
-        written: Keys,
-    ) -> None:
+    def _lay_on_list(self, items: list[Any], path: Keys, layer: Place) -> None:
         """Options reach into a list: its last item, the one of a number, or a new one."""
-        if _APPENDED in layer:
+        places = dict(layer.below())
+        if _APPENDED in places:
             items.append(None)
-            layer = {str(len(items) - 1): layer[_APPENDED]}
-        elif not all(key.isdigit() for key in layer):
-            layer = {str(len(items) - 1): layer}
+            places = {str(len(items) - 1): Place(layer.file, layer.key, places[_APPENDED].value)}
+        elif not all(key.isdigit() for key in places):
+            places = {str(len(items) - 1): layer}
         node = {str(number): item for number, item in enumerate(items)}
-        for key, value in layer.items():
-            self._put(node, path, key, value, file, written)
+        for key, place in places.items():
+            self._put(node, path, key, place)
         items[:] = node.values()
 
     def _start_anew(self, node: dict[str, Any], path: Keys, layer: dict[str, Any]) -> None:
@@ -189,6 +169,12 @@ class Composition:
             return
         node.clear()
         self._forget(path, itself=False)
+
+    def _note(self, path: Keys, place: Place) -> None:
+        """Note the place of a value, and those of what it holds."""
+        self.places[path] = place
+        for key, inner in place.below():
+            self._note((*path, key), inner)
 
     def _forget(self, path: Keys, itself: bool = True) -> None:
         """Drop the places at and below a path whose value is replaced."""
@@ -207,10 +193,16 @@ def _in_spec(path: Keys) -> bool:
     return any(is_spec(path[:end]) for end in range(1, len(path) + 1))
 
 
-def _mapping(node: dict[str, Any], key: str) -> dict[str, Any]:
-    if not isinstance(node.get(key), dict):
-        node[key] = {}
-    return node[key]
+def _layer(key: str, text: str) -> dict[str, Any]:
+    """An option as the mapping that a file would hold."""
+    *above, last = key.split(".")
+    layer = _value(text, SPEC in above or last == SPEC or OVERRIDES in above)
+    if last.endswith("+"):
+        last = last.removesuffix("+")
+        layer = {_APPENDED: {"class_path": layer} if isinstance(layer, str) else layer}
+    for part in (last, *reversed(above)):
+        layer = {part: layer}
+    return layer
 
 
 def _value(text: str, in_spec: bool) -> Any:
@@ -220,13 +212,3 @@ def _value(text: str, in_spec: bool) -> Any:
     except yaml.YAMLError:
         return text
     return value if in_spec or value is None or isinstance(value, dict | list) else text
-
-
-def _walk(node: object, path: Keys = ()) -> Iterator[tuple[Keys, object]]:
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        yield (*path, str(key)), value
-        yield from _walk(value, (*path, str(key)))

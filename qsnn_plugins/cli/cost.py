@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import warnings
-from argparse import ArgumentParser
-from typing import NoReturn
 
 from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.failures import RecipeError, exit_status
+from qsnn_plugins.cli.failures import ToolParser, tool_status
 
 _EPILOG = """
 Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
@@ -19,34 +14,21 @@ convention.
 """
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise RecipeError(f"qsnn cost: {message}")
-
-
 def main(words: list[str]) -> int:
     """Print the account; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return exit_status(lambda: _main(words))
+    return tool_status(lambda: _main(words))
 
 
 def _main(words: list[str]) -> None:
     options, others = _parser().parse_known_args(words)
     # before anything heavy is imported
     recipes = Composition.of(others)
-    # A recipe may name the user's own classes; what is installed is still found first.
-    sys.path.append(os.getcwd())
     from qsnn_plugins.cli.accounting import account, energies
     from qsnn_plugins.cost import cost_table, memory_convention
-    from qsnn_plugins.errors import ArgumentError
 
-    try:
-        memory_convention(options.convention)
-        energy = energies(options.energy)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            name, cost = account(options, recipes)
-    except ArgumentError as error:
-        raise RecipeError(str(error)) from None
+    memory_convention(options.convention)
+    energy = energies(options.energy)
+    name, cost = account(options, recipes)
     if options.json:
         print(json.dumps({"recipe": name} | cost.to_dict(options.convention, energy), indent=2))
         return
@@ -55,8 +37,8 @@ def _main(words: list[str]) -> None:
     Console().print(cost_table(cost, options.convention, energy))
 
 
-def _parser() -> ArgumentParser:
-    parser = _Parser(
+def _parser() -> ToolParser:
+    parser = ToolParser(
         prog="qsnn cost",
         usage="qsnn cost -c RECIPE [-c OVERLAY] [options]",
         description="What the network of a recipe costs for one sample.",

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import warnings
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import NoReturn
 
-from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.errors import ArgumentError, QSNNError
 
 
 class RecipeError(QSNNError):
     """A recipe, or the command line around it, cannot be turned into a run."""
+
+
+class ToolParser(ArgumentParser):
+    """A parser whose refusals are a `RecipeError`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        raise RecipeError(f"{self.prog}: {message}")
 
 
 def exit_status(act: Callable[[], object]) -> int:
@@ -24,3 +36,28 @@ def exit_status(act: Callable[[], object]) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, RecipeError) else 1
     return 0
+
+
+def tool_status(act: Callable[[], object]) -> int:
+    """As `exit_status`, for a tool: without warnings, and a refused argument is an option's (2)."""
+
+    def quietly() -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                act()
+        except ArgumentError as error:
+            raise RecipeError(str(error)) from None
+
+    return exit_status(quietly)
+
+
+def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:
+    """The end of a sentence about an unknown word; empty where no name is close to it.
+
+    Example:
+        >>> did_you_mean("modle", ["model", "data"], prefix="--")
+        '; did you mean --model?'
+    """
+    near = get_close_matches(word, names, n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""

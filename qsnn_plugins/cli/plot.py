@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
-from argparse import ArgumentParser
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
 
 from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.failures import RecipeError, exit_status
+from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
 
 FIGURES = {
     "clipping": "membranes below a bound that fire all the same, by layer (IM-SNN Fig. 2)",
@@ -40,14 +35,9 @@ Any value of a recipe can be set behind it, as with `qsnn fit`. Networks run on 
 """
 
 
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise RecipeError(f"qsnn plot: {message}")
-
-
 def main(words: list[str]) -> int:
     """Save a figure; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return exit_status(lambda: _main(words))
+    return tool_status(lambda: _main(words))
 
 
 def _main(words: list[str]) -> None:
@@ -59,20 +49,12 @@ def _main(words: list[str]) -> None:
         (own, Composition.of(others))
         for own, others in (_network_parser().parse_known_args(part) for part in networks)
     ]
-    # A recipe may name the user's own classes; what is installed is still found first.
-    sys.path.append(os.getcwd())
     from qsnn_plugins.cli.plot_networks import draw_networks
     from qsnn_plugins.cli.plot_results import draw_results
-    from qsnn_plugins.errors import ArgumentError
     from qsnn_plugins.plot import save_figure
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            draw = draw_results if figure in FROM_RESULTS else draw_networks
-            drawn = draw(options, parsed)
-    except ArgumentError as error:
-        raise RecipeError(str(error)) from None
+    draw = draw_results if figure in FROM_RESULTS else draw_networks
+    drawn = draw(options, parsed)
     print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
 
 
@@ -98,15 +80,15 @@ def _check(figure: str | None, further: int) -> None:
         raise RecipeError(f"--and: {figure} is drawn of {number}")
 
 
-def _network_parser() -> ArgumentParser:
-    parser = _Parser(prog="qsnn plot", add_help=False, allow_abbrev=False)
+def _network_parser() -> ToolParser:
+    parser = ToolParser(prog="qsnn plot", add_help=False, allow_abbrev=False)
     parser.add_argument("--ckpt_path")
     parser.add_argument("--label")
     return parser
 
 
-def _parser() -> ArgumentParser:
-    parser = _Parser(
+def _parser() -> ToolParser:
+    parser = ToolParser(
         prog="qsnn plot",
         usage=_USAGE + "".join(f"  {name:<15}{shows}\n" for name, shows in FIGURES.items()),
         epilog=_EPILOG,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ import torch
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.recipe_cli import check_checkpoint
 from qsnn_plugins.lightning import SpikingDetector
 from qsnn_plugins.nn import quantized_neurons
 from qsnn_plugins.plot import (
@@ -29,10 +28,8 @@ from qsnn_plugins.plot import (
     weight_distributions,
 )
 
-Network = tuple[Namespace, Composition]
 
-
-def draw_networks(options: Namespace, chosen: list[Network]) -> Any:
+def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> Any:
     """Draw a figure of one or several trained networks.
 
     Raises:
@@ -40,56 +37,38 @@ def draw_networks(options: Namespace, chosen: list[Network]) -> Any:
         ArgumentError: A value is not allowed.
         DataError: The data are missing or broken.
     """
-    for own, _ in chosen:
-        if own.ckpt_path is None:
-            raise RecipeError(f"{options.figure} is measured: give each network its --ckpt_path")
-        check_checkpoint(own.ckpt_path)
-    draw = {
-        "clipping": _clipping,
-        "negative": _negative,
-        "distributions": _distributions,
-        "rates": _rates,
-        "boxes": _boxes,
-    }
+    if any(own.ckpt_path is None for own, _ in chosen):
+        raise RecipeError(f"{options.figure} is measured: give each network its --ckpt_path")
     networks = {}
     for own, recipes in chosen:
-        built = BuiltRecipe.build(recipes)
-        built.load(own.ckpt_path)
+        built = BuiltRecipe.build(recipes, own.ckpt_path)
         label = own.label or _label(options.figure, built)
         if label in networks:
             raise RecipeError(f"two networks are called {label!r}: give each a --label")
         networks[label] = built
-    return draw[options.figure](options, networks)
 
-
-def _clipping(options: Namespace, networks: dict[str, Any]) -> Any:
-    (built,) = networks.values()
-    bounds = tuple(options.bounds or BOUNDS)
-    return clipping_figure(measure_clipping(*_parts(built, options), bounds, built.model))
-
-
-def _negative(options: Namespace, networks: dict[str, Any]) -> Any:
-    (built,) = networks.values()
-    return negative_figure(measure_negative(*_parts(built, options), built.model))
-
-
-def _distributions(options: Namespace, networks: dict[str, Any]) -> Any:
-    return distributions_figure(
-        {label: weight_distributions(built.model.network) for label, built in networks.items()},
-        {
-            label: spike_distributions(*_parts(built, options), built.model)
-            for label, built in networks.items()
-        },
-    )
-
-
-def _rates(options: Namespace, networks: dict[str, Any]) -> Any:
-    return rates_figure(
-        {
-            label: measure_rates(*_parts(built, options), built.model)
+    def measured(measure: Callable[..., Any], *more: Any) -> dict[str, Any]:
+        return {
+            label: measure(
+                built.model.eval().network, built.test_frames(options.batches), *more, built.model
+            )
             for label, built in networks.items()
         }
-    )
+
+    match options.figure:
+        case "clipping":
+            bounds = tuple(options.bounds or BOUNDS)
+            return clipping_figure(*measured(measure_clipping, bounds).values())
+        case "negative":
+            return negative_figure(*measured(measure_negative).values())
+        case "distributions":
+            weights = {
+                label: weight_distributions(b.model.network) for label, b in networks.items()
+            }
+            return distributions_figure(weights, measured(spike_distributions))
+        case "rates":
+            return rates_figure(measured(measure_rates))
+    return _boxes(options, networks)
 
 
 def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
@@ -106,10 +85,6 @@ def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
     if any(not torch.equal(first.frame, other.frame) for other in others):
         raise RecipeError("boxes: the networks see different scenes; give them the same data")
     return boxes_figure(first, found)
-
-
-def _parts(built: Any, options: Namespace) -> tuple[Any, Iterable[Any]]:
-    return built.model.eval().network, built.test_frames(options.batches)
 
 
 def _label(figure: str, built: Any) -> str:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qsnn_plugins.cli.accounting import data_shape
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
@@ -37,7 +36,7 @@ def draw_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]
         first = runs[0]
         built: Any = BuiltRecipe.build(Composition.of(["-c", first.recipe, *first.overrides]))
         data[type(built.datamodule).__name__] = None
-        cost = report(built.model.network, None, data_shape(built))
+        cost = report(built.model.network, None, built.sample_shape())
         accuracies = {run.seed: run.value for run in runs}
         network = MeasuredNetwork(
             first.row,

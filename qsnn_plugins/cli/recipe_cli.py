@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from argparse import ArgumentError as ArgparseError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class RecipeCLI(LightningCLI):
     """
 
     recipes: Composition
+    input_shape: Sequence[int] | None
 
     @classmethod
     def run(
@@ -64,11 +66,15 @@ class RecipeCLI(LightningCLI):
             RecipeError: What was asked for cannot be built.
             QSNNError: Any other error of this package, while it ran.
         """
-        cls.recipes = recipes
+        cls.recipes, cls.input_shape = recipes, input_shape
+        if os.getcwd() not in sys.path:
+            # recipes may name the user's own classes; what is installed is still found first
+            sys.path.append(os.getcwd())
         quiet = {"exit_on_error": False}
         try:
             with refusals_placed(recipes):
                 resolve(recipes, input_shape)
+            composed = f"--config={yaml.safe_dump(recipes.config, sort_keys=False)}"
             return cls(
                 LightningModule,
                 LightningDataModule,
@@ -78,7 +84,7 @@ class RecipeCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
                 parser_kwargs=quiet | {word: dict(quiet) for word in cls.subcommands()},
-                args=_words(recipes, subcommand),
+                args=[*([subcommand] if subcommand else []), composed, *recipes.rest],
                 run=subcommand is not None,
             )
         except ArgparseError as error:
@@ -145,10 +151,7 @@ class RecipeCLI(LightningCLI):
             for callback in self.trainer.checkpoint_callbacks
             if isinstance(callback, ModelCheckpoint)
         ):
-            raise RecipeError(
-                f"there is no last checkpoint in {self.trainer.default_root_dir}: "
-                "run `fit` with the same recipes first, or give --ckpt_path a file"
-            )
+            raise no_last_checkpoint(self.trainer.default_root_dir)
 
     before_validate = before_test = before_predict = _check_last
 
@@ -159,6 +162,14 @@ def check_checkpoint(path: str | None) -> None:
         return
     if not Path(path).exists():
         raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
+
+
+def no_last_checkpoint(folder: str | Path) -> RecipeError:
+    """The error where `last` names nothing."""
+    return RecipeError(
+        f"there is no last checkpoint in {folder}: run `fit` with the same recipes first, or "
+        "give --ckpt_path a file"
+    )
 
 
 def unloadable(error: Exception) -> str | None:
@@ -203,9 +214,3 @@ def _refusal(error: BaseException) -> Exception | None:
     # older versions of jsonargparse keep the words alone
     words = [line.strip(" -") for line in str(error).splitlines() if _REFUSED in line]
     return QSNNError(words[0]) if words else None
-
-
-def _words(recipes: Composition, subcommand: str | None) -> list[str]:
-    """The words for the parser: the composed configuration is one of them."""
-    composed = f"--config={yaml.safe_dump(recipes.config, sort_keys=False)}"
-    return [*([subcommand] if subcommand else []), composed, *recipes.rest]

@@ -15,16 +15,16 @@ from jsonargparse import ArgumentParser
 from lightning import LightningDataModule
 
 from qsnn_plugins import presets
-from qsnn_plugins.cli.composition import Composition, Place, is_spec
+from qsnn_plugins.cli.composition import Composition, is_spec
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.signatures import (
-    SHORT_NAMES_FROM,
-    arguments,
-    dataclass_of,
-    find_class,
-)
+from qsnn_plugins.cli.signatures import arguments, dataclass_of, find_class
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import QuantSpec
+
+# packages of ours whose classes answer to their short names once they are imported
+_SHORT_NAMES_FROM = ("lightning", "data", "models")
+# what a network takes from its data where the recipe does not give it
+_FACTS = ("classes", "in_channels", "input_size")
 
 
 def resolve(composition: Composition, input_shape: Sequence[int] | None = None) -> None:
@@ -38,7 +38,7 @@ def resolve(composition: Composition, input_shape: Sequence[int] | None = None) 
         RecipeError: A spec is not allowed; the error names the place.
         QSNNError: The data module refused its arguments.
     """
-    for name in SHORT_NAMES_FROM:
+    for name in _SHORT_NAMES_FROM:
         package = import_module(f"qsnn_plugins.{name}")
         for exported in package.__all__:
             getattr(package, exported)  # some packages import a class when it is asked for
@@ -90,17 +90,11 @@ def _expanded(composition: Composition, path: tuple[str, ...], value: Any) -> An
     try:
         return presets.resolve(_without_nulls(value)).to_dict()
     except ArgumentError as error:
-        raise RecipeError(f"{_refused_at(composition, path, error)}: {error}") from None
-
-
-def _refused_at(
-    composition: Composition, path: tuple[str, ...], error: ArgumentError
-) -> Place | None:
-    """The place of an option, or of a key that there is not: that one is the error's value."""
-    part = [name for name in error.argument.split(".") if name not in ("spec", *presets.NAMES)]
-    return composition.places.get((*path, *part, str(error.value))) or composition.place(
-        (*path, *part)
-    )
+        part = [name for name in error.argument.split(".") if name not in ("spec", *presets.NAMES)]
+        refused = (*path, *part)
+        # of a key that is not known, the error's value is the key
+        place = composition.places.get((*refused, str(error.value))) or composition.place(refused)
+        raise RecipeError(f"{place}: {error}") from None
 
 
 def _without_nulls(value: Any) -> Any:
@@ -128,9 +122,6 @@ def _link(config: dict[str, Any], input_shape: Sequence[int] | None) -> None:
     if any(key not in known for key in wanted):
         known = _facts(config.get("data")) | known
     given.update({key: known[key] for key in wanted if key in known})
-
-
-_FACTS = ("classes", "in_channels", "input_size")
 
 
 def _facts(data: Any) -> dict[str, Any]:

@@ -12,9 +12,6 @@ from importlib import import_module
 from inspect import Parameter
 from typing import Any, NamedTuple
 
-# Packages of ours whose classes answer to their short names once they are imported.
-SHORT_NAMES_FROM = ("lightning", "data", "models")
-
 
 class Argument(NamedTuple):
     """One argument of a class or function."""
@@ -28,8 +25,6 @@ def arguments(owner: Callable[..., Any]) -> dict[str, Argument]:
     """The arguments of a class or function, those behind `**kwargs` included.
 
     Example:
-        >>> arguments(dict.fromkeys)
-        {}
         >>> def scale(x: int, by: float = 1.0) -> float: ...
         >>> list(arguments(scale))
         ['x', 'by']

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import warnings
@@ -35,8 +34,6 @@ def _run(words: list[str]) -> None:
     recipes = Composition.of(words[1:])
     for message in _MISPLACED_ADVICE:
         warnings.filterwarnings("ignore", message)
-    # A recipe may name the user's own classes; what is installed is still found first.
-    sys.path.append(os.getcwd())
     from qsnn_plugins.cli.recipe_cli import RecipeCLI
 
     RecipeCLI.run(recipes, words[0])

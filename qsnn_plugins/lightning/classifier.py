@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.data import BatchMixing
-from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
     Schedule,
@@ -166,9 +167,7 @@ class SpikingClassifier(LightningModule):
             self.min_lr,
             self.cosine_epochs,
         )
-        if scheduler is None:
-            return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return [optimizer], [scheduler] if scheduler else []
 
     def _mix(
         self, mixing: BatchMixing, frames: Tensor, labels: Tensor, batch_idx: int
@@ -201,13 +200,5 @@ class SpikingClassifier(LightningModule):
         self.log(name, metric, on_epoch=True, prog_bar=True, batch_size=len(labels))
 
     def _check_labels(self, labels: Tensor, batch_idx: int) -> None:
-        # reading values waits for a GPU, so there only the first batch is looked at
-        if labels.device.type != "cpu" and batch_idx > 0:
-            return
         classes = self.network.out_channels
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise DataError(
-                f"labels run from {low} to {high}, but the network has {classes} outputs: "
-                f"they must lie in 0..{classes - 1}"
-            )
+        check_labels(labels, classes, f"the network has {classes} outputs", batch_idx)

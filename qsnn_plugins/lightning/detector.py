@@ -12,9 +12,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 
-from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
+from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
@@ -133,11 +134,13 @@ class SpikingDetector(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect what is found in one batch."""
-        self._collect(batch, batch_idx)
+        frames, targets = batch
+        self._check_labels(targets, batch_idx)
+        self.precision.update([found._asdict() for found in self.find(frames)], targets)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect what is found in one batch."""
-        self._collect(batch, batch_idx)
+        self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Detections]:
         """Return what is found in each sample of one batch."""
@@ -160,14 +163,7 @@ class SpikingDetector(LightningModule):
         optimizer = self.optimizer(self.parameters())
         epochs = max(self.trainer.max_epochs or 1, 1)
         scheduler = build_schedule(optimizer, self.schedule, epochs)
-        if scheduler is None:
-            return {"optimizer": optimizer}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-    def _collect(self, batch: Batch, batch_idx: int) -> None:
-        frames, targets = batch
-        self._check_labels(targets, batch_idx)
-        self.precision.update([found._asdict() for found in self.find(frames)], targets)
+        return [optimizer], [scheduler] if scheduler else []
 
     def _log_precision(self, stage: str) -> None:
         measured = self.precision.compute()
@@ -178,15 +174,8 @@ class SpikingDetector(LightningModule):
 
     def _check_labels(self, targets: list[dict[str, Tensor]], batch_idx: int) -> None:
         labels = torch.cat([target["labels"] for target in targets])
-        # reading values waits for a GPU, so there only the first batch is looked at
-        if len(labels) == 0 or (labels.device.type != "cpu" and batch_idx > 0):
-            return
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= self.grid.classes:
-            raise DataError(
-                f"labels run from {low} to {high}, but the grid has {self.grid.classes} classes: "
-                f"they must lie in 0..{self.grid.classes - 1}"
-            )
+        classes = self.grid.classes
+        check_labels(labels, classes, f"the grid has {classes} classes", batch_idx)
 
 
 def _box_size(frames: Tensor) -> Tensor:

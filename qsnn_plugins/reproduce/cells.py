@@ -10,7 +10,7 @@ from qsnn_plugins.reproduce.case import Case, NotComputedError
 from qsnn_plugins.reproduce.cell import Cell, Verdict
 from qsnn_plugins.reproduce.digits import compare
 from qsnn_plugins.reproduce.paper import Paper
-from qsnn_plugins.reproduce.results import Result
+from qsnn_plugins.reproduce.results import CellKey, Result, by_cell
 from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
 __all__ = ["build_cells"]
@@ -36,16 +36,14 @@ def build_cells(
         >>> build_cells(load_paper("qsnn"), table="fig3")[0].verdict.value
         'agrees'
     """
-    measured: dict[tuple[str, str, str, str], list[Result]] = {}
-    for result in results:
-        measured.setdefault(result.cell, []).append(result)
+    measured = by_cell(results)
     return [
-        _cell(paper.paper, known, row, known.columns[column], measured)
+        _cell(paper.paper, known, row, column, measured)
         for known in paper.tables.values()
         if table in (None, known.table)
         for row in known.rows.values()
-        for column in known.columns
-        if column in row.printed
+        for column in known.columns.values()
+        if column.name in row.printed
     ]
 
 
@@ -54,7 +52,7 @@ def _cell(
     table: PaperTable,
     row: TableRow,
     column: TableColumn,
-    measured: dict[tuple[str, str, str, str], list[Result]],
+    measured: dict[CellKey, list[Result]],
 ) -> Cell:
     key = (paper, table.table, row.row, column.name)
     results = measured.get(key, [])

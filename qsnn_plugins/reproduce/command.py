@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -21,12 +22,11 @@ from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.layout import TableLayout, lay_out
 from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
-from qsnn_plugins.reproduce.results import load_results
+from qsnn_plugins.reproduce.results import RESULTS, load_results
 
-__all__ = ["main", "plain_cell"]
+__all__ = ["main"]
 
 PAGES = Path("docs/reproduction")
-RESULTS = Path("docs/results")
 _STYLES = {
     Standing.AGREES: "green",
     Standing.EXPLAINED: "yellow",
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
         options = _parser().parse_args(words)
         cells = _cells(options)
         if options.json:
-            print(json.dumps([plain_cell(c) for found in cells.values() for c in found], indent=2))
+            print(_json(chain(*cells.values())))
         elif options.markdown:
             pages = (paper_page(paper, found, options.table) for paper, found in cells.items())
             print("\n".join(pages), end="")
@@ -59,31 +59,25 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def plain_cell(cell: Cell) -> dict[str, Any]:
-    """Give a cell as plain values, for JSON.
-
-    Example:
-        >>> from qsnn_plugins.reproduce import build_cells, load_paper
-        >>> list(plain_cell(build_cells(load_paper("qsnn"))[0]))[:5]
-        ['paper', 'table', 'row', 'column', 'printed']
-    """
-    names = [part.name for part in fields(cell) if part.name != "needs_measurement"]
-    return {name: getattr(cell, name) for name in names}
+def _json(cells: Iterable[Cell]) -> str:
+    plain = [asdict(cell) for cell in cells]
+    for values in plain:
+        del values["needs_measurement"]
+    return json.dumps(plain, indent=2)
 
 
 def _cells(options: Namespace) -> dict[str, list[Cell]]:
-    papers = [options.paper] if options.paper else list(PAPERS)
-    tables = {paper: load_paper(paper).tables for paper in papers}
-    if options.table and not any(options.table in known for known in tables.values()):
-        known = "; ".join(f"{paper} has {', '.join(tables[paper])}" for paper in papers)
+    papers = {key: load_paper(key) for key in ([options.paper] if options.paper else PAPERS)}
+    if options.table and not any(options.table in paper.tables for paper in papers.values()):
+        known = "; ".join(f"{key} has {', '.join(paper.tables)}" for key, paper in papers.items())
         raise ArgumentError("table", options.table, f"one that is there: {known}")
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
     results = load_results(options.results)
     return {
-        paper: build_cells(load_paper(paper), results, options.table)
-        for paper in papers
-        if options.table is None or options.table in tables[paper]
+        key: build_cells(paper, results, options.table)
+        for key, paper in papers.items()
+        if options.table is None or options.table in paper.tables
     }
 
 
@@ -102,26 +96,22 @@ def _write(cells: Mapping[str, list[Cell]]) -> None:
 
 def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
     console = Console()
-    every = [cell for found in cells.values() for cell in found]
-    for standing, count in count_standings(every).items():
+    for standing, count in count_standings(chain(*cells.values())).items():
         console.print(f"{count:5} cells {standing}", style=_STYLES.get(standing, "dim"))
     for paper, found in cells.items():
         known = load_paper(paper)
         console.print(f"\n[bold]{known.title}")
         for layout in lay_out(known, found, table):
-            console.print(
-                _table(layout) if layout.rows else f"{layout.title}. {layout.description}"
-            )
-            remarks = [f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1)]
-            remarks += [f"rule: {rule}" for rule in layout.rules]
-            remarks += [f"network: {network}" for network in layout.networks]
-            remarks += [*layout.missing, *layout.notes]
-            for line in remarks:
+            empty = f"{layout.title}. {layout.description}"
+            console.print(_table(layout) if layout.rows else empty)
+            rules = (f"rule: {rule}" for rule in layout.rules)
+            networks = (f"network: {network}" for network in layout.networks)
+            for line in chain(layout.reasons, rules, networks, layout.missing, layout.notes):
                 console.print(Text(line, "dim"))
 
 
 def _table(layout: TableLayout) -> Table:
-    table = Table(title=layout.title, title_justify="left", caption=None)
+    table = Table(title=layout.title, title_justify="left")
     for place, column in enumerate(layout.columns):
         table.add_column(column, justify="right" if place else "left")
     for (name, *texts), standings in zip(layout.rows, layout.standings, strict=True):

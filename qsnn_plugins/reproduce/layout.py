@@ -32,7 +32,7 @@ class TableLayout:
         columns: Titles with units; the first is of the rows' names.
         rows: Name and texts of each row.
         standings: Of each row's texts, without the name; None where there is no cell.
-        reasons: Numbered from 1, as the texts refer to them.
+        reasons: Each with the number, from 1, by which the texts refer to it.
         rules: Which rule computes which column and group.
         networks: What was counted.
         missing: What is missing where nothing could be computed, and in which cells.
@@ -103,10 +103,14 @@ def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayo
         ("", *(f"{column.title} ({column.unit})" for column in columns)),
         tuple(rows),
         tuple(standings),
-        tuple(numbers),
+        tuple(f"[{number}] {reason}" for reason, number in numbers.items()),
         _rules(table, columns),
         tuple(dict.fromkeys(_networks(table, cells.values()))),
-        _gather(table, cells.values(), _missing),
+        _gather(
+            table,
+            cells.values(),
+            lambda cell: cell.reason if cell.standing is Standing.UNCOMPUTED else None,
+        ),
         _gather(table, cells.values(), lambda cell: table.rows[cell.row].notes.get(cell.column)),
     )
 
@@ -158,10 +162,6 @@ def _networks(table: PaperTable, cells: Iterable[Cell]) -> Iterator[str]:
         if key and cell.computed is not None:
             height, width = NETWORKS[key].shape[1:]
             yield f"{NETWORKS[key].description}, over {height} x {width}"
-
-
-def _missing(cell: Cell) -> str | None:
-    return cell.reason if cell.standing is Standing.UNCOMPUTED else None
 
 
 def _gather(

@@ -86,9 +86,8 @@ def _table(layout: TableLayout) -> Iterator[str]:
     yield "|---|" + "---:|" * (len(layout.columns) - 1)
     yield from (f"| {' | '.join(row)} |" for row in layout.rows)
     yield ""
-    reasons = tuple(f"[{number}] {reason}" for number, reason in enumerate(layout.reasons, 1))
     for title, lines in (
-        ("Reasons:", reasons),
+        ("Reasons:", layout.reasons),
         ("Rules:", layout.rules),
         ("Networks:", layout.networks),
         ("Not computed:", layout.missing),

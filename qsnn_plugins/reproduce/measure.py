@@ -18,8 +18,7 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.reproduce.recipes import RESULTS
-from qsnn_plugins.reproduce.results import Result, read_results
+from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
@@ -176,7 +175,3 @@ def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Recor
         table.add_row(row, size, f"{fmean(found):.2f}", spread, str(len(found)))
     Console().print(table)
     print("spread: standard deviation over the seeds; now run: qsnn recipes --write")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

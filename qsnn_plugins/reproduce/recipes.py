@@ -12,13 +12,13 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
+from qsnn_plugins.reproduce.layout import table_name
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
-from qsnn_plugins.reproduce.results import Result, load_results
+from qsnn_plugins.reproduce.results import RESULTS, CellKey, Result, by_cell, load_results
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "recipes_page"]
 
-RESULTS = Path("docs/results")
 PAGE = Path("recipes/README.md")
 _HEAD = """\
 # Recipes
@@ -57,9 +57,7 @@ def recipes_page(results: Iterable[Result]) -> str:
         >>> recipes_page([]).splitlines()[0]
         '# Recipes'
     """
-    measured: dict[tuple[str, str, str, str], list[Result]] = {}
-    for result in results:
-        measured.setdefault(result.cell, []).append(result)
+    measured = by_cell(results)
     whole = any(not result.changes for runs in measured.values() for result in runs)
     parts = [_HEAD.replace("{pending}", "" if whole else _PENDING)]
     for paper in PAPERS:
@@ -74,10 +72,10 @@ def _section(
     paper: str,
     table: str,
     cells: list[TrainedCell],
-    measured: dict[tuple[str, str, str, str], list[Result]],
+    measured: dict[CellKey, list[Result]],
 ) -> Iterator[str]:
     known = load_paper(paper).tables[table]
-    yield f"### {_title(table)}: {known.caption}\n"
+    yield f"### {table_name(table)}: {known.caption}\n"
     yield "| row | command | printed | measured |"
     yield "|---|---|---|---|"
     several = len({cell.column.name for cell in cells}) > 1
@@ -92,10 +90,6 @@ def _section(
             reasons.setdefault(cell.without, {})[cell.row.row] = None
     for reason, rows in reasons.items():
         yield f"Without a recipe, {reason}: {'; '.join(rows)}.\n"
-
-
-def _title(table: str) -> str:
-    return f"Fig. {table.removeprefix('fig')}" if table.startswith("fig") else f"Table {table}"
 
 
 def _pooled(results: list[Result]) -> Iterator[str]:
@@ -141,7 +135,3 @@ def main(words: list[str]) -> int:
         print(f"error: {PAGE} is stale: run qsnn recipes --write", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,11 @@ from typing import Any
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.reproduce.paper import load_paper
 
-__all__ = ["Result", "load_results"]
+__all__ = ["RESULTS", "CellKey", "Result", "by_cell", "load_results", "read_results"]
+
+RESULTS = Path("docs/results")
+CellKey = tuple[str, str, str, str]
+"""Paper, table, row and column."""
 
 _TYPES = {"str": str, "int": int, "float": (int, float), "tuple[str, ...]": (list, tuple)}
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -80,7 +84,7 @@ class Result:
         self._check_cell()
 
     @property
-    def cell(self) -> tuple[str, str, str, str]:
+    def cell(self) -> CellKey:
         """Paper, table, row and column."""
         return self.paper, self.table, self.row, self.column
 
@@ -106,8 +110,7 @@ class Result:
             raise DataError(f"{where} has no row {self.row!r}")
         if self.column not in table.columns or not table.columns[self.column].measured:
             raise DataError(f"{where} has no measured column {self.column!r}")
-        if self.unit != table.columns[self.column].unit:
-            unit = table.columns[self.column].unit
+        if self.unit != (unit := table.columns[self.column].unit):
             raise DataError(f"unit is {self.unit!r}: {where} column {self.column!r} has {unit!r}")
 
 
@@ -128,6 +131,14 @@ def load_results(folder: Path) -> list[Result]:
         []
     """
     return [result for path in sorted(folder.glob("*.json")) for result in read_results(path)]
+
+
+def by_cell(results: Iterable[Result]) -> dict[CellKey, list[Result]]:
+    """Gather the results of each cell."""
+    gathered: dict[CellKey, list[Result]] = {}
+    for result in results:
+        gathered.setdefault(result.cell, []).append(result)
+    return gathered
 
 
 def read_results(path: Path) -> Iterable[Result]:

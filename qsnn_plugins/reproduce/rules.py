@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qsnn_plugins.cost import NeuronCost, memory_convention
+from qsnn_plugins.cost import MemoryConvention, NeuronCost, memory_convention
 from qsnn_plugins.functional import operations
 from qsnn_plugins.reproduce.case import Case, NotComputedError, rule
 
@@ -47,8 +47,7 @@ def membranes(case: Case) -> float:
 @rule
 def membranes_of_two_bits(case: Case) -> float:
     """Membranes behind convolutions (Eq. 17); a ternary one takes 2 bits."""
-    bits = sum(n.counted_bits(_IMSNN_EVENTS) for n in case.behind_convolutions())
-    return case.in_unit(bits / 8)
+    return _membranes(case, case.behind_convolutions(), _IMSNN_EVENTS)
 
 
 @rule
@@ -181,8 +180,10 @@ def _at_weight_bits(case: Case, count: int) -> float:
     return case.in_unit(count * case.settings.get("weight_bits", 32) / 8)
 
 
-def _membranes(case: Case, neurons: Iterable[NeuronCost]) -> float:
-    return case.in_unit(sum(neuron.counted_bits(_IMSNN_IMAGES) for neuron in neurons) / 8)
+def _membranes(
+    case: Case, neurons: Iterable[NeuronCost], convention: MemoryConvention = _IMSNN_IMAGES
+) -> float:
+    return case.in_unit(sum(neuron.counted_bits(convention) for neuron in neurons) / 8)
 
 
 def _weights_and_membranes(case: Case, times: int) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from qsnn_plugins.reproduce.paper import PAPERS, PaperTable, TableColumn, TableRow, load_paper
+from qsnn_plugins.reproduce.paper import PAPERS, load_paper
+from qsnn_plugins.reproduce.results import CellKey
+from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
 __all__ = ["TrainedCell", "trained_cells"]
 
@@ -51,8 +53,8 @@ class TrainedCell:
         return "; ".join(part for part in (value and f"{value} {unit}", note) if part)
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
-        """Paper, table, row and column, as in a `Result`."""
+    def key(self) -> CellKey:
+        """As `Result.cell`."""
         return self.paper, self.table, self.row.row, self.column.name
 
     @property

@@ -23,10 +23,10 @@ def test_it_prints_what_it_measured(model, loader, trainer, clock, capsys):
     trainer(max_epochs=1, enable_checkpointing=False, callbacks=[callback]).fit(model, loader)
     # of four batches of eight samples the first is not counted
     assert (callback.samples, callback.seconds) == (24, 6.0)
-    told = capsys.readouterr().out
-    assert "throughput: 4.0 samples/s over 24 samples" in told
-    assert "an epoch of 32 samples would take 0.00 hours" in told
-    assert float(re.search(r"peak memory: (\d+\.\d\d) GB", told)[1]) > 0.05
+    printed = capsys.readouterr().out
+    assert "throughput: 4.0 samples/s over 24 samples" in printed
+    assert "an epoch of 32 samples would take 0.00 hours" in printed
+    assert float(re.search(r"peak memory: (\d+\.\d\d) GB", printed)[1]) > 0.05
 
 
 def test_later_epochs_count_whole_and_without_what_lies_between(model, loader, trainer, clock):

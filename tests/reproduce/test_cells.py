@@ -85,8 +85,8 @@ def test_every_reason_is_needed(paper, cells):
             for column, reason in row.reasons.items():
                 assert by_key[table.table, row.row, column].reason == reason
         for column in table.columns.values():
-            told = {cell.reason for cell in by_key.values() if cell.column == column.name}
-            assert set(column.reasons.values()) <= told
+            found = {cell.reason for cell in by_key.values() if cell.column == column.name}
+            assert set(column.reasons.values()) <= found
 
 
 def test_no_cell_has_a_rule_of_its_own(cells):

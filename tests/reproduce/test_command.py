@@ -91,9 +91,9 @@ def test_write(tmp_path, monkeypatch, capsys):
 )
 def test_bad_input_ends_with_one_sentence(words, sentence, capsys):
     assert main(words) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
     assert line.startswith(f"error: {sentence}")
 
 

@@ -53,7 +53,7 @@ def test_several_results_of_a_cell_are_averaged(folder):
     assert (cell.verdict, cell.computed) == (Verdict.AGREES, None)
 
 
-def test_a_measured_difference_is_told(folder):
+def test_a_measured_difference_is_shown(folder):
     cell = cell_of(load_results(folder(GOOD)))
     assert (cell.verdict, cell.standing) == (Verdict.DIFFERS, Standing.UNEXPLAINED)
     assert cell.difference == pytest.approx(-0.1)
