@@ -10,7 +10,7 @@ from qsnn_plugins.functional.membrane.stacked import MembraneGradient
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
-from qsnn_plugins.spec.neuron_kinds import k_bit, multi_bit, ternary
+from qsnn_plugins.spec.neuron_kinds import FLOAT, k_bit, multi_bit, ternary
 from qsnn_plugins.spec.spike import SpikeValue
 
 __all__ = ["KBitLeaky", "MultiBitLeaky", "TernaryLeaky"]
@@ -137,7 +137,8 @@ class MultiBitLeaky(QuantLeaky):
         beta: See `QuantLeaky`, as for all arguments that are not explained here.
         bits: S, from 1 to 8.
         value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored, or None for a float; else "subtract" needs `reset_delay=False`.
+        membrane: What is stored, by default 32 bits; other membranes need `reset_delay=False` with
+            "subtract".
         threshold_spec: Whether and how the threshold learns.
         channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
@@ -169,7 +170,7 @@ class MultiBitLeaky(QuantLeaky):
         *,
         bits: int = 2,
         value: SpikeValue = "count",
-        membrane: MembraneSpec | None = None,
+        membrane: MembraneSpec = FLOAT,
         threshold_spec: ThresholdSpec | None = None,
         channels: int | None = None,
     ) -> None:

@@ -10,7 +10,9 @@ from qsnn_plugins.spec.network import QuantSpec
 from qsnn_plugins.spec.spike import SpikeSpec, SpikeValue
 from qsnn_plugins.spec.threshold import ThresholdSpec
 
-__all__ = ["k_bit", "multi_bit", "ternary"]
+__all__ = ["FLOAT", "k_bit", "multi_bit", "ternary"]
+
+FLOAT = MembraneSpec(kind="float")
 
 
 def ternary(smoothness: float, threshold_spec: ThresholdSpec | None) -> QuantSpec:
@@ -49,15 +51,14 @@ def k_bit(
 def multi_bit(
     bits: int,
     value: SpikeValue,
-    membrane: MembraneSpec | None,
+    membrane: MembraneSpec,
     threshold_spec: ThresholdSpec | None,
 ) -> QuantSpec:
     """Return the spec of spikes that count the threshold in the membrane (bit budget Eq. 6-7).
 
     Example:
-        >>> multi_bit(2, "count", None, None).spike.greatest
+        >>> multi_bit(2, "count", FLOAT, None).spike.greatest
         3
     """
     spike = SpikeSpec(bits=bits, value=value)
-    membrane = membrane or MembraneSpec(kind="float")
     return QuantSpec(membrane, spike, threshold_spec or ThresholdSpec())

@@ -10,7 +10,7 @@ from torch import nn
 from qsnn_plugins.functional.membrane.stacked import MembraneGradient
 from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from qsnn_plugins.spec.membrane import MembraneScale
-from qsnn_plugins.spec.neuron_kinds import k_bit, multi_bit, ternary
+from qsnn_plugins.spec.neuron_kinds import FLOAT, k_bit, multi_bit, ternary
 from qsnn_plugins.spec.spike import SpikeValue
 from qsnn_plugins.spikingjelly.neuron import QuantIFNode, QuantLIFNode
 
@@ -216,7 +216,7 @@ class MultiBitLIFNode(QuantLIFNode):
         tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         bits: S, from 1 to 8.
         value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored of the membrane; None is a float.
+        membrane: What is stored of the membrane, by default all 32 bits of it.
         threshold_spec: Whether and how the threshold learns.
         channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
@@ -242,7 +242,7 @@ class MultiBitLIFNode(QuantLIFNode):
         *,
         bits: int = 2,
         value: SpikeValue = "count",
-        membrane: MembraneSpec | None = None,
+        membrane: MembraneSpec = FLOAT,
         threshold_spec: ThresholdSpec | None = None,
         channels: int | None = None,
     ) -> None:
@@ -260,7 +260,7 @@ class MultiBitIFNode(QuantIFNode):
         v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
         bits: S, from 1 to 8.
         value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored of the membrane; None is a float.
+        membrane: What is stored of the membrane, by default all 32 bits of it.
         threshold_spec: Whether and how the threshold learns.
         channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
@@ -284,7 +284,7 @@ class MultiBitIFNode(QuantIFNode):
         *,
         bits: int = 2,
         value: SpikeValue = "count",
-        membrane: MembraneSpec | None = None,
+        membrane: MembraneSpec = FLOAT,
         threshold_spec: ThresholdSpec | None = None,
         channels: int | None = None,
     ) -> None:
