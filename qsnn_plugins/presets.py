@@ -146,8 +146,9 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         4
     """
     _check_bits("membrane_bits", membrane_bits, range(1, 9))
+    is_released = _is_released(fidelity)
     weight = WeightSpec(kind="binary", first_last="eight_bit", fidelity=fidelity)
-    if _is_released(fidelity):
+    if is_released:
         membrane = MembraneSpec(
             kind="tanh", bits=membrane_bits, scale="step_max", evaluation="published"
         )
