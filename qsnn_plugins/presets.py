@@ -141,8 +141,9 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
         4
     """
     choice(range(1, 9))("membrane_bits", membrane_bits)
+    is_released = _is_released(fidelity)
     weight = WeightSpec(kind="binary", first_last="eight_bit", fidelity=fidelity)
-    if _is_released(fidelity):
+    if is_released:
         membrane = MembraneSpec(
             kind="tanh", bits=membrane_bits, scale="step_max", evaluation="published"
         )

@@ -74,6 +74,7 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
         parametrizations: Any = layer.parametrizations
         weight = parametrizations.weight.original.detach()
         codes, unit = quantizer.codes(weight)
+        unit = torch.as_tensor(unit).detach()  # a learned one has a gradient
         levels = _levels(quantizer, codes)
         places = pack_codes(place_in_levels(codes, levels), quantizer.bits)
         packed[name] = PackedWeight(
@@ -138,9 +139,9 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         codes: Codes = module.encode(q)
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
-        levels = _levels(module, integers)
-        codes = Codes(place_in_levels(integers, levels), levels, torch.as_tensor(unit), q.dtype)
-        if not is_close(codes.decode(), q, torch.as_tensor(unit)):
+        levels, unit = _levels(module, integers), torch.as_tensor(unit).detach()
+        codes = Codes(place_in_levels(integers, levels), levels, unit, q.dtype)
+        if not is_close(codes.decode(), q, unit):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")
     else:
         allowed = "a membrane quantizer that stores codes, not floats"

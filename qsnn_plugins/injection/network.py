@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -117,13 +117,15 @@ def inject_hosts(
     Warnings name the line that called the caller of this function.
     """
     _check_network(network)
+    if filter_fn is not None and not callable(filter_fn):
+        raise ArgumentError("filter_fn", filter_fn, "a function of a name and a module, or None")
     found = find_hosts(network)
     hosts = found if hosts is None else hosts
     neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)])
     layers: dict[str, nn.Module] = {**weight_layers(network)}
     names = module_names(network)
     specs = LayerSpecs(spec, overrides)
-    specs.check(_names_with_weights(network, neurons))
+    specs.check(_names_with_weights(network, neurons, layers.values()))
     chosen = {
         id(module): _choose(module, names[id(module)], specs, filter_fn)
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
@@ -173,6 +175,8 @@ def eject(network: nn.Module) -> nn.Module:
         >>> type(eject(network)[1]).__name__
         'Leaky'
     """
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
     record: _Record | None = getattr(network, _RECORD, None)
     if record is None:
         parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]
@@ -211,9 +215,11 @@ def _put(network: nn.Module, names: tuple[str, ...], module: nn.Module) -> None:
         network.set_submodule(name, module)
 
 
-def _names_with_weights(network: nn.Module, neurons: list[Neuron]) -> list[str]:
-    """Names of all that a pattern may cover: neurons, and modules that hold a matrix."""
-    ids = {id(neuron.module) for neuron in neurons}
+def _names_with_weights(
+    network: nn.Module, neurons: Iterable[Neuron], layers: Iterable[nn.Module]
+) -> list[str]:
+    """Names of all that a pattern may cover: neurons, layers, and modules that hold a matrix."""
+    ids = {id(module) for module in (*(neuron.module for neuron in neurons), *layers)}
     modules = network.named_modules(remove_duplicate=False)
     return [name for name, module in modules if id(module) in ids or matrices(module)]
 
@@ -270,6 +276,9 @@ def _convert(
         return neuron.host.convert(neuron.module, spec, channels, keep_surrogate)
     except ArgumentError as error:
         name = neuron.names[0]
+        if keep_surrogate and error.argument in ("surrogate_function", "spike_grad"):
+            allowed = f"False: {name} cannot keep it ({error})"
+            raise ArgumentError("keep_surrogate", True, allowed) from error
         if shapes is None or error.argument != "channels":
             raise ArgumentError(f"{name}.{error.argument}", error.value, error.allowed) from error
         allowed = "a network in which each neuron runs, and always on as many channels"

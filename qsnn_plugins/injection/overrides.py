@@ -45,6 +45,9 @@ class LayerSpecs:
         if not isinstance(overrides, Mapping | None):
             allowed = "a mapping from patterns of module names to specs"
             raise ArgumentError("overrides", overrides, allowed)
+        for pattern in overrides or {}:
+            if not isinstance(pattern, str):
+                raise ArgumentError("overrides", pattern, "patterns that are strings")
         self.spec = _resolve("spec", spec)
         self.overrides = {
             pattern: None if value is None else _resolve(f"overrides[{pattern!r}]", value)

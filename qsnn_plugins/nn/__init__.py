@@ -7,7 +7,7 @@ from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quanti
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
 from qsnn_plugins.nn.monitor import ForwardMonitor, output_spikes
-from qsnn_plugins.nn.neuron import initial_threshold, quantized_neurons
+from qsnn_plugins.nn.neuron import charges_otherwise, initial_threshold, quantized_neurons
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
@@ -52,6 +52,7 @@ __all__ = [
     "WeightQuantizer",
     "YoloLoss",
     "bake_weights",
+    "charges_otherwise",
     "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",

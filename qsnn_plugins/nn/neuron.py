@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
+from qsnn_plugins.spec.checks import integer
 
-__all__ = ["initial_threshold", "quantized_neurons"]
+__all__ = ["charges_otherwise", "initial_threshold", "quantized_neurons"]
 
 
 def initial_threshold(
@@ -25,15 +26,18 @@ def initial_threshold(
         Shape [C] where each channel learns its own, else the threshold as it was given.
 
     Raises:
-        ArgumentError: If `channels` is needed and missing, or the threshold has another number.
+        ArgumentError: If `channels` is no integer from 1, or is needed and missing, or the
+            threshold has another number.
 
     Example:
         >>> initial_threshold(0.5, ThresholdSpec("ordinary", per="channel"), channels=3)
         tensor([0.5000, 0.5000, 0.5000])
     """
+    if channels is not None:
+        integer(1)("channels", channels)
     if not spec.learned or spec.per == "layer":
         return threshold
-    if channels is None or channels < 1:
+    if channels is None:
         raise ArgumentError("channels", channels, "an integer from 1: one threshold per channel")
     first = torch.as_tensor(threshold, dtype=torch.get_default_dtype()).flatten()
     if len(first) not in (1, channels):
@@ -41,6 +45,24 @@ def initial_threshold(
         raise ArgumentError("threshold", threshold, allowed)
     # a copy, so that neurons which are given the same tensor do not share a parameter's memory
     return first.expand(channels).clone()
+
+
+def charges_otherwise(kind: type, paired: str) -> bool:
+    """Return whether a subclass has a `charge` of its own, which a kernel would not call.
+
+    Args:
+        kind: Class of a neuron.
+        paired: Method that stands beside `charge` where a kernel charges alike.
+
+    Example:
+        >>> from qsnn_plugins.spikingjelly import QuantIFNode
+        >>> class Own(QuantIFNode):
+        ...     def charge(self, x, v):
+        ...         return x
+        >>> charges_otherwise(QuantIFNode, "fused_leak"), charges_otherwise(Own, "fused_leak")
+        (False, True)
+    """
+    return next(paired in vars(k) for k in kind.__mro__ if "charge" in vars(k)) is False
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:

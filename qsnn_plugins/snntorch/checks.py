@@ -18,13 +18,20 @@ __all__ = ["check_input", "check_leak", "check_spec"]
 
 def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
     """Raise an error that names beta, the threshold or the reset if it is not allowed."""
-    if not bool(((torch.as_tensor(beta) >= 0) & (torch.as_tensor(beta) <= 1)).all()):
-        raise ArgumentError("beta", beta, "a decay from 0 to 1")
-    if not bool((torch.as_tensor(threshold) > 0).all()):
-        raise ArgumentError("threshold", threshold, "a number above 0")
+    _check_all("beta", beta, "a decay from 0 to 1", lambda x: (x >= 0) & (x <= 1))
+    _check_all("threshold", threshold, "a number above 0", lambda x: x > 0)
     if reset_mechanism not in snntorch.SpikingNeuron.reset_dict:
         allowed = f"one of {', '.join(snntorch.SpikingNeuron.reset_dict)}"
         raise ArgumentError("reset_mechanism", reset_mechanism, allowed)
+
+
+def _check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], Tensor]) -> None:
+    try:
+        is_allowed = bool(fits(torch.as_tensor(value)).all())
+    except (TypeError, ValueError, RuntimeError):  # what torch makes no tensor of
+        is_allowed = False
+    if not is_allowed:
+        raise ArgumentError(argument, value, allowed)
 
 
 def check_spec(
@@ -36,6 +43,9 @@ def check_spec(
     subtracts_late: bool,
 ) -> None:
     """Raise an error that names the host's argument that does not go with the spec."""
+    if spike_grad is not None and (isinstance(spike_grad, type) or not callable(spike_grad)):
+        allowed = "a surrogate of snnTorch, such as surrogate.atan(), or None"
+        raise ArgumentError("spike_grad", spike_grad, allowed)
     if state_quant:
         raise ArgumentError("state_quant", state_quant, "False: spec.membrane says what is stored")
     if inhibition and not spec.is_plain:

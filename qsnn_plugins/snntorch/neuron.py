@@ -18,10 +18,12 @@ from qsnn_plugins.nn import (
     MembranePruning,
     ResetTime,
     Spike,
+    charges_otherwise,
     initial_threshold,
     membrane_quantizer,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
+from qsnn_plugins.presets import resolve
 from qsnn_plugins.snntorch.checks import check_input, check_leak, check_spec
 from qsnn_plugins.snntorch.instances import list_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
@@ -68,7 +70,8 @@ class QuantLeaky(snntorch.Leaky):
         graded_spikes_factor: Factor of the spikes that are sent.
         learn_graded_spikes_factor: Whether it is a parameter.
         reset_delay: Whether the reset lands one step later.
-        spec: How the neuron is quantized; its weight part is not read here.
+        spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
+            part is not read here.
         channels: Channels C of the input [N, C, ...]; needed where each learns a threshold or is
             masked.
 
@@ -104,7 +107,7 @@ class QuantLeaky(snntorch.Leaky):
         spec: QuantSpec | None = None,
         channels: int | None = None,
     ) -> None:
-        spec = spec or QuantSpec()
+        spec = QuantSpec() if spec is None else resolve(spec)
         check_leak(beta, threshold, reset_mechanism)
         subtracts_late = reset_delay and reset_mechanism == "subtract"
         check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, subtracts_late)
@@ -126,6 +129,7 @@ class QuantLeaky(snntorch.Leaky):
         )
         list_weakly(self)
         self.quant_spec, self.channels = spec, channels
+        self._charges_otherwise = charges_otherwise(type(self), "run_fused")
         if learn_threshold and not spec.threshold.learned:
             spec = replace(spec, threshold=ThresholdSpec("ordinary"))
         self._cell_spec = spec
@@ -156,7 +160,8 @@ class QuantLeaky(snntorch.Leaky):
 
     @property
     def _runs_host_steps(self) -> bool:
-        return self.quant_spec.is_plain
+        is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
+        return self.quant_spec.is_plain and not (is_replaced or self._charges_otherwise)
 
     def charge(self, x: Tensor, m: Tensor) -> Tensor:
         """Return `functional.leaky_charge` of x and the stored m, each of shape [N, ...]."""
@@ -214,6 +219,8 @@ class QuantLeaky(snntorch.Leaky):
         sends_spikes_alone = self.init_hidden and not self.output
         if self._runs_host_steps or has_hooks or not sends_spikes_alone or self.beta.dim() > 0:
             return None
+        if self._charges_otherwise:
+            return None
         refuse_nir(self)
         check_input(x_seq[0], self.mem, self.beta.device, self.channels)
         m = self.mem.to(x_seq.dtype)
@@ -245,5 +252,7 @@ class QuantLeaky(snntorch.Leaky):
 
     def extra_repr(self) -> str:
         """Name what the host's arguments say."""
-        beta = f"{float(self.beta):.4g}" if self.beta.numel() == 1 else list(self.beta.shape)
+        beta = (
+            f"{float(self.beta.detach()):.4g}" if self.beta.numel() == 1 else list(self.beta.shape)
+        )
         return f"beta={beta}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"

@@ -9,10 +9,24 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.threshold import keep_positive, per_channel
-from qsnn_plugins.nn import Cell, MembranePruning, Spike, initial_threshold, membrane_quantizer
+from qsnn_plugins.nn import (
+    Cell,
+    MembranePruning,
+    Spike,
+    charges_otherwise,
+    initial_threshold,
+    membrane_quantizer,
+)
 from qsnn_plugins.ops.quantized_lif.neuron import run
+from qsnn_plugins.presets import resolve
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spikingjelly.checks import check_input
+from qsnn_plugins.spec.checks import boolean
+from qsnn_plugins.spikingjelly.checks import (
+    check_above,
+    check_input,
+    check_surrogate,
+    check_v_reset,
+)
 from qsnn_plugins.spikingjelly.legacy import IS_LEGACY, BaseNode
 
 __all__ = ["QuantNode"]
@@ -48,9 +62,12 @@ class QuantNode(BaseNode):
         spec: QuantSpec | None,
         channels: int | None,
     ) -> None:
-        if not v_threshold > 0:
-            raise ArgumentError("v_threshold", v_threshold, "a number above 0")
-        spec = spec or QuantSpec()
+        check_above("v_threshold", v_threshold, 0)
+        check_v_reset(v_reset)
+        boolean("detach_reset", detach_reset)
+        boolean("store_v_seq", store_v_seq)
+        check_surrogate(surrogate_function)
+        spec = QuantSpec() if spec is None else resolve(spec)
         if surrogate_function is not None and spec.spike.bits > 1:
             allowed = f"None: spikes of {spec.spike.bits} bits have a gradient of their own"
             raise ArgumentError("surrogate_function", surrogate_function, allowed)
@@ -63,10 +80,11 @@ class QuantNode(BaseNode):
             store_v_seq=store_v_seq,
         )
         self.quant_spec, self.channels = spec, channels
+        self._charges_otherwise = charges_otherwise(type(self), "fused_leak")
         self.membrane = membrane_quantizer(spec.membrane)
         self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
+        first = initial_threshold(float(v_threshold), spec.threshold, channels)
         if spec.threshold.learned:
-            first = initial_threshold(float(v_threshold), spec.threshold, channels)
             self.v_threshold = nn.Parameter(torch.as_tensor(first))
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
@@ -89,7 +107,9 @@ class QuantNode(BaseNode):
 
     @property
     def _runs_host_steps(self) -> bool:
-        return self.quant_spec.is_plain and not IS_LEGACY
+        is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
+        is_host = not (is_replaced or self._charges_otherwise or IS_LEGACY)
+        return self.quant_spec.is_plain and is_host
 
     def _threshold(self, dim: int) -> Tensor | float:
         """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
@@ -145,7 +165,7 @@ class QuantNode(BaseNode):
 
     def _run_fused(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
         leak = self.fused_leak()
-        if leak is None:
+        if leak is None or self._charges_otherwise:
             return None
         return run(
             x_seq,

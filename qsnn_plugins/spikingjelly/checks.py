@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 from torch import Tensor, fx
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
 
-__all__ = ["check_input"]
+__all__ = ["check_above", "check_input", "check_surrogate", "check_v_reset"]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1
+    return isinstance(value, numbers.Real)
+
+
+def check_above(argument: str, value: Any, bound: float) -> None:
+    """Raise an error if a value is no number above a bound; infinity is one."""
+    if not _is_number(value) or not value > bound:
+        raise ArgumentError(argument, value, f"a number above {bound}")
+
+
+def check_v_reset(v_reset: Any) -> None:
+    """Raise an error if a membrane after a spike is neither a number nor None."""
+    if v_reset is not None and not _is_number(v_reset):
+        raise ArgumentError("v_reset", v_reset, "a number, or None for the soft reset")
+
+
+def check_surrogate(surrogate_function: Any) -> None:
+    """Raise an error if a surrogate cannot be called; its class is none yet."""
+    if surrogate_function is None:
+        return
+    if isinstance(surrogate_function, type) or not callable(surrogate_function):
+        allowed = "a surrogate of SpikingJelly, such as surrogate.ATan(), or None"
+        raise ArgumentError("surrogate_function", surrogate_function, allowed)
 
 
 def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> None:

@@ -9,10 +9,11 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.neuron import if_charge, lif_charge, plif_charge
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import boolean
 from qsnn_plugins.spikingjelly.base import QuantNode
+from qsnn_plugins.spikingjelly.checks import check_above
 
 __all__ = ["QuantIFNode", "QuantLIFNode", "QuantParametricLIFNode"]
 
@@ -42,7 +43,8 @@ class QuantLIFNode(QuantNode):
         detach_reset: Whether the gradient is kept from flowing through the reset.
         step_mode: "s" or "m".
         store_v_seq: Whether a multi-step forward keeps the stored membranes in `v_seq`.
-        spec: How the neuron is quantized; its weight part is not read here.
+        spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
+            part is not read here.
         channels: Channels C of the input [N, C, ...]; needed where each learns a threshold or is
             masked.
 
@@ -70,8 +72,8 @@ class QuantLIFNode(QuantNode):
         spec: QuantSpec | None = None,
         channels: int | None = None,
     ) -> None:
-        if not tau > 1:
-            raise ArgumentError("tau", tau, "a number above 1")
+        check_above("tau", tau, 1)
+        boolean("decay_input", decay_input)
         super().__init__(
             v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq, spec,
             channels,
@@ -187,8 +189,8 @@ class QuantParametricLIFNode(QuantNode):
         spec: QuantSpec | None = None,
         channels: int | None = None,
     ) -> None:
-        if not init_tau > 1:
-            raise ArgumentError("init_tau", init_tau, "a number above 1")
+        check_above("init_tau", init_tau, 1)
+        boolean("decay_input", decay_input)
         super().__init__(
             v_threshold, v_reset, surrogate_function, detach_reset, step_mode, store_v_seq, spec,
             channels,

@@ -102,3 +102,19 @@ def test_plain_networks_and_wrong_names_are_refused():
         inject(network_of_both(), presets.imsnn(), overrides={"0.2": None})
     with pytest.raises(AttributeError, match="injekt"):
         _ = qsnn_plugins.injekt
+
+
+def test_what_is_no_function_and_no_module_is_named():
+    network = nn.Sequential(nn.Linear(2, 2), neuron.IFNode())
+    with pytest.raises(ArgumentError, match="filter_fn='0'"):
+        inject(network, "imsnn", filter_fn="0")
+    with pytest.raises(ArgumentError, match="network=3"):
+        eject(3)
+    with pytest.raises(ArgumentError, match=r"keep_surrogate=True .* 1 cannot keep it"):
+        inject(network, presets.bit_budget(spike_bits=2), keep_surrogate=True)
+
+
+def test_a_lazy_layer_can_be_left_alone():
+    network = nn.Sequential(nn.LazyLinear(2), neuron.IFNode(), nn.Linear(2, 2))
+    report = inject(network, "imsnn", overrides={"0": None})
+    assert [row.name for row in report.weights] == ["2"]

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 from spikingjelly.activation_based import neuron
 from torch import nn
 
+from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.snntorch import (
     KBitLeaky,
@@ -171,3 +172,33 @@ def test_an_inhibition_that_nothing_would_read_is_refused():
         QuantLapicque(0.5, 0.5, inhibition=True)
     with pytest.raises(ArgumentError, match="inhibition=True"):
         QuantLeaky(0.5, inhibition=True, spec=QuantSpec(MembraneSpec()))
+
+
+NO_NUMBER_NO_FUNCTION = [
+    (TernaryLIFNode, {"tau": "2"}),
+    (TernaryLIFNode, {"decay_input": "no"}),
+    (TernaryLIFNode, {"v_threshold": None}),
+    (TernaryLIFNode, {"v_reset": "a"}),
+    (TernaryLIFNode, {"detach_reset": 1}),
+    (TernaryLIFNode, {"surrogate_function": nn.ReLU}),
+    (TernaryLIFNode, {"channels": 0}),
+    (QuantLIFNode, {"spec": MembraneSpec()}),
+    (QuantParametricLIFNode, {"init_tau": None}),
+    (TernaryLeaky, {"beta": "a"}),
+    (TernaryLeaky, {"beta": 0.5, "threshold": "1"}),
+    (TernaryLeaky, {"beta": 0.5, "spike_grad": "atan"}),
+    (TernaryLeaky, {"beta": 0.5, "channels": "3"}),
+    (QuantLeaky, {"beta": 0.5, "spec": MembraneSpec()}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), NO_NUMBER_NO_FUNCTION)
+def test_a_value_of_another_type_is_named(kind, options):
+    with pytest.raises(ArgumentError, match=rf"^{list(options)[-1]}="):
+        kind(**options)
+
+
+def test_a_spec_may_be_a_preset_s_name():
+    spec = presets.qsnn()
+    assert QuantLIFNode(spec="qsnn").quant_spec == QuantLeaky(0.5, spec="qsnn").quant_spec == spec
+    assert QuantLIFNode(v_threshold=float("inf")).v_threshold == float("inf")  # reads out

@@ -86,3 +86,8 @@ def test_what_is_no_spec_is_named(spec, overrides, match):
 def test_a_spec_says_whether_it_needs_channels():
     assert presets.spquant().needs_channels
     assert not QuantSpec().needs_channels
+
+
+def test_a_pattern_is_a_string():
+    with pytest.raises(ArgumentError, match=r"overrides=0 .* strings"):
+        LayerSpecs("imsnn", {0: None})

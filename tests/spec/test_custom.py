@@ -394,3 +394,28 @@ def test_a_class_that_has_no_path_is_refused():
 
 def test_building_leaves_no_trace_in_the_module():
     assert membrane_quantizer(MembraneSpec.custom(Counts)).calls == 0
+
+
+def test_what_is_packed_has_no_gradient():
+    layer_ = nn.Linear(4, 2)
+    quantize_weights(layer_, WeightSpec(class_path=f"{HERE}.Learned"))
+    packed = pack_weights(layer_)[""]
+    assert not packed.unit.requires_grad
+    assert torch.equal(packed.unpack(), layer_.weight)
+
+
+class Learned(nn.Module):
+    """Two-bit weight whose unit is learned."""
+
+    bits = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = nn.Parameter(torch.tensor(0.25))
+
+    def codes(self, weight):
+        return (weight / self.unit).round().clamp(-2, 1).int(), self.unit
+
+    def forward(self, weight):
+        codes, unit = self.codes(weight)
+        return codes * unit
