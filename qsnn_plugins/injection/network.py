@@ -231,8 +231,14 @@ def _choose(
     spec = specs.shared(names)
     if spec is None:
         return LeftAlone("override", asked=True)
-    if filter_fn is not None and not all(filter_fn(name, module) for name in names):
-        return LeftAlone("filter_fn", asked=True)
+    if filter_fn is None:
+        return spec
+    for name in names:
+        is_quantized: object = filter_fn(name, module)
+        if is_quantized is None:  # a forgotten return would leave the whole network alone
+            raise ArgumentError("filter_fn", None, f"True or False for {name!r}")
+        if not is_quantized:
+            return LeftAlone("filter_fn", asked=True)
     return spec
 
 

@@ -53,6 +53,8 @@ def test_what_the_filter_refuses_is_left_alone():
     assert bits_of(report) == {"0": 4, "2": 4, "4": 4}
     assert [(row.names, row.why) for row in report.left] == [(("1", "3.a"), "filter_fn")]
     assert floats_of(report) == {"5.weight": "filter_fn"}
+    with pytest.raises(ArgumentError, match=r"filter_fn=None .* True or False for '\w'"):
+        inject(network_of(), spec_of(4), filter_fn=lambda name, module: None)
 
 
 def test_what_the_caller_asked_for_brings_no_warning(recwarn):
