@@ -207,5 +207,9 @@ def _refusal(error: BaseException) -> Exception | None:
 
 def _words(recipes: Composition, subcommand: str | None) -> list[str]:
     """The words for the parser: the composed configuration is one of them."""
-    composed = f"--config={yaml.safe_dump(recipes.config, sort_keys=False)}"
+    # a run's saved configuration has null for options that only its subcommand knows
+    config = {
+        key: value for key, value in recipes.config.items() if subcommand or value is not None
+    }
+    composed = f"--config={yaml.safe_dump(config, sort_keys=False)}"
     return [*([subcommand] if subcommand else []), composed, *recipes.rest]

@@ -55,6 +55,8 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
             if not pending or pending[0].startswith("--"):
                 raise RecipeError(f"the command line has {name} without a value")
             value = pending.pop(0)
+        if not value:
+            raise RecipeError(f"the command line has {name} without a value; null resets an option")
         if is_file:
             files.append(Path(value))
         else:
