@@ -110,7 +110,8 @@ class _Misfits:
             yield from self._of_arguments(path, inner, known, named.__name__)
             required = [key for key, argument in known.items() if argument.is_required]
             # whoever calls an optimizer's constructor gives it the parameters
-            missing = [] if is_factory(hint) else [key for key in required if key not in inner]
+            absent = [key for key in required if inner.get(key) is None]
+            missing = [] if is_factory(hint) else absent
             if missing:
                 yield _missing([".".join((*path, key)) for key in missing])
 

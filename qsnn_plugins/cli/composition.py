@@ -25,6 +25,8 @@ from qsnn_plugins.cli.inputs import load_yaml, read_with_bases, split_words
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 # Keys below which there are specs: a spec by itself, or one for each pattern of layers.
 SPEC, OVERRIDES = "spec", "overrides"
+# What makes of a part of a spec, or of a spec, another one.
+_CHOICES = ("kind", "preset", "class_path")
 # What `--key+=value` is turned into: an item behind those of a list.
 _APPENDED = "+"
 
@@ -59,7 +61,8 @@ class Composition:
         rest: Words for the parser itself, such as `--help`.
         config: The composed configuration.
         places: Where each key of it was given.
-        inherited: Options that were kept when a class changed, by the path of their mapping.
+        inherited: Options that were kept when a class changed, or when a part of a spec named the
+            kind that it may have had, by the path of their mapping.
 
     Example:
         >>> Composition.of(["--model=Net", "--model.width=3"]).config
@@ -84,7 +87,7 @@ class Composition:
         for file in files:
             for source, content in read_with_bases(file):
                 composition._lay(composition.config, (), Place(source, "", content))
-        for key, text in options:
+        for key, text in sorted(options, key=lambda option: _rank(option[0])):
             composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
         return composition
 
@@ -107,6 +110,15 @@ class Composition:
             if short[-len(tail) :] == tail and str(place.value) == str(value):
                 return place
         return None
+
+    def is_overlaid(self, path: Keys, by: Keys) -> bool:
+        """Whether something at or below `by` lies on top of the value at `path`."""
+        known = list(self.places)
+        later = known[known.index(path) :]
+        return any(
+            above[: len(by)] == by and self.places[above].file != self.places[path].file
+            for above in later
+        )
 
     def _lay(self, node: dict[str, Any], path: Keys, layer: Place) -> None:
         """Lay a mapping on top of the one at `path`."""
@@ -160,8 +172,14 @@ class Composition:
 
     def _start_anew(self, node: dict[str, Any], path: Keys, layer: dict[str, Any]) -> None:
         """Drop what the layer's change of kind or class makes stale."""
-        changes = ("kind", "preset", "class_path") if _in_spec(path) else ("class_path",)
-        if all(layer.get(key, node.get(key)) == node.get(key) for key in changes):
+        changes = _CHOICES if _in_spec(path) else ("class_path",)
+        changed = [key for key in changes if layer.get(key, node.get(key)) != node.get(key)]
+        if not changed:
+            return
+        known_kind = "class_path" in node or node.get("kind") is not None
+        if node and changed == ["kind"] and not known_kind:
+            # it may be the preset's kind, or the default
+            self.inherited.setdefault(path, set()).update(node)
             return
         if not _in_spec(path) and "class_path" in node:
             self.inherited.setdefault((*path, "init_args"), set()).update(node.get("init_args", {}))
@@ -181,7 +199,8 @@ class Composition:
         for known in [known for known in self.places if known[: len(path)] == path]:
             if itself or known != path:
                 del self.places[known]
-        self.inherited.pop(path, None)
+        for known in [known for known in self.inherited if known[: len(path)] == path]:
+            del self.inherited[known]
 
 
 def is_spec(path: Keys) -> bool:
@@ -193,10 +212,23 @@ def _in_spec(path: Keys) -> bool:
     return any(is_spec(path[:end]) for end in range(1, len(path) + 1))
 
 
+def _is_of_spec(key: str) -> bool:
+    *above, last = key.split(".")
+    return SPEC in above or last == SPEC or OVERRIDES in above
+
+
+def _rank(key: str) -> float:
+    """The order of options: within specs, what would drop others comes before them."""
+    if not _is_of_spec(key):
+        return 0
+    parts = key.split(".")
+    return len(parts) - (0.5 if parts[-1] in _CHOICES else 0)
+
+
 def _layer(key: str, text: str) -> dict[str, Any]:
     """An option as the mapping that a file would hold."""
     *above, last = key.split(".")
-    layer = _value(text, SPEC in above or last == SPEC or OVERRIDES in above)
+    layer = _value(text, _is_of_spec(key))
     if last.endswith("+"):
         last = last.removesuffix("+")
         layer = {_APPENDED: {"class_path": layer} if isinstance(layer, str) else layer}

@@ -62,6 +62,8 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
             if not pending or pending[0].startswith("--"):
                 raise RecipeError(f"the command line has {name} without a value")
             value = pending.pop(0)
+        if not value:
+            raise RecipeError(f"the command line has {name} without a value; null resets an option")
         if is_file:
             files.append(Path(value))
         else:
@@ -69,8 +71,22 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
     return files, options, rest
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML as jsonargparse reads it: 1e-3 is a number too."""
+    """YAML as jsonargparse reads it, 1e-3 is a number too, in which no key comes twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        known: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                if key.value in known:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} comes twice", key.start_mark
+                    )
+                known.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(

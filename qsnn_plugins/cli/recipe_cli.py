@@ -74,7 +74,9 @@ class RecipeCLI(LightningCLI):
         try:
             with refusals_placed(recipes):
                 resolve(recipes, input_shape)
-            composed = f"--config={yaml.safe_dump(recipes.config, sort_keys=False)}"
+            # a run's saved configuration has null for options that only its subcommand knows
+            config = {k: v for k, v in recipes.config.items() if subcommand or v is not None}
+            composed = f"--config={yaml.safe_dump(config, sort_keys=False)}"
             return cls(
                 LightningModule,
                 LightningDataModule,

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from qsnn_plugins.torchvision_ops import register_missing_ops
 
@@ -43,20 +44,55 @@ def resolve(composition: Composition, input_shape: Sequence[int] | None = None) 
         for exported in package.__all__:
             getattr(package, exported)  # some packages import a class when it is asked for
     _drop_stale(composition)
+    _drop_resets(composition.config)
     for path, node, key in list(_specs(composition.config)):
         node[key] = _expanded(composition, (*path, key), node[key])
     _link(composition.config, input_shape)
 
 
 def _drop_stale(composition: Composition) -> None:
-    """Drop what was kept when a class changed and the new class does not have."""
+    """Drop what was kept when a class or a kind changed and the new one does not have.
+
+    An option of the command line stays, and is refused.
+    """
     for path, kept in composition.inherited.items():
         node: Any = composition.config
         for key in path[:-1]:
             node = node[int(key)] if isinstance(node, list) else node[key]
-        if (named := find_class(node["class_path"])) is not None:
-            for key in kept - set(arguments(named)):
-                node["init_args"].pop(key, None)
+        stale: set[str] = set()
+        if path[-1] != "init_args":
+            stale = kept if node[path[-1]]["kind"] != _kind_without(node, path[-1]) else stale
+        elif (named := find_class(node["class_path"])) is not None:
+            stale = kept - set(arguments(named))
+        for key in stale:
+            place = composition.places.get((*path, key))
+            if place is None or place.file is not None:
+                node[path[-1]].pop(key, None)
+
+
+def _drop_resets(node: Any) -> None:
+    """Drop what null resets: arguments of a class that may not be None."""
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        return
+    for value in node.values():
+        _drop_resets(value)
+    given = node.get("init_args")
+    if isinstance(given, dict) and (named := find_class(node.get("class_path"))) is not None:
+        known = arguments(named)
+        for key in [key for key, value in given.items() if value is None and key in known]:
+            if known[key].hint is not Any and NoneType not in get_args(known[key].hint):
+                del given[key]
+
+
+def _kind_without(spec: dict[str, Any], part: str) -> str | None:
+    """The kind that a part of a spec has where none is given: the preset's, or the default."""
+    others = {key: value for key, value in spec.items() if key != part}
+    try:
+        return getattr(getattr(presets.resolve(_without_nulls(others)), part, None), "kind", None)
+    except ArgumentError:  # said when the whole spec is expanded
+        return None
 
 
 def _specs(
@@ -88,13 +124,57 @@ def _expanded(composition: Composition, path: tuple[str, ...], value: Any) -> An
     if value is None:
         return None
     try:
-        return presets.resolve(_without_nulls(value)).to_dict()
+        plain = _without_nulls(value)
+        spec = presets.resolve(plain)
+        if isinstance(plain, dict) and "preset" in plain:
+            _check_arguments(composition, path, plain, spec)
+        return spec.to_dict()
     except ArgumentError as error:
-        part = [name for name in error.argument.split(".") if name not in ("spec", *presets.NAMES)]
-        refused = (*path, *part)
-        # of a key that is not known, the error's value is the key
-        place = composition.places.get((*refused, str(error.value))) or composition.place(refused)
-        raise RecipeError(f"{place}: {error}") from None
+        raise RecipeError(f"{_refused_at(composition, path, error)}: {error}") from None
+
+
+def _check_arguments(
+    composition: Composition, path: tuple[str, ...], plain: dict[str, Any], spec: QuantSpec
+) -> None:
+    """Refuse an argument of a preset that a part overrules, unless that part lies on top of it."""
+    for key, part in _ARGUMENTS.items():
+        if key not in plain or part not in plain:
+            continue
+        given = getattr(spec, part)
+        read = given.prunes if part == "pruning" else given.bits
+        if read != plain[key] and not composition.is_overlaid((*path, key), (*path, part)):
+            allowed = f"None beside {composition.place((*path, part))}, which says {given}"
+            raise ArgumentError(key, plain[key], allowed)
+    arguments_alone = {key: plain[key] for key in plain if not hasattr(spec, key)}
+    if _is_unread("fidelity", plain) and not _is_unread("fidelity", arguments_alone):
+        parts = [key for key in plain if hasattr(spec, key)]
+        if not any(composition.is_overlaid((*path, "fidelity"), (*path, part)) for part in parts):
+            allowed = f"None beside {' and '.join(parts)}, which leave nothing that reads it"
+            raise ArgumentError("fidelity", plain["fidelity"], allowed)
+
+
+def _is_unread(key: str, plain: dict[str, Any]) -> bool:
+    others = {other: value for other, value in plain.items() if other != key}
+    return presets.resolve(others) == presets.resolve(plain)
+
+
+# Arguments of presets, and the part of the spec that each of them says something of.
+_ARGUMENTS = {
+    "weight_bits": "weight",
+    "membrane_bits": "membrane",
+    "spike_bits": "spike",
+    "pruned": "pruning",
+}
+
+
+def _refused_at(
+    composition: Composition, path: tuple[str, ...], error: ArgumentError
+) -> Place | None:
+    """The place of an option, or of a key that there is not: that one is the error's value."""
+    part = [name for name in error.argument.split(".") if name not in ("spec", *presets.NAMES)]
+    return composition.places.get((*path, *part, str(error.value))) or composition.place(
+        (*path, *part)
+    )
 
 
 def _without_nulls(value: Any) -> Any:

@@ -106,9 +106,10 @@ def in_order(
     if (steps >= 0).all():
         return events
     t = events["t"]
-    far = np.flatnonzero(steps < -_MOST_LATE)
+    lateness = np.maximum.accumulate(t) - t
+    far = np.flatnonzero(lateness > _MOST_LATE)
     if len(far):
-        odd = _odd_one(t, int(far[0]) + 1)
+        odd = _odd_one(t, int(far[0]))
         near = [index for index in (odd - 1, odd + 1) if 0 <= index < len(t)]
         beside = " and ".join(f"{recorded[index]} µs" for index in near)
         raise DataError(
@@ -117,8 +118,8 @@ def in_order(
         )
     if path not in _logged:
         _logged.add(path)
-        count = int((t < np.maximum.accumulate(t)).sum())
-        _log.info("%s: %d events were late, by %d µs at most", path, count, -int(steps.min()))
+        count, most = np.count_nonzero(lateness), int(lateness.max())
+        _log.info("%s: %d events were late, by %d µs at most", path, count, most)
     return events[np.argsort(t, kind="stable")]
 
 

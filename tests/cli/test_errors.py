@@ -100,6 +100,10 @@ def test_bad_recipe(old, new, sentence, recipe, here, capsys):
     ("text", "sentence"),
     [
         ("model: [\n", "bad.yaml cannot be read as YAML: line 2, column 1"),
+        (
+            "data: {size: 8, size: 9}\n",
+            "bad.yaml cannot be read as YAML: line 1, column 17: the key 'size' comes twice",
+        ),
         ("just words", "bad.yaml is not a recipe"),
         ("", "bad.yaml is not a recipe"),
         ("trainer: {max_epochs: 1}", "the recipe has no data, model: give it with -c RECIPE"),

@@ -138,3 +138,60 @@ def test_a_composed_recipe_can_be_written_and_read_again(tmp_path):
     again = Composition.of(["-c", str(written)])
     resolve(again)
     assert again.config == composition.config
+
+
+@pytest.mark.parametrize(
+    ("words", "membrane"),
+    [
+        ((f"{SPEC}.membrane.bits=4", f"{SPEC}.membrane.kind=uniform"), ("uniform", 4)),
+        ((f"{SPEC}.membrane_bits=4", f"{SPEC}=qsnn"), ("uniform", 4)),
+        ((f"{SPEC}.membrane_bits=4", f"{SPEC}.preset=qsnn"), ("uniform", 4)),
+        ((f"{SPEC}=qsnn", f"{SPEC}.membrane.kind=tanh"), ("tanh", 2)),
+    ],
+)
+def test_the_order_of_options_drops_none(words, membrane):
+    found = spec(*words).membrane
+    assert (found.kind, found.bits) == membrane
+    with pytest.raises(RecipeError, match=r"--model.network.spec.weight.bits: .* kind 'float'"):
+        spec(f"{SPEC}.weight.bits=2", f"{SPEC}.weight.kind=float")
+
+
+def test_a_kind_that_the_preset_has_keeps_what_was_given(tmp_path):
+    qsnn, bits = str(ROOT / "recipes/qsnn_resnet19_cifar10.yaml"), "recipes/overlays/membranes_4bit"
+    words = ["-c", str(ROOT / f"{bits}.yaml")]
+    assert spec(*words, f"{SPEC}.membrane.kind=uniform", recipe=qsnn) == presets.qsnn(4)
+    assert spec(*words, f"{SPEC}.membrane.kind=tanh", recipe=qsnn).membrane.bits == 2
+    layer = tmp_path / "layer.yaml"
+    layer.write_text("model: {network: {spec: null}}")
+    words += [f"{SPEC}.membrane.kind=uniform", "-c", str(layer)]
+    assert spec(*words, recipe=qsnn).membrane.bits == 2
+
+
+@pytest.mark.parametrize(
+    ("overlay", "word"),
+    [
+        ("float", "weight_bits=2"),
+        ("float", "fidelity=released"),
+        ("weights_2bit", "weight_bits=4"),
+        ("pruned", "pruned=false"),
+    ],
+)
+def test_an_argument_that_a_part_overrules_is_refused(overlay, word):
+    layer = ["-c", str(ROOT / f"recipes/overlays/{overlay}.yaml")]
+    assert spec(*layer)  # an overlay's part overrules the recipe's argument
+    sentence = f"^{SPEC}.{word.split('=')[0]}: .* is not allowed: give None beside "
+    with pytest.raises(RecipeError, match=sentence):
+        spec(*layer, f"{SPEC}.{word}")
+
+
+def test_an_argument_and_a_part_of_one_file_do_not_contradict_each_other(tmp_path):
+    layer = tmp_path / "layer.yaml"
+    values = "{preset: qsnn, membrane_bits: 4, membrane: {bits: 2}}"
+    layer.write_text(f"model: {{network: {{spec: {values}}}}}")
+    with pytest.raises(RecipeError, match=r"spec.membrane_bits: .*which says uniform, 2 bits"):
+        spec("-c", str(layer))
+
+
+def test_null_resets_an_argument_that_may_not_be_none():
+    assert "width" not in composed("--model.network.width=0.5", "--model.network.width=null")
+    assert composed("--model.network.overrides=null")["overrides"] is None

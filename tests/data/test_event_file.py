@@ -89,6 +89,8 @@ def test_ten_milliseconds_are_late_and_more_are_impossible():
         DataError, match=r"event 1 is at 0 µs, the events beside it at 10001 µs and"
     ):
         times([10_001, 0, 20_000])
+    with pytest.raises(DataError, match=r"event 2 is at 8000 µs"):
+        times([20_000, 14_000, 8_000, 30_000])  # each step back is shorter
 
 
 LATE = [1_000 * n for n in range(100)]
