@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from lightning import LightningDataModule
 
 from qsnn_plugins import presets
-from qsnn_plugins.cli.composition import Composition, is_spec
+from qsnn_plugins.cli.composition import Composition, Place, is_spec
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.signatures import arguments, dataclass_of, find_class
 from qsnn_plugins.errors import ArgumentError
