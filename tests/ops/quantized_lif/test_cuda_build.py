@@ -97,6 +97,7 @@ def kernels(said):
         yield name, target, int(registers), int(stack) + sum(map(int, spills))
 
 
+@pytest.mark.slow
 def test_every_variant_compiles_without_spills(built):
     for name, (status, said) in built.items():
         assert status == 0, f"{name}: {said}"

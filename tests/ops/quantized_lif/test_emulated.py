@@ -11,7 +11,16 @@ from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, operator, quan
 from qsnn_plugins.ops.quantized_lif.schema import FOLDER, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.ops.quantized_lif import emulation
-from tests.ops.quantized_lif.cases import LEARNED, NEURONS, SEPARATE, UNIFORM, inputs, run
+from tests.ops.quantized_lif.cases import (
+    CASES,
+    LEARNED,
+    NAMES,
+    QUICK,
+    SEPARATE,
+    UNIFORM,
+    inputs,
+    run,
+)
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -74,7 +83,14 @@ def assert_equal(parameters, x_seq, v, threshold, tolerance=1e-5, total=1e-5):
     return ours
 
 
-@pytest.mark.parametrize("parameters", NEURONS)
+# each is built for itself; a few of the covering set are quick
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(case, id=name, marks=() if number in QUICK[:8] else pytest.mark.slow)
+        for number, (case, name) in enumerate(zip(CASES, NAMES, strict=True))
+    ],
+)
 def test_equals_the_reference(parameters, launches):
     for shape, kind in [((5, 3, 7, 12), "vector"), ((5, 3, 7, 11), "scalar")]:
         launches.clear()
@@ -90,6 +106,7 @@ def test_equals_the_reference(parameters, launches):
         assert launches == [*forwards, *scales, f"qsnn_backward_{kind}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize(
     ("dtype", "steps"), [*zip(3 * TYPES, (16, 8, 8, 17, 9, 16, 50, 33, 50), strict=True)]
@@ -118,6 +135,7 @@ def test_any_shape(shape, kind):
     assert_equal(parameters, x_seq, v, 0.9, total=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["step_max", "running"])
 @pytest.mark.parametrize("neurons", [0, 5, 1027, 4100])
 def test_the_maximum_of_a_step_is_over_all_neurons(scale, neurons):
@@ -125,6 +143,7 @@ def test_the_maximum_of_a_step_is_over_all_neurons(scale, neurons):
     assert_equal(Parameters(UNIFORM[2][0], scale=scale), x_seq, v, 0.75)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning", ["fixed", "ordinary", "separate"])
 @pytest.mark.parametrize("shape", [(4, 2, 3, 5, 7), (3, 5, 3), (2, 1, 3, 1, 412), (20, 2, 3, 2)])
 def test_each_channel_may_have_its_threshold(learning, shape):
@@ -135,6 +154,7 @@ def test_each_channel_may_have_its_threshold(learning, shape):
         assert ours[5].unique().numel() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TYPES[1:])
 @pytest.mark.parametrize("sends", ["count", "threshold"])
 def test_16_bit_input_is_computed_in_float32(dtype, sends):
@@ -231,6 +251,7 @@ def test_several_pass_unchanged():
     check_several()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
