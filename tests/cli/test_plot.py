@@ -188,6 +188,7 @@ def results(plot, monkeypatch):
     Path("docs/results/some.json").write_text(json.dumps(values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("figure", "convention"), [("bits", "chip"), ("memory", "qsnn")])
 def test_results_become_points(figure, convention, results, drawn):
     words = (figure, "--convention", convention, "-c", RESULT["recipe"])
@@ -215,6 +216,7 @@ def test_labels_tell_the_rows_apart():
     assert [n.label for n in shorten([network, network])] == [RESULT["row"]] * 2
 
 
+@pytest.mark.slow
 def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
     values = [RESULT | {"overrides": [], "value": 80.0}]
     Path("docs/results/other.json").write_text(json.dumps(values))
@@ -228,6 +230,7 @@ def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
     assert sorted(map(len, series.values())) == [1, 2]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
     (series,) = drawn(plot_results, "memory_figure", "memory")
     capsys.readouterr()

@@ -15,6 +15,7 @@ def test_a_run_has_its_folder(folder, lightning):
     assert config["trainer"]["default_root_dir"] == "runs/good+more"
 
 
+@pytest.mark.slow
 def test_a_recipe_that_names_its_folder_and_logger_keeps_them(folder, lightning):
     words = ("--trainer.default_root_dir", "elsewhere", "--trainer.logger", "false")
     assert lightning("fit", "-c", "good.yaml", *words).returncode == 0
@@ -22,6 +23,7 @@ def test_a_recipe_that_names_its_folder_and_logger_keeps_them(folder, lightning)
     assert (folder / "elsewhere" / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.slow
 def test_short_names_and_printed_config(lightning):
     process = lightning("fit", "-c", "good.yaml", "--data", "EventDigits", "--print_config")
     assert process.returncode == 0, process.stderr
@@ -29,12 +31,14 @@ def test_short_names_and_printed_config(lightning):
     assert printed["data"]["class_path"] == "qsnn_plugins.data.EventDigits"
 
 
+@pytest.mark.slow
 def test_subcommand_help(lightning):
     process = lightning("fit", "--help")
     assert process.returncode == 0
     assert "--trainer.max_epochs" in process.stdout
 
 
+@pytest.mark.slow
 def test_last_goes_on_and_is_tested(lightning):
     assert lightning("fit", "-c", "good.yaml").returncode == 0
     more = ("--trainer.max_epochs", "5", "--ckpt_path", "last")
@@ -46,12 +50,14 @@ def test_last_goes_on_and_is_tested(lightning):
     assert "Loaded model weights from the checkpoint" in process.stderr
 
 
+@pytest.mark.slow
 def test_nothing_untrained_is_tested(lightning):
     process = lightning("test", "-c", "good.yaml", "--ckpt_path", "last")
     assert process.returncode == 2
     assert "error: there is no last checkpoint in runs/good" in process.stderr
 
 
+@pytest.mark.slow
 def test_the_recipe_decides_and_a_checkpoint_brings_weights_only(folder, lightning):
     """Another learning rate wins over the checkpoint's; another network is refused."""
     assert lightning("fit", "-c", "good.yaml").returncode == 0
@@ -63,6 +69,7 @@ def test_the_recipe_decides_and_a_checkpoint_brings_weights_only(folder, lightni
     assert "error: the checkpoint is not of this recipe's network: size mismatch" in process.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
     class Trap:
         def __reduce__(self):
@@ -80,6 +87,7 @@ def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
     assert (folder / "sprung").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning):
     process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "interrupt")
     assert process.returncode == 130
