@@ -1,5 +1,6 @@
 """Where a run leaves its files, and how it is taken up again."""
 
+import pytest
 import torch
 import yaml
 
