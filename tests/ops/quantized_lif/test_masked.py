@@ -1,5 +1,7 @@
 """The C++ kernel of masked membranes against its reference."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -40,9 +42,19 @@ def assert_equal(ours, theirs, tolerance=1e-5):
         torch.testing.assert_close(mine, other.to(mine.dtype), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
-@pytest.mark.parametrize("parameters", MASKED.values(), ids=MASKED)
-def test_equals_the_reference(parameters, pruning):
+# each neuron and each of the masks; all pairs are slow
+QUICK = set(zip(MASKED, itertools.cycle(PRUNINGS), strict=False))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "masks"),
+    [
+        pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(MASKED, PRUNINGS)
+    ],
+)
+def test_equals_the_reference(neuron, masks):
+    parameters, pruning = MASKED[neuron], PRUNINGS[masks]
     x_seq, v = inputs((5, 3, 7, 4, 11))
     if parameters.decay_input:
         x_seq *= 2
