@@ -1,12 +1,29 @@
 """What all tests share."""
 
+import itertools
 import os
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 # one cache of kernels for all tests and processes of a checkout; commands inherit it
 os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "kernels"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of tests marked `covering`, leave what brings no new values of parameters to the slow ones."""
+    known = defaultdict(set)
+    for item in items:
+        marker = item.get_closest_marker("covering")
+        if marker is None:
+            continue
+        values = [(name, id(value)) for name, value in item.callspec.params.items()]
+        new = {*itertools.combinations(values, *marker.args)} - known[item.function]
+        known[item.function] |= new
+        if not new:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

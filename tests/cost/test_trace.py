@@ -41,6 +41,7 @@ def on_meta_only(tensor, *args, **kwargs):
     return CLONE(tensor, *args, **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "frame"), list(every_network()))
 def test_macs_are_those_of_two_other_counters(build, frame, monkeypatch):
     network = build().eval()

@@ -45,6 +45,7 @@ def results(node, x_seq):
     return spikes, node.neuron.mem, [x_seq.grad, *(p.grad for p in node.parameters())]
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])
@@ -105,6 +106,7 @@ def test_a_changed_decay_is_the_one_that_runs(calls):
     assert len(calls) == 3
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("spec", [spquant(), QuantSpec(pruning=PruningSpec(0.35))], ids=str)
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])

@@ -41,6 +41,7 @@ def calls(monkeypatch):
     return calls
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
 def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, calls, monkeypatch):
@@ -129,6 +130,7 @@ MASKED = {
 }
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("spec", MASKED.values(), ids=MASKED)
 @pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
 @pytest.mark.parametrize("shape", [(6, 5, 7), (6, 5, 7, 9, 5)], ids=["vectors", "maps"])
@@ -188,6 +190,7 @@ def test_compiled_the_masked_node_is_one_call_of_the_operator():
     assert seen.count("qsnn_plugins.quantized_lif.default") == 1
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("decay_input", [False, True])
 @pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
 @pytest.mark.parametrize(
