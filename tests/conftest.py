@@ -13,7 +13,7 @@ os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of tests marked `covering`, leave what brings no new values of parameters to the slow ones."""
+    """Of tests marked `covering`, make slow what brings no new values of parameters."""
     known = defaultdict(set)
     for item in items:
         marker = item.get_closest_marker("covering")
