@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("page", "count"), [("README.md", 3), ("docs/guide.md", 5)])
+@pytest.mark.parametrize(("page", "count"), PAGES)
 def test_every_python_block_runs_in_order(page, count):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert len(blocks) == count

@@ -28,6 +28,7 @@ def registered(status):
         pytest.skip(f"torchvision's operators are {status} here: none has to be registered")
 
 
+@pytest.mark.slow
 def test_status_agrees_with_torchvision_itself(status):
     if importlib.util.find_spec("torchvision") is None:
         assert status == "absent"
@@ -40,6 +41,7 @@ def test_status_agrees_with_torchvision_itself(status):
     assert process.stdout.strip() == str(status == "native"), process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("registered")
 def test_lightning_does_not_import_without_them():
     process = run("import lightning")
@@ -47,6 +49,7 @@ def test_lightning_does_not_import_without_them():
     assert "torchvision::nms does not exist" in process.stderr
 
 
+@pytest.mark.slow
 def test_imports_afterwards():
     process = run(
         MEND + "import torchmetrics.detection\n"
@@ -62,6 +65,7 @@ HOST = "from spikingjelly.activation_based import neuron\n"
 BUILDER = "from spikingjelly.activation_based.model import sew_resnet\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

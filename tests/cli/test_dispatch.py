@@ -101,6 +101,7 @@ def test_unknown_word(command, word, hint, monkeypatch, capsys):
     assert hint in err
 
 
+@pytest.mark.slow
 def test_every_tool_can_be_found():
     for does, where in cli.TOOLS.values():
         module, function = where.split(":")

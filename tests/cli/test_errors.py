@@ -158,18 +158,21 @@ def test_bad_command_line(words, sentence, here, capsys):
     assert only_error(capsys.readouterr().err).startswith(sentence)
 
 
+@pytest.mark.slow
 def test_as_a_command(recipe, lightning):
     process = lightning("fit", "-c", recipe(WIDTH, "{time_steps: 0}"))
     assert "time_steps=0 is not allowed" in only_error(process.stderr)
     assert process.returncode == 2
 
 
+@pytest.mark.slow
 def test_our_error_while_running(lightning):
     process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "data")
     assert only_error(process.stderr) == "a label is out of range"
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback(lightning):
     process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "bug")
     assert "Traceback" in process.stderr

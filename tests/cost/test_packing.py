@@ -52,6 +52,7 @@ FORMS = [(*weight, None) for weight in WEIGHTS]
 FORMS += [(*weight, "released") for weight in WEIGHTS if weight[0] in TWO_FORMS]
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize(("kind", "bits", "fidelity"), FORMS)
 @pytest.mark.parametrize("first_last", ["same", "float", "eight_bit"])
 def test_weights_take_the_bytes_that_the_account_says(kind, bits, fidelity, first_last):

@@ -137,6 +137,7 @@ CASES = [
 ]
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("how", ["zero", "subtract"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: " | ".join(map(str, case)))
 def test_both_hosts_and_functional_are_the_same(case, how):

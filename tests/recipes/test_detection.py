@@ -96,7 +96,8 @@ def test_overlays_go_on_top(monkeypatch, tmp_path, overlays):
     (written,) = tmp_path.rglob("config.yaml")
     spec = yaml.safe_load(written.read_text())["model"]["init_args"]["network"]["init_args"]["spec"]
     if "float" in overlays:
-        assert (spec["membrane"]["kind"], spec["weight"]["kind"]) == ("float", "float")
+        assert spec["membrane"]["kind"] == "float"
+        assert spec["weight"]["kind"] is None  # nothing given: weights are float by default
     else:
         assert spec["pruning"]["spatial_ratio"] == 0.35
 

@@ -24,6 +24,7 @@ def doubled(paper):
     return replace(paper, tables=tables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 def test_no_printed_value_computes_another(paper, cells):
     before = [cell for cell in cells[paper] if cell.computed is not None]

@@ -149,6 +149,7 @@ def test_the_newest_version_of_a_run_counts(tmp_path):
     assert run.epochs == 11
 
 
+@pytest.mark.slow
 def test_the_model_size_is_the_papers(monkeypatch):
     monkeypatch.chdir(ROOT)
     sizes = [

@@ -219,6 +219,7 @@ def test_one_output_alone_may_be_used(used):
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize("steps", [5, 40])
 def test_shapes_are_known_without_a_gpu(name, steps):
