@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = [("README.md", 3), pytest.param("docs/guide.md", 5, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("page", "count"), PAGES)

@@ -276,7 +276,7 @@ def test_the_surrogate_is_the_spec_s_unless_it_is_kept():
         assert (network[1].surrogate_function is theirs) is kept
         assert ("surrogate ATan -> triangle" in str(report)) is not keep
     refused = nn.Sequential(nn.Linear(2, 2), neuron.IFNode())
-    with pytest.raises(ArgumentError, match="keep_surrogate=True .*: 1 cannot keep it"):
+    with pytest.raises(ArgumentError, match=r"keep_surrogate=True .*: 1 cannot keep it"):
         inject(refused, QuantSpec(spike=SpikeSpec(bits=2)), keep_surrogate=True)
 
 
