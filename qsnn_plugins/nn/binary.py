@@ -31,7 +31,7 @@ class Binary(nn.Module):
 
     The released code is `scale="power_of_two", regulation="channel", gradient="ede"`: channels are
     standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the backward is the
-    error decay estimator, which sharpens as `set_epoch` is told. There the 1 x 1 shortcuts keep
+    error decay estimator, which sharpens with `set_epoch`. There the 1 x 1 shortcuts keep
     k = 10, t = 0.2 to the end, because the loop that sets the others skips them: not imitated.
 
     Args:

@@ -102,7 +102,7 @@ class WeightSpec(KindPart):
     [out, 1, ...]), such that codes * unit is what forward returns in eval mode. Codes are those of
     a signed integer of so many bits (-1 and 1 for one bit) unless the module has `levels`, a tuple
     of the integers that occur. A constructor with a parameter `weight` gets the layer's weight
-    first, a module with `set_epoch(epoch, epochs)` is told each epoch.
+    first, a module with `set_epoch(epoch, epochs)` hears of each epoch.
 
     Args:
         kind: How a weight is quantized; "float" by default, and "custom" where `class_path` is

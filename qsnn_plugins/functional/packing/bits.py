@@ -82,8 +82,8 @@ def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
     count = torch.Size(shape).numel()
     expected = packed_bytes(count, bits)
     if packed.dtype != torch.uint8 or tuple(packed.shape) != (expected,):
-        told = f"{packed.dtype} {list(packed.shape)}"
-        raise ArgumentError("packed", told, f"uint8 [{expected}]: {count} codes of {bits} bits")
+        given = f"{packed.dtype} {list(packed.shape)}"
+        raise ArgumentError("packed", given, f"uint8 [{expected}]: {count} codes of {bits} bits")
     octets = packed.long().unsqueeze(1) >> torch.arange(_BYTE, device=packed.device) & 1
     stream = octets.flatten()[: count * bits].reshape(count, bits)
     return (stream << torch.arange(bits, device=packed.device)).sum(1).reshape(tuple(shape))
