@@ -176,6 +176,7 @@ def trace(
             return _run(_copy(network, device), x, step_mode)
         except QSNNError:
             raise
+        # a network of any kind runs here: what it raises at a shape that does not fit is its own
         except Exception as error:
             cause = error
     reason = " ".join(str(cause).split())
