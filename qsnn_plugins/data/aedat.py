@@ -103,12 +103,14 @@ def read_aedat3(path: Path, sensor: Sensor) -> NDArray[np.void]:
             what = f"a packet of {capacity} events of {size} bytes has only {len(raw) - body} bytes"
             raise broken(path, start, what)
         if header["type"] == _AEDAT3_POLARITY:
+            if (overflow := int(header["overflow"])) >= 1 << 31:
+                raise broken(path, start, f"a clock that has overflowed {overflow} times")
             if size != 8:
                 raise broken(path, start, f"polarity events of {size} bytes: they have 8")
             words = np.frombuffer(raw, dtype="<u4", count=2 * number, offset=body).reshape(-1, 2)
             data, clock = words.astype(np.int64).T
             offsets = body + 8 * np.arange(number)
-            clock |= int(header["overflow"]) << 31
+            clock |= overflow << 31
             packets.append(np.stack([data, clock, offsets], axis=1)[data & 1 == 1])
         start = end
     data, clock, offsets = np.concatenate(packets).T

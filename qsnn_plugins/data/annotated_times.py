@@ -109,13 +109,12 @@ class AnnotatedTimes(Dataset[BoxesItem]):
         return f"{path.name.removesuffix('_td.dat')} at {boxes['t'][0]} µs"
 
     def _frames(self, recording: DatFile, time: int) -> NDArray[np.uint8]:
-        stop = recording.first_from(time)
         if self.window_by == "count":
-            events = recording.between(max(stop - self.window, 0), stop)
+            events = recording.last(self.window, time)
             begin = int(events["t"][0]) if len(events) else time
         else:
             begin = time - self.window
-            events = recording.between(recording.first_from(begin), stop)
+            events = recording.window(begin, time)
         try:
             return self.binning(events, self.sensor, span=(begin, time))
         except DataError as error:

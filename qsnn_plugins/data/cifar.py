@@ -172,16 +172,16 @@ def _read_records(
     path: Path, records: _Records, images: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return pixels uint8 [N, 32, 32, 3] and labels int64 [N] of a file of N images."""
+    size = len(records.classes) + _PIXELS
     try:
+        if (end := path.stat().st_size) != images * size:
+            raise DataError(
+                f"{path} is truncated or not {records.name}: it ends at byte {end}, "
+                f"and {images} records of {size} bytes end at byte {images * size}"
+            )
         raw = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise missing_file(path, records.name, records.archive, error) from error
-    size = len(records.classes) + _PIXELS
-    if len(raw) != images * size:
-        raise DataError(
-            f"{path} is truncated or not {records.name}: it ends at byte {len(raw)}, "
-            f"and {images} records of {size} bytes end at byte {images * size}"
-        )
     rows = raw.reshape(images, size)
     for byte, count in enumerate(records.classes):
         unknown = rows[:, byte] >= count

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import path_beside, replace
@@ -38,18 +43,63 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
         root: The data set's folder.
 
     Raises:
-        DataError: An archive cannot be had, or is not what it should be.
+        DataError: An archive cannot be had, or is not what it should be, or the folder cannot be
+            written.
     """
     if root.exists():
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with path_beside(root) as unpacked:
-        for archive in archives:
-            _unpack(archive, unpacked)
-        folder = unpacked / archives[-1].folder
-        if not folder.is_dir():
-            raise DataError(f"{archives[-1].url} holds no folder {archives[-1].folder}")
-        replace(folder, root)
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with path_beside(root) as unpacked:
+            unpacked.mkdir()
+            for archive in archives:
+                _download(archive, unpacked)
+            folder = unpacked / archives[-1].folder
+            if not folder.is_dir():
+                raise DataError(f"{archives[-1].url} holds no folder {archives[-1].folder}")
+            replace(folder, root)
+    except OSError as error:
+        raise DataError(
+            f"{root} cannot be written ({error.strerror}): give another root"
+        ) from error
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a `.zip` or a `.tar.gz` into a folder, and nothing outside of it.
+
+    Args:
+        path: The archive.
+        folder: Where its files go.
+
+    Raises:
+        DataError: It is damaged, or a file in it lies outside the folder.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
+        >>> with zipfile.ZipFile(folder / "events.zip", "w") as archive:
+        ...     archive.writestr("1.bin", "one")
+        >>> unpack(folder / "events.zip", folder)
+        >>> (folder / "1.bin").read_text()
+        'one'
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as zipped:
+                zipped.extractall(folder)
+            return
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                tar.extractall(folder, filter="data")
+            # tar stops at its own end, and the checksum comes after it
+            while stream.read(1 << 20):
+                pass
+    # RuntimeError: encrypted, or packed in a way that is not known
+    except (
+        *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+        *(OSError, EOFError, RuntimeError, ValueError),
+    ) as error:
+        raise DataError(f"{path} cannot be unpacked: {error}") from error
 
 
 def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:
@@ -61,18 +111,17 @@ def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> 
     )
 
 
-def _unpack(archive: Archive, folder: Path) -> None:
-    from torchvision.datasets.utils import download_and_extract_archive, extract_archive
+def _download(archive: Archive, folder: Path) -> None:
+    """Download and unpack an archive, and the zips in it."""
+    from torchvision.datasets.utils import download_url
 
     try:
-        download_and_extract_archive(
-            archive.url,
-            str(folder),
-            filename=archive.name,
-            md5=archive.md5,
-            remove_finished=True,
-        )
-    except (URLError, OSError, RuntimeError) as error:
+        download_url(archive.url, folder, archive.name, archive.md5)
+    except (OSError, RuntimeError, HTTPException) as error:
         raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
+    outer = folder / (archive.name or Path(archive.url).name)
+    unpack(outer, folder)
+    outer.unlink()
     for inner in list(folder.rglob("*.zip")):
-        extract_archive(str(inner), str(inner.parent), remove_finished=True)
+        unpack(inner, inner.parent)
+        inner.unlink()

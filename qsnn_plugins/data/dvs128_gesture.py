@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,13 +30,23 @@ def _read(path: Path) -> NDArray[np.void]:
     return read_aedat3(path, _SENSOR)
 
 
-def _trials(root: Path, name: str) -> list[Recording]:
+def _trials(root: Path, name: str, allow_broken: bool) -> list[Recording]:
     """Return the gestures of the files that a list names."""
     try:
-        files = (root / name).read_text().split()
+        files = (root / name).read_text(encoding="utf-8").split()
     except FileNotFoundError:
         return []
-    return [gesture for file in files for gesture in _gestures(root / file)]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{root / name} cannot be read as a list of files: {error}") from error
+    gestures = []
+    for file in files:
+        try:
+            gestures += _gestures(root / file)
+        except DataError as error:
+            if not allow_broken:
+                raise
+            warnings.warn(f"{file} is left out: {error}", stacklevel=2)
+    return gestures
 
 
 def _gestures(path: Path) -> list[Recording]:
@@ -127,7 +138,10 @@ class DVS128Gesture(RecordingsDataModule):
 
     def find(self) -> Splits:
         """Return the gestures of the files that the two lists name."""
-        train, test = (_trials(self.root, f"trials_to_{split}.txt") for split in ("train", "test"))
+        train, test = (
+            _trials(self.root, f"trials_to_{split}.txt", self.allow_broken)
+            for split in ("train", "test")
+        )
         return train, test
 
     def _load(self) -> tuple[CachedFrames, CachedFrames]:

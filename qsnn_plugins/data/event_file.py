@@ -18,7 +18,9 @@ Sensor = tuple[int, int]
 CLOCK_PERIOD = 2**32
 """Microseconds after which a clock of 32 bits begins anew."""
 
-_MOST_LATE = 10_000  # µs that an event may come after a later one
+MOST_LATE = 10_000
+"""Microseconds that an event may come after a later one."""
+
 _log = logging.getLogger(__name__)
 _logged: set[Path] = set()
 
@@ -72,20 +74,27 @@ def structured(
 
 
 def in_order(
-    path: Path, events: NDArray[np.void], *, wraps: bool = False, first: int = 0
+    path: Path,
+    events: NDArray[np.void],
+    *,
+    wraps: bool = False,
+    first: int = 0,
+    whole: bool = True,
 ) -> NDArray[np.void]:
     """Return the events of a file in order of time, and refuse a time that cannot be.
 
     From one event to the next a clock of 32 bits moves by less than half of its period: a step back
     by more than 2^31 is a new turn of the clock, a smaller one is a step back. Cameras deliver some
     events a little late; they are sorted, and how many there were is logged once per file. An event
-    that is more than 10 ms away from its place has a time that no camera has written.
+    that is more than 10 ms away from its place has a time that no camera has written; so has a
+    first or last one that is further from all others than these last.
 
     Args:
         path: The file.
         events: Its events, with times in microseconds.
         wraps: Whether the times are of a clock that begins anew after 2^32.
         first: Number in the file of the first event, for the message.
+        whole: Whether these are all events of the file; of a part, the ends say nothing.
 
     Returns:
         The events; those of equal time keep their order.
@@ -99,32 +108,77 @@ def in_order(
         [4294967287, 4294967300, 4294967301]
     """
     recorded = events["t"].copy()
-    steps = np.diff(recorded)
-    if wraps:
-        steps = steps.astype(np.int32).astype(np.int64)  # modulo 2^32, from -2^31 on
-        events["t"][1:] = recorded[:1] + np.cumsum(steps)
-    if (steps >= 0).all():
-        return events
     t = events["t"]
+    if wraps:
+        steps = np.diff(recorded).astype(np.int32)  # modulo 2^32, from -2^31 on
+        t[1:] = recorded[:1] + np.cumsum(steps, dtype=np.int64)
+    odd = _odd_one(recorded, t, wraps)
+    order = np.argsort(t, kind="stable")
+    if odd is None and whole and (end := odd_end(t[order])) is not None:
+        odd = int(order[end])
+    if odd is not None:
+        raise impossible(path, recorded, odd, first)
     lateness = np.maximum.accumulate(t) - t
-    far = np.flatnonzero(lateness > _MOST_LATE)
-    if len(far):
-        odd = _odd_one(t, int(far[0]))
-        near = [index for index in (odd - 1, odd + 1) if 0 <= index < len(t)]
-        beside = " and ".join(f"{recorded[index]} µs" for index in near)
-        raise DataError(
-            f"{path} has an impossible time: event {first + odd} is at {recorded[odd]} µs, "
-            f"the events beside it at {beside}"
-        )
+    if not (count := np.count_nonzero(lateness)):
+        return events
     if path not in _logged:
         _logged.add(path)
-        count, most = np.count_nonzero(lateness), int(lateness.max())
-        _log.info("%s: %d events were late, by %d µs at most", path, count, most)
-    return events[np.argsort(t, kind="stable")]
+        _log.info("%s: %d events were late, by %d µs at most", path, count, lateness.max())
+    return events[order]
 
 
-def _odd_one(t: NDArray[np.int64], late: int) -> int:
-    """Return the event without which the step back before event `late` would not be there."""
-    if late + 1 < len(t):
-        return late if t[late + 1] >= t[late - 1] - _MOST_LATE else late - 1
-    return late - 1 if late > 1 and t[late] >= t[late - 2] - _MOST_LATE else late
+def odd_end(t: NDArray[np.int64]) -> int | None:
+    """Return 0 or -1 where the first or the last of ordered times is far from all others.
+
+    Far is further than the others last, and more than 10 ms: frames would have them in few bins.
+
+    Args:
+        t: Times [N] in microseconds; the first two and the last two are looked at.
+
+    Example:
+        >>> odd_end(np.array([0, 1_000, 2_000, 500_000_000]))
+        -1
+    """
+    if len(t) < 3:
+        return None
+    if t[1] - t[0] > max(t[-1] - t[1], MOST_LATE):
+        return 0
+    return -1 if t[-1] - t[-2] > max(t[-2] - t[0], MOST_LATE) else None
+
+
+def require_possible(path: Path, t: NDArray[np.int64], first: int) -> None:
+    """Raise DataError if one of the times [N], of events from number `first` on, cannot be."""
+    if (odd := _odd_one(t, t, wraps=False)) is not None:
+        raise impossible(path, t, odd, first)
+
+
+def impossible(path: Path, t: NDArray[np.int64], odd: int, first: int) -> DataError:
+    """Return the error of an impossible time among times [N] of events from `first` on."""
+    near = [index for index in (odd - 1, odd + 1) if 0 <= index < len(t)]
+    beside = " and ".join(f"{t[index]} µs" for index in near)
+    return DataError(
+        f"{path} has an impossible time: event {first + odd} is at {t[odd]} µs, "
+        f"the events beside it at {beside}"
+    )
+
+
+def _odd_one(recorded: NDArray[np.int64], t: NDArray[np.int64], wraps: bool) -> int | None:
+    """Return the first event without which the times `t` would be possible, if there is one."""
+
+    def follows(before: int, after: int) -> bool:
+        step = recorded[after] - recorded[before]
+        return bool((step.astype(np.int32) if wraps else step) >= -MOST_LATE)
+
+    if (recorded < 0).any():
+        return int((recorded < 0).argmax())
+    far = np.maximum.accumulate(t) - t > MOST_LATE
+    if far.any():
+        late = int(far.argmax())
+        if late + 1 < len(t):
+            return late if follows(late - 1, late + 1) else late - 1
+        return late - 1 if late > 1 and follows(late - 2, late) else late
+    jumps = np.diff(t) >= CLOCK_PERIOD // 2
+    if jumps.any():
+        before = int(jumps.argmax())
+        return 0 if before == 0 and len(t) > 2 else before + 1
+    return None

@@ -1,8 +1,9 @@
 """Integrated frames on disk: a recording is parsed once, and mapped into memory from then on.
 
-There is one file per split, in numpy's own format: the frames [N, ...], of binary frames the packed
-bits, then the labels [N], -1 where a recording is broken. A reader sees all of it or none, and two
-writers at once leave one whole file. Its name holds a digest of all that the frames depend on.
+There is one file per split: the frames uint8 [N, ...], of binary frames the packed bits, then the
+labels int64 [N], -1 where a recording is broken, and at the end a CRC-32 of the file's name and of
+all before. A reader sees all of it or none, and two writers at once leave one whole file. Its name
+holds a digest of all that the frames depend on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -30,8 +34,10 @@ from qsnn_plugins.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 2  # of the cache's file; part of the digest
+_FORMAT = 3  # of the cache's file; part of the digest
 _BROKEN = -1  # label of a recording that could not be read
+_LABEL = np.dtype("<i8")
+_CHECKSUM_BYTES = 4
 _WORTH_A_PROGRESS_BAR = 200  # recordings
 
 
@@ -73,7 +79,10 @@ class EventReader:
         Raises:
             DataError: The recording is broken.
         """
-        events = self.read(recording.path)
+        try:
+            events = self.read(recording.path)
+        except (OSError, MemoryError) as error:
+            raise DataError(f"{recording.path} cannot be read: {error}") from error
         if recording.span is not None:
             start, end = recording.span
             events = events[(events["t"] >= start) & (events["t"] < end)]
@@ -88,20 +97,33 @@ class EventReader:
 class CachedFrames(Dataset[Item]):
     """The frames [T, C, H, W] and labels of one cache file, whose binary frames are packed bits.
 
-    Frames stay on disk until they are asked for.
+    Its checksum is compared at once; frames stay on disk until they are asked for.
+
+    Args:
+        path: The file.
+        count: N, the number of recordings, broken ones included.
+        shape: (T, C, H, W) of a recording.
+        binary: Whether the frames are packed bits.
 
     Raises:
-        ValueError: The file is not such a cache, or only part of one.
+        OSError: The file cannot be read.
+        ValueError: The file is not such a cache, or a damaged one.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int], binary: bool) -> None:
+    def __init__(
+        self, path: Path, count: int, shape: tuple[int, int, int, int], binary: bool
+    ) -> None:
         self.path, self.shape, self.binary = path, shape, binary
-        self._map = np.load(path, mmap_mode="r", allow_pickle=False)
-        with path.open("rb") as file:
-            file.seek(self._map.offset + self._map.nbytes)
-            labels = np.lib.format.read_array(file, allow_pickle=False)
-        if self._map.shape != _stored_shape(len(labels), shape, binary):
-            raise ValueError(f"{path} holds frames of another shape, {self._map.shape}")
+        self._stored = _stored_shape(count, shape, binary)
+        frames, labels_size = prod(self._stored), count * _LABEL.itemsize
+        whole = np.memmap(path, np.uint8, mode="r")
+        if len(whole) != (size := frames + labels_size + _CHECKSUM_BYTES):
+            raise ValueError(f"it has {len(whole)} bytes, not {size}")
+        content, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
+        if zlib.crc32(content.data, _seed(path)) != int.from_bytes(checksum.tobytes(), "little"):
+            raise ValueError("its checksum is not that of its content")
+        labels = np.frombuffer(content[frames:].tobytes(), dtype=_LABEL)
+        self._map = whole[:frames].reshape(self._stored)
         self.broken = np.flatnonzero(labels == _BROKEN)
         self._rows = np.flatnonzero(labels != _BROKEN)
         self.labels = labels[self._rows]
@@ -123,7 +145,7 @@ class CachedFrames(Dataset[Item]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._map = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        self._map = np.memmap(self.path, np.uint8, mode="r", shape=self._stored)
 
 
 def cached_frames(
@@ -149,17 +171,18 @@ def cached_frames(
     Raises:
         DataError: A recording is broken (or all are), or the cache cannot be written.
     """
-    path = folder / f"{reader.name}-{split}-{_digest(recordings, reader, binning)}.npy"
-    shape = binning.shape(reader.sensor)
-    if path.exists():
-        try:
-            frames = CachedFrames(path, shape, binning.binary)
-        except (OSError, ValueError, EOFError) as error:
-            _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
-        else:
-            if len(frames.broken) and not allow_broken:
-                reader.frames(recordings[frames.broken[0]], binning)
+    path = folder / f"{reader.name}-{split}-{_digest(recordings, reader, binning)}.frames"
+    load = partial(
+        CachedFrames, path, len(recordings), binning.shape(reader.sensor), binning.binary
+    )
+    try:
+        frames = load()
+        if not _any_mended(recordings, frames, reader, binning, allow_broken):
             return frames
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
     # a progress bar on stderr while many of them are parsed
     tracked = track(
         recordings,
@@ -175,7 +198,26 @@ def cached_frames(
             f"the frame cache {path} cannot be written ({error.strerror}): "
             "give another folder with cache_dir"
         ) from error
-    return CachedFrames(path, shape, binning.binary)
+    return load()
+
+
+def _any_mended(
+    recordings: Sequence[Recording],
+    frames: CachedFrames,
+    reader: EventReader,
+    binning: FrameBinning,
+    allow_broken: bool,
+) -> bool:
+    """Return whether a recording that was broken can be read by now; its size and time may stay."""
+    for index in frames.broken.tolist():
+        try:
+            reader.frames(recordings[index], binning)
+        except DataError:
+            if not allow_broken:
+                raise
+        else:
+            return True
+    return False
 
 
 def _write(
@@ -188,13 +230,11 @@ def _write(
 ) -> None:
     """Parse `count` recordings into the file `path`."""
     shape = binning.shape(reader.sensor)
-    header = {"descr": "|u1", "fortran_order": False}
-    header |= {"shape": _stored_shape(count, shape, binning.binary)}
     labels: list[int] = []
     first_error = None
+    checksum = _seed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
         for recording in recordings:
             label = recording.label
             try:
@@ -205,10 +245,18 @@ def _write(
                 first_error = first_error or error
                 frames, label = np.zeros(shape, dtype=np.uint8), _BROKEN
             labels.append(label)
-            file.write((np.packbits(frames) if binning.binary else frames).tobytes())
+            stored = (np.packbits(frames) if binning.binary else frames).tobytes()
+            checksum = zlib.crc32(stored, checksum)
+            file.write(stored)
         if first_error and set(labels) == {_BROKEN}:
             raise DataError(f"none of {count} recordings can be read: {first_error}")
-        np.lib.format.write_array(file, np.array(labels, dtype=np.int64), allow_pickle=False)
+        stored = np.array(labels, dtype=_LABEL).tobytes()
+        file.write(stored + zlib.crc32(stored, checksum).to_bytes(_CHECKSUM_BYTES, "little"))
+
+
+def _seed(path: Path) -> int:
+    """Return what the checksum of a cache begins with; a file of another name has another one."""
+    return zlib.crc32(path.name.encode())
 
 
 def _stored_shape(count: int, shape: tuple[int, ...], binary: bool) -> tuple[int, ...]:
@@ -221,9 +269,12 @@ def _digest(recordings: Sequence[Recording], reader: EventReader, binning: Frame
     settings = [_FORMAT, reader.name, reader.version, reader.sensor, asdict(binning)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for recording in recordings:
-        status = recording.path.stat()
         # The last two folders: a data set may be moved as a whole.
         where = "/".join(recording.path.parts[-3:])
-        entry = [where, recording.label, recording.span, status.st_size, status.st_mtime_ns]
+        entry: list[Any] = [where, recording.label, recording.span]
+        # what is gone or a link to nowhere has neither; reading it says so
+        with suppress(OSError):
+            status = recording.path.stat()
+            entry += [status.st_size, status.st_mtime_ns]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()[:16]

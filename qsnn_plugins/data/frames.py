@@ -85,7 +85,8 @@ class FrameBinning:
                 from the first and the last event.
 
         Raises:
-            DataError: An event lies outside the sensor or the span.
+            DataError: An event lies outside the sensor or the span, or its polarity is neither 0
+                nor 1.
         """
         shape = self.shape(sensor)
         if len(events) == 0:
@@ -95,6 +96,13 @@ class FrameBinning:
         column, row = x * shape[3] // sensor[1], y * shape[2] // sensor[0]
         step = self._step(events["t"].astype(np.int64), span)
         channel = events["p"].astype(np.int64)
+        unknown = (channel < 0) | (channel >= POLARITIES)
+        if unknown.any():
+            first = int(unknown.argmax())
+            raise DataError(
+                f"event {first} has polarity p={channel[first]}: give 0 (OFF, darker) or 1 (ON), "
+                "for instance events['p'] > 0"
+            )
         flat = ((step * POLARITIES + channel) * shape[2] + row) * shape[3] + column
         counts = np.bincount(flat, minlength=int(np.prod(shape)))
         return np.minimum(counts, 1 if self.binary else 255).astype(np.uint8).reshape(shape)
@@ -108,6 +116,8 @@ class FrameBinning:
         start, end = (int(t.min()), int(t.max())) if span is None else span
         if t.min() < start or t.max() > end:
             raise DataError(f"events from {t.min()} to {t.max()} µs lie outside {start} to {end}")
+        if (end - start) * self.time_steps > np.iinfo(np.int64).max:
+            raise DataError(f"events from {start} to {end} µs: no recording is so long")
         step = (t - start) * self.time_steps // max(end - start, 1)
         return np.minimum(step, self.time_steps - 1)
 

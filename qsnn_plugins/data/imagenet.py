@@ -10,7 +10,7 @@ from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, photograph_transform
-from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
 from qsnn_plugins.errors import ArgumentError, DataError
 
 _CLASSES = 1_000
@@ -101,9 +101,9 @@ def _synsets(classes: Sequence[str] | str) -> list[str]:
     """Return the synsets of a list or of a file, sorted."""
     if isinstance(classes, str):
         try:
-            lines = Path(classes).expanduser().read_text().splitlines()
-        except OSError as error:
-            allowed = f"a list of synsets or a readable file of them ({error.strerror})"
+            lines = Path(classes).expanduser().read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            allowed = f"a list of synsets or a readable file of them ({error})"
             raise ArgumentError("classes", classes, allowed) from error
         classes = [line.split()[0] for line in lines if line.strip()]
     synsets = sorted(set(classes))
@@ -115,17 +115,22 @@ def _synsets(classes: Sequence[str] | str) -> list[str]:
 def _by_folder(folder: Path, label: dict[str, int]) -> list[tuple[str, int]]:
     try:
         return make_dataset(folder, label, extensions=_SUFFIXES)
-    except FileNotFoundError as error:
+    except OSError as error:
         raise DataError(f"{folder} lacks images of ImageNet: {error}") from error
 
 
 def _by_table(folder: Path, table: Path, label: dict[str, int]) -> list[tuple[Path, int]]:
     """Return the images that a table of name and synset places in a class of `label`."""
-    with table.open(newline="") as file:
-        rows = [
-            (row["ImageId"], row["PredictionString"].split()[0]) for row in csv.DictReader(file)
-        ]
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = [
+                (row["ImageId"], row["PredictionString"].split()[0]) for row in csv.DictReader(file)
+            ]
+    # AttributeError: None, of a line that is too short
+    except (OSError, ValueError, csv.Error, LookupError, AttributeError) as error:
+        raise DataError(
+            f"{table} cannot be read as a table of ImageId and PredictionString: {error!r}"
+        ) from error
     found = [(folder / f"{name}.JPEG", label[synset]) for name, synset in rows if synset in label]
-    if not found:
-        raise DataError(f"{table} names no image of the {len(label)} classes")
+    require_all_classes(found, list(label), table)
     return found

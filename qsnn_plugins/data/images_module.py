@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,6 +18,10 @@ from qsnn_plugins.data.transformed import TransformedDataset
 from qsnn_plugins.errors import DataError
 
 Picture = tuple[Image.Image, int]
+
+_FORMATS = ("JPEG", "PNG")  # PIL knows others by their content, one of which starts a program
+_MOST_PIXELS = 50_000_000  # of an image; no data set has as many
+_MOST_OBLONG = 200  # longer by shorter side: what is resized to a shorter side grows with it
 
 
 class ImagesDataModule(FramesDataModule):
@@ -113,7 +117,36 @@ class ImageFiles(Dataset[Picture]):
     def __getitem__(self, index: int) -> Picture:
         path = self.paths[index]
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=_FORMATS) as image:
+                short, long = sorted(image.size)
+                if short * long > _MOST_PIXELS or long > _MOST_OBLONG * short:
+                    raise ValueError(f"{image.width} x {image.height} pixels")
+                if image.format == "PNG":
+                    # compares the checksums, and leaves nothing to read
+                    image.verify()
+            with Image.open(path, formats=_FORMATS) as image:
                 return image.convert("RGB"), int(self.labels[index])
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        # what is damaged, or decompresses to a multiple, makes PIL raise errors of many kinds
+        except Exception as error:
             raise DataError(f"{path} cannot be read as an image: {error}") from error
+
+
+def require_all_classes(
+    files: Sequence[tuple[str | Path, int]], classes: Sequence[str], table: Path
+) -> None:
+    """Raise DataError if a table of files and labels names no file of one of the classes.
+
+    Args:
+        files: Path and label of each.
+        classes: Names of the classes in the order of the labels.
+        table: Where the files are named, for the message.
+
+    Example:
+        >>> require_all_classes([("1.png", 0), ("2.png", 1)], ("cat", "dog"), Path("images.csv"))
+    """
+    absent = {*range(len(classes))} - {label for _, label in files}
+    if absent:
+        raise DataError(
+            f"{table} names no image of {len(absent)} of {len(classes)} classes: "
+            f"{classes[min(absent)]} is one"
+        )

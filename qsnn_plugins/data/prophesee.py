@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from qsnn_plugins.data.event_file import (
     CLOCK_PERIOD,
+    MOST_LATE,
     Sensor,
     broken,
+    impossible,
     in_order,
+    odd_end,
     require_inside,
+    require_possible,
     require_whole,
 )
 from qsnn_plugins.data.frames import EVENT_DTYPE
@@ -22,6 +26,7 @@ from qsnn_plugins.errors import DataError
 _STORED = np.dtype([("t", "<u4"), ("xyp", "<u4")])
 _EVENT_TYPES = (0x00, 0x0C)  # change-detection events, as older and newer tools number them
 _COMMENTS = (b"% ", b"%\n", b"%\r")  # lines of a header begin so
+_HALF = CLOCK_PERIOD // 2
 _LONGEST_LINE = 4096  # of a header; beyond it, the file is another one
 
 BOX_DTYPE = np.dtype(
@@ -45,7 +50,8 @@ class DatFile:
         headless: Whether a header may be missing.
 
     Raises:
-        DataError: It cannot be read, is of another format, or ends inside an event.
+        DataError: It cannot be read, is of another format, ends inside an event, or its first or
+            last time is impossible.
 
     Example:
         >>> import tempfile
@@ -71,23 +77,51 @@ class DatFile:
             )
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
-        # where the clock has wrapped, later events have smaller times than the first
-        self._turn = len(self)
-        half = CLOCK_PERIOD // 2
-        if len(self) and self._clock(0) - self._clock(-1) > half:
-            self._turn = bisect_left(range(len(self)), True, key=lambda i: self._clock(i) < half)
+        # where the clock has wrapped, the last events have smaller times than the first; of three,
+        # one may be wrong
+        clock = self._events["t"]
+        self._wraps = bool(count) and int(clock[:3].max()) - int(clock[-3:].min()) > _HALF
+        self._require_ends()
 
     def __len__(self) -> int:
         return len(self._events)
-
-    def first_from(self, time: int) -> int:
-        """Index of the first event at `time` (µs) or later; reads a few dozen events."""
-        return bisect_left(range(len(self)), time, key=self._time)
 
     @property
     def end(self) -> int:
         """Time of the last event in microseconds; -1 where there is none."""
         return self._time(len(self) - 1) if len(self) else -1
+
+    def first_from(self, time: int) -> int:
+        """Index of the first event at `time` (µs) or later; reads a few dozen events.
+
+        Raises:
+            DataError: An impossible time has misled the search.
+        """
+        index = bisect_left(range(len(self)), time, key=self._time)
+        # what misleads a search by bisection lies beside the place where it ends
+        start, stop = max(index - 2, 0), min(index + 2, len(self))
+        require_possible(self.path, self._times(start, stop), start)
+        return index
+
+    def window(self, begin: int, end: int) -> NDArray[np.void]:
+        """Read the events from `begin` on and before `end` (µs), late ones included.
+
+        Raises:
+            DataError: One has an impossible time.
+        """
+        start, stop = self.first_from(begin - MOST_LATE), self.first_from(end + MOST_LATE)
+        events = self.between(start, stop)
+        return events[(events["t"] >= begin) & (events["t"] < end)]
+
+    def last(self, count: int, end: int) -> NDArray[np.void]:
+        """Read the last `count` events before `end` (µs), or as many as there are.
+
+        Raises:
+            DataError: One has an impossible time.
+        """
+        start, stop = self.first_from(end - MOST_LATE), self.first_from(end + MOST_LATE)
+        events = self.between(max(start - count, 0), stop)
+        return events[events["t"] < end][-count:]
 
     def between(self, start: int, stop: int) -> NDArray[np.void]:
         """Read events by index, in the fields of `EVENT_DTYPE` and in order of time.
@@ -95,10 +129,9 @@ class DatFile:
         Raises:
             DataError: One has an impossible time.
         """
-        events = in_order(self.path, self.recorded(start, stop), wraps=True, first=start)
-        if start >= self._turn:
-            events["t"] += CLOCK_PERIOD
-        return events
+        events = self.recorded(start, stop)
+        events["t"] = self._times(start, stop)
+        return in_order(self.path, events, first=start, whole=False)
 
     def recorded(self, start: int, stop: int) -> NDArray[np.void]:
         """Read events by index as they lie in the file, with times that may wrap."""
@@ -108,11 +141,21 @@ class DatFile:
         events["t"], events["p"] = stored["t"], stored["xyp"] >> 28 & 1
         return events
 
-    def _clock(self, index: int) -> int:
-        return int(self._events[index]["t"])
+    def _times(self, start: int, stop: int) -> NDArray[np.int64]:
+        t = np.asarray(self._events["t"][start:stop]).astype(np.int64)
+        return t + CLOCK_PERIOD * (t < _HALF) if self._wraps else t
 
     def _time(self, index: int) -> int:
-        return self._clock(index) + (CLOCK_PERIOD if index >= self._turn else 0)
+        return int(self._times(index, index + 1)[0])
+
+    def _require_ends(self) -> None:
+        count = len(self)
+        for start in (0, max(count - 3, 0)):
+            require_possible(self.path, self._times(start, min(start + 3, count)), start)
+        ends = np.concatenate([self._times(0, 2), self._times(max(count - 2, 0), count)])
+        if count > 2 and (odd := odd_end(ends)) is not None:
+            start = 0 if odd == 0 else count - 2
+            raise impossible(self.path, self._times(start, start + 2), odd % 2, start)
 
 
 def read_dat(path: Path, sensor: Sensor) -> NDArray[np.void]:
@@ -149,7 +192,8 @@ def read_boxes(path: Path) -> NDArray[np.void]:
         Structured array with the fields of `BOX_DTYPE`, in the file's order; it may be empty.
 
     Raises:
-        DataError: It cannot be read, lacks a field, or has a coordinate that is not finite.
+        DataError: It cannot be read, lacks a field, has a coordinate that is not finite or a time
+            below 0.
 
     Example:
         >>> import tempfile
@@ -160,20 +204,25 @@ def read_boxes(path: Path) -> NDArray[np.void]:
         [(70, 1.0, 2.0, 30.0, 20.0, 1)]
     """
     try:
-        stored = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # mapped: a shape that the file does not hold reserves no memory
+        stored = np.lib.format.open_memmap(path, mode="r")
+    # a damaged header makes numpy's parser raise errors of many kinds
+    except Exception as error:
         raise DataError(f"{path} cannot be read as numpy's array: {error}") from error
-    names = stored.dtype.names or ()
-    boxes = np.empty(stored.shape, dtype=BOX_DTYPE)
+    fields = {}
     for name in BOX_DTYPE.names or ():
-        stored_name = name if name in names else _OLDER_NAMES.get(name, name)
-        if stored_name not in names or stored.ndim != 1:
+        known = (stored.dtype.fields or {}).keys() & {name, _OLDER_NAMES.get(name, name)}
+        if not known or stored.ndim != 1 or (field := stored[known.pop()]).dtype.kind not in "iuf":
             raise DataError(f"{path} has no list of boxes with a field {name!r}: {stored.dtype}")
-        boxes[name] = stored[stored_name]
-    for name in "xywh":
-        if not np.isfinite(boxes[name]).all():
-            first = int(np.flatnonzero(~np.isfinite(boxes[name]))[0])
-            raise DataError(f"{path}: box {first} has {name}={boxes[name][first]}")
+        fields[name] = field
+    boxes = np.empty(len(stored), dtype=BOX_DTYPE)
+    for name, field in fields.items():
+        with np.errstate(all="ignore"):
+            boxes[name] = field
+        wrong = boxes[name] < 0 if name == "t" else ~np.isfinite(boxes[name])
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise DataError(f"{path}: box {first} has {name}={field[first]}")
     return boxes
 
 

@@ -125,6 +125,16 @@ class RecordingsDataModule(FramesDataModule):
                     "folder with root, or run on embedded data with "
                     "-c recipes/overlays/embedded.yaml"
                 )
+            present = {recording.label for recording in recordings}
+            absent = [c for label, c in enumerate(self.dataset.classes) if label not in present]
+            if absent:
+                raise DataError(
+                    f"{len(absent)} of {len(self.dataset.classes)} classes of "
+                    f"{self.dataset.reader.name} have no {name} recording in {self.root} "
+                    f"({self.dataset.layout}): {', '.join(absent[:5])}"
+                    + ", ..."
+                    * (len(absent) > 5)
+                )
         return self._frames(train, "train"), self._frames(test, "test")
 
     def _frames(self, recordings: list[Recording], split: str) -> CachedFrames:

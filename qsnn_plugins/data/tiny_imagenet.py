@@ -7,7 +7,7 @@ from torchvision.datasets.folder import make_dataset
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.download import Archive, missing_file
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, small_image_transform
-from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
 from qsnn_plugins.errors import DataError
 
 _ARCHIVE = Archive(
@@ -75,21 +75,24 @@ class TinyImageNet(ImagesDataModule):
             raise DataError(f"{self.root / 'wnids.txt'} names {len(label)} classes, not {_CLASSES}")
         try:
             train = make_dataset(self.root / "train", label, extensions=(".jpeg",))
-        except FileNotFoundError as error:
+        except OSError as error:
             raise DataError(f"{self.root} is not the whole of TinyImageNet: {error}") from error
         test = []
+        table = self.root / "val/val_annotations.txt"
         for line in self._lines("val/val_annotations.txt"):
-            name, synset, *_ = line.split("\t")
+            name, synset, *_ = *line.split("\t"), ""
             if synset not in label:
                 raise DataError(
-                    f"{self.root / 'val/val_annotations.txt'}: {name} has a class that wnids.txt "
-                    f"does not name, {synset!r}"
+                    f"{table}: {name} has a class that wnids.txt does not name, {synset!r}"
                 )
             test.append((self.root / "val" / "images" / name, label[synset]))
+        require_all_classes(test, synsets, table)
         return ImageFiles(train), ImageFiles(test)
 
     def _lines(self, name: str) -> list[str]:
         try:
-            return (self.root / name).read_text().splitlines()
+            return (self.root / name).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise missing_file(self.root / name, "TinyImageNet", _ARCHIVE, error) from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.root / name} is no text: {error}") from error

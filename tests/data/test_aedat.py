@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qsnn_plugins.data.aedat import read_aedat3, read_aedat4, read_dvs128_aedat2
-from qsnn_plugins.data.frames import EVENT_DTYPE
+from qsnn_plugins.data.frames import EVENT_DTYPE, FrameBinning
 from qsnn_plugins.errors import DataError, DependencyError
 
 from .event_files import REAL, needs_real
@@ -179,10 +179,15 @@ def test_a_real_recording_of_aedat4_is_what_its_package_reads():
 def test_aedat3_events(write):
     """Of two packets the second has a clock that overflowed and an event that is not valid."""
     second = packet((polarity(3, 4, 1), 7), (polarity(5, 6, 1, valid=0), 8), overflow=1)
-    raw = HEADER_3 + packet((polarity(0, 127, 0), 5), (polarity(127, 0, 1), 6)) + second
+    raw = (
+        HEADER_3
+        + packet((polarity(0, 127, 0), 2**31 - 3), (polarity(127, 0, 1), 2**31 - 2))
+        + second
+    )
     events = read_aedat3(write(raw, "user01_led.aedat"), (128, 128))
     assert events.dtype == EVENT_DTYPE
-    expected = [(0, 127, 5, False), (127, 0, 6, True), (3, 4, 2**31 + 7, True)]
+    expected = [(0, 127, -3, False), (127, 0, -2, True), (3, 4, 7, True)]
+    events["t"] -= 2**31
     assert events.tolist() == expected
 
 
@@ -232,3 +237,22 @@ def test_real_recordings_of_other_formats_are_refused():
             read_aedat3(REAL / name, (128, 128))
         with pytest.raises(DataError, match=said):
             read_dvs128_aedat2(REAL / name)
+
+
+@pytest.mark.parametrize("overflow", [1, 2**29, 2**31 - 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_aedat3_overflow_of_one_packet_is_an_error(write, overflow, place):
+    """It is the upper half of 63 bits of time; one packet ahead of the others is impossible."""
+    packets = [
+        packet(*((polarity(1, 1, 1), 1_000 * part + 100 * n) for n in range(10)), overflow=turn)
+        for part, turn in enumerate(overflow * (part == place) for part in range(3))
+    ]
+    with pytest.raises(DataError, match=r"an impossible time: event |has overflowed \d+ times"):
+        read_aedat3(write(HEADER_3 + b"".join(packets)), (128, 128))
+
+
+def test_aedat3_frames_of_a_late_clock_fall_into_their_bins(write):
+    events = [(polarity(1, 1, 1), 1_000 * n) for n in range(100)]
+    path = write(HEADER_3 + packet(*events, overflow=2**31 - 1))
+    frames = FrameBinning(4, binary=False)(read_aedat3(path, (128, 128)), (128, 128))
+    assert frames.sum(axis=(1, 2, 3)).tolist() == [25, 25, 25, 25]

@@ -1,6 +1,10 @@
 """Downloads, of archives that a server on this machine has."""
 
+import errno
+import gzip
 import hashlib
+import io
+import tarfile
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -10,7 +14,7 @@ from threading import Thread
 import pytest
 
 from qsnn_plugins.data import CIFAR10, CIFAR100, NMNIST, TinyImageNet, base, tiny_imagenet
-from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.download import Archive, fetch, unpack
 from qsnn_plugins.errors import DataError
 
 
@@ -102,3 +106,84 @@ def test_nothing_is_fetched_unless_asked(tmp_path, monkeypatch):
         NMNIST().dataset.archives,
     ]
     assert {root for _, root in fetched} == {tmp_path / "gone"}
+
+
+def tar_of(path, *members, tail=b""):
+    """Write a .tar.gz of (name, content) or of links (name, target as text)."""
+    with gzip.open(path, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_a_tar_is_unpacked(tmp_path):
+    path = tar_of(tmp_path / "a.tar.gz", ("data/1.bin", b"one"), ("data/sub/2.bin", b"two"))
+    unpack(path, tmp_path / "out")
+    assert (tmp_path / "out" / "data" / "sub" / "2.bin").read_text() == "two"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../evil", b"x")],
+        [("data/../../evil", b"x")],
+        [("link", ".."), ("link/evil", b"x")],
+        [("link", "/etc/passwd")],
+    ],
+)
+def test_a_tar_cannot_leave_its_folder(tmp_path, members):
+    path = tar_of(tmp_path / "a.tar.gz", ("1.bin", b"one"), *members)
+    with pytest.raises(DataError, match=r"a\.tar\.gz cannot be unpacked: .*(outside|absolute)"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_zip_cannot_leave_its_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../evil", "x")
+    unpack(tmp_path / "a.zip", tmp_path / "deep" / "out")
+    assert (tmp_path / "deep" / "out" / "evil").exists()
+
+
+@pytest.mark.parametrize("name", ["events.zip", "events.tar.gz"])
+def test_a_broken_archive_is_one_sentence_and_leaves_nothing(tmp_path, serve, name):
+    """Its checksum is that of the broken file, so that only unpacking can tell."""
+    content = bytes(range(256)) * 40
+    archive = serve(name, {"1.bin": content})
+    path = tmp_path / "server" / name
+    if name.endswith("gz"):
+        tar_of(path, ("1.bin", content))
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 if name.endswith("zip") else len(raw) - 7] ^= 4
+    for damaged in (raw, raw[: len(raw) // 2], b""):
+        path.write_bytes(damaged)
+        broken = replace(archive, md5=hashlib.md5(damaged).hexdigest())
+        with pytest.raises(DataError, match=rf"{name} cannot be unpacked: "):
+            fetch([broken], tmp_path / "data" / "Events")
+        assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_broken_zip_inside_an_archive_is_named(tmp_path, serve):
+    archive = serve("outer.zip", {"sub/inner.zip": b"PK no zip"})
+    with pytest.raises(DataError, match=r"sub/inner\.zip cannot be unpacked: "):
+        fetch([archive], tmp_path / "Events")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, archive, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/data/Events cannot be written \(Not a dir"):
+        fetch([archive], tmp_path / "file" / "data" / "Events")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    with pytest.raises(DataError, match=r"events\.zip cannot be unpacked: .*No space left"):
+        fetch([archive], tmp_path / "data" / "Events")
+    assert list((tmp_path / "data").iterdir()) == []

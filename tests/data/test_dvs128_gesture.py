@@ -6,6 +6,8 @@ import pytest
 from qsnn_plugins.data import DVS128Gesture, dvs128_gesture
 from qsnn_plugins.errors import ArgumentError, DataError
 
+GESTURES = (1, 11, 8, 2, 3, 4, 5, 6, 7, 9, 10)
+LABELS = [gesture - 1 for gesture in GESTURES]
 USERS = {"train": ["user01_led", "user02_lab"], "test": ["user24_led"]}
 
 
@@ -30,7 +32,7 @@ def root(tmp_path):
     for split, names in USERS.items():
         (tmp_path / f"trials_to_{split}.txt").write_text("\n".join(f"{n}.aedat" for n in names))
         for user, name in enumerate(names):
-            write(tmp_path, name, [(gesture, 10 * user + gesture) for gesture in (1, 11, 8)])
+            write(tmp_path, name, [(gesture, 10 * user + gesture) for gesture in GESTURES])
     (tmp_path / "trials_to_test.txt").write_text("user24_led.aedat\n\n")
     return tmp_path
 
@@ -39,11 +41,11 @@ def test_gestures_are_cut_out_of_their_files(root):
     data = DVS128Gesture(str(root), size=128)
     data.setup()
     assert (data.num_classes, data.frame_shape, data.time_steps) == (11, (2, 128, 128), 16)
-    assert data.train.labels.tolist() == [0, 10, 7, 0, 10, 7]
-    assert data.test.labels.tolist() == [0, 10, 7]
-    for index in range(6):
+    assert data.train.labels.tolist() == LABELS * 2
+    assert data.test.labels.tolist() == LABELS
+    for index in range(22):
         frames, label = data.train[index]
-        pixel = 10 * (index // 3) + label + 1
+        pixel = 10 * (index // 11) + label + 1
         assert frames.sum() == 100
         assert frames[:, 1, pixel, pixel].sum() == 100
         assert set(frames.sum(dim=(1, 2, 3)).tolist()) == {6, 7}  # 100 events in 16 frames
@@ -96,11 +98,33 @@ def test_a_gesture_without_events_is_broken(root):
     with pytest.raises(DataError, match=r"user24_led\.aedat has no event from 5000000 to 6000000"):
         DVS128Gesture(str(root)).prepare_data()
     data = DVS128Gesture(str(root), allow_broken=True)
-    with pytest.warns(UserWarning, match="1 of 4 test recordings"):
+    with pytest.warns(UserWarning, match="1 of 12 test recordings"):
         data.setup()
-    assert len(data.test) == 3
+    assert len(data.test) == 11
 
 
 def test_a_download_is_refused_with_the_address():
     with pytest.raises(ArgumentError, match=r"^download=True .*ibm\.ent\.box\.com"):
         DVS128Gesture(download=True)
+
+
+def test_a_listed_file_that_is_gone_can_be_left_out(root):
+    """Without its table of labels nobody knows how many gestures it had."""
+    with (root / "trials_to_train.txt").open("a") as file:
+        file.write("\nuser09_led.aedat")
+    (root / "user01_led.aedat").unlink()
+    with pytest.raises(DataError, match=r"user09_led_labels\.csv cannot be read as a table"):
+        DVS128Gesture(str(root)).prepare_data()
+    data = DVS128Gesture(str(root), allow_broken=True)
+    with pytest.warns(UserWarning, match="left out") as warned:
+        data.setup()
+    said = " ".join(str(warning.message) for warning in warned)
+    assert "user09_led.aedat is left out: " in said
+    assert "11 of 22 training recordings" in said
+    assert data.train.labels.tolist() == LABELS
+
+
+def test_a_list_that_is_no_text_is_named(root):
+    (root / "trials_to_test.txt").write_bytes(b"user24_led.aedat\xff\xfe")
+    with pytest.raises(DataError, match=r"trials_to_test\.txt cannot be read as a list of files"):
+        DVS128Gesture(str(root)).prepare_data()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsnn_plugins.data import event_file
-from qsnn_plugins.data.aedat import read_dvs128_aedat2
+from qsnn_plugins.data.aedat import read_aedat3, read_dvs128_aedat2
 from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.event_file import in_order
 from qsnn_plugins.data.frames import EVENT_DTYPE
@@ -93,21 +93,85 @@ def test_ten_milliseconds_are_late_and_more_are_impossible():
         times([20_000, 14_000, 8_000, 30_000])  # each step back is shorter
 
 
+@pytest.mark.parametrize(
+    ("recorded", "odd"),
+    [
+        ([100, 200, 300, ABSURD], 3),
+        ([100, 200, 300, 2**20 + 400], 3),
+        ([100, ABSURD, ABSURD + 9, ABSURD + 12], 0),
+        ([ABSURD + 300, 100, 200, 300], 0),
+        ([300, 290, 400, 30_000], 3),
+        ([20, 10, ABSURD, ABSURD + 9, ABSURD + 30_000_000], None),
+        ([0, 10_000, 20_000], None),
+        ([0, ABSURD], None),
+    ],
+)
+def test_an_absurd_time_at_either_end_is_named_too(recorded, odd):
+    for wraps in (False, True):
+        if odd is None:
+            assert times(recorded, wraps=wraps) == sorted(recorded)
+        else:
+            with pytest.raises(DataError, match=f"event {odd} is at {recorded[odd]} µs"):
+                times(recorded, wraps=wraps)
+
+
+def test_the_ends_of_a_part_say_nothing():
+    assert times([100, 200, 300, ABSURD], whole=False) == [100, 200, 300, ABSURD]
+
+
+def test_half_a_period_forward_is_impossible():
+    assert times([1, 2**31]) == [1, 2**31]
+    with pytest.raises(DataError, match=f"event 1 is at {2**31 + 1} µs"):
+        times([1, 2**31 + 1])
+    with pytest.raises(DataError, match=r"event 0 is at 1 µs"):
+        times([1, 2**31 + 1, 2**31 + 2])
+    with pytest.raises(DataError, match=r"event 1 is at -2 µs"):
+        times([1, -2])
+
+
+COUNT = 60
+SPACED = [5_000_000 + 1_000 * n for n in range(COUNT)]  # 60 ms
+
+
+def write(kind, path, recorded):
+    """Write events at these times, and return what reads them."""
+    if kind == "bin":
+        path.write_bytes(atis(*((1, 2, t, 1) for t in recorded)))
+        return lambda: read_atis_bin(path, (34, 34))
+    if kind == "aedat2":
+        words = np.array([(0, t) for t in recorded], dtype=">u4")
+        path.write_bytes(b"#!AER-DAT2.0\r\n" + words.tobytes())
+        return lambda: read_dvs128_aedat2(path)
+    if kind == "aedat3":
+        words = np.array([(3, t) for t in recorded], dtype="<u4")
+        counts = np.array([8, 4, 0, *[len(recorded)] * 3], dtype="<u4")
+        path.write_bytes(b"#!AER-DAT3.1\r\n\1\0\0\0" + counts.tobytes() + words.tobytes())
+        return lambda: read_aedat3(path, (128, 128))
+    path.write_bytes(dat(*((1, 2, t, 1) for t in recorded)))
+    return lambda: read_dat(path, (100, 120))
+
+
+@pytest.mark.parametrize("kind", ["dat", "bin", "aedat2", "aedat3"])
+@pytest.mark.parametrize("event", [0, 1, 30, COUNT - 2, COUNT - 1])
+def test_one_flipped_bit_of_a_time_names_its_event_in_each_reader(kind, event, tmp_path):
+    for bit in range(17, 23 if kind == "bin" else 32):
+        recorded = SPACED.copy()
+        recorded[event] ^= 1 << bit
+        read = write(kind, tmp_path / f"{bit}_td.dat", recorded)
+        with pytest.raises(DataError, match=rf"event {event} is at {recorded[event]} µs"):
+            read()
+        if kind == "dat" and event in (0, COUNT - 1):
+            with pytest.raises(DataError, match=rf"event {event} is at"):
+                DatFile(tmp_path / f"{bit}_td.dat")
+
+
 LATE = [1_000 * n for n in range(100)]
 LATE[57] = LATE[58] + 1  # 100 events 1 ms apart, one of them 1 µs after its successor
 
 
-@pytest.mark.parametrize("kind", ["dat", "mapped dat", "bin", "aedat2"])
+@pytest.mark.parametrize("kind", ["dat", "bin", "aedat2", "aedat3"])
 def test_each_reader_sorts_a_late_event(kind, tmp_path):
     path = tmp_path / "obj_000001_td.dat"
-    if kind == "bin":
-        path.write_bytes(atis(*((1, 2, t, 1) for t in LATE)))
-        found = read_atis_bin(path, (34, 34))
-    elif kind == "aedat2":
-        words = np.array([(0, t) for t in LATE], dtype=">u4")
-        path.write_bytes(b"#!AER-DAT2.0\r\n" + words.tobytes())
-        found = read_dvs128_aedat2(path)
-    else:
-        path.write_bytes(dat(*((1, 2, t, 1) for t in LATE)))
-        found = read_dat(path, (100, 120)) if kind == "dat" else DatFile(path).between(0, 100)
-    assert found["t"].tolist() == sorted(LATE)
+    assert write(kind, path, LATE)()["t"].tolist() == sorted(LATE)
+    if kind == "dat":
+        assert DatFile(path).between(0, 100)["t"].tolist() == sorted(LATE)

@@ -215,3 +215,68 @@ def test_two_processes_at_once(tmp_path, recordings):
         asked = [pool.submit(_sum, recordings, tmp_path / "cache") for _ in range(12)]
         assert {answer.result() for answer in asked} == {6 * 200}
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_no_flipped_bit_is_believed(tmp_path, recordings, binary):
+    """Of frames, labels or the checksum itself; every byte, one bit of each."""
+    ask = partial(
+        cached_frames, recordings, READER, FrameBinning(3, size=(2, 3), binary=binary), tmp_path
+    )
+    path = ask(split="train").path
+    whole = path.read_bytes()
+    for byte in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[byte] ^= 1 << byte % 8
+        path.write_bytes(damaged)
+        ask(split="train")
+        assert path.read_bytes() == whole
+
+
+def test_a_foreign_cache_is_made_anew(tmp_path, recordings, caplog):
+    ask = partial(cached_frames, recordings, READER, COUNTED, tmp_path / "cache")
+    other, path = (ask(split=split).path for split in ("test", "train"))
+    whole = path.read_bytes()
+    for foreign in (other.read_bytes(), b"\x93NUMPY\x01\x00\x40\x00{((((", bytes(len(whole))):
+        path.write_bytes(foreign)
+        ask(split="train")
+        assert path.read_bytes() == whole
+    path.unlink()
+    assert caplog.text.count("is damaged and is made anew") == 3
+
+
+def test_a_mended_recording_is_seen_although_size_and_time_stay(tmp_path, recordings):
+    path = recordings[3].path
+    os.utime(path, ns=(1, 1))
+    path.write_text("x")
+    os.utime(path, ns=(1, 1))
+    ask = partial(cached_frames, recordings, READER, COUNTED, tmp_path / "cache", split="train")
+    assert len(ask(allow_broken=True)) == 5
+    path.write_text("3")
+    os.utime(path, ns=(1, 1))
+    for allow_broken in (True, False):
+        frames = ask(allow_broken=allow_broken)
+        assert (len(frames), len(frames.broken)) == (6, 0)
+        np.testing.assert_array_equal(frames[3][0], COUNTED(read(path), SENSOR))
+
+
+def test_an_absent_recording_is_a_broken_one(tmp_path, recordings):
+    recordings[1].path.unlink()
+    recordings[4].path.unlink()
+    recordings[4].path.symlink_to(tmp_path / "nowhere")
+    recordings[5].path.unlink()
+    recordings[5].path.mkdir()
+    ask = partial(cached_frames, recordings, READER, COUNTED, tmp_path / "cache", split="train")
+    with pytest.raises(DataError, match=r"files/1 cannot be read: .*No such file"):
+        ask()
+    assert ask(allow_broken=True).broken.tolist() == [1, 4, 5]
+    recordings[1].path.write_text("1")  # it is there by now
+    assert ask(allow_broken=True).broken.tolist() == [4, 5]
+
+
+def test_no_memory_for_a_recording_is_said_with_its_name(tmp_path, recordings):
+    def refuse(path):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    with pytest.raises(DataError, match=r"files/0 cannot be read: Unable to allocate 9 TiB"):
+        cached_frames(recordings, replace(READER, read=refuse), COUNTED, tmp_path, split="train")

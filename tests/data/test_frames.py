@@ -162,3 +162,17 @@ def test_bad_settings_are_named(argument, value):
 def test_equal_settings_are_equal():
     assert FrameBinning(4, size=48) == FrameBinning(4, size=(48, 48))
     assert hash(FrameBinning(4, size=[48, 48])) == hash(FrameBinning(4, size=48))
+
+
+@pytest.mark.parametrize("polarity", [-1, 2])
+def test_a_polarity_that_is_neither_0_nor_1_is_named(polarity):
+    events = np.zeros(3, dtype=[("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "i1")])
+    events["p"] = [1, polarity, 0]
+    with pytest.raises(DataError, match=rf"^event 1 has polarity p={polarity}: give 0 \(OFF"):
+        FrameBinning(2)(events, SENSOR)
+
+
+def test_a_span_beyond_64_bits_is_named():
+    events = np.array([(0, 0, 0, 1), (0, 0, 2**62, 1)], dtype=EVENT_DTYPE)
+    with pytest.raises(DataError, match=r"^events from 0 to \d+ µs: no recording is so long"):
+        FrameBinning(4)(events, SENSOR)

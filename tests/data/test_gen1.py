@@ -59,7 +59,8 @@ def test_a_window_of_events_ends_before_the_annotation(root):
 
 
 def test_counts_are_kept_where_asked_for(tmp_path):
-    events = [(7, 9, 900_000, 1)] * 3 + [(0, 0, 2_000_000, 0)]
+    events = [(0, 0, t, 0) for t in (0, 300_000, 600_000)] + [(7, 9, 900_000, 1)] * 3
+    events.append((0, 0, 1_200_000, 0))
     write_recording(tmp_path / "test", "drive", events, [CAR])
     counted, _ = build(tmp_path, binary=False).split("test")[0]
     marked, _ = build(tmp_path).split("test")[0]
@@ -154,9 +155,9 @@ def test_what_is_broken_is_said_when_the_split_is_opened(root, what, told):
 
 
 def test_events_out_of_order_or_outside_are_said_with_the_file(tmp_path):
-    events = [(0, 0, 900_000, 1), (0, 0, 850_000, 1), (0, 0, 2_000_000, 0)]
-    write_recording(tmp_path / "test", "backwards", events, [CAR])
-    with pytest.raises(DataError, match=r"backwards_td\.dat has an impossible time: event 1 "):
+    times = [*range(0, 950_000, 50_000), 850_000, *range(950_000, 2_000_000, 50_000)]
+    write_recording(tmp_path / "test", "backwards", [(0, 0, t, 1) for t in times], [CAR])
+    with pytest.raises(DataError, match=r"backwards_td\.dat has an impossible time: event 19 "):
         build(tmp_path).split("test")[0]
     write_recording(tmp_path / "val", "wide", [(310, 0, 900_000, 1), *EVENTS[-1:]], [CAR])
     with pytest.raises(DataError, match=r"wide_td\.dat: event 0 at x=310, y=0 lies outside"):
@@ -174,3 +175,10 @@ def test_what_is_not_allowed_is_named(tmp_path):
             build(tmp_path, **{name: value})
     with pytest.raises(ArgumentError, match="diagonal=-1"):
         BoxFilter(diagonal=-1)
+
+
+def test_a_late_event_at_the_border_of_a_window_is_in_its_own(tmp_path):
+    times = [*range(0, 950_000, 10_000), 951_000, 949_999, *range(960_000, 2_000_000, 10_000)]
+    write_recording(tmp_path / "test", "late", [(0, 0, t, 1) for t in times], [CAR])
+    frames, _ = build(tmp_path, window=50_000, binary=False).split("test")[0]
+    assert int(frames.sum()) == len([t for t in times if 950_000 <= t < 1_000_000])

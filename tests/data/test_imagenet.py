@@ -98,7 +98,9 @@ def test_a_table_without_the_classes_is_named(root):
     for path in (root / "train" / SYNSETS[0]).iterdir():
         (root / "train" / "n09999999").mkdir(exist_ok=True)
         path.rename(root / "train" / "n09999999" / path.name)
-    with pytest.raises(DataError, match=r"LOC_val_solution\.csv names no image of the 1 classes"):
+    with pytest.raises(
+        DataError, match=r"LOC_val_solution\.csv names no image of 1 of 1 classes: n09999999"
+    ):
         ImageNet(str(root), classes=["n09999999"]).setup()
 
 
@@ -117,3 +119,33 @@ def test_a_table_without_the_classes_is_named(root):
 def test_bad_settings_are_named(argument, value):
     with pytest.raises(ArgumentError, match=f"^{argument}="):
         ImageNet(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"",
+        b"ImageId\nx\n",
+        b"ImageId,PredictionString\nx\n",
+        b"ImageId,PredictionString\nx, \n",
+        b"\xff",
+    ],
+)
+def test_a_damaged_table_is_named(root, table):
+    (root / "LOC_val_solution.csv").write_bytes(table)
+    with pytest.raises(DataError, match=r"LOC_val_solution\.csv (cannot be read|names no image)"):
+        ImageNet(str(root)).setup()
+
+
+def test_a_table_without_one_of_the_classes_is_named(root):
+    flatten(root)
+    table = root / "LOC_val_solution.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(DataError, match=r"names no image of 1 of 4 classes: n03000684 is one"):
+        ImageNet(str(root)).setup()
+
+
+def test_a_list_of_classes_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "hundred.txt").write_bytes(b"n01440764\xff")
+    with pytest.raises(ArgumentError, match=r"^classes=.*readable file"):
+        ImageNet(classes=str(tmp_path / "hundred.txt"))

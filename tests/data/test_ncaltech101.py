@@ -58,7 +58,7 @@ def test_splits_have_caches_of_their_own(root, tmp_path):
     for fraction in (0.1, 0.2):
         data = NCaltech101(str(root), test_fraction=fraction, cache_dir=str(tmp_path))
         data.setup()
-    assert len(list(tmp_path.glob("N-Caltech101-*.npy"))) == 4
+    assert len(list(tmp_path.glob("N-Caltech101-*.frames"))) == 4
 
 
 def test_its_augmentation_is_the_weaker_one():

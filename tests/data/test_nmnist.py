@@ -59,10 +59,10 @@ def test_settings_arrive(root):
 
 def test_the_cache_lies_where_it_is_told(root, tmp_path):
     NMNIST(str(root)).prepare_data()
-    assert len(list((root / ".qsnn_cache").glob("N-MNIST-*.npy"))) == 2
+    assert len(list((root / ".qsnn_cache").glob("N-MNIST-*.frames"))) == 2
     elsewhere = tmp_path / "elsewhere"
     NMNIST(str(root), cache_dir=str(elsewhere)).prepare_data()
-    assert len(list(elsewhere.glob("N-MNIST-*.npy"))) == 2
+    assert len(list(elsewhere.glob("N-MNIST-*.frames"))) == 2
 
 
 @pytest.mark.parametrize("missing", ["everything", "Test"])

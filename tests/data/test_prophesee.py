@@ -15,7 +15,7 @@ from tests.data.gen1_files import HEADER, NEWER, OLDER, words, write_boxes, writ
 from .event_files import REAL, atis, dat, needs_real, same_events
 
 # the last time needs all 32 bits; no step is longer than half of what they count
-TIMES = [10, 10, 2_000_000_000, 4_000_000_000]
+TIMES = [10, 10, 2_100_000_000, 4_000_000_000]
 PLACES = [(3, 200, 1), (303, 239, 0), (4, 4, 0), (0, 0, 1)]
 EVENTS = [(x, y, t, p) for t, (x, y, p) in zip(TIMES, PLACES, strict=True)]
 
@@ -65,7 +65,7 @@ def test_what_is_truncated_or_foreign_is_refused(tmp_path, content, told):
 
 
 def test_times_out_of_order_are_sorted_or_refused_where_they_are_read(tmp_path):
-    times = [1, 2, 3, 9, 4, 10, 90_000, 11]
+    times = [1, 2, 3, 9, 4, 10, 90_000, 11, 12, 13]
     recording = DatFile(write_dat(tmp_path / "a_td.dat", [(0, 0, t, 0) for t in times]))
     assert recording.between(2, 6)["t"].tolist() == [3, 4, 9, 10]
     with pytest.raises(DataError, match="event 6 is at 90000 µs"):
@@ -184,3 +184,90 @@ def test_nothing_is_unpickled(tmp_path):
     np.save(path, np.array([{"ts": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read as numpy's array"):
         read_boxes(path)
+
+
+def drive(tmp_path, times):
+    """A recording whose column numbers the events, as far as it can."""
+    return DatFile(write_dat(tmp_path / "a_td.dat", [(n, 0, t, 0) for n, t in enumerate(times)]))
+
+
+def test_a_window_holds_the_late_events_and_no_others(tmp_path):
+    rng = np.random.default_rng(0)
+    times = 200_000 + np.arange(300) * 700
+    times = (times + rng.integers(-4_900, 4_900, 300)).tolist()  # 9.8 ms late at most
+    recording = drive(tmp_path, times)
+    for begin in range(190_000, 420_000, 13_337):
+        found = recording.window(begin, begin + 20_000)
+        expected = sorted((t, n) for n, t in enumerate(times) if begin <= t < begin + 20_000)
+        assert list(zip(found["t"].tolist(), found["x"].tolist(), strict=True)) == expected
+        last = recording.last(7, begin)["t"].tolist()
+        assert last == sorted(t for t in times if t < begin)[-7:]
+
+
+def test_no_window_is_silent_about_one_bad_time(tmp_path):
+    """A search by bisection that met it would find nothing, or the wrong half."""
+    times = [1_000_000 + 2_000 * n for n in range(64)]
+    named = 0
+    for event in range(64):
+        for bit in (14, 17, 21, 27, 31):
+            damaged = times.copy()
+            damaged[event] ^= 1 << bit
+            try:
+                recording = drive(tmp_path, damaged)
+                found = recording.window(1_040_000, 1_080_000)["x"].tolist()
+            except DataError as error:
+                assert f"event {event} is at {damaged[event]} µs" in str(error)  # noqa: PT017
+                named += 1
+            else:
+                true = [n for n in range(20, 40) if n != event]
+                moved = [event] * (1_040_000 <= damaged[event] < 1_080_000)
+                assert sorted(found) == sorted(true + moved)
+    assert named > 100
+
+
+def test_one_bad_time_does_not_hide_that_the_clock_wraps(tmp_path):
+    turn = 2**32
+    times = [turn - 9_000, turn - 5_000, turn - 2_000, 1, 4_000, 9_000]
+    for event in (0, 5):
+        damaged = times.copy()
+        damaged[event] ^= 1 << 31
+        with pytest.raises(DataError, match=f"event {event} is at "):
+            drive(tmp_path, damaged)
+
+
+def bbox(header, body=b""):
+    text = header.encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + body
+
+
+FIELDS = [("ts", "<u8"), *((name, "<f4") for name in "xywh"), ("class_id", "u1")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\3\4" + bytes(30),
+        bbox("{'descr': [('ts', '<u8')], 'fortran_order': False, 'shape': (1,"),
+        bbox("((((((((("),
+        bbox("{'descr': '<u8', 'fortran_order': False}"),
+        bbox("{'descr': [('ts', '<q99')], 'fortran_order': False, 'shape': (1,)}"),
+        bbox(str({"descr": FIELDS, "fortran_order": False, "shape": (10**12,)}), bytes(25)),
+        bbox(str({"descr": FIELDS, "fortran_order": False, "shape": (-1,)}), bytes(25)),
+        bbox(str({"descr": FIELDS, "fortran_order": False, "shape": (10**30,)}), bytes(25)),
+        bbox(str({"descr": "|V0", "fortran_order": False, "shape": (10**12,)})),
+        bbox(str({"descr": [("ts", "U3"), *FIELDS[1:]], "fortran_order": False, "shape": (1,)}))
+        + bytes(99),
+        bbox(str({"descr": [*FIELDS[1:], ("ts", "<i8")], "fortran_order": False, "shape": (1,)}))
+        + bytes(24)
+        + b"\xff",
+    ],
+)
+def test_damaged_boxes_are_one_sentence(tmp_path, content):
+    path = tmp_path / "a_bbox.npy"
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"a_bbox\.npy"):
+        read_boxes(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()

@@ -2,7 +2,9 @@
 
 import pytest
 
+from qsnn_plugins.data import CIFAR10DVS, NMNIST, NCaltech101, NCars
 from qsnn_plugins.data.recordings import list_recordings
+from qsnn_plugins.errors import DataError
 
 
 @pytest.fixture
@@ -46,3 +48,26 @@ def test_one_ending_a_class(folder):
 
 def test_an_absent_folder_is_empty(tmp_path):
     assert list_recordings(tmp_path / "gone", ("a", "b"), (".bin",)) == [[], []]
+
+
+LAYOUTS = {
+    NMNIST: (["Train", "Test"], [str(digit) for digit in range(10)], ".bin"),
+    NCars: (["n-cars_train", "n-cars_test"], ["background", "cars"], ".dat"),
+    CIFAR10DVS: ([""], CIFAR10DVS().class_names, ".aedat"),
+    NCaltech101: ([""], NCaltech101().class_names, ".bin"),
+}
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("allow_broken", [False, True])
+def test_a_class_without_recordings_is_named(folder, kind, allow_broken):
+    """A run would train on the other classes without a word."""
+    splits, classes, suffix = LAYOUTS[kind]
+    for split in splits:
+        root = folder(*(f"./{s}/{c}/{n}{suffix}" for s in splits for c in classes for n in (1, 2)))
+        (root / split / classes[1]).rename(root / "elsewhere")
+        name = "test" if "est" in split else "training"
+        said = rf"^1 of {len(classes)} classes of .* have no {name} recording in .*: {classes[1]}$"
+        with pytest.raises(DataError, match=said):
+            kind(str(root), allow_broken=allow_broken).prepare_data()
+        (root / "elsewhere").rename(root / split / classes[1])

@@ -107,3 +107,25 @@ def test_a_broken_image_is_named(root, tmp_path):
 def test_bad_settings_are_named(argument, value):
     with pytest.raises(ArgumentError, match=f"^{argument}="):
         TinyImageNet(**{argument: value})
+
+
+def test_a_list_that_is_no_text_is_named(root):
+    (root / "wnids.txt").write_bytes(b"n00000001\xff\xfe")
+    with pytest.raises(DataError, match=r"wnids\.txt is no text"):
+        TinyImageNet(str(root)).setup()
+
+
+@pytest.mark.parametrize("line", ["val_3.JPEG n00000003", ""])
+def test_a_line_that_is_no_annotation_is_named(root, line):
+    table = root / "val" / "val_annotations.txt"
+    table.write_text(f"{table.read_text()}{line}\n")
+    with pytest.raises(DataError, match=r"val_annotations\.txt: .* has a class .* ''"):
+        TinyImageNet(str(root)).setup()
+
+
+def test_a_class_without_test_images_is_named(root):
+    """A table that ends early would test on fewer classes without a word."""
+    table = root / "val" / "val_annotations.txt"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-3]))
+    with pytest.raises(DataError, match=r"names no image of 3 of 200 classes: n00000000 is one"):
+        TinyImageNet(str(root)).setup()
