@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qsnn_plugins import presets
     from qsnn_plugins.errors import ArgumentError, QSNNError
     from qsnn_plugins.injection import InjectionReport, eject, inject
+    from qsnn_plugins.nn import allow_spec_changes
     from qsnn_plugins.spec import (
         MembraneSpec,
         PruningSpec,
@@ -36,6 +37,7 @@ __all__ = [
     "SpikeSpec",
     "ThresholdSpec",
     "WeightSpec",
+    "allow_spec_changes",
     "eject",
     "inject",
     "presets",
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "ArgumentError": "errors",
     "QSNNError": "errors",
+    "allow_spec_changes": "nn",
     "InjectionReport": "injection",
     "eject": "injection",
     "inject": "injection",

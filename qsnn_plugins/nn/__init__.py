@@ -7,12 +7,18 @@ from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quanti
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.mint import Mint
 from qsnn_plugins.nn.monitor import ForwardMonitor, output_spikes
-from qsnn_plugins.nn.neuron import charges_otherwise, initial_threshold, quantized_neurons
+from qsnn_plugins.nn.neuron import (
+    charges_otherwise,
+    initial_threshold,
+    neuron_facts,
+    quantized_neurons,
+)
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
 from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer, soft_weights
 from qsnn_plugins.nn.spike import Spike
+from qsnn_plugins.nn.state import StateFacts, allow_spec_changes
 from qsnn_plugins.nn.statistical import Statistical
 from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.nn.weight import (
@@ -44,6 +50,7 @@ __all__ = [
     "SigmoidQuantizer",
     "Sparsity",
     "Spike",
+    "StateFacts",
     "Statistical",
     "TETLoss",
     "Uniform",
@@ -51,11 +58,13 @@ __all__ = [
     "WSDRLoss",
     "WeightQuantizer",
     "YoloLoss",
+    "allow_spec_changes",
     "bake_weights",
     "charges_otherwise",
     "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",
+    "neuron_facts",
     "output_spikes",
     "quantize_weights",
     "quantized_neurons",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qsnn_plugins.functional.scale import (
     Granularity,
@@ -15,6 +15,7 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.weight.binary import BinaryGradient, binary, binary_codes, ede_schedule
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Binary", "BinaryScale"]
@@ -22,7 +23,7 @@ __all__ = ["Binary", "BinaryScale"]
 BinaryScale = Literal["mean", "power_of_two"]
 
 
-class Binary(nn.Module):
+class Binary(StateFacts):
     """Parametrization with one-bit weights and a scale per channel (Q-SNN Eq. 6, 7 and 14).
 
     The defaults are the paper's: the layer is standardised (Eq. 14, WS-DR), γ is the mean of |ŵ|
@@ -104,6 +105,16 @@ class Binary(nn.Module):
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         prepared = self._prepare(weight.detach())
         return binary_codes(prepared, self._scale(prepared))
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {
+            "kind": type(self).__name__,
+            "bits": self.bits,
+            "scale": self._rule,
+            "per": self.per,
+            "regulation": self.regulation,
+        }
 
     def extra_repr(self) -> str:
         """Name the scale, the regulation and the gradient."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from qsnn_plugins.functional.scale import MIN_SCALE, scale_gradient
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
+from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Mint", "MintScale"]
@@ -17,7 +18,7 @@ __all__ = ["Mint", "MintScale"]
 MintScale = Literal["learned", "max"]
 
 
-class Mint(nn.Module):
+class Mint(StateFacts):
     """Parametrization with MINT's levels, `functional.mint`: the peer to compare with.
 
     "learned" is one β a layer, meant to be shared with the layer's membranes: they take
@@ -64,6 +65,10 @@ class Mint(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         return mint_codes(weight.detach(), self.beta_in_use(weight).detach(), self.bits)
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {"kind": type(self).__name__, "bits": self.bits, "scale": self._rule}
 
     def extra_repr(self) -> str:
         """Name the bits and the scale."""

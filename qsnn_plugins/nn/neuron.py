@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +12,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 from qsnn_plugins.spec.checks import integer
 
-__all__ = ["charges_otherwise", "initial_threshold", "quantized_neurons"]
+__all__ = ["charges_otherwise", "initial_threshold", "neuron_facts", "quantized_neurons"]
 
 
 def initial_threshold(
@@ -63,6 +66,26 @@ def charges_otherwise(kind: type, paired: str) -> bool:
         (False, True)
     """
     return next(paired in vars(k) for k in kind.__mro__ if "charge" in vars(k)) is False
+
+
+def neuron_facts(neuron: nn.Module, conventions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a neuron's state dict says of it beside the tensors, see `StateFacts`.
+
+    Args:
+        neuron: A neuron with a `quant_spec`.
+        conventions: Those of its host, by their names there; tensors are left out, which the state
+            has by themselves.
+
+    Example:
+        >>> from qsnn_plugins.spikingjelly import TernaryIFNode
+        >>> neuron_facts(TernaryIFNode(), {"v_reset": 0.0})
+        {'charge': 'QuantIFNode', 'v_reset': 0.0, 'spec': {}}
+    """
+    charging = next(kind for kind in type(neuron).__mro__ if "charge" in vars(kind))
+    plain = {name: value for name, value in conventions.items() if not isinstance(value, Tensor)}
+    spec: Any = neuron.quant_spec
+    parts = {name: part for name, part in spec.to_dict().items() if name != "weight"}
+    return {"charge": charging.__name__, **plain, "spec": parts}
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:

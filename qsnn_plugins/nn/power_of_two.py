@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from qsnn_plugins.functional.weight.power_of_two import (
     power_of_two_integers,
 )
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
 __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
@@ -25,7 +26,7 @@ __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
 GridScale = Literal["power_of_two", "learned"]
 
 
-class PowerOfTwo(nn.Module):
+class PowerOfTwo(StateFacts):
     """Parametrization that puts a layer's weight on the power-of-two grid.
 
     The defaults are SpQuant-SNN's: α starts at three standard deviations of the weight, learns,
@@ -104,6 +105,15 @@ class PowerOfTwo(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         return self._codes(self._prepare(weight).detach(), self.scale.detach(), self.bits)
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {
+            "kind": type(self).__name__,
+            "bits": self.bits,
+            "scale": self._rule,
+            "regulation": self.regulation,
+        }
 
     def extra_repr(self) -> str:
         """Name the bits, the scale and the regulation."""

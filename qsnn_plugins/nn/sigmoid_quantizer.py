@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from qsnn_plugins.functional.weight.thresholds import (
     middle_thresholds,
     symmetric_levels,
 )
+from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
 __all__ = ["SigmoidFidelity", "SigmoidQuantizer", "ThresholdRule", "soft_weights"]
@@ -31,7 +32,7 @@ ThresholdRule = Literal["middle", "k_means"]
 SigmoidFidelity = Literal["paper", "released"]
 
 
-class SigmoidQuantizer(nn.Module):
+class SigmoidQuantizer(StateFacts):
     """Parametrization by sigmoids in training and steps at evaluation (third paper, Eq. 6 to 9).
 
     α and β are learned scalars of the layer, T grows by the epoch (`set_epoch`), and the mode of
@@ -136,6 +137,10 @@ class SigmoidQuantizer(nn.Module):
         """Return int32 codes of a float weight, hard in any mode, and their unit."""
         alpha, beta = (keep_positive(p.detach(), MIN_SCALE) for p in (self.alpha, self.beta))
         return sigmoid_quantizer_codes(weight.detach(), alpha, beta, self.thresholds, self.levels)
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {"kind": type(self).__name__, "bits": self.bits}
 
     def extra_repr(self) -> str:
         """Name the bits, the thresholds and T."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.weight.statistical import statistical, statistical_codes
+from qsnn_plugins.nn.state import StateFacts
 
 __all__ = ["Statistical"]
 
 
-class Statistical(nn.Module):
+class Statistical(StateFacts):
     """Parametrization that scales per weight by its own statistics, `functional.statistical`.
 
     What the code of IM-SNN and SpQuant-SNN has in place of the printed `PowerOfTwo`.
@@ -44,6 +47,10 @@ class Statistical(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         return statistical_codes(weight.detach(), self.bits)
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {"kind": type(self).__name__, "bits": self.bits}
 
     def extra_repr(self) -> str:
         """Name the bits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.uniform import UniformGradient, uniform, uniform_codes
+from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
 __all__ = ["Uniform", "UniformScale"]
@@ -26,7 +27,7 @@ __all__ = ["Uniform", "UniformScale"]
 UniformScale = Literal["learned", "max"]
 
 
-class Uniform(nn.Module):
+class Uniform(StateFacts):
     """Parametrization with symmetric uniform levels (bit budget Eq. 5, its step mended).
 
     The paper names no scale γ. "learned", the default, starts at 2 mean|w| sqrt(n), at most
@@ -91,6 +92,15 @@ class Uniform(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         return uniform_codes(weight.detach(), self.scale(weight).detach(), self.bits)
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {
+            "kind": type(self).__name__,
+            "bits": self.bits,
+            "scale": self._rule,
+            "per": self.per,
+        }
 
     def extra_repr(self) -> str:
         """Name the bits and the scale."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,6 +13,12 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn.state import (
+    EXTRA_STATE,
+    StateFacts,
+    are_changes_allowed,
+    note_float_state,
+)
 from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.spec import WeightSpec
 from qsnn_plugins.spec.custom import build_custom, import_class
@@ -115,8 +123,10 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
 
     The first and the last layer of the network, in the order of definition, get what `first_last`
     of their spec says; 1 x 1 convolutions and shortcuts are layers like others. `state_dict` keeps
-    the float weight as `parametrizations.weight.original`. Layers that share one weight share its
-    quantizer. Where anything is refused, nothing is changed.
+    the float weight as `parametrizations.weight.original`; that of a float network, which has it as
+    `weight`, can be loaded too, and scales then begin with the loaded weight. Layers that share one
+    weight share its quantizer. What a quantizer learns is frozen where the weight is. Where
+    anything is refused, nothing is changed.
 
     Args:
         network: Any network.
@@ -147,6 +157,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
             raise ArgumentError("spec", name, f"names of layers among {', '.join(layers)}")
     ends = {*[*layers][:1], *[*layers][-1:]}
     quantizers: dict[str, nn.Module] = {}
+    loaders: dict[str, _Loader] = {}
     first_names: dict[int, str] = {}
     for name, layer in layers.items():
         own, is_end = specs.get(name), name in ends
@@ -157,19 +168,75 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
         if specs[first] != own:
             allowed = f"the spec of {first}, whose weight it shares"
             raise ArgumentError(f"{name}.weight", str(own), allowed)
-        quantizers[name] = (
-            weight_quantizer(layer.weight, own, is_end) if first == name else quantizers[first]
-        )
+        loaders[name] = _Loader(own, is_end)
+        if first != name:
+            quantizers[name] = quantizers[first]
+            continue
+        quantizers[name] = weight_quantizer(layer.weight, own, is_end)
+        quantizers[name].register_forward_hook(_freeze_with_weight)
+        if not layer.weight.requires_grad:
+            quantizers[name].requires_grad_(False)
     done: list[WeightLayer] = []
     try:
         for name, quantizer in quantizers.items():
             parametrize.register_parametrization(layers[name], "weight", quantizer)
+            layers[name].register_load_state_dict_pre_hook(loaders[name])
             done.append(layers[name])
     except BaseException:
         for layer in done:
             remove_quantizer(layer)
         raise
     return list(quantizers)
+
+
+def _freeze_with_weight(_: nn.Module, inputs: tuple[Tensor], weight: Tensor) -> Tensor:
+    """Keep the gradient from a quantizer whose float weight has none."""
+    return weight if inputs[0].requires_grad else weight.detach()
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Lets a quantized layer load what was saved of a float one, or of one quantized otherwise."""
+
+    spec: WeightSpec
+    is_end: bool
+
+    def __call__(
+        self,
+        layer: Any,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        *_: Any,
+    ) -> None:
+        """Map a float weight's key, and give the quantizer a state that fits the loaded weight."""
+        plain, place = f"{prefix}weight", f"{prefix}parametrizations.weight."
+        original, own = f"{place}original", layer.parametrizations.weight
+        is_float = plain in state_dict and original not in state_dict
+        if is_float:
+            note_float_state(missing_keys)
+            state_dict[original] = state_dict.pop(plain)
+        elif not (are_changes_allowed() and self._differs(own[0], state_dict, f"{place}0.")):
+            return
+        weight, quantizer = state_dict.get(original), own[0]
+        if isinstance(weight, Tensor) and weight.shape == own.original.shape:
+            with warnings.catch_warnings():  # said when the layer was quantized
+                warnings.simplefilter("ignore")
+                quantizer = weight_quantizer(
+                    weight.detach().to(own.original), self.spec, self.is_end
+                )
+        for key in [key for key in state_dict if key.startswith(f"{place}0.")]:
+            del state_dict[key]
+        state_dict.update(quantizer.state_dict(prefix=f"{place}0."))
+
+    @staticmethod
+    def _differs(quantizer: nn.Module, state_dict: dict[str, Any], prefix: str) -> bool:
+        state = state_dict.get(prefix + EXTRA_STATE)
+        if state is None or not isinstance(quantizer, StateFacts):
+            return False
+        return bool(quantizer.state_differences(state))
 
 
 def remove_quantizer(layer: nn.Module) -> None:
@@ -191,6 +258,9 @@ def remove_quantizer(layer: nn.Module) -> None:
     layer.__class__ = type(shared.__name__, shared.__bases__, own)
     behind = list(layer._parameters)
     parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    hooks: dict[int, Any] = layer._load_state_dict_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook.hook, _Loader)]:
+        del hooks[key]
     # torch registers the weight anew, as the last
     for name in behind:
         layer._parameters[name] = layer._parameters.pop(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import snntorch
 import torch
@@ -18,9 +19,11 @@ from qsnn_plugins.nn import (
     MembranePruning,
     ResetTime,
     Spike,
+    StateFacts,
     charges_otherwise,
     initial_threshold,
     membrane_quantizer,
+    neuron_facts,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
@@ -32,7 +35,7 @@ from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 __all__ = ["QuantLeaky"]
 
 
-class QuantLeaky(snntorch.Leaky):
+class QuantLeaky(StateFacts, snntorch.Leaky):
     r"""Leaky neuron of snnTorch whose membrane is stored as a `QuantSpec` says.
 
         h[t] = beta m[t-1] + x[t]                    charge
@@ -86,6 +89,8 @@ class QuantLeaky(snntorch.Leaky):
     """
 
     mem: Tensor
+    _loads_float_state = True
+    _repeated_facts = ("reset_mechanism_val",)
 
     def __init__(
         self,
@@ -135,6 +140,11 @@ class QuantLeaky(snntorch.Leaky):
         self._cell_spec = spec
         self.membrane = membrane_quantizer(spec.membrane)
         self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors: spec and reset."""
+        named = ("reset_mechanism", "reset_delay", "inhibition")
+        return neuron_facts(self, {name: getattr(self, name) for name in named})
 
     @property
     def storage_bits(self) -> int:

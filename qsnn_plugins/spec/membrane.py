@@ -25,10 +25,11 @@ MembraneScale = Literal["running", "step_max", "learned", "fixed"]
 ScaleAtEvaluation = Literal["running", "published"]
 
 _POSITIVE = number("a number above 0", lambda x: x > 0)
+_STACKED: Any = {"where": {"gradient": ("stacked",)}, "is_forward": False}
 _GRADIENT = {
-    "gradient": Option(choice(MembraneGradient), "stacked"),
-    "surrogate": Option(choice(SurrogateKind), "sigmoid", where={"gradient": ("stacked",)}),
-    "smoothness": Option(_POSITIVE, 2.0, where={"gradient": ("stacked",)}),
+    "gradient": Option(choice(MembraneGradient), "stacked", is_forward=False),
+    "surrogate": Option(choice(SurrogateKind), "sigmoid", **_STACKED),
+    "smoothness": Option(_POSITIVE, 2.0, **_STACKED),
 }
 _LEVELS = {"levels": Option(levels, TERNARY), **_GRADIENT}
 _BITS = Option(integer(1, 8), 2)
@@ -40,7 +41,10 @@ _SCALED = {
     "evaluation": Option(choice(ScaleAtEvaluation), "running", where={"scale": ("step_max",)}),
     "scale_value": Option(_POSITIVE, 1.0, where={"evaluation": (None, "running")}),
     "momentum": Option(
-        number("a number above 0 and to 1", lambda x: 0 < x <= 1), 0.1, where=_AVERAGE
+        number("a number above 0 and to 1", lambda x: 0 < x <= 1),
+        0.1,
+        where=_AVERAGE,
+        is_forward=False,
     ),
 }
 
@@ -196,6 +200,13 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
         if self.kind == "custom":
             return build_custom(self).bits
         return math.ceil(math.log2(self.level_count)) if self.level_count else 32
+
+    def forward_options(self) -> dict[str, Any]:
+        """Return what is read and changes what is computed; a scale that moves is a tensor."""
+        options = super().forward_options()
+        if self.scale not in (None, "fixed"):
+            options.pop("scale_value", None)
+        return options
 
     @property
     def is_idempotent(self) -> bool:

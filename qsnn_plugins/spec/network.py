@@ -104,6 +104,22 @@ class QuantSpec:
         parts = {name: getattr(self, name).to_dict() for name in _PARTS}
         return {name: part for name, part in parts.items() if part}
 
+    def neuron_options(self) -> dict[str, Any]:
+        """Return what changes a neuron's forward, by names such as `membrane.bits`.
+
+        Surrogates and gradients are not among it: a trained network computes without them.
+
+        Example:
+            >>> list(QuantSpec.full_precision().neuron_options())[:3]
+            ['membrane.kind', 'spike.bits', 'spike.value']
+        """
+        return {
+            f"{name}.{option}": value
+            for name in _PARTS
+            if name != "weight"
+            for option, value in getattr(self, name).forward_options().items()
+        }
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> QuantSpec:
         """Build a spec from what `to_dict` returned; what is left out has its default.

@@ -38,6 +38,7 @@ class Option:
             stands for an option that is itself not read.
         needs: Another option without which, or with 0 for it, it is not read.
         is_argument: Whether it is an argument of the module that carries out a weight's kind.
+        is_forward: Whether it changes what is computed, and not gradients or training alone.
     """
 
     check: Check
@@ -46,6 +47,7 @@ class Option:
     where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     needs: str = ""
     is_argument: bool = True
+    is_forward: bool = True
 
     def default_for(self, spec: Any) -> Any:
         """Return the default under the fidelity of a spec."""
@@ -92,12 +94,19 @@ class Part:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what differs from the defaults, as plain values."""
-        plain = {}
-        for name, option in self._table().items():
-            value = getattr(self, name)
-            if value is not None and value != option.default_for(self):
-                plain[name] = list(value) if isinstance(value, tuple) else copy.deepcopy(value)
-        return plain
+        return {
+            name: _plain(value)
+            for name, option in self._table().items()
+            if (value := getattr(self, name)) is not None and value != option.default_for(self)
+        }
+
+    def forward_options(self) -> dict[str, Any]:
+        """Return what is read and changes what is computed, as plain values."""
+        return {
+            name: _plain(getattr(self, name))
+            for name, option in self._table().items()
+            if option.is_forward and not self._why_unread(option)
+        }
 
 
 @dataclass(frozen=True)
@@ -150,10 +159,18 @@ class KindPart(Part):
         kind = {"kind": self.kind} if self.kind != self._default_kind else {}
         return {**kind, **super().to_dict()}
 
+    def forward_options(self) -> dict[str, Any]:
+        """Return what is read and changes what is computed, as plain values."""
+        return {"kind": self.kind, **super().forward_options()}
+
     def _call(self) -> str:
         """The call that builds a module of the user's own."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.init_args.items())
         return f"{self.class_path}({arguments})"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else copy.deepcopy(value)
 
 
 def _none_for(reason: str, readers: Iterable[Any]) -> str:

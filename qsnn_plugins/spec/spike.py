@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.spec.checks import choice, integer, number
@@ -13,11 +13,12 @@ __all__ = ["SpikeSpec", "SpikeValue"]
 
 SpikeValue = Literal["count", "threshold"]
 
+_ONE_BIT: Any = {"where": {"bits": (1,)}, "is_forward": False}
 _OPTIONS = {
     "bits": Option(integer(1, 8), 1),
     "value": Option(choice(SpikeValue), "count"),
-    "surrogate": Option(choice(SurrogateKind), "triangle", where={"bits": (1,)}),
-    "sharpness": Option(number("a number above 0", lambda x: x > 0), 1.0, where={"bits": (1,)}),
+    "surrogate": Option(choice(SurrogateKind), "triangle", **_ONE_BIT),
+    "sharpness": Option(number("a number above 0", lambda x: x > 0), 1.0, **_ONE_BIT),
 }
 
 

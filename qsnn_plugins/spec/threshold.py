@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from qsnn_plugins.functional.threshold import ThresholdGradient, WindowKind
 from qsnn_plugins.spec.checks import choice
@@ -14,8 +14,10 @@ __all__ = ["ThresholdSharing", "ThresholdSpec"]
 ThresholdSharing = Literal["layer", "channel"]
 
 _OPTIONS = {
-    "gradient": Option(choice(ThresholdGradient), "fixed"),
-    "window": Option(choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}),
+    "gradient": Option(choice(ThresholdGradient), "fixed", is_forward=False),
+    "window": Option(
+        choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}, is_forward=False
+    ),
     "per": Option(choice(ThresholdSharing), "layer", where={"gradient": ("ordinary", "separate")}),
 }
 
@@ -50,6 +52,10 @@ class ThresholdSpec(Part):
     def learned(self) -> bool:
         """Whether the threshold is a parameter."""
         return self.gradient != "fixed"
+
+    def forward_options(self) -> dict[str, Any]:
+        """Return what is read and changes what is computed, as plain values."""
+        return {"learned": self.learned, **super().forward_options()}
 
     def __str__(self) -> str:
         """Say in words what applies."""

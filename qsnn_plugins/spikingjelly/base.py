@@ -13,9 +13,11 @@ from qsnn_plugins.nn import (
     Cell,
     MembranePruning,
     Spike,
+    StateFacts,
     charges_otherwise,
     initial_threshold,
     membrane_quantizer,
+    neuron_facts,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
@@ -32,7 +34,7 @@ from qsnn_plugins.spikingjelly.legacy import IS_LEGACY, BaseNode
 __all__ = ["QuantNode"]
 
 
-class QuantNode(BaseNode):
+class QuantNode(StateFacts, BaseNode):
     """Neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
 
     Its classes say how a membrane charges. The rest is `nn.Cell` for all of them; see
@@ -50,6 +52,7 @@ class QuantNode(BaseNode):
 
     v: Any
     v_threshold: Any
+    _loads_float_state = True
 
     def __init__(
         self,
@@ -104,6 +107,11 @@ class QuantNode(BaseNode):
         A class that can be free of quantization has its own.
         """
         raise NotImplementedError(f"{type(self).__name__} names no steps of the host's")
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors: spec, leak and reset."""
+        named = ("v_threshold", "v_reset", "tau", "decay_input")
+        return neuron_facts(self, {name: getattr(self, name, None) for name in named})
 
     @property
     def _runs_host_steps(self) -> bool:

@@ -153,7 +153,10 @@ def test_what_the_neurons_are_is_kept():
     handle.remove()
     (spk.sum() + mem.sum()).backward()
     optimizer.step()
-    net.load_state_dict({k: v * 0 + 1 for k, v in net.state_dict().items()})
+    state = net.state_dict()
+    net.load_state_dict(
+        {k: torch.ones_like(v) if v.is_floating_point() else v for k, v in state.items()}
+    )
     eject(net)
     assert net[1] is leaky
     assert leaky.graded_spikes_factor.item() == 0.5  # the new neuron's was loaded

@@ -1,0 +1,199 @@
+"""What a state dict says of quantization beside its tensors, compared where one is loaded.
+
+Bits, levels, leaks and resets have no tensor whose shape could disagree. They travel as a module's
+extra state: JSON in a uint8 tensor, so that all values of a state dict stay tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["StateFacts", "allow_spec_changes", "are_changes_allowed", "note_float_state"]
+
+EXTRA_STATE = "_extra_state"  # torch's name of the key
+_ALLOWED = ContextVar("allowed", default=False)
+# `missing_keys` of the load that was warned of last: torch makes a new list for each
+_last_warned: list[str] = []
+
+
+@contextmanager
+def allow_spec_changes() -> Iterator[None]:
+    """Load states into networks that are quantized otherwise: for fine-tuning at fewer bits.
+
+    Within it `load_state_dict` takes the tensors that fit. The scale of a weight that is quantized
+    otherwise starts anew from the loaded weight; what else the new spec brings keeps its value.
+
+    Example:
+        >>> from qsnn_plugins.nn import quantize_weights
+        >>> from qsnn_plugins.spec import WeightSpec
+        >>> trained, finer = nn.Linear(4, 2), nn.Linear(4, 2)
+        >>> _ = quantize_weights(trained, WeightSpec(kind="uniform", bits=4))
+        >>> _ = quantize_weights(finer, WeightSpec(kind="uniform", bits=2))
+        >>> finer.load_state_dict(trained.state_dict())
+        Traceback (most recent call last):
+        ...
+        RuntimeError: Error(s) in loading state_dict for ParametrizedLinear:
+            weight: bits is 4 in the state, 2 here
+        >>> with allow_spec_changes():
+        ...     finer.load_state_dict(trained.state_dict())
+        <All keys matched successfully>
+    """
+    token = _ALLOWED.set(True)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+def are_changes_allowed() -> bool:
+    """Return whether this runs within `allow_spec_changes`.
+
+    Example:
+        >>> are_changes_allowed()
+        False
+    """
+    return _ALLOWED.get()
+
+
+class StateFacts(nn.Module):
+    """Base of modules whose state dict says how they are quantized.
+
+    A class says it in `state_facts`. Where a state is loaded that says something else, the error of
+    `load_state_dict` names every difference; a state that says nothing is loaded with one warning.
+
+    Example:
+        >>> class Rounded(StateFacts):
+        ...     def __init__(self, bits):
+        ...         super().__init__()
+        ...         self.bits = bits
+        ...
+        ...     def state_facts(self):
+        ...         return {"bits": self.bits}
+        >>> Rounded(3).load_state_dict(Rounded(3).state_dict())
+        <All keys matched successfully>
+        >>> Rounded(3).load_state_dict(Rounded(2).state_dict())
+        Traceback (most recent call last):
+        ...
+        RuntimeError: Error(s) in loading state_dict for Rounded:
+            Rounded: bits is 2 in the state, 3 here
+    """
+
+    # whether a host's float state, which has nothing of what a spec brings, is loaded too
+    _loads_float_state: ClassVar[bool] = False
+    # tensors of the host that repeat a fact, and are never loaded
+    _repeated_facts: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:  # hosts' classes are untyped, and so are the attributes of what is both
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what has no tensor and changes the forward, as plain values.
+
+        "spec" may be what `QuantSpec.to_dict` returns: of it what changes a neuron's forward is
+        compared.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what its state says")
+
+    def get_extra_state(self) -> Tensor:
+        """Return `state_facts` as torch keeps it in a state dict: JSON, uint8, shape [B]."""
+        text = json.dumps(self.state_facts(), sort_keys=True, separators=(",", ":"))
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Do nothing: a state is compared while it is loaded, and never changes the spec."""
+
+    def state_differences(self, state: Any) -> list[str]:
+        """Say what an extra state has otherwise than this module, one sentence each."""
+        saved, own = _read(state), _read(self.get_extra_state())
+        if saved is None or own is None:
+            return ["what the state says of its quantization is damaged, or of a later version"]
+        return [
+            f"{name} is {saved[name]} in the state, {own[name]} here"
+            for name in own
+            if name in saved and saved[name] != own[name]
+        ]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        own = self.state_dict(prefix=prefix)
+        state = state_dict.get(prefix + EXTRA_STATE)
+        differences = [] if state is None else self.state_differences(state)
+        if state is None:
+            _warn_once(missing_keys)
+        if differences and not are_changes_allowed():
+            name = prefix.removesuffix(".").replace(".parametrizations.weight.0", ".weight")
+            name = name.replace("parametrizations.weight.0", "weight") or type(self).__name__
+            error_msgs += [f"{name}: {difference}" for difference in differences]
+        if differences or (state is None and self._loads_float_state):
+            _complete(state_dict, own)
+        if differences:
+            for key in [key for key in state_dict if key.startswith(prefix) and key not in own]:
+                del state_dict[key]
+        for key in (EXTRA_STATE, *self._repeated_facts):
+            state_dict[prefix + key] = own[prefix + key]
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+
+def _complete(state_dict: dict[str, Any], own: dict[str, Any]) -> None:
+    """Give a state what it has not, or has in another shape; one value goes to all channels."""
+    for key, value in own.items():
+        given = state_dict.get(key)
+        if not isinstance(given, Tensor) or given.numel() not in (1, value.numel()):
+            state_dict[key] = value
+        elif given.shape != value.shape:
+            state_dict[key] = given.expand(value.shape) if given.numel() == 1 else value
+
+
+def _read(state: Any) -> dict[str, Any] | None:
+    """Read an extra state, its spec spelled out; None where it cannot be read."""
+    try:
+        # whoever averages states averages equal bytes
+        facts = json.loads(bytes(state.round().to(torch.uint8).tolist()))
+        if (spec := facts.pop("spec", None)) is not None:
+            facts |= QuantSpec.from_dict(spec).neuron_options()
+        return facts
+    except (ValueError, TypeError, AttributeError, RuntimeError, ArgumentError):
+        return None
+
+
+def _warn_once(missing_keys: list[str]) -> None:
+    global _last_warned
+    if missing_keys is not _last_warned:
+        _last_warned = missing_keys
+        warnings.warn(
+            "the state does not say how it was quantized: it is of a float network, or was saved "
+            "by an earlier version; it is loaded as it is",
+            stacklevel=2,
+        )
+
+
+def note_float_state(missing_keys: list[str]) -> None:
+    """Do not warn in a load that was found to be of a float network.
+
+    Args:
+        missing_keys: The list that torch hands to each module of the load.
+    """
+    global _last_warned
+    _last_warned = missing_keys
