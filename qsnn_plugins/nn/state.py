@@ -35,6 +35,7 @@ def allow_spec_changes() -> Iterator[None]:
     otherwise starts anew from the loaded weight; what else the new spec brings keeps its value.
 
     Example:
+        >>> from qsnn_plugins import allow_spec_changes
         >>> from qsnn_plugins.nn import quantize_weights
         >>> from qsnn_plugins.spec import WeightSpec
         >>> trained, finer = nn.Linear(4, 2), nn.Linear(4, 2)
