@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
-__all__ = ["atomic_write", "path_beside", "replace"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["atomic_write", "locked", "path_beside", "remove_leftovers", "replace"]
+
+_BESIDE = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
@@ -57,10 +67,7 @@ def path_beside(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def replace(source: str | Path, target: str | Path) -> None:
@@ -82,3 +89,65 @@ def replace(source: str | Path, target: str | Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
+    """Keep every other process out that locks the same file; the system unlocks it for the killed.
+
+    The file stays, empty. Where the system or its file system knows no locks, nothing is locked.
+
+    Args:
+        path: The file; its folder has to be there.
+        wait: Whether to wait for whoever has it.
+
+    Raises:
+        BlockingIOError: Another process has it, and `wait` is False.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> with locked(Path(mkdtemp(), ".lock")):
+        ...     pass
+    """
+    with Path(path).open("a") as file:
+        if fcntl is not None:
+            # of the process, and so not inherited by its children as those of flock are
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise BlockingIOError(error.errno, error.strerror) from None
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+                    raise
+        yield
+
+
+def remove_leftovers(folder: str | Path, age: float = 3600) -> None:
+    """Remove what writers that were killed left beside its place.
+
+    Args:
+        folder: Where they wrote.
+        age: Seconds since it was last written: what is younger may be in the making.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
+        >>> (folder / f".last.ckpt.{'0' * 32}.tmp").touch()
+        >>> remove_leftovers(folder)
+        >>> len(list(folder.iterdir()))
+        1
+        >>> remove_leftovers(folder, age=0)
+        >>> list(folder.iterdir())
+        []
+    """
+    for path in Path(folder).iterdir():
+        with suppress(OSError):
+            if _BESIDE.fullmatch(path.name) and time.time() - path.stat().st_mtime >= age:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -118,8 +118,9 @@ class BuiltRecipe(RecipeCLI):
             raise RecipeError(unloadable(error) or f"{file} does not fit") from None
 
     def _last_checkpoint(self) -> Path:
+        from qsnn_plugins.lightning import newest_checkpoint
+
         root = self.config.trainer.default_root_dir or Path("runs", self.recipes.name)
-        found = Path(root, "checkpoints").glob("last*.ckpt")
-        if newest := max(found, key=lambda path: path.stat().st_mtime, default=None):
+        if newest := newest_checkpoint(Path(root, "checkpoints")):
             return newest
         raise no_last_checkpoint(root)

@@ -144,14 +144,25 @@ class RecipeCLI(LightningCLI):
             kwargs["callbacks"] = [*callbacks, RunCheckpoint(folder)]
         return super().instantiate_trainer(**kwargs)
 
+    def before_fit(self) -> None:
+        """Claim the run's folder before a logger writes to it."""
+        from qsnn_plugins.lightning import RunCheckpoint
+
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, RunCheckpoint):
+                callback.claim(self.trainer)
+                if self._get(self.config, "ckpt_path") == "last":
+                    callback.check_last()
+
     def _check_last(self) -> None:
         """Refuse to evaluate untrained weights: Lightning warns and goes on with them."""
         if self._get(self.config, "ckpt_path") != "last":
             return
         if not any(
-            callback._find_last_checkpoints(self.trainer)
+            Path(path).exists()
             for callback in self.trainer.checkpoint_callbacks
             if isinstance(callback, ModelCheckpoint)
+            for path in callback._find_last_checkpoints(self.trainer)
         ):
             raise no_last_checkpoint(self.trainer.default_root_dir)
 

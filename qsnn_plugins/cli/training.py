@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shlex
 import sys
 import warnings
+from itertools import pairwise
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import exit_status
+from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.stopping import sigterm_stops
 
 
 def train(words: list[str]) -> int:
     """Run LightningCLI on `words`, such as `fit -c RECIPE`, and return the exit status.
 
-    That of `exit_status`, or 130 after Ctrl-C.
+    That of `exit_status`; 130 after Ctrl-C and 143 after SIGTERM.
     """
     try:
-        return exit_status(lambda: _run(words))
+        with sigterm_stops():
+            return exit_status(lambda: _run(words))
     except (KeyboardInterrupt, SystemExit) as stop:
-        if not _is_interrupt(stop):
+        # Lightning tidies up after an interrupt and then exits with status 1
+        interrupt = stop if isinstance(stop, KeyboardInterrupt) else stop.__context__
+        if not isinstance(interrupt, KeyboardInterrupt):
             raise
-        print(_how_to_go_on(words), file=sys.stderr)
-        return 130
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(_how_to_go_on(words), file=sys.stderr)
+        return getattr(interrupt, "status", 130)
 
 
 # Advice of Lightning that does not fit: the data lie in memory or in a mapped file, and its own use
@@ -36,16 +46,40 @@ def _run(words: list[str]) -> None:
         warnings.filterwarnings("ignore", message)
     from qsnn_plugins.cli.recipe_cli import RecipeCLI
 
-    RecipeCLI.run(recipes, words[0])
+    try:
+        RecipeCLI.run(recipes, words[0])
+    except (OSError, RuntimeError) as error:
+        if reason := _misfortune(error):
+            raise QSNNError(reason) from None
+        raise
 
 
-def _is_interrupt(stop: BaseException) -> bool:
-    """Whether it was Ctrl-C: Lightning tidies up after one and then exits with status 1."""
-    return isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
+def _misfortune(error: OSError | RuntimeError) -> str | None:
+    """What befell a run and is no fault of its code, or None."""
+    if isinstance(error, OSError):
+        if error.errno not in _DISK:
+            return None
+        return f"{error.filename or 'the disk'} cannot be written: {error.strerror}"
+    if not _LOST_PEER.search(str(error)):
+        return None
+    return (
+        "a process of this run was killed or has failed, and the others cannot go on; what it said "
+        "last stands above, if it could"
+    )
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_LOST_PEER = re.compile(
+    r"gloo.*(by peer|[Tt]imed out|error)|NCCL.*(remote|timeout|abort)", re.DOTALL
+)
 
 
 def _how_to_go_on(words: list[str]) -> str:
     if words[0] != "fit":
         return "stopped"
-    again = words if "--ckpt_path" in words else [*words, "--ckpt_path", "last"]
-    return f"stopped; go on with: lightning {shlex.join(again)}"
+    again = [
+        word
+        for before, word in pairwise(["", *words])
+        if before != "--ckpt_path" and word.partition("=")[0] != "--ckpt_path"
+    ]
+    return f"stopped; go on with: lightning {shlex.join(again)} --ckpt_path last"

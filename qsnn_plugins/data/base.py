@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.download import Archive, fetch
-from qsnn_plugins.data.order import EpochShuffle
+from qsnn_plugins.data.order import EpochOrder, EpochShuffle, TrainingLoader
 from qsnn_plugins.errors import ArgumentError
 
 
@@ -98,7 +99,7 @@ class BaseDataModule(LightningDataModule):
         """Return the split "train", "val" or "test"."""
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
-    def order(self, split: Any, replicas: int, rank: int) -> Sampler[int]:
+    def order(self, split: Any, replicas: int, rank: int) -> EpochOrder:
         """Return the order of training, for one of several processes."""
         return EpochShuffle(split, self.seed, replicas, rank)
 
@@ -131,8 +132,9 @@ class BaseDataModule(LightningDataModule):
             self._splits[name] = self.split(name)
         return self._splits[name]
 
-    def _loader(self, name: str, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
-        return DataLoader(
+    def _loader(self, name: str, sampler: EpochOrder | None = None) -> DataLoader[Any]:
+        kind = DataLoader if sampler is None else TrainingLoader
+        return kind(
             self._opened(name),
             batch_size=self.batch_size,
             sampler=sampler,
@@ -140,4 +142,10 @@ class BaseDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
+            worker_init_fn=_ignore_interrupts,
         )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Let the process that trains decide what Ctrl-C ends; it reaches its workers too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

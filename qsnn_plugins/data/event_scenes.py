@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, DistributedSampler, Sampler
+from torch.utils.data import Dataset
 
 from qsnn_plugins.data.base import BaseDataModule
 from qsnn_plugins.data.boxes import BoxesItem, boxes_target, collate_boxes
 from qsnn_plugins.data.checks import at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
+from qsnn_plugins.data.order import EpochOrder
 from qsnn_plugins.data.scenes import CLASSES, SceneStyle, draw_scene
 
 _STREAMS = {"train": 0, "val": 1, "test": 2}  # scenes of different splits share no random numbers
@@ -89,7 +90,7 @@ class EventScenes(BaseDataModule):
         stream = (self.seed, _STREAMS[name])
         return ScenesDataset(self.camera, self.binning, self.style, stream, self.scenes[name])
 
-    def order(self, split: Any, replicas: int, rank: int) -> Sampler[int]:
+    def order(self, split: Any, replicas: int, rank: int) -> EpochOrder:
         """Return the next scenes each epoch, for one of several processes."""
         return OnwardOrder(split, replicas, rank)
 
@@ -141,7 +142,7 @@ class ScenesDataset(Dataset[BoxesItem]):
         ]
 
 
-class OnwardOrder(DistributedSampler[Any]):
+class OnwardOrder(EpochOrder):
     """Numbers that go on from epoch to epoch, shared out among processes as by `EpochShuffle`.
 
     Example:
@@ -150,10 +151,7 @@ class OnwardOrder(DistributedSampler[Any]):
         ([0, 1, 2], [3, 4, 5])
     """
 
-    def __init__(self, data_source: Any, replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(data_source, num_replicas=replicas, rank=rank)
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.total_size
-        self.epoch += 1
+    def indices(self, epoch: int) -> Iterator[int]:
+        """Yield this process's numbers of an epoch."""
+        first = epoch * self.total_size
         yield from range(first + self.rank, first + self.total_size, self.num_replicas)

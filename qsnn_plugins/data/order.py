@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 
 class Draw(int):
@@ -37,16 +38,50 @@ class Draw(int):
         return int(self), self.epoch
 
 
-class EpochShuffle(DistributedSampler[Any]):
-    """A training order that depends on the seed and the epoch alone.
+class EpochOrder(DistributedSampler[Any]):
+    """An order that depends on the epoch alone, and may begin within one.
 
-    A run that is resumed at an epoch goes on in the order that it would have had: Lightning calls
-    `set_epoch`. Without such a call, each pass counts as one epoch. It is a DistributedSampler so
-    that Lightning leaves it in place where it distributes: of one order, each process takes every
-    `replicas`-th item, and the first items come again where the order does not divide evenly.
+    A run that is resumed goes on in the order that it would have had: Lightning calls `set_epoch`.
+    Without such a call, each pass counts as one epoch. It is a DistributedSampler so that Lightning
+    leaves it in place where it distributes.
 
     Args:
         data_source: What is to be ordered; its length counts.
+        replicas: Number of processes.
+        rank: Which of them this is, from 0.
+        seed: Seed of all epochs.
+    """
+
+    def __init__(self, data_source: Any, replicas: int = 1, rank: int = 0, seed: int = 0) -> None:
+        super().__init__(data_source, num_replicas=replicas, rank=rank, seed=seed)
+        self._begun, self._items = 0, 0
+
+    def begin(self, epoch: int, items: int) -> None:
+        """Leave out the first items of an epoch, which were trained before it was stopped."""
+        self._begun, self._items = epoch, items
+
+    def left_out(self, epoch: int) -> int:
+        """Return how many of its items an epoch leaves out."""
+        return self._items if epoch == self._begun else 0
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = self.epoch
+        self.epoch += 1
+        yield from islice(self.indices(epoch), self.left_out(epoch), None)
+
+    def indices(self, epoch: int) -> Iterator[int]:
+        """Yield this process's indices of an epoch."""
+        raise NotImplementedError(f"{type(self).__name__} has no order")
+
+
+class EpochShuffle(EpochOrder):
+    """A training order that depends on the seed and the epoch alone.
+
+    Of one order, each process takes every `replicas`-th item, and the first items come again where
+    the order does not divide evenly.
+
+    Args:
+        data_source: See `EpochOrder`, as for the others.
         seed: Seed of all epochs.
         replicas: Number of processes.
         rank: Which of them this is, from 0.
@@ -57,18 +92,62 @@ class EpochShuffle(DistributedSampler[Any]):
         >>> order.set_epoch(0)
         >>> list(order) == first != second
         True
+        >>> order.begin(epoch=1, items=3)
+        >>> list(order) == second[3:]
+        True
         >>> parts = [set(EpochShuffle(range(4), seed=0, replicas=2, rank=rank)) for rank in (0, 1)]
         >>> sorted(set.union(*parts)), set.intersection(*parts)
         ([0, 1, 2, 3], set())
     """
 
     def __init__(self, data_source: Any, seed: int, replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(data_source, num_replicas=replicas, rank=rank, seed=seed)
+        super().__init__(data_source, replicas, rank, seed)
 
-    def __iter__(self) -> Iterator[Draw]:
-        epoch = self.epoch
+    def indices(self, epoch: int) -> Iterator[Draw]:
+        """Yield this process's indices of an epoch."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))  # type: ignore[arg-type]
         mine = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
-        self.epoch += 1
         for index in mine.tolist():
             yield Draw(index, epoch)
+
+
+class TrainingLoader(DataLoader[Any]):
+    """Batches in an `EpochOrder`, whose place within the epoch is part of a checkpoint.
+
+    Lightning saves and loads the state of a loader that has one.
+
+    Example:
+        >>> loader = TrainingLoader(range(6), batch_size=2, sampler=EpochShuffle(range(6), seed=0))
+        >>> first, *rest = loader
+        >>> loader.sampler.set_epoch(0)
+        >>> batches = iter(loader)
+        >>> _ = next(batches)
+        >>> place = loader.state_dict()
+        >>> loader.sampler.set_epoch(0)
+        >>> loader.load_state_dict(place)
+        >>> [batch.tolist() for batch in loader] == [batch.tolist() for batch in rest]
+        True
+    """
+
+    _place = (0, 0)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # Lightning puts another sampler in its place to overfit some batches
+        epoch, items = 0, 0
+        if isinstance(self.sampler, EpochOrder):
+            epoch = self.sampler.epoch
+            items = self.sampler.left_out(epoch)
+        # counts what the training has taken, not what workers have fetched ahead
+        for batch in super().__iter__():
+            items += self.batch_size or 1
+            self._place = epoch, items
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch, and how many of its items were handed out."""
+        return dict(zip(("epoch", "items"), self._place, strict=True))
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin where another loader was."""
+        if isinstance(self.sampler, EpochOrder):
+            self.sampler.begin(**state)

@@ -5,9 +5,10 @@ from qsnn_plugins.torchvision_ops import register_missing_ops
 register_missing_ops()
 
 from qsnn_plugins.lightning.box_writer import BoxWriter  # noqa: E402
-from qsnn_plugins.lightning.checkpoint import RunCheckpoint  # noqa: E402
+from qsnn_plugins.lightning.checkpoint import RunCheckpoint, newest_checkpoint  # noqa: E402
 from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
 from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
+from qsnn_plugins.lightning.divergence import StopOnDivergence  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
 from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
 
@@ -17,5 +18,7 @@ __all__ = [
     "RunCheckpoint",
     "SpikingClassifier",
     "SpikingDetector",
+    "StopOnDivergence",
     "Throughput",
+    "newest_checkpoint",
 ]

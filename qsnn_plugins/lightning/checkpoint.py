@@ -2,42 +2,206 @@
 
 from __future__ import annotations
 
-from itertools import count
+import signal
+import zipfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.trainer.states import TrainerFn
 
-__all__ = ["RunCheckpoint"]
+from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.files import atomic_write, locked, remove_leftovers
+from qsnn_plugins.stopping import Stopped, StopRequest
+
+__all__ = ["RunCheckpoint", "newest_checkpoint"]
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps the newest epoch of a run, and what it had learned when it was cut short.
+    """Keeps the newest state of a run in one file, from which it can go on as if never stopped.
 
-    No checkpoint is chosen by its accuracy. `last.ckpt` is the newest state, also after Ctrl-C in
-    the middle of an epoch, and `--ckpt_path last` goes on from it. A second run in the same folder
-    writes beside the first one's files. Lightning writes aside and renames.
+    No checkpoint is chosen by its accuracy. `last.ckpt` is written at the end of each epoch, and
+    where Ctrl-C or SIGTERM ask for a stop: after the batch that is under way, or after the
+    validation if the epoch's batches are done. A new file takes the old one's place when it is
+    whole. A run that was stopped or killed and goes on with `--ckpt_path last` ends with the
+    weights of an unbroken one, if the order of its batches depends on the epoch alone, as with the
+    data modules of this package. What torch's generator draws, dropout for one, depends on the seed, the
+    epoch and the batch.
+
+    A run that crashes leaves the checkpoint of its last whole epoch. One that does not go on from
+    an earlier one's checkpoint writes beside it, `last-v1.ckpt`. Two at once in one folder are
+    refused.
 
     Args:
         dirpath: Folder, or None for `checkpoints` in the folder that Lightning gives the run.
 
     Example:
         >>> RunCheckpoint("runs/mine/checkpoints").filename
-        '{epoch}'
+        'last'
     """
 
     def __init__(self, dirpath: str | None = None) -> None:
-        super().__init__(dirpath=dirpath, filename="{epoch}", save_top_k=1, save_last="link")
+        super().__init__(dirpath=dirpath, filename="last", save_on_train_epoch_end=True)
+        self._stop, self._lock = StopRequest(), ExitStack()
+        self._seed: int | None = None
+
+    def claim(self, trainer: Trainer) -> None:
+        """Keep other runs out of the folder until this one ends, however it ends.
+
+        Raises:
+            QSNNError: Another run has it, or it cannot be written.
+        """
+        if (
+            not trainer.is_global_zero
+            or getattr(trainer, "fast_dev_run", False)
+            or self.dirpath is None
+        ):
+            return
+        folder, advice = Path(self.dirpath), "give this run another: --trainer.default_root_dir=..."
+        self._lock.close()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.enter_context(locked(folder / ".lock", wait=False))
+        except BlockingIOError:
+            raise QSNNError(f"another run is writing to {folder}: wait, or {advice}") from None
+        except OSError as error:
+            raise QSNNError(f"{folder} cannot be written ({error.strerror}): {advice}") from None
+        remove_leftovers(folder, age=0)
+
+    def check_last(self) -> None:
+        """Refuse to begin anew in a folder whose checkpoints are all damaged.
+
+        Raises:
+            QSNNError: There are checkpoints, and none is whole.
+        """
+        folder = Path(self.dirpath or ".")
+        if newest_checkpoint(folder) is None and any(folder.glob("*.ckpt")):
+            raise QSNNError(f"no checkpoint in {folder} is whole: remove them to begin anew")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Claim the folder of a run that trains, and have its checkpoints written as a whole."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.claim(trainer)
+            if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+                trainer.strategy.checkpoint_io = WholeCheckpointIO()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the folder to others."""
+        self._lock.close()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Save what was learned before the run was cut short."""
-        if trainer.state.fn == TrainerFn.FITTING and trainer.global_step > 0:
-            trainer.save_checkpoint(self.last_model_path or self._unused_last_path())
+        """Leave the folder to others; what was in the making when it failed is not saved."""
+        self._lock.close()
 
-    def _unused_last_path(self) -> Path:
-        folder = Path(self.dirpath or ".")
-        names = (f"last-v{version}.ckpt" if version else "last.ckpt" for version in count())
-        return next(path for path in map(folder.joinpath, names) if not path.exists())
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier stop."""
+        self._stop.signum = None
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals; Lightning puts back the handlers that were there."""
+        self._stop.listen(answers=trainer.is_global_zero)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals, and the seed of the run."""
+        super().on_train_start(trainer, pl_module)
+        self._stop.listen(answers=trainer.is_global_zero)
+        if self._seed is None:
+            self._seed = torch.initial_seed()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed what is drawn for this batch."""
+        place = (self._seed or 0, trainer.current_epoch, batch_idx, trainer.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and stop if that was asked for, after a step of the optimizer."""
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.is_last_batch and self._is_asked(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+            self._end()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop if that was asked for since the last batch; the epoch before is saved."""
+        if self._is_asked(trainer):
+            self._end()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with the seed of the run."""
+        return super().state_dict() | {"seed": self._seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the seed of the run; its checkpoint may have been moved."""
+        super().load_state_dict(state_dict)
+        self._seed = state_dict.get("seed")
+
+    def _is_asked(self, trainer: Trainer) -> bool:
+        # a signal reaches processes at different batches, or one of them alone
+        return trainer.strategy.reduce_boolean_decision(self._stop.signum is not None, all=False)
+
+    def _end(self) -> None:
+        raise Stopped(self._stop.signum or signal.SIGTERM)
+
+    def _find_last_checkpoints(self, trainer: Trainer) -> set[str]:
+        """Where Lightning looks for `last`."""
+        if self.dirpath is None:
+            return super()._find_last_checkpoints(trainer)
+        newest = newest_checkpoint(Path(self.dirpath))
+        return set() if newest is None else {str(newest)}
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and renames it when all of it is on the disk."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            QSNNError: The disk is full, or the folder cannot be written.
+        """
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                torch.save(checkpoint, file)
+        except Exception as error:
+            cause: BaseException | None = error
+            # torch.save puts an error of its own in front of the disk's
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__context__
+            if cause is None:
+                raise
+            raise QSNNError(
+                f"the checkpoint {path} cannot be written ({cause.strerror}); an older one stays"
+            ) from error
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run, or None.
+
+    Earlier versions kept one per epoch, to which `last.ckpt` was a link; where a kill took the
+    link, the epoch's own is found.
+
+    Args:
+        folder: Such as runs/spquant_vgg9/checkpoints.
+
+    Example:
+        >>> newest_checkpoint(Path("nowhere")) is None
+        True
+    """
+    for pattern in ("last*.ckpt", "epoch=*.ckpt"):
+        whole = [path for path in folder.glob(pattern) if zipfile.is_zipfile(path)]
+        if whole:
+            return max(whole, key=lambda path: path.stat().st_mtime)
+    return None

@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
@@ -152,8 +153,8 @@ class SpikingClassifier(LightningModule):
         return self(batch[0]).mean(0).argmax(-1)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Let every test end with the table of rates and memory."""
-        return [NetworkReport()]
+        """Let every test end with the table, and a training that diverges with an error."""
+        return [StopOnDivergence(), NetworkReport()]
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the trainer's epochs."""

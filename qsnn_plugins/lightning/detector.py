@@ -15,6 +15,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
+from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
@@ -155,8 +156,8 @@ class SpikingDetector(LightningModule):
         self._log_precision("test")
 
     def configure_callbacks(self) -> list[Callback]:
-        """Let every test end with the table of rates and memory, and with both precisions."""
-        return [NetworkReport(closing=_closing)]
+        """Let every test end with the table, and a training that diverges with an error."""
+        return [StopOnDivergence(), NetworkReport(closing=_closing)]
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the trainer's epochs."""

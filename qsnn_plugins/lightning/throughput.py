@@ -43,6 +43,7 @@ class Throughput(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget earlier peaks."""
         self.samples, self.seconds = 0, 0.0
+        self._begin = perf_counter()  # an epoch that goes on in its middle has no start
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 

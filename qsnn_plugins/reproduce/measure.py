@@ -17,13 +17,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "rows_of"]
 
+_MEASURED = Path("runs/measured")
 _SEEDS = (42, 43, 44)
 _KEPT = ("epoch", "step", "train_loss", "val_accuracy", "val_accuracy_soft")
 
@@ -55,7 +56,8 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
 class _Record:
     """What is written beside the results: JSON for each value, CSV for each epoch.
 
-    What earlier calls recorded stays; a run of the same words and seed takes the place of its own.
+    What others recorded stays, at the same time too; a run of the same words and seed takes
+    the place of its own.
 
     Raises:
         DataError: If the files that are there cannot be read.
@@ -66,13 +68,22 @@ class _Record:
         self.log = self.path.with_suffix(".csv")
         self.results: list[Result] = []
         self._epochs: list[dict[str, str]] = []
+        self._read()
+
+    def _read(self) -> None:
         if self.path.exists():
             self.results = list(read_results(self.path))
             with self.log.open(newline="", encoding="utf-8") as file:
                 self._epochs = list(csv.DictReader(file))
 
     def add(self, run: Run, value: float, results: list[Result]) -> None:
-        """Add a run and write both files, each at once."""
+        """Add a run to what is there by now, and write both files, each at once."""
+        _MEASURED.mkdir(parents=True, exist_ok=True)
+        with locked(_MEASURED / f".{self.path.stem}.lock"):
+            self._read()
+            self._add(run, value, results)
+
+    def _add(self, run: Run, value: float, results: list[Result]) -> None:
         place = {"words": " ".join(run.words), "seed": str(run.seed)}
         own = run.words[2:], run.seed
         self.results = [old for old in self.results if (old.overrides, old.seed) != own] + results
@@ -124,7 +135,7 @@ def _measure(options: Namespace, others: list[str]) -> None:
     # a row's words come after the overlays: its width wins over what makes the run small
     words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
-    folder = Path("runs", "measured", name, f"{started:%Y%m%d-%H%M%S-%f}")
+    folder = Path(_MEASURED, name, f"{started:%Y%m%d-%H%M%S-%f}")
     tasks = [
         (cells, Run(words[overrides], seed, folder / f"row{i}-seed{seed}"))
         for i, (overrides, cells) in enumerate(rows.items())

@@ -1,8 +1,12 @@
 """Where a run leaves its files, and how it is taken up again."""
 
+import re
+
 import pytest
 import torch
 import yaml
+
+from qsnn_plugins.cli import training
 
 
 def test_a_run_has_its_folder(folder, lightning):
@@ -89,14 +93,75 @@ def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning):
-    process = lightning("fit", "-c", "good.yaml", "--model.misfortune", "interrupt")
-    assert process.returncode == 130
+@pytest.mark.parametrize(("signal", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning, signal, status):
+    process = lightning("fit", "-c", "good.yaml", "--model.misfortune", signal)
+    assert process.returncode == status, process.stderr
     advice = process.stderr.splitlines()[-1]
-    assert advice.startswith("stopped; go on with: lightning fit -c good.yaml ")
-    assert advice.endswith(" --ckpt_path last")
+    words = f"fit -c good.yaml --model.misfortune {signal} --ckpt_path last"
+    assert advice == f"stopped; go on with: lightning {words}"
     checkpoint = torch.load(folder / "runs/good/checkpoints/last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] >= 2
+    assert checkpoint["global_step"] == 3  # the first batch of the second epoch
     process = lightning("fit", "-c", "good.yaml", "--ckpt_path", "last")
     assert process.returncode == 0, process.stderr
     assert "Restored all states from the checkpoint" in process.stderr
+
+
+def test_going_on_takes_the_place_of_another_checkpoint():
+    for words in (["--ckpt_path", "a.ckpt"], ["--ckpt_path=a.ckpt"], []):
+        advice = training._how_to_go_on(["fit", *words, "-c", "a b.yaml"])
+        assert advice == "stopped; go on with: lightning fit -c 'a b.yaml' --ckpt_path last"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(28, "No space left on device", "metrics.csv"),
+            "metrics.csv cannot be written: No",
+        ),
+        (OSError(30, "Read-only file system"), "the disk cannot be written: Read-only"),
+        (
+            RuntimeError(
+                "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] "
+                "Connection closed by peer [127.0.0.1]:21863"
+            ),
+            "a process of this run was killed or has failed",
+        ),
+    ],
+)
+def test_what_befell_a_run_is_one_sentence(here, monkeypatch, capsys, error, sentence):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("qsnn_plugins.cli.recipe_cli.RecipeCLI.run", fail)
+    assert here("fit", "-c", "good.yaml") == 1
+    assert f"error: {sentence}" in capsys.readouterr().err
+
+
+def test_an_error_of_the_code_stays_a_traceback(here, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("qsnn_plugins.cli.recipe_cli.RecipeCLI.run", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        here("fit", "-c", "good.yaml")
+
+
+def test_a_run_folder_that_cannot_be_written_is_one_sentence(here, folder, capsys):
+    (folder / "file").touch()
+    assert here("fit", "-c", "good.yaml", "--trainer.default_root_dir", "file") == 1
+    assert re.search(
+        r"error: .*file/checkpoints cannot be written \(Not a dir", capsys.readouterr().err
+    )
+
+
+def test_damaged_checkpoints_are_not_begun_anew(here, folder, capsys):
+    checkpoints = folder / "runs/good/checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "last.ckpt").write_bytes(b"PK")
+    (checkpoints / "epoch=1.ckpt").symlink_to("absent")
+    assert here("fit", "-c", "good.yaml", "--ckpt_path", "last") == 1
+    assert "checkpoints is whole: remove them to begin anew" in capsys.readouterr().err
+    assert here("test", "-c", "good.yaml", "--ckpt_path", "last") == 2
+    assert "error: there is no last checkpoint in runs/good" in capsys.readouterr().err

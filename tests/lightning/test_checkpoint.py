@@ -1,21 +1,74 @@
-"""A run that is cut short leaves a checkpoint to go on from."""
+"""A run that is cut short leaves a checkpoint, from which it goes on as if never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from contextlib import suppress
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from torch import nn
+from torch.utils.data import TensorDataset
 
-from qsnn_plugins.lightning import RunCheckpoint
+from qsnn_plugins.data.base import BaseDataModule
+from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.lightning import RunCheckpoint, SpikingClassifier, newest_checkpoint
+from qsnn_plugins.lightning import checkpoint as checkpoint_module
+from qsnn_plugins.models import StringNet
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
 
-class _Interrupt(Callback):
-    def __init__(self, step):
-        self.step = step
+class Data(BaseDataModule):
+    """Five batches in an order of each epoch; `seen` has the batches in which items came."""
 
-    def on_train_batch_end(self, trainer, *args):
-        if trainer.global_step == self.step:
-            raise KeyboardInterrupt
+    def __init__(self, **options):
+        options = {"batch_size": 4, **options}
+        super().__init__(num_classes=2, frame_shape=(2, 8, 8), time_steps=3, **options)
+        self.seen = []
+
+    def split(self, name):
+        generator = torch.Generator().manual_seed(0)
+        frames = (torch.rand(18, 3, 2, 8, 8, generator=generator) < 0.4).to(torch.uint8)
+        frames[:, 0, 0, 0, 0] = torch.arange(18)
+        return TensorDataset(frames, torch.arange(18) % 2)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        if self.trainer.training:
+            self.seen.append(batch[0][:, 0, 0, 0, 0].tolist())
+        return batch
+
+
+class Signal(Callback):
+    """Sends a signal within a batch or a validation."""
+
+    def __init__(self, step=None, validation=None, signum=signal.SIGINT, times=1):
+        self.step, self.validation, self.signum, self.times = step, validation, signum, times
+
+    def _send(self):
+        for _ in range(self.times):
+            signal.raise_signal(self.signum)
+        self.times = 0
+
+    def on_before_backward(self, trainer, *args):
+        if trainer.global_step + 1 == self.step:
+            self._send()
+
+    def on_validation_batch_start(self, trainer, *args):
+        if not trainer.sanity_checking and trainer.current_epoch == self.validation:
+            self._send()
+
+
+@pytest.fixture(autouse=True)
+def _interrupts():
+    """A shell that runs the tests in the background has Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -23,39 +76,205 @@ def folder(tmp_path):
     return tmp_path / "checkpoints"
 
 
-def test_an_interrupt_within_the_first_epoch_leaves_a_checkpoint(model, loader, trainer, folder):
-    callbacks = [RunCheckpoint(str(folder)), _Interrupt(step=2)]
-    with pytest.raises(SystemExit):
-        trainer(max_epochs=3, callbacks=callbacks).fit(model, loader)
+@pytest.fixture
+def fit(trainer, folder):
+    """Train a network with all that a resumption can lose; return its state and its batches."""
+
+    def run(*callbacks, data=None, **options):
+        torch.manual_seed(7)
+        network = StringNet("4C3-AP2-4C3-GAP-FC2", spec="imsnn")
+        network.blocks.append(nn.Dropout(0.3))
+        model = SpikingClassifier(network, optimizer=lambda p: torch.optim.SGD(p, 0.05, 0.9))
+        data = data or Data()
+        run = trainer(
+            callbacks=[*callbacks, RunCheckpoint(str(folder))], **({"max_epochs": 3} | options)
+        )
+        ckpt_path = "last" if newest_checkpoint(folder) else None
+        with suppress(SystemExit):  # of Lightning, after an interrupt
+            run.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        return model.state_dict(), data.seen
+
+    return run
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def unbroken(fit, folder):
+    state, seen = fit()
+    (folder / "last.ckpt").unlink()
+    return state, seen
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [1, 7, 14])
+def test_a_stop_within_an_epoch_loses_and_repeats_no_batch(fit, folder, unbroken, step, signum):
+    _, before = fit(Signal(step, signum=signum))
     saved = torch.load(folder / "last.ckpt", weights_only=True)
-    assert saved["global_step"] == 2
+    assert saved["global_step"] == step
+    state, after = fit()
+    assert before + after == unbroken[1]
+    assert same(state, unbroken[0])
 
-    resumed = trainer(max_epochs=3, callbacks=[RunCheckpoint(str(folder))])
-    resumed.fit(model, loader, ckpt_path="last")
-    assert resumed.current_epoch == 3
+
+@pytest.mark.parametrize(
+    ("options", "step"),
+    [
+        ({"accumulate_grad_batches": 2}, 4),
+        ({"limit_train_batches": 3}, 4),
+        ({"max_steps": 9, "max_epochs": -1}, 6),
+        ({"val_check_interval": 2}, 7),
+    ],
+)
+def test_a_stop_is_exact_whatever_an_epoch_is(fit, folder, options, step):
+    whole, all_seen = fit(**options)
+    (folder / "last.ckpt").unlink()
+    _, before = fit(Signal(step), **options)
+    assert len(before) < len(all_seen)
+    state, after = fit(**options)
+    assert before + after == all_seen
+    assert same(state, whole)
 
 
-def test_an_interrupt_in_a_later_epoch_moves_the_last_checkpoint_on(model, loader, trainer, folder):
-    callbacks = [RunCheckpoint(str(folder)), _Interrupt(step=6)]
-    with pytest.raises(SystemExit):
-        trainer(max_epochs=3, callbacks=callbacks).fit(model, loader)
-    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 6
-    assert torch.load(folder / "epoch=0.ckpt", weights_only=True)["global_step"] == 4
+@pytest.mark.slow
+def test_a_stop_is_exact_with_workers(fit, folder, unbroken):
+    _, before = fit(Signal(step=7), data=Data(num_workers=2))
+    state, after = fit(data=Data(num_workers=2))
+    assert before + after == unbroken[1]
+    assert same(state, unbroken[0])
+
+
+@pytest.mark.parametrize("asked", [{"step": 5}, {"validation": 0}])
+def test_a_stop_after_the_last_batch_ends_the_epoch(fit, folder, unbroken, asked, capfd):
+    _, before = fit(Signal(**asked))
+    assert len(before) == 5
+    assert "stopping after this batch, or after its epoch's validation" in capfd.readouterr().err
+    state, after = fit()
+    assert before + after == unbroken[1]
+    assert same(state, unbroken[0])
+
+
+def test_a_second_signal_stops_at_once_and_leaves_the_epoch_before(fit, folder, unbroken):
+    _, before = fit(Signal(step=8, times=2))
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 5
+    state, after = fit()
+    assert before[:5] + after == unbroken[1]
+    assert same(state, unbroken[0])
+
+
+def test_a_crash_leaves_the_epoch_before(fit, folder, unbroken):
+    class Bug(Callback):
+        def on_before_backward(self, trainer, *args):
+            if trainer.global_step == 7:
+                raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        fit(Bug())
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 5
+    assert same(fit()[0], unbroken[0])
 
 
 def test_every_epoch_is_saved_with_and_without_validation(model, loader, trainer, folder):
     for epochs, arguments in [(1, {}), (2, {"val_dataloaders": loader})]:
-        t = trainer(max_epochs=epochs, callbacks=[RunCheckpoint(str(folder))])
-        t.fit(model, loader, ckpt_path="last", **arguments)
-        newest = max(folder.glob("last*.ckpt"), key=lambda path: path.stat().st_mtime)
-        assert torch.load(newest, weights_only=True)["global_step"] == 4 * epochs
+        for every in (1, 2):
+            t = trainer(
+                max_epochs=epochs,
+                callbacks=[RunCheckpoint(str(folder))],
+                check_val_every_n_epoch=every,
+            )
+            t.fit(model, loader, **arguments)
+            newest = torch.load(newest_checkpoint(folder), weights_only=True)
+            assert newest["global_step"] == 4 * epochs
 
 
 def test_a_second_run_loses_nothing_of_the_first(model, loader, trainer, folder):
-    trainer(max_epochs=1, callbacks=[RunCheckpoint(str(folder))]).fit(model, loader)
-    first = (folder / "last.ckpt").read_bytes()
-    callbacks = [RunCheckpoint(str(folder)), _Interrupt(step=2)]
-    with pytest.raises(SystemExit):
-        trainer(max_epochs=1, callbacks=callbacks).fit(model, loader)
-    assert (folder / "last.ckpt").read_bytes() == first
+    for steps in (4, 2):
+        trainer(
+            max_epochs=1, callbacks=[RunCheckpoint(str(folder))], limit_train_batches=steps
+        ).fit(model, loader)
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 4
     assert torch.load(folder / "last-v1.ckpt", weights_only=True)["global_step"] == 2
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
+        "last-v1.ckpt",
+        "last.ckpt",
+    ]
+
+
+def test_the_newest_whole_checkpoint_is_the_last(fit, folder, unbroken):
+    """What an earlier version left when it was killed: links to nowhere, cut files."""
+    fit(Signal(step=5))
+    (folder / "last.ckpt").rename(folder / "epoch=0.ckpt")
+    (folder / "last.ckpt").symlink_to("epoch=1.ckpt")
+    (folder / "last-v1.ckpt").write_bytes((folder / "epoch=0.ckpt").read_bytes()[:-100])
+    (folder / "epoch=1.ckpt.part").touch()
+    assert newest_checkpoint(folder) == folder / "epoch=0.ckpt"
+    assert same(fit()[0], unbroken[0])
+
+
+def test_a_link_is_replaced_and_its_target_stays(fit, folder):
+    fit(max_epochs=1)
+    (folder / "last.ckpt").rename(folder / "epoch=0.ckpt")
+    (folder / "last.ckpt").symlink_to("epoch=0.ckpt")
+    first = (folder / "epoch=0.ckpt").read_bytes()
+    fit(Signal(step=7))
+    assert (folder / "epoch=0.ckpt").read_bytes() == first
+
+
+def test_nothing_passes_through_the_folder_of_temporary_files(fit, folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    fit(max_epochs=1)
+    assert zipfile.is_zipfile(folder / "last.ckpt")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(fit, folder, monkeypatch):
+    fit(max_epochs=1)
+    first = (folder / "last.ckpt").read_bytes()
+
+    class Full:
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    save = torch.save
+    monkeypatch.setattr(checkpoint_module.torch, "save", lambda state, file: save(state, Full()))
+    message = r"the checkpoint .*last\.ckpt cannot be written \(No space left on device\)"
+    with pytest.raises(QSNNError, match=message):
+        fit()
+    assert (folder / "last.ckpt").read_bytes() == first
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.ckpt"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(fit, folder):
+    folder.write_text("a file")
+    with pytest.raises(QSNNError, match=r"checkpoints cannot be written \(.*\): give this run"):
+        fit()
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(fit, folder):
+    folder.mkdir()
+    code = (
+        "import sys; from qsnn_plugins.files import locked\n"
+        "with locked(sys.argv[1]): print('locked', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"locked\n"
+    with pytest.raises(QSNNError, match=r"another run is writing to .*checkpoints: wait, or give"):
+        fit()
+    assert not list(folder.glob("*.ckpt"))
+    process.kill()
+    process.wait()
+    fit(max_epochs=1)
+
+
+def test_what_a_killed_save_left_is_removed(fit, folder):
+    folder.mkdir()
+    (folder / f".last.ckpt.{os.urandom(16).hex()}.tmp").write_text("half")
+    fit(max_epochs=1)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.ckpt"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,38 @@ def test_what_was_recorded_before_stays(checkout, trained):
     assert len(results) == len({(result.cell, result.seed) for result in results})
     with (checkout / "docs/results" / results[0].log).open() as file:
         assert len(list(csv.DictReader(file))) == 3 * 3
+
+
+def test_two_at_once_keep_each_others_rows(checkout, trained, monkeypatch):
+    """The second records a run between the first one's start and its record."""
+    inner = ["-c", DECOLLE, "--rows", "4-bit", "--seeds", "92"]
+    accuracy = Run.accuracy
+
+    def overtaken(self):
+        if self.seed == 90:
+            assert measure.main(inner) == 0
+        return accuracy(self)
+
+    monkeypatch.setattr(Run, "accuracy", overtaken)
+    assert measure.main(["-c", DECOLLE, "--rows", "1-bit", "--seeds", "90"]) == 0
+    results = load_results(checkout / "docs/results")
+    assert {(result.row[-5:], result.seed) for result in results} == {("1-bit", 90), ("4-bit", 92)}
+
+
+@pytest.mark.slow
+def test_records_of_two_processes_are_kept(checkout):
+    """Each adds 20 runs, as fast as it can."""
+    code = (
+        "import sys\nfrom types import SimpleNamespace\n"
+        "from qsnn_plugins.reproduce import measure\n"
+        "for seed in range(20):\n"
+        "    run = SimpleNamespace(words=('-c', 'x', sys.argv[1]), seed=seed, metrics=lambda: [])\n"
+        "    measure._Record('x').add(run, 1.0, [])"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, word]) for word in ("a", "b")]
+    assert [process.wait() for process in running] == [0, 0]
+    with (checkout / "docs/results/x.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 40
 
 
 def test_a_record_that_cannot_be_read_stops_before_a_training(checkout, trained, capsys):
