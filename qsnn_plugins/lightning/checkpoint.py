@@ -29,8 +29,8 @@ class RunCheckpoint(ModelCheckpoint):
     validation if the epoch's batches are done. A new file takes the old one's place when it is
     whole. A run that was stopped or killed and goes on with `--ckpt_path last` ends with the
     weights of an unbroken one, if the order of its batches depends on the epoch alone, as with the
-    data modules of this package. What torch's generator draws, dropout for one, depends on the seed, the
-    epoch and the batch.
+    data modules of this package. What torch's generator draws, dropout for one, depends on the
+    seed, the epoch and the batch.
 
     A run that crashes leaves the checkpoint of its last whole epoch. One that does not go on from
     an earlier one's checkpoint writes beside it, `last-v1.ckpt`. Two at once in one folder are
