@@ -26,8 +26,32 @@ class ArgumentError(QSNNError, ValueError):
     """
 
     def __init__(self, argument: str, value: object, allowed: str) -> None:
-        super().__init__(f"{argument}={value!r} is not allowed: give {allowed}")
+        super().__init__(f"{argument}={_shown(value)} is not allowed: give {allowed}")
         self.argument, self.value, self.allowed = argument, value, allowed
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument that is not allowed, where a host raises a TypeError itself."""
+
+
+def _shown(value: object) -> str:
+    """A value as an error shows it: its class alone where all of it would hide the sentence."""
+    text = repr(value)
+    return f"<{type(value).__name__}>" if "\n" in text or len(text) > 300 else text
+
+
+class StateError(QSNNError, RuntimeError):
+    """A state kept from an earlier batch leads a backward through a graph that is gone.
+
+    Args:
+        reset: What resets the state, in words.
+    """
+
+    def __init__(self, reset: str) -> None:
+        super().__init__(
+            "a neuron's state still belongs to an earlier batch, whose backward has run: call "
+            f"{reset} before each batch"
+        )
 
 
 class DataError(QSNNError):

@@ -65,7 +65,8 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
     2 mean|w| where the paper says powers of two.
 
     Args:
-        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
+        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
+            weights are sums of powers of two.
         fidelity: "paper" or "released".
 
     Raises:
@@ -95,7 +96,8 @@ def spquant(
     by the separate path and by the ordinary gradient on top of it, which is not carried.
 
     Args:
-        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights.
+        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
+            weights are sums of powers of two.
         pruned: Whether it prunes; without, it is the paper's Quant-SNN.
         fidelity: "paper" or "released".
 
@@ -123,7 +125,8 @@ def spquant(
 def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
     """Q-SNN: binary weights and membranes of a few bits with one scale for a layer.
 
-    The first and the last layer have 8-bit weights. Paper: Eq. 8 on 2^k - 1 levels, scaled by the
+    The first and the last layer have 8-bit weights, so that a network of two has no binary one.
+    Paper: Eq. 8 on 2^k - 1 levels, scaled by the
     step's maximum while training and by its running average at evaluation; weights are regulated
     by layer and scaled by mean|w|. Released: tanh first, and the maximum at evaluation too, by
     which a sample's answer depends on its batch; weights are regulated by channel, scaled by a

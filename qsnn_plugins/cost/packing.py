@@ -26,7 +26,7 @@ class PackedWeight:
         bits: Bits per weight.
         levels: Codes that may occur, ascending; a memory holds places among them.
         shape: Shape of the weight.
-        unit: What the codes are multiples of: a scalar, or shape [out, 1, ...].
+        unit: What the codes are multiples of: a scalar, or one per output channel.
         dtype: Dtype of the weight.
 
     Example:

@@ -15,8 +15,10 @@ from qsnn_plugins.cost.layers import FLOAT_BITS, ParameterCost, layer_kind
 from qsnn_plugins.cost.neurons import all_neurons
 from qsnn_plugins.nn import (
     WeightQuantizer,
+    end_layers,
     layer_quantizer,
     membrane_quantizer,
+    output_first,
     weight_layers,
     weight_quantizer,
 )
@@ -62,11 +64,10 @@ def weight_quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, W
     if spec is None:
         found = {name: layer_quantizer(module) for name, module in network.named_modules()}
     else:
-        layers = weight_layers(network)
-        first_last = {*[*layers][:1], *[*layers][-1:]}
+        ends = end_layers(network)
         found = {
-            name: _new_quantizer(layer.weight.shape, spec.weight, name in first_last)
-            for name, layer in layers.items()
+            name: _new_quantizer(output_first(layer).shape, spec.weight, name in ends)
+            for name, layer in weight_layers(network).items()
         }
     return {name: quantizer for name, quantizer in found.items() if quantizer is not None}
 

@@ -181,6 +181,8 @@ def trace(
             cause = error
     reason = " ".join(str(cause).split())
     allowed = f"a shape that {type(network).__name__} takes ({reason})"
+    if step_mode == "m" and not any(map(is_multi_step, all_neurons(network).values())):
+        allowed += "; of a network that takes one step at a time, with step_mode='s'"
     raise ArgumentError("input_shape", tuple(input_shape), allowed) from cause
 
 

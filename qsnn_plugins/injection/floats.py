@@ -11,25 +11,21 @@ from torch.nn.parameter import is_lazy
 from qsnn_plugins.injection.hosts import LeftAlone
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import FloatParameter
-from qsnn_plugins.nn import layer_quantizer, weight_layers
+from qsnn_plugins.nn import end_layers, layer_quantizer, weight_layers
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["float_parameters", "matrices"]
 
-_TRANSPOSED = "a transposed convolution, whose first dimension is not its output channels"
-_LOOKED_UP = "a table that is looked up, not multiplied"
+_WRITTEN = "its max_norm writes to the table, or its gradient is sparse"
 _IN_KERNEL = "it is multiplied inside torch's own kernel"
 _REASONS: dict[type[nn.Module], str] = {
-    nn.ConvTranspose1d: _TRANSPOSED,
-    nn.ConvTranspose2d: _TRANSPOSED,
-    nn.ConvTranspose3d: _TRANSPOSED,
-    nn.Embedding: _LOOKED_UP,
-    nn.EmbeddingBag: _LOOKED_UP,
+    nn.Embedding: _WRITTEN,
+    nn.EmbeddingBag: _WRITTEN,
     nn.MultiheadAttention: _IN_KERNEL,
     nn.RNNBase: _IN_KERNEL,
     nn.RNNCellBase: _IN_KERNEL,
 }
-_OTHERS = "only weights of Conv1d, Conv2d, Conv3d and Linear layers are quantized"
+_OTHERS = "only weights of torch's Conv, ConvTranspose, Linear, Bilinear and Embedding are quantized"
 
 
 def matrices(module: nn.Module) -> dict[str, Tensor]:
@@ -60,17 +56,18 @@ def float_parameters(
     `chosen` is by the ids of neurons and layers, `neurons` has those of all parts of neurons.
 
     Example:
-        >>> network = nn.Sequential(nn.Embedding(4, 2), nn.Linear(2, 2))
+        >>> network = nn.Sequential(nn.GRUCell(2, 2), nn.Linear(2, 2))
         >>> for parameter in float_parameters(network, LayerSpecs("imsnn", {"1": None}), {}, ()):
         ...     print(parameter.names, parameter.why)
-        ('0.weight',) a table that is looked up, not multiplied
+        ('0.weight_ih',) it is multiplied inside torch's own kernel
+        ('0.weight_hh',) it is multiplied inside torch's own kernel
         ('1.weight',) override
     """
-    layers = list(weight_layers(network).values())
-    outer = {id(layer) for layer in layers[:1] + layers[-1:]}
+    layers = weight_layers(network)
+    outer = {id(layers[name]) for name in end_layers(network)}
     inside_quantizers = {
         id(part)
-        for layer in layers
+        for layer in layers.values()
         if layer_quantizer(layer) is not None
         for part in layer.parametrizations.modules()  # type: ignore[union-attr]
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from torch import nn
 
@@ -46,6 +47,10 @@ def _first(_: nn.Module) -> int:
     return 1
 
 
+def _one(_: nn.Module) -> float:
+    return 1.0
+
+
 def _nothing(_: nn.Module) -> None:
     pass
 
@@ -60,6 +65,7 @@ class HostAdapter:
         convert: Builds what replaces a neuron from the neuron, its spec, the channels of its input
             where the spec needs them, and whether the surrogate function is kept.
         channel_dim: Which dimension of a neuron's input holds the channels.
+        threshold: A neuron's threshold, a number or a tensor.
         after_swap: Called with the network after neurons were swapped, in either direction.
     """
 
@@ -67,6 +73,7 @@ class HostAdapter:
     is_neuron: Callable[[nn.Module], bool]
     convert: Callable[[nn.Module, QuantSpec, int | None, bool], Conversion | LeftAlone]
     channel_dim: Callable[[nn.Module], int] = _first
+    threshold: Callable[[nn.Module], Any] = _one
     after_swap: Callable[[nn.Module], None] = _nothing
 
 

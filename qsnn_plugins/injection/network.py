@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
@@ -26,7 +28,14 @@ from qsnn_plugins.injection.report import (
     QuantizedWeight,
     ReplacedNeuron,
 )
-from qsnn_plugins.nn import layer_quantizer, quantize_weights, remove_quantizer, weight_layers
+from qsnn_plugins.nn import (
+    end_layers,
+    layer_quantizer,
+    quantize_weights,
+    remove_quantizer,
+    weight_layers,
+    weight_of,
+)
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["FilterFn", "SpecLike", "eject", "inject", "inject_hosts"]
@@ -54,6 +63,7 @@ def inject(
     filter_fn: FilterFn | None = None,
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
+    absolute_levels: bool = False,
 ) -> InjectionReport:
     """Quantize a network of SpikingJelly, snnTorch or both in place: its neurons and its weights.
 
@@ -65,9 +75,13 @@ def inject(
     several places is replaced by one neuron in all of them. Where anything is refused, nothing is
     changed.
 
+    A spec's levels are those of a neuron with threshold 1: each neuron stores them times its own
+    first threshold, as the report says, unless they are `absolute_levels`. Where it has none that
+    is finite and one for all, they stay as they are.
+
     Build the optimizer afterwards where a spec brings parameters of its own, such as learned
-    thresholds. The first and the last layer with weights are those of the whole network, in the
-    order of definition; each reads its own spec's option for them.
+    thresholds. The first and the last layer with weights are those of the whole network, see
+    `nn.end_layers`; each reads its own spec's option for them.
 
     Args:
         network: A network with neurons of a host.
@@ -77,11 +91,12 @@ def inject(
             `{"layer1.*": "qsnn", "head": None}`; None leaves them alone, neurons and weights. A
             pattern is matched against full module names, a pattern that matches a module covers
             everything below it, and the most specific pattern counts, see `LayerSpecs`.
-        filter_fn: Called with name and module of each neuron and each Conv or Linear layer; those
-            for which it returns False are left alone. It is not asked for containers.
+        filter_fn: Called with name and module of each neuron and each layer of `nn.weight_layers`;
+            those for which it returns False are left alone. It is not asked for containers.
         example_input: Input of the network, needed where a spec masks channels or gives each a
             threshold; a copy of the network is run on it once.
         keep_surrogate: Whether the neurons keep their surrogate functions.
+        absolute_levels: Whether levels are not in units of each neuron's first threshold.
 
     Returns:
         What was replaced, left alone and quantized, and every matrix parameter that stays float; a
@@ -97,10 +112,19 @@ def inject(
         >>> print(inject(network, "imsnn", overrides={"2": None}))
                   name      module               bits
         replaced  1         Leaky -> QuantLeaky     2  surrogate atan -> triangle
-        weight    0         Linear                  4
+        weight    0         Linear                  4  power_of_two
         float     2.weight  Linear                 32  8 weights: override
     """
-    return inject_hosts(None, network, spec, overrides, filter_fn, example_input, keep_surrogate)
+    return inject_hosts(
+        None,
+        network,
+        spec,
+        overrides,
+        filter_fn,
+        example_input,
+        keep_surrogate,
+        absolute_levels,
+    )
 
 
 def inject_hosts(
@@ -111,6 +135,7 @@ def inject_hosts(
     filter_fn: FilterFn | None = None,
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
+    absolute_levels: bool = False,
 ) -> InjectionReport:
     """Do what `inject` does for the neurons of some hosts, or of all for None.
 
@@ -135,10 +160,12 @@ def inject_hosts(
             why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
             chosen[id(neuron.module)] = LeftAlone(why)
 
-    replaced, left = _convert_neurons(network, neurons, chosen, example_input, keep_surrogate)
+    replaced, left = _convert_neurons(
+        network, neurons, chosen, example_input, keep_surrogate, absolute_levels
+    )
     if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
-    weights = _quantize_layers(network, layers, chosen)
+    weights, notes = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
     for neuron in swapped:
         _put(network, neuron.names, neuron.new)
@@ -147,7 +174,7 @@ def inject_hosts(
         host.after_swap(network)
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
-    report = InjectionReport(tuple(replaced), tuple(left), tuple(weights), floats)
+    report = InjectionReport(tuple(replaced), tuple(left), tuple(weights), floats, notes)
     _warn(report)
     return report
 
@@ -192,8 +219,7 @@ def eject(network: nn.Module) -> nn.Module:
         neuron.module.train(neuron.new.training)
         _put(network, neuron.names, neuron.module)
     for layer in record.layers:
-        if layer_quantizer(layer) is not None:  # its weight was not baked since
-            remove_quantizer(layer)
+        remove_quantizer(layer)
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)
@@ -248,6 +274,7 @@ def _convert_neurons(
     chosen: Mapping[int, QuantSpec | LeftAlone],
     example_input: Tensor | None,
     keep_surrogate: bool,
+    absolute_levels: bool,
 ) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
     """Have the hosts build the new neurons, which are not put into the network yet."""
     specs = [chosen[id(neuron.module)] for neuron in neurons]
@@ -257,7 +284,10 @@ def _convert_neurons(
     replaced, left = [], []
     for neuron in neurons:
         result: QuantSpec | Conversion | LeftAlone = chosen[id(neuron.module)]
+        levels = ""
         if isinstance(result, QuantSpec):
+            if not absolute_levels:
+                result, levels = _in_units_of_threshold(neuron, result)
             result = _convert(neuron, result, shapes.get(id(neuron.module)), keep_surrogate)
         if isinstance(result, LeftAlone):
             bits = _membrane_bits(neuron.module)
@@ -265,8 +295,22 @@ def _convert_neurons(
         else:
             neuron.prepare(result.module, devices[id(neuron.module)])
             after, bits = type(result.module).__name__, _membrane_bits(result.module)
-            replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, result.note))
+            note = ", ".join(filter(None, [result.note, levels]))
+            replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, note))
     return replaced, left
+
+
+def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:
+    """A spec whose levels are times a neuron's first threshold, and what the report says of it."""
+    value = torch.as_tensor(neuron.host.threshold(neuron.module), dtype=torch.float64).detach()
+    first = float(value.flatten()[0])
+    if not math.isfinite(first) or bool((value != first).any()):
+        changes = spec.membrane.in_units_of(2.0) != spec.membrane
+        return spec, "levels are absolute: it has no one finite threshold" if changes else ""
+    membrane = spec.membrane.in_units_of(first)
+    if membrane == spec.membrane:
+        return spec, ""
+    return replace(spec, membrane=membrane), f"levels are times its threshold, {first:g}"
 
 
 def _convert(
@@ -275,6 +319,8 @@ def _convert(
     """Ask a host for a new neuron; an error names the old one."""
     channels = None
     if shapes is not None and spec.needs_channels:
+        if not shapes:
+            return LeftAlone("its channels are not known: it never runs on example_input")
         dim = neuron.host.channel_dim(neuron.module)
         sizes = {shape[dim] for shape in shapes if len(shape) > dim}
         channels = sizes.pop() if len(sizes) == 1 else None
@@ -293,18 +339,33 @@ def _convert(
 
 def _quantize_layers(
     network: nn.Module, layers: Mapping[str, nn.Module], chosen: Mapping[int, QuantSpec | LeftAlone]
-) -> list[QuantizedWeight]:
+) -> tuple[list[QuantizedWeight], tuple[str, ...]]:
+    """Quantize weights; what was done to each, and what became of kinds that no layer has."""
     kinds = {name: type(layer).__name__ for name, layer in layers.items()}
     specs = {
         name: choice.weight
         for name, layer in layers.items()
         if isinstance(choice := chosen[id(layer)], QuantSpec)
     }
-    rows = []
+    ends, first_names = end_layers(network), dict[int, str]()
+    rows, missing = [], {spec.kind: spec for spec in specs.values() if spec.kind != "float"}
     for name in quantize_weights(network, specs):
         quantizer: Any = layer_quantizer(layers[name])
-        rows.append(QuantizedWeight(name, kinds[name], quantizer.bits))
-    return rows
+        spec, note = specs[name], str(specs[name].kind)
+        if name in ends and spec.first_last == "eight_bit":
+            note = f"uniform, as the first or last layer; others {note}"
+        else:
+            missing.pop(spec.kind, None)
+        first = first_names.setdefault(id(weight_of(layers[name])), name)
+        if first != name:
+            note += f"; its weight is that of {first}"
+        rows.append(QuantizedWeight(name, kinds[name], quantizer.bits, note))
+    notes = (
+        f"no weight is {spec.kind}: all layers are the first or the last, "
+        f"for which weight.first_last is {spec.first_last}"
+        for spec in missing.values()
+    )
+    return rows, tuple(notes)
 
 
 def _membrane_bits(neuron: nn.Module) -> int:
@@ -323,7 +384,7 @@ def _nothing_to_replace(left: list[LeftNeuron]) -> str:
 def _warn(report: InjectionReport) -> None:
     left = [row for row in report.left if not row.asked]
     floats = [row for row in report.floats if not row.asked]
-    messages = []
+    messages = [*report.notes]
     if left:
         messages.append(f"{_count(len(left), 'neuron')} left alone: `left` of the report says why")
     if floats:

@@ -55,11 +55,13 @@ class QuantizedWeight:
         name: Its full name in the network.
         kind: Its class.
         bits: Bits of a weight.
+        note: How it is quantized, and what else there is to know.
     """
 
     name: str
     kind: str
     bits: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,26 +94,28 @@ class InjectionReport:
         left: Neurons that were left alone.
         weights: Layers whose weights were quantized.
         floats: Matrix parameters that stay float.
+        notes: What became of a spec that no layer has as it is.
 
     Example:
         >>> report = InjectionReport(
         ...     (ReplacedNeuron(("0.sn",), "LIFNode", "QuantLIFNode", 2),),
-        ...     weights=(QuantizedWeight("0.conv", "Conv2d", 4),),
+        ...     weights=(QuantizedWeight("0.conv", "Conv2d", 4, "uniform"),),
         ... )
         >>> print(report)
                   name    module                   bits
         replaced  0.sn    LIFNode -> QuantLIFNode     2
-        weight    0.conv  Conv2d                      4
+        weight    0.conv  Conv2d                      4  uniform
         >>> report.to_dict()["weights"]
-        [{'name': '0.conv', 'kind': 'Conv2d', 'bits': 4}]
+        [{'name': '0.conv', 'kind': 'Conv2d', 'bits': 4, 'note': 'uniform'}]
     """
 
     replaced: tuple[ReplacedNeuron, ...] = ()
     left: tuple[LeftNeuron, ...] = ()
     weights: tuple[QuantizedWeight, ...] = ()
     floats: tuple[FloatParameter, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, list[dict[str, Any]]]:
+    def to_dict(self) -> dict[str, list[Any]]:
         """Return the report as lists of plain values."""
         return {part: list(rows) for part, rows in asdict(self).items()}
 
@@ -131,6 +135,8 @@ class InjectionReport:
         for n in self.left:
             yield "left", ", ".join(n.names), n.kind, str(n.bits), n.why
         for w in self.weights:
-            yield "weight", w.name, w.kind, str(w.bits), ""
+            yield "weight", w.name, w.kind, str(w.bits), w.note
         for p in self.floats:
             yield "float", ", ".join(p.names), p.kind, str(p.bits), f"{p.count:,} weights: {p.why}"
+        for note in self.notes:
+            yield "note", "", "", "", note

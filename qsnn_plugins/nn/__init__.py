@@ -2,6 +2,8 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
+from qsnn_plugins.nn.kept_state import watched_state
+from qsnn_plugins.nn.layers import Transposed, end_layers, output_first, weight_layers, weight_of
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
@@ -12,6 +14,7 @@ from qsnn_plugins.nn.neuron import (
     initial_threshold,
     neuron_facts,
     quantized_neurons,
+    refuse_jit,
 )
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
@@ -28,7 +31,6 @@ from qsnn_plugins.nn.weight import (
     quantize_weights,
     remove_quantizer,
     set_weight_epoch,
-    weight_layers,
     weight_quantizer,
 )
 from qsnn_plugins.nn.yolo_loss import YoloLoss
@@ -53,6 +55,7 @@ __all__ = [
     "StateFacts",
     "Statistical",
     "TETLoss",
+    "Transposed",
     "Uniform",
     "UniformMembrane",
     "WSDRLoss",
@@ -61,16 +64,21 @@ __all__ = [
     "allow_spec_changes",
     "bake_weights",
     "charges_otherwise",
+    "end_layers",
     "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",
     "neuron_facts",
+    "output_first",
     "output_spikes",
     "quantize_weights",
     "quantized_neurons",
+    "refuse_jit",
     "remove_quantizer",
     "set_weight_epoch",
     "soft_weights",
+    "watched_state",
     "weight_layers",
+    "weight_of",
     "weight_quantizer",
 ]

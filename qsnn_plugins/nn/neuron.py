@@ -8,11 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 from qsnn_plugins.spec.checks import integer
 
-__all__ = ["charges_otherwise", "initial_threshold", "neuron_facts", "quantized_neurons"]
+__all__ = [
+    "charges_otherwise",
+    "initial_threshold",
+    "neuron_facts",
+    "quantized_neurons",
+    "refuse_jit",
+]
 
 
 def initial_threshold(
@@ -86,6 +92,21 @@ def neuron_facts(neuron: nn.Module, conventions: Mapping[str, Any]) -> dict[str,
     spec: Any = neuron.quant_spec
     parts = {name: part for name, part in spec.to_dict().items() if name != "weight"}
     return {"charge": charging.__name__, **plain, "spec": parts}
+
+
+def refuse_jit(neuron: nn.Module) -> None:
+    """Raise an error that names torch.export while torch.jit traces a neuron.
+
+    Its quantizers and surrogates are functions of Python: a trace of them cannot be saved.
+
+    Example:
+        >>> refuse_jit(nn.ReLU())  # nothing is traced
+    """
+    if torch.jit.is_tracing():
+        raise QSNNError(
+            f"{type(neuron).__name__} cannot be traced by torch.jit.trace, on which "
+            "torch.onnx.export(dynamo=False) is built: torch.export.export takes it"
+        )
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:

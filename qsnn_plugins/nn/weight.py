@@ -13,6 +13,14 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn.layers import (
+    Transposed,
+    WeightLayer,
+    end_layers,
+    is_transposed,
+    swap_channels,
+    weight_layers,
+)
 from qsnn_plugins.nn.state import (
     EXTRA_STATE,
     StateFacts,
@@ -30,11 +38,8 @@ __all__ = [
     "quantize_weights",
     "remove_quantizer",
     "set_weight_epoch",
-    "weight_layers",
     "weight_quantizer",
 ]
-
-WeightLayer = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
 @runtime_checkable
@@ -88,18 +93,6 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> 
     return import_class(spec.module_path)(weight, **spec.options)
 
 
-def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
-    """List the Conv and Linear layers of a network by name, in the order of their definition.
-
-    A module that stands in several places is listed once.
-
-    Example:
-        >>> list(weight_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))))
-        ['0', '2']
-    """
-    return {n: m for n, m in network.named_modules() if isinstance(m, WeightLayer)}
-
-
 def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
     """Return the quantizer of a layer's weight, or None where it has none.
 
@@ -119,14 +112,14 @@ def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
 
 
 def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightSpec]) -> list[str]:
-    """Parametrize the weights of a network's Conv and Linear layers in place.
+    """Parametrize the weights of a network's layers in place, see `weight_layers`.
 
-    The first and the last layer of the network, in the order of definition, get what `first_last`
-    of their spec says; 1 x 1 convolutions and shortcuts are layers like others. `state_dict` keeps
-    the float weight as `parametrizations.weight.original`; that of a float network, which has it as
-    `weight`, can be loaded too, and scales then begin with the loaded weight. Layers that share one
-    weight share its quantizer. What a quantizer learns is frozen where the weight is. Where
-    anything is refused, nothing is changed.
+    The first and the last layer of the network, see `end_layers`, get what `first_last` of their
+    spec says; 1 x 1 convolutions and shortcuts are layers like others. `state_dict` keeps the float
+    weight as `parametrizations.weight.original`; that of a float network, which has it as `weight`,
+    can be loaded too, and scales then begin with the loaded weight. Layers that share one weight
+    share its quantizer, whose channels are those of the first. What a quantizer learns is frozen
+    where the weight is. Where anything is refused, nothing is changed.
 
     Args:
         network: Any network.
@@ -155,7 +148,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
     for name in specs:
         if name not in layers:
             raise ArgumentError("spec", name, f"names of layers among {', '.join(layers)}")
-    ends = {*[*layers][:1], *[*layers][-1:]}
+    ends = end_layers(network)
     quantizers: dict[str, nn.Module] = {}
     loaders: dict[str, _Loader] = {}
     first_names: dict[int, str] = {}
@@ -172,7 +165,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
         if first != name:
             quantizers[name] = quantizers[first]
             continue
-        quantizers[name] = weight_quantizer(layer.weight, own, is_end)
+        quantizers[name] = _build(layer.weight, own, is_end, _groups(layer))
         quantizers[name].register_forward_hook(_freeze_with_weight)
         if not layer.weight.requires_grad:
             quantizers[name].requires_grad_(False)
@@ -187,6 +180,18 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
             remove_quantizer(layer)
         raise
     return list(quantizers)
+
+
+def _groups(layer: Any) -> int | None:
+    return layer.groups if is_transposed(layer) else None
+
+
+def _build(weight: Tensor, spec: WeightSpec, is_end: bool, groups: int | None) -> nn.Module:
+    """Build the quantizer of a layer's weight, of a transposed convolution where it has groups."""
+    if groups is None:
+        return weight_quantizer(weight, spec, is_end)
+    whole = weight_quantizer(swap_channels(weight, groups), spec, is_end)
+    return Transposed(whole, groups)
 
 
 def _freeze_with_weight(_: nn.Module, inputs: tuple[Tensor], weight: Tensor) -> Tensor:
@@ -224,25 +229,28 @@ class _Loader:
         if isinstance(weight, Tensor) and weight.shape == own.original.shape:
             with warnings.catch_warnings():  # said when the layer was quantized
                 warnings.simplefilter("ignore")
-                quantizer = weight_quantizer(
-                    weight.detach().to(own.original), self.spec, self.is_end
-                )
+                given = weight.detach().to(own.original), self.spec, self.is_end
+                quantizer = _build(*given, getattr(quantizer, "groups", None))
         for key in [key for key in state_dict if key.startswith(f"{place}0.")]:
             del state_dict[key]
         state_dict.update(quantizer.state_dict(prefix=f"{place}0."))
 
     @staticmethod
     def _differs(quantizer: nn.Module, state_dict: dict[str, Any], prefix: str) -> bool:
+        if isinstance(quantizer, Transposed):
+            quantizer, prefix = quantizer.quantizer, f"{prefix}quantizer."
         state = state_dict.get(prefix + EXTRA_STATE)
         if state is None or not isinstance(quantizer, StateFacts):
             return False
         return bool(quantizer.state_differences(state))
 
 
-def remove_quantizer(layer: nn.Module) -> None:
-    """Take the parametrizations off a layer's weight, which is its first parameter again, float.
 
-    Copies of the layer keep theirs: torch lets a copy share the class that it makes for a
+
+def remove_quantizer(layer: nn.Module) -> None:
+    """Take the quantizer off a layer's weight, which is its first parameter again, float.
+
+    Where another parametrization was registered since, that one stays. Copies of the layer keep theirs: torch lets a copy share the class that it makes for a
     parametrized layer, and would take the weight off all of them.
 
     Example:
@@ -253,6 +261,14 @@ def remove_quantizer(layer: nn.Module) -> None:
         >>> layer.weight.shape
         torch.Size([2, 2])
     """
+    if not parametrize.is_parametrized(layer, "weight"):
+        return
+    parametrizations: Any = layer.parametrizations
+    ours = [isinstance(each, WeightQuantizer) for each in parametrizations.weight]
+    if not all(ours):
+        if any(ours):
+            del parametrizations.weight[ours.index(True)]
+        return
     shared = type(layer)
     own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
     layer.__class__ = type(shared.__name__, shared.__bases__, own)
@@ -267,15 +283,25 @@ def remove_quantizer(layer: nn.Module) -> None:
 
 
 def _check_layer(name: str, layer: WeightLayer) -> None:
+    skips = f"inject skips the layer with overrides={{{name!r}: None}}"
+    if layer_quantizer(layer) is not None:
+        allowed = f"a layer with a float weight: eject comes first, or {skips}"
+        raise ArgumentError(f"{name}.weight", "quantized already", allowed)
     if parametrize.is_parametrized(layer, "weight"):
-        raise ArgumentError(f"{name}.weight", "parametrized", "a layer with a plain weight")
+        parametrizations: Any = layer.parametrizations
+        kinds = ", ".join(type(each).__name__ for each in parametrizations.weight)
+        allowed = f"a plain weight: {kinds} has to be removed first, or {skips}"
+        raise ArgumentError(f"{name}.weight", "parametrized", allowed)
     if isinstance(layer.weight, UninitializedParameter):
         raise ArgumentError(f"{name}.weight", "lazy", "a layer that has seen its first input")
     if not isinstance(layer.weight, Tensor) or not layer.weight.is_floating_point():
         kind = getattr(layer.weight, "dtype", type(layer.weight).__name__)
         raise ArgumentError(f"{name}.weight", kind, "a floating point weight")
     if "weight" not in {**layer._parameters, **layer._buffers}:
-        allowed = "a parameter: what computes it, such as weight_norm, has to be removed first"
+        allowed = (
+            "a parameter: what computes it (weight_norm, spectral_norm, prune) has to be removed "
+            f"first, or {skips}"
+        )
         raise ArgumentError(f"{name}.weight", "computed", allowed)
 
 

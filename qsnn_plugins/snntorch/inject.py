@@ -35,6 +35,7 @@ def inject(
     filter_fn: FilterFn | None = None,
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
+    absolute_levels: bool = False,
 ) -> InjectionReport:
     """Quantize a network in place as `qsnn_plugins.inject` does, snnTorch's neurons alone.
 
@@ -48,6 +49,7 @@ def inject(
         filter_fn: Which neurons and layers are quantized.
         example_input: Input of the network.
         keep_surrogate: Whether the neurons keep their surrogate functions.
+        absolute_levels: Whether levels are not in units of each neuron's first threshold.
 
     Returns:
         What was replaced, left alone and quantized; a table when printed.
@@ -61,18 +63,29 @@ def inject(
         >>> print(inject(network, "imsnn"))
                   name  module               bits
         replaced  1     Leaky -> QuantLeaky     2  surrogate atan -> triangle
-        weight    0     Linear                  4
-        weight    2     Linear                  4
+        weight    0     Linear                  4  power_of_two
+        weight    2     Linear                  4  power_of_two
         >>> type(eject(network)[1]).__name__
         'Leaky'
     """
     return inject_hosts(
-        [ADAPTER], network, spec, overrides, filter_fn, example_input, keep_surrogate
+        [ADAPTER],
+        network,
+        spec,
+        overrides,
+        filter_fn,
+        example_input,
+        keep_surrogate,
+        absolute_levels,
     )
 
 
 def _is_neuron(module: nn.Module) -> bool:
     return isinstance(module, snntorch.SpikingNeuron)
+
+
+def _threshold(module: Any) -> Any:
+    return module.threshold
 
 
 def _convert(
@@ -138,4 +151,4 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
     return ""
 
 
-ADAPTER = HostAdapter("snntorch", _is_neuron, _convert)
+ADAPTER = HostAdapter("snntorch", _is_neuron, _convert, threshold=_threshold)

@@ -11,7 +11,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentTypeError
 from qsnn_plugins.functional.neuron import leaky_charge
 from qsnn_plugins.functional.threshold import keep_positive, per_channel
 from qsnn_plugins.nn import (
@@ -24,6 +24,8 @@ from qsnn_plugins.nn import (
     initial_threshold,
     membrane_quantizer,
     neuron_facts,
+    refuse_jit,
+    watched_state,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
@@ -33,6 +35,8 @@ from qsnn_plugins.snntorch.nir import refuse_nir
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 
 __all__ = ["QuantLeaky"]
+
+_RESET = "qsnn_plugins.snntorch.reset_net(network)"
 
 
 class QuantLeaky(StateFacts, snntorch.Leaky):
@@ -179,9 +183,10 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
 
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Run one step over input_ [N, ...] from mem, or from the state that was kept."""
+        refuse_jit(self)
         check_input(input_, self.mem if mem is None else mem, self.beta.device, self.channels)
         if self.init_hidden and mem is not None:
-            raise ArgumentError("mem", list(mem.shape), "None where init_hidden=True")
+            raise ArgumentTypeError("mem", list(mem.shape), "None where init_hidden=True")
         if self._runs_host_steps:
             # spikes of the host's surrogates are float32 whatever goes in
             result = super().forward(input_, mem)
@@ -193,7 +198,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             self.mem = mem
         if self.mem.shape != input_.shape:
             self.mem = torch.zeros_like(input_)
-        spike, self.mem = self._cell(input_).step(input_, self.mem.to(input_.dtype))
+        m = watched_state(self.mem, _RESET).to(input_.dtype)
+        spike, self.mem = self._cell(input_).step(input_, m)
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
         return (spike, self.mem) if self.output or not self.init_hidden else spike
 
@@ -231,9 +237,10 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             return None
         if self._charges_otherwise:
             return None
+        refuse_jit(self)
         refuse_nir(self)
         check_input(x_seq[0], self.mem, self.beta.device, self.channels)
-        m = self.mem.to(x_seq.dtype)
+        m = watched_state(self.mem, _RESET).to(x_seq.dtype)
         if m.shape != x_seq.shape[1:]:
             m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
         result = run(

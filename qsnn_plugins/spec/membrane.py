@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from qsnn_plugins.errors import ArgumentError
@@ -207,6 +207,33 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
         if self.scale not in (None, "fixed"):
             options.pop("scale_value", None)
         return options
+
+    def in_units_of(self, threshold: float) -> MembraneSpec:
+        """Return the spec whose levels, bounds, and fixed or first scale are times a threshold.
+
+        A membrane of such a neuron is stored as that of one with threshold 1 is, times the
+        threshold, with the same slope. "tanh" and a module of your own stay as they are.
+
+        Args:
+            threshold: Above 0.
+
+        Example:
+            >>> spec = MembraneSpec().in_units_of(0.5)
+            >>> spec.levels, spec.smoothness
+            ((-0.5, 0.0, 0.5), 4.0)
+        """
+        if threshold == 1 or self.kind in ("tanh", "custom"):
+            return self
+        changes: dict[str, Any] = {
+            name: value * threshold
+            for name in ("scale_value", "lower", "upper")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.levels is not None:
+            changes["levels"] = tuple(level * threshold for level in self.levels)
+        if self.smoothness is not None and self.kind != "uniform":  # there it is per scale
+            changes["smoothness"] = self.smoothness / threshold
+        return replace(self, **changes)
 
     @property
     def is_idempotent(self) -> bool:

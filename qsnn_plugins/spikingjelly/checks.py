@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.nn import refuse_jit
 
 __all__ = ["check_above", "check_input", "check_surrogate", "check_v_reset"]
 
@@ -50,7 +51,7 @@ def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> No
 
     Raises:
         ArgumentError: If the input has the wrong dimensions, channels or device.
-        QSNNError: If the neuron is traced symbolically.
+        QSNNError: If the neuron is traced symbolically, or by torch.jit.
     """
     if isinstance(x, fx.Proxy):  # NIR export, among others, takes modules apart so
         raise QSNNError(
@@ -58,6 +59,7 @@ def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> No
             "quantization without a word; qsnn_plugins.spikingjelly.eject gives the host's "
             "neurons back where that is meant"
         )
+    refuse_jit(neuron)
     shape, steps = tuple(x.shape), 1 if step_mode == "m" else 0
     if steps and (x.dim() < 2 or x.shape[0] < 1):
         allowed = "[T, N, ...] with T >= 1 where step_mode='m'; step_mode='s' takes one step"

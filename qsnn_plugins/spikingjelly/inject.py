@@ -36,6 +36,7 @@ def inject(
     filter_fn: FilterFn | None = None,
     example_input: Tensor | None = None,
     keep_surrogate: bool = False,
+    absolute_levels: bool = False,
 ) -> InjectionReport:
     """Quantize a network in place as `qsnn_plugins.inject` does, SpikingJelly's neurons alone.
 
@@ -50,6 +51,7 @@ def inject(
         filter_fn: Which neurons and layers are quantized.
         example_input: Input of the network.
         keep_surrogate: Whether the neurons keep their surrogate functions.
+        absolute_levels: Whether levels are not in units of each neuron's first threshold.
 
     Returns:
         What was replaced, left alone and quantized; a table when printed.
@@ -62,13 +64,20 @@ def inject(
         >>> print(inject(network, "imsnn"))
                   name  module                   bits
         replaced  1     LIFNode -> QuantLIFNode     2  surrogate Sigmoid -> triangle
-        weight    0     Linear                      4
-        weight    2     Linear                      4
+        weight    0     Linear                      4  power_of_two
+        weight    2     Linear                      4  power_of_two
         >>> type(eject(network)[1]).__name__
         'LIFNode'
     """
     return inject_hosts(
-        [ADAPTER], network, spec, overrides, filter_fn, example_input, keep_surrogate
+        [ADAPTER],
+        network,
+        spec,
+        overrides,
+        filter_fn,
+        example_input,
+        keep_surrogate,
+        absolute_levels,
     )
 
 
@@ -80,6 +89,10 @@ def _is_neuron(module: nn.Module) -> bool:
     return isinstance(module, base.MemoryModule | base.MultiStepModule) and any(
         kind.__module__.startswith(neuron.__name__) for kind in type(module).__mro__
     )
+
+
+def _threshold(module: Any) -> Any:
+    return module.v_threshold
 
 
 def _convert(
@@ -113,4 +126,6 @@ def _convert(
     return Conversion(new, surrogate_note(type(old.surrogate_function).__name__, spec))
 
 
-ADAPTER = HostAdapter("spikingjelly", _is_neuron, _convert, _channel_dim, forget_reset_cache)
+ADAPTER = HostAdapter(
+    "spikingjelly", _is_neuron, _convert, _channel_dim, _threshold, forget_reset_cache
+)
