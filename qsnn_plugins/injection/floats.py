@@ -25,7 +25,9 @@ _REASONS: dict[type[nn.Module], str] = {
     nn.RNNBase: _IN_KERNEL,
     nn.RNNCellBase: _IN_KERNEL,
 }
-_OTHERS = "only weights of torch's Conv, ConvTranspose, Linear, Bilinear and Embedding are quantized"
+_OTHERS = (
+    "only weights of torch's Conv, ConvTranspose, Linear, Bilinear and Embedding are quantized"
+)
 
 
 def matrices(module: nn.Module) -> dict[str, Tensor]:

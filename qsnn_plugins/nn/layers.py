@@ -91,7 +91,7 @@ def swap_channels(weight: Tensor, groups: int) -> Tensor:
         >>> swap_channels(nn.ConvTranspose1d(4, 6, 3, groups=2).weight, groups=2).shape
         torch.Size([6, 2, 3])
     """
-    return weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()
 
 
 def output_first(layer: Any) -> Tensor:

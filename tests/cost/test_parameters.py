@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from spikingjelly.activation_based import neuron
 from torch import nn
 
 from qsnn_plugins import presets
@@ -27,6 +28,36 @@ def test_every_parameter_is_counted_once(build, size):
     network = build()
     cost = report(network, None, (1, 1, network.in_channels, *size))
     assert cost.count() == sum(p.numel() for p in network.parameters())
+
+
+class Decoder(nn.Module):
+    """Conv - ConvTranspose - Conv, and what stays float."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.up = nn.Conv2d(2, 8, 1, bias=False), nn.ConvTranspose2d(8, 32, 2)
+        self.last, self.fire = nn.Conv2d(32, 2, 1, bias=False), neuron.IFNode()
+        self.attention = nn.MultiheadAttention(2, 1)
+
+    def forward(self, x):
+        x = self.last(self.fire(self.up(self.first(x)))).flatten(2).transpose(1, 2)
+        return self.attention(x, x, x)[0]
+
+
+@pytest.mark.parametrize("convention", MEMORY_CONVENTIONS)
+def test_no_weight_is_lost_in_any_way_of_counting(convention):
+    """1,024 weights of the transposed convolution, and 12 float ones inside the attention."""
+    network, shape = Decoder(), (1, 1, 2, 4, 4)
+    counted = [report(network, None, shape, step_mode="s").memory(convention)]
+    for spec in (None, presets.qsnn(2)):
+        if spec is None:
+            with pytest.warns(UserWarning, match="1 matrix parameter with 12 weights left float"):
+                inject(network, presets.qsnn(2))
+        counted.append(report(network, spec, shape, step_mode="s").memory(convention))
+    floats, quantized, planned = (memory.parameters["weights"] for memory in counted)
+    assert floats == 4 * (2 * 8 + 1024 + 32 * 2 + 12 + 4)
+    # the ends of the network, 8 bits, are its first convolution and the attention's projection
+    assert quantized == planned == 16 + 1024 // 8 + 64 // 8 + 4 * 12 + 4
 
 
 def test_quantizing_adds_scales_and_thresholds_and_nothing_else():

@@ -256,3 +256,10 @@ def test_stored_states_of_the_hosts_neurons(build, states):
     (only,) = report(build(), None, (3, 1, 5), step_mode="s").neurons
     assert (only.count, only.states, only.membrane_bits) == (5, states, 32)
     assert only.membrane_bytes == 5 * states * 4
+
+
+def test_a_network_that_takes_one_step_at_a_time_is_pointed_to_its_mode():
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), neuron.LIFNode())
+    with pytest.raises(ArgumentError, match="one step at a time, with step_mode='s'"):
+        report(network, None, (3, 1, 2, 6, 6))
+    assert report(network, None, (3, 1, 2, 6, 6), step_mode="s").neurons[0].count == 4 * 16

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import eject
@@ -136,6 +137,7 @@ class Everything(nn.Module):
     def __init__(self):
         super().__init__()
         self.words = nn.Embedding(5, 4)
+        self.sparse = nn.Embedding(5, 4, sparse=True)
         self.up = nn.ConvTranspose2d(4, 4, 3)
         self.attention = nn.MultiheadAttention(4, 2)
         self.lstm = nn.LSTM(4, 3)
@@ -155,16 +157,14 @@ class Everything(nn.Module):
 def test_every_matrix_that_stays_float_is_listed(recwarn):
     network = Everything()
     report = inject(network, spec_of(4))
-    kernel, layers = "multiplied inside torch's own kernel", "only weights of Conv1d"
+    kernel, layers = "multiplied inside torch's own kernel", "only weights of torch's Conv"
     expected = {
-        "words.weight": "a table that is looked up",
-        "up.weight": "a transposed convolution",
+        "sparse.weight": "its gradient is sparse",
         "attention.in_proj_weight": kernel,
         "lstm.weight_ih_l0": kernel,
         "lstm.weight_hh_l0": kernel,
         "cell.weight_ih": kernel,
         "cell.weight_hh": kernel,
-        "pair.weight": layers,
         "own": layers,
         "list.0": layers,
         "act.recurrent": "a neuron's own parameter",
@@ -172,13 +172,15 @@ def test_every_matrix_that_stays_float_is_listed(recwarn):
     assert floats_of(report).keys() == expected.keys()
     for name, why in floats_of(report).items():
         assert expected[name] in why, name
-    assert bits_of(report) == {"attention.out_proj": 4, "head": 4}
+    quantized = "words", "up", "attention.out_proj", "pair", "head"
+    assert bits_of(report) == dict.fromkeys(quantized, 4)
+    assert report.weights[-1].note == "uniform; its weight is that of words"
     count = sum(network.get_parameter(name).numel() for name in expected)
     assert sum(row.count for row in report.floats) == count
     words = [str(warning.message) for warning in recwarn]
     assert [row.asked for row in report.left] == [False]
     assert words[0].startswith("1 neuron left alone")
-    assert words[1].startswith(f"11 matrix parameters with {count:,} weights left float")
+    assert words[1].startswith(f"9 matrix parameters with {count:,} weights left float")
     assert {warning.filename for warning in recwarn} == {__file__}
     assert ["float", "own", "Everything", "32", "24"] in [
         line.split()[:5] for line in str(report).splitlines()
@@ -219,7 +221,62 @@ def test_a_computed_weight_is_refused_or_left():
     network = network_of()
     with pytest.warns(FutureWarning):
         network[2] = nn.utils.weight_norm(network[2])
-    with pytest.raises(ArgumentError, match=r"2\.weight='computed'.*weight_norm"):
+    with pytest.raises(ArgumentError, match=r"2\.weight='computed'.*weight_norm.*'2': None"):
         inject(network, spec_of(4))
     report = inject(network, spec_of(4), overrides={"2": None})
     assert floats_of(report) == {"2.weight_g": "override", "2.weight_v": "override"}
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        nn.utils.spectral_norm,
+        lambda layer: prune.random_unstructured(layer, "weight", 0.5),
+        nn.utils.parametrizations.spectral_norm,
+        nn.utils.parametrizations.weight_norm,
+    ],
+    ids=["spectral_norm", "prune", "new spectral_norm", "new weight_norm"],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_layer_whose_weight_is_computed_is_named_and_can_be_skipped(compute):
+    network = network_of()
+    compute(network[2])
+    with pytest.raises(ArgumentError, match=r"^2\.weight=.* removed first.*overrides={'2': None}"):
+        inject(network, spec_of(4))
+    report = inject(network, spec_of(4), overrides={"2": None})
+    assert bits_of(report) == {"0": 4, "4": 4, "5": 4}
+    eject(network)
+
+
+def test_the_report_says_what_became_of_the_preset():
+    ends = spec_of(4, first_last="eight_bit")
+    binary = QuantSpec(weight=WeightSpec(kind="binary", first_last="eight_bit"))
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    note = (
+        "no weight is binary: all layers are the first or the last, "
+        "for which weight.first_last is eight_bit"
+    )
+    with pytest.warns(UserWarning, match=note) as caught:
+        report = inject(network, binary)
+    assert report.notes == (note,)
+    assert str(report).splitlines()[-1].split(maxsplit=1) == ["note", note]
+    assert {w.note for w in report.weights} == {
+        "uniform, as the first or last layer; others binary"
+    }
+    assert {warning.filename for warning in caught} == {__file__}
+    assert inject(network_of(), binary).notes == ()
+    assert inject(network_of(), ends).weights[1].note == "uniform"
+    report = inject(network_of(), "imsnn", overrides={"2": {"preset": "imsnn", "weight_bits": 8}})
+    assert [w.note for w in report.weights][:2] == ["power_of_two", "additive_power_of_two"]
+
+
+def test_a_weight_that_is_in_the_middle_and_at_the_end_is_an_end():
+    network = network_of()
+    network[4].weight = network[2].weight
+    network.last = nn.Linear(4, 4)
+    network.last.weight = network[2].weight
+    report = inject(network, spec_of(4, first_last="eight_bit"))
+    assert bits_of(report) == {"0": 8, "2": 8, "4": 8, "5": 4, "last": 8}
+    assert [row.note.partition("; its")[2] for row in report.weights] == [
+        "", "", " weight is that of 2", "", " weight is that of 2",
+    ]  # fmt: skip

@@ -15,7 +15,7 @@ from qsnn_plugins.injection import (
     eject,
     inject_hosts,
 )
-from qsnn_plugins.spec import QuantSpec, ThresholdSpec, WeightSpec
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, ThresholdSpec, WeightSpec
 
 SPEC = QuantSpec(weight=WeightSpec(kind="uniform", bits=4, first_last="eight_bit"))
 CHANNELS = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
@@ -93,12 +93,15 @@ def test_the_report_is_a_table():
         "          name    module         bits",
         "replaced  1, 3.a  ReLU -> Stand    32  with an offset",
         "replaced  3.b.0   ReLU -> Stand    32  with an offset",
-        "weight    0       Linear            8",
-        "weight    2       Linear            4",
-        "weight    4       Linear            4",
-        "weight    5       Linear            8",
+        "weight    0       Linear            8  uniform, as the first or last layer; others uniform",
+        "weight    2       Linear            4  uniform",
+        "weight    4       Linear            4  uniform",
+        "weight    5       Linear            8  uniform, as the first or last layer; others uniform",
     ]
-    assert report.to_dict()["weights"][1] == {"name": "2", "kind": "Linear", "bits": 4}
+    assert report.to_dict()["weights"][1] == {
+        **{"name": "2", "kind": "Linear"},
+        **{"bits": 4, "note": "uniform"},
+    }
     assert str(InjectionReport()).split() == ["name", "module", "bits"]
 
 
@@ -212,6 +215,74 @@ def test_a_container_that_was_replaced_since_is_noticed():
     with pytest.raises(ArgumentError, match=r"3\.b\.0=.*replaced since"):
         eject(network)
     assert isinstance(network[1], Stand)
+
+
+def test_a_parametrization_that_was_registered_since_stays_through_ejection():
+    network = network_of()
+    inject(network, SPEC)
+    own = nn.Tanh()
+    torch.nn.utils.parametrize.register_parametrization(network[2], "weight", own)
+    original = network[2].parametrizations.weight.original
+    eject(network)
+    assert list(network[2].parametrizations.weight) == [own]
+    assert torch.equal(network[2].weight, original.tanh())
+    assert type(network[4]) is nn.Linear
+
+
+def test_swapped_arguments_are_named_by_their_class():
+    with pytest.raises(ArgumentError) as caught:
+        inject(SPEC, network_of())
+    assert str(caught.value) == "network=<QuantSpec> is not allowed: give a torch.nn.Module"
+    with pytest.raises(ArgumentError) as caught:
+        inject(network_of(), network_of())
+    assert str(caught.value).startswith("spec=<Sequential> is not allowed: give a QuantSpec")
+
+
+def test_a_neuron_that_never_runs_is_left_where_its_channels_are_needed():
+    class Aside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.act, self.never = nn.Linear(3, 4), nn.ReLU(), nn.ReLU()
+
+        def forward(self, x):
+            return self.act(self.first(x))
+
+    network = Aside()
+    with pytest.warns(UserWarning, match="1 neuron left alone"):
+        report = inject(network, CHANNELS, example_input=torch.rand(5, 3))
+    assert [row.names for row in report.replaced] == [("act",)]
+    assert [(row.names, row.why) for row in report.left] == [
+        (("never",), "its channels are not known: it never runs on example_input")
+    ]
+    assert type(network.never) is nn.ReLU
+    inject(eject(network), QuantSpec(MembraneSpec()))  # needs no channels
+    assert isinstance(network.never, Stand)
+
+
+def test_levels_are_in_units_of_the_first_threshold():
+    seen, thresholds = [], {"0": 0.5, "1": 1.0, "2": float("inf"), "3": torch.tensor([1.0, 2.0])}
+
+    def convert(module, spec, channels, keep_surrogate):
+        seen.append(spec)
+        return Conversion(Stand(), "note")
+
+    host = HostAdapter("stand", is_neuron, convert, threshold=lambda m: thresholds[m.key])
+    network = nn.Sequential(*(nn.ReLU() for _ in thresholds))
+    for key, module in network.named_children():
+        module.key = key
+    report = inject_hosts([host], network, SPEC)
+    assert [spec.membrane.levels for spec in seen] == [(-0.5, 0, 0.5)] + 3 * [(-1, 0, 1)]
+    assert [spec.weight for spec in seen] == 4 * [SPEC.weight]
+    absolute = "note, levels are absolute: it has no one finite threshold"
+    assert [row.note for row in report.replaced] == [
+        "note, levels are times its threshold, 0.5", "note", absolute, absolute,
+    ]  # fmt: skip
+    seen.clear()
+    report = inject_hosts([host], eject(network), SPEC, absolute_levels=True)
+    assert seen == 4 * [SPEC]
+    assert {row.note for row in report.replaced} == {"note"}
+    report = inject_hosts([host], eject(network), QuantSpec.full_precision())
+    assert {row.note for row in report.replaced} == {"note"}, "there are no levels"
 
 
 def test_pickled_networks_can_be_ejected(tmp_path):

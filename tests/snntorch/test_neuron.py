@@ -266,6 +266,8 @@ def test_inputs_that_cannot_be_right_are_named():
     assert lif(torch.rand(5, 2, 3))[0].shape == (5, 2, 3)
     hidden = TernaryLeaky(0.5, init_hidden=True)
     refused("mem=.*init_hidden", lambda: hidden(torch.rand(2, 3), torch.zeros(2, 3)))
+    with pytest.raises(TypeError, match="init_hidden"):  # as the host's
+        hidden(torch.rand(2, 3), torch.zeros(2, 3))
     spec = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
     channels = QuantLeaky(0.5, spec=spec, channels=3)
     assert channels(torch.rand(2, 3, 4))[0].shape == (2, 3, 4)

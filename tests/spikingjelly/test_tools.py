@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional, monitor, neuron
+from spikingjelly.activation_based import functional, monitor, neuron, surrogate
 from torch import fx, nn
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
@@ -125,6 +125,35 @@ def test_operation_counters_run(kind):
     with DispatchCounterMode(counters), torch.no_grad():
         network(currents())
     assert counters[0].get_total() > 0
+
+
+@only_new
+@pytest.mark.parametrize("v_threshold", [0.5, 1.0])
+def test_the_counter_of_states_sees_those_of_a_multi_step_neuron(v_threshold):
+    """As in single-step mode, and as the host's neuron where nothing is quantized."""
+    from spikingjelly.activation_based.op_counter import DispatchCounterMode, NeuronStateCounter
+
+    def counted(node, x):
+        counter = NeuronStateCounter(enable_sparse_memory_estimation=False)
+        with DispatchCounterMode([counter]), torch.no_grad():
+            node(x)  # from here on there is a state
+        counter.reset()
+        with DispatchCounterMode([counter]), torch.no_grad():
+            for step in [x] if node.step_mode == "m" else x:
+                node(step)
+        return counter.get_metric_counts()["Global"]
+
+    x, options = torch.rand(4, 1, 8), {"v_threshold": v_threshold, "step_mode": "m"}
+    host = counted(neuron.IFNode(**options), x)
+    assert host["state_reads"] > 0
+    assert host["state_writes"] > 0
+    plain = QuantIFNode(
+        **options, surrogate_function=surrogate.Sigmoid(), spec=QuantSpec.full_precision()
+    )
+    assert counted(plain, x) == host
+    ours = counted(QuantIFNode(**options), x)
+    assert ours["state_reads"] > host["state_reads"], "the stored membrane is compared with levels"
+    assert ours["state_writes"] >= 4 * 8 * 4, "bytes, each neuron and step"
 
 
 def test_autocast_to_bfloat16(kind):
