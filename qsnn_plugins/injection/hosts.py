@@ -65,7 +65,7 @@ class HostAdapter:
         convert: Builds what replaces a neuron from the neuron, its spec, the channels of its input
             where the spec needs them, and whether the surrogate function is kept.
         channel_dim: Which dimension of a neuron's input holds the channels.
-        threshold: A neuron's threshold, a number or a tensor.
+        threshold: A neuron's threshold, a number or a tensor; 1 where it has none.
         after_swap: Called with the network after neurons were swapped, in either direction.
     """
 

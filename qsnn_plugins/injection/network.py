@@ -348,12 +348,12 @@ def _quantize_layers(
         if isinstance(choice := chosen[id(layer)], QuantSpec)
     }
     ends, first_names = end_layers(network), dict[int, str]()
-    rows, missing = [], {spec.kind: spec for spec in specs.values() if spec.kind != "float"}
+    rows, missing = [], {str(spec.kind): spec for spec in specs.values() if spec.kind != "float"}
     for name in quantize_weights(network, specs):
         quantizer: Any = layer_quantizer(layers[name])
         spec, note = specs[name], str(specs[name].kind)
         if name in ends and spec.first_last == "eight_bit":
-            note = f"uniform, as the first or last layer; others {note}"
+            note = f"uniform, being first or last; others {note}"
         else:
             missing.pop(spec.kind, None)
         first = first_names.setdefault(id(weight_of(layers[name])), name)

@@ -250,8 +250,9 @@ class _Loader:
 def remove_quantizer(layer: nn.Module) -> None:
     """Take the quantizer off a layer's weight, which is its first parameter again, float.
 
-    Where another parametrization was registered since, that one stays. Copies of the layer keep theirs: torch lets a copy share the class that it makes for a
-    parametrized layer, and would take the weight off all of them.
+    Where another parametrization was registered since, that one stays. Copies of the layer keep
+    theirs: torch lets a copy share the class that it makes for a parametrized layer, and would take
+    the weight off all of them.
 
     Example:
         >>> from copy import deepcopy

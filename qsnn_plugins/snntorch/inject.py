@@ -85,7 +85,7 @@ def _is_neuron(module: nn.Module) -> bool:
 
 
 def _threshold(module: Any) -> Any:
-    return module.threshold
+    return getattr(module, "threshold", 1.0)
 
 
 def _convert(

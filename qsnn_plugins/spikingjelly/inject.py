@@ -92,7 +92,7 @@ def _is_neuron(module: nn.Module) -> bool:
 
 
 def _threshold(module: Any) -> Any:
-    return module.v_threshold
+    return getattr(module, "v_threshold", 1.0)
 
 
 def _convert(

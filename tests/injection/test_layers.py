@@ -260,9 +260,7 @@ def test_the_report_says_what_became_of_the_preset():
         report = inject(network, binary)
     assert report.notes == (note,)
     assert str(report).splitlines()[-1].split(maxsplit=1) == ["note", note]
-    assert {w.note for w in report.weights} == {
-        "uniform, as the first or last layer; others binary"
-    }
+    assert {w.note for w in report.weights} == {"uniform, being first or last; others binary"}
     assert {warning.filename for warning in caught} == {__file__}
     assert inject(network_of(), binary).notes == ()
     assert inject(network_of(), ends).weights[1].note == "uniform"

@@ -93,10 +93,10 @@ def test_the_report_is_a_table():
         "          name    module         bits",
         "replaced  1, 3.a  ReLU -> Stand    32  with an offset",
         "replaced  3.b.0   ReLU -> Stand    32  with an offset",
-        "weight    0       Linear            8  uniform, as the first or last layer; others uniform",
+        "weight    0       Linear            8  uniform, being first or last; others uniform",
         "weight    2       Linear            4  uniform",
         "weight    4       Linear            4  uniform",
-        "weight    5       Linear            8  uniform, as the first or last layer; others uniform",
+        "weight    5       Linear            8  uniform, being first or last; others uniform",
     ]
     assert report.to_dict()["weights"][1] == {
         **{"name": "2", "kind": "Linear"},

@@ -139,7 +139,8 @@ def test_what_the_neurons_are_is_kept():
     report = inject(net, QuantSpec())
     (replaced,) = report.replaced
     assert (replaced.before, replaced.after, replaced.bits) == ("Leaky", "QuantLeaky", 2)
-    assert replaced.note == "surrogate fast_sigmoid -> triangle"
+    absolute = "levels are absolute: it has no one finite threshold"
+    assert replaced.note == f"surrogate fast_sigmoid -> triangle, {absolute}"
     new = net[1]
     for name in ("beta", "threshold"):
         assert getattr(new, name) is getattr(leaky, name)
