@@ -14,6 +14,7 @@ __all__ = [
     "end_layers",
     "is_transposed",
     "output_first",
+    "swap_channels",
     "weight_layers",
     "weight_of",
 ]

@@ -229,8 +229,9 @@ class _Loader:
         if isinstance(weight, Tensor) and weight.shape == own.original.shape:
             with warnings.catch_warnings():  # said when the layer was quantized
                 warnings.simplefilter("ignore")
-                given = weight.detach().to(own.original), self.spec, self.is_end
-                quantizer = _build(*given, getattr(quantizer, "groups", None))
+                groups = quantizer.groups if isinstance(quantizer, Transposed) else None
+                like = weight.detach().to(own.original)
+                quantizer = _build(like, self.spec, self.is_end, groups)
         for key in [key for key in state_dict if key.startswith(f"{place}0.")]:
             del state_dict[key]
         state_dict.update(quantizer.state_dict(prefix=f"{place}0."))
@@ -243,8 +244,6 @@ class _Loader:
         if state is None or not isinstance(quantizer, StateFacts):
             return False
         return bool(quantizer.state_differences(state))
-
-
 
 
 def remove_quantizer(layer: nn.Module) -> None:
@@ -266,18 +265,19 @@ def remove_quantizer(layer: nn.Module) -> None:
         return
     parametrizations: Any = layer.parametrizations
     ours = [isinstance(each, WeightQuantizer) for each in parametrizations.weight]
+    if not any(ours):
+        return
+    hooks: dict[int, Any] = layer._load_state_dict_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook.hook, _Loader)]:
+        del hooks[key]
     if not all(ours):
-        if any(ours):
-            del parametrizations.weight[ours.index(True)]
+        del parametrizations.weight[ours.index(True)]
         return
     shared = type(layer)
     own = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
     layer.__class__ = type(shared.__name__, shared.__bases__, own)
     behind = list(layer._parameters)
     parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
-    hooks: dict[int, Any] = layer._load_state_dict_pre_hooks
-    for key in [key for key, hook in hooks.items() if isinstance(hook.hook, _Loader)]:
-        del hooks[key]
     # torch registers the weight anew, as the last
     for name in behind:
         layer._parameters[name] = layer._parameters.pop(name)

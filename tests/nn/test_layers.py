@@ -8,6 +8,7 @@ from torch import nn
 
 from qsnn_plugins.cost import pack_weights
 from qsnn_plugins.nn import (
+    allow_spec_changes,
     bake_weights,
     end_layers,
     layer_quantizer,
@@ -127,3 +128,29 @@ def test_a_bilinear_layer_computes_with_its_quantized_weight():
     expected = torch.einsum("ni,oij,nj->no", x, layer.weight, y) + layer.bias
     torch.testing.assert_close(layer(x, y), expected)
     assert len(layer.weight.unique()) <= 4
+
+
+@pytest.mark.parametrize("kind", ["uniform", "binary"])
+def test_states_of_transposed_layers_load(kind):
+    """Those of a float layer, of one that is quantized alike, and, where it is meant, otherwise."""
+    torch.manual_seed(0)
+    spec = WeightSpec(kind, per="channel")
+    plain, layer = nn.ConvTranspose2d(4, 6, 3, groups=2), nn.ConvTranspose2d(4, 6, 3, groups=2)
+    expected = copy.deepcopy(plain)
+    for each in (layer, expected):
+        quantize_weights(each, spec)
+    layer.load_state_dict(plain.state_dict())
+    assert torch.equal(layer.weight, expected.weight)
+    twin = nn.ConvTranspose2d(4, 6, 3, groups=2)
+    quantize_weights(twin, spec)
+    twin.load_state_dict(layer.state_dict())
+    assert torch.equal(twin.weight, expected.weight)
+    other = nn.ConvTranspose2d(4, 6, 3, groups=2)
+    quantize_weights(other, WeightSpec("uniform", 8))
+    with pytest.raises(RuntimeError, match=r"bits is \d in the state, 8 here"):
+        other.load_state_dict(layer.state_dict())
+    with allow_spec_changes():
+        other.load_state_dict(layer.state_dict())
+    eight = copy.deepcopy(plain)
+    quantize_weights(eight, WeightSpec("uniform", 8))
+    assert torch.equal(other.weight, eight.weight)
