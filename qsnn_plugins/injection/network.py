@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
@@ -302,9 +301,11 @@ def _convert_neurons(
 
 def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:
     """A spec whose levels are times a neuron's first threshold, and what the report says of it."""
-    value = torch.as_tensor(neuron.host.threshold(neuron.module), dtype=torch.float64).detach()
-    first = float(value.flatten()[0])
-    if not math.isfinite(first) or bool((value != first).any()):
+    value = neuron.host.threshold(neuron.module)
+    if isinstance(value, Tensor):
+        value = math.nan if value.is_meta else value.detach().flatten().tolist()
+    first, *others = set(value) if isinstance(value, list) else (float(value),)
+    if others or not math.isfinite(first):
         changes = spec.membrane.in_units_of(2.0) != spec.membrane
         return spec, "levels are absolute: it has no one finite threshold" if changes else ""
     membrane = spec.membrane.in_units_of(first)
