@@ -86,6 +86,7 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
+                _require_all_entries(path, len(zipped.infolist()))
                 zipped.extractall(folder)
             return
         with gzip.open(path) as stream:
@@ -100,6 +101,18 @@ def unpack(path: Path, folder: Path) -> None:
         *(OSError, EOFError, RuntimeError, ValueError),
     ) as error:
         raise DataError(f"{path} cannot be unpacked: {error}") from error
+
+
+def _require_all_entries(path: Path, count: int) -> None:
+    """Raise BadZipFile if a zip's last record, which zipfile does not compare, counts others."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - (1 << 16) - 22, 0))
+        tail = file.read()
+    start = tail.rfind(b"PK\5\6") + 10
+    counted = int.from_bytes(tail[start : start + 2], "little")
+    # 16 bits, all ones in a zip of more than 4 GB
+    if counted not in (count % (1 << 16), (1 << 16) - 1):
+        raise zipfile.BadZipFile(f"it has {count} of {counted} entries")
 
 
 def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:

@@ -53,9 +53,10 @@ def _gestures(path: Path) -> list[Recording]:
     """Return the gestures in a file, whose labels and times its table of labels holds."""
     table = path.with_name(f"{path.stem}_labels.csv")
     try:
-        rows = np.loadtxt(table, dtype=np.int64, delimiter=",", skiprows=1, ndmin=2)
+        lines = table.read_text(encoding="utf-8").splitlines()[1:]
+        rows = np.array([line.split(",") for line in lines if line.strip()], dtype=np.int64)
         labels, starts, ends = rows.T
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{table} cannot be read as a table of class, startTime_usec and endTime_usec: {error}"
         ) from error
