@@ -121,10 +121,6 @@ class ImageFiles(Dataset[Picture]):
                 short, long = sorted(image.size)
                 if short * long > _MOST_PIXELS or long > _MOST_OBLONG * short:
                     raise ValueError(f"{image.width} x {image.height} pixels")
-                if image.format == "PNG":
-                    # compares the checksums, and leaves nothing to read
-                    image.verify()
-            with Image.open(path, formats=_FORMATS) as image:
                 return image.convert("RGB"), int(self.labels[index])
         # what is damaged, or decompresses to a multiple, makes PIL raise errors of many kinds
         except Exception as error:
