@@ -1,21 +1,22 @@
 """`qsnn doctor`: what is installed, what can run, why the rest cannot, and how to fix it.
 
-Everything is tried in an interpreter of its own, so that a package which fails to import, or takes
-the process with it, is a line of the report. Nothing but the standard library is needed to say so.
+Everything is tried in another interpreter, so that a package which fails to import, or takes the
+process with it, is a line of the report. Nothing but the standard library is needed to say so.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from threading import Timer
 
 from qsnn_plugins.command_owners import OURS, claims, is_ours
 
@@ -57,36 +58,39 @@ class Probe:
 
 
 class Probes(Mapping[str, Probe]):
-    """The probes by name, all of them running; asking for one waits for it."""
+    """The probes by name, one after another; asking for one waits for it."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._running: dict[str, Future[Probe]] = {
-            name: pool.submit(probe, code) for name, code in _PROBES.items()
-        }
+    def __init__(self) -> None:
+        self._found: dict[str, Probe] = {}
+        self._coming = _all_probes()
 
     def __getitem__(self, name: str) -> Probe:
-        return self._running[name].result()
+        while name not in self._found:
+            done, found = next(self._coming)
+            self._found[done] = found
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._running)
+        return iter(_PROBES)
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(_PROBES)
 
 
 def main(words: list[str]) -> int:
     """Print the report line by line as it comes; 0 if the main job can run, else 1."""
     if words:
-        print("usage: qsnn doctor     it takes no options", file=sys.stderr)
-        return 0 if words[0] in ("-h", "--help") else 2
+        asked = words[0] in ("-h", "--help")
+        usage = "usage: qsnn doctor     it takes no options"
+        print(usage, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     fatal = False
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for title, findings in examine(Probes(pool)).items():
-            print(title, flush=True)
-            for finding in findings:
-                print(finding, flush=True)
-                fatal = fatal or finding.mark is Mark.FATAL
-            print()
+    for title, findings in examine(Probes()).items():
+        print(title, flush=True)
+        for finding in findings:
+            print(finding, flush=True)
+            fatal = fatal or finding.mark is Mark.FATAL
+        print()
     verdict = "cannot run before what is marked !! is fixed" if fatal else "can run"
     print(f"The main job {verdict}: {MAIN_JOB}")
     return int(fatal)
@@ -108,7 +112,8 @@ def probe(code: str) -> Probe:
         process = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_PATIENCE,
             check=False,
         )
@@ -119,8 +124,60 @@ def probe(code: str) -> Probe:
     return Probe(good, lines[-1] if lines else ("" if good else f"exit {process.returncode}"))
 
 
-# in the order of the report
+def _all_probes() -> Iterator[tuple[str, Probe]]:
+    """Run every probe in one interpreter, and go on in another where one takes it along."""
+    pending = dict(_PROBES)
+    while pending:
+        for name, found in _together(pending):
+            del pending[name]
+            yield name, found
+        if pending:
+            name = next(iter(pending))
+            yield name, probe(pending.pop(name))
+
+
+_TOGETHER = """
+import contextlib, io, json, sys
+for name, code in json.loads(sys.argv[1]).items():
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(code, {})
+        good, text = True, printed.getvalue()
+    except BaseException as error:
+        good, text = False, f"{type(error).__name__}: {error}"
+    print("probe", json.dumps([name, good, (text.strip().splitlines() or [""])[-1]]), flush=True)
+"""
+
+
+def _together(codes: Mapping[str, str]) -> Iterator[tuple[str, Probe]]:
+    """Run pieces of code in one interpreter, since torch alone takes seconds to import.
+
+    Yields:
+        What came of each; fewer where one of them ends the interpreter.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TOGETHER, json.dumps(codes)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        errors="replace",
+    )
+    watch = Timer(_PATIENCE, process.kill)
+    watch.start()
+    try:
+        for line in process.stdout or ():
+            if line.startswith("probe "):
+                name, *found = json.loads(line.removeprefix("probe "))
+                yield name, Probe(*found)
+    finally:
+        watch.cancel()
+        process.kill()
+        process.communicate()
+
+
 _PROBES = {
+    "torch": "import torch; print(torch.version.cuda or 'CPU')",
     "lightning": REGISTER + "import lightning.pytorch.cli",
     "spikingjelly": REGISTER + "from spikingjelly.activation_based import model",
     "snntorch": REGISTER + "import snntorch",
@@ -129,10 +186,9 @@ _PROBES = {
     "from qsnn_plugins.data import *",
     "torchvision": "from qsnn_plugins import torchvision_ops as ops; "
     "print(ops.register_missing_ops())",
-    "torchaudio": "import torchaudio",
-    "torch": "import torch; print(torch.version.cuda or 'CPU')",
     "device": "import torch; print(torch.cuda.get_device_name())",
     "cpp": "from qsnn_plugins.ops.quantized_lif import cpp; print(cpp.missing() or '')",
+    "torchaudio": "import torchaudio",
     "cupy": "import cupy; print(cupy.cuda.runtime.getDeviceCount())",
 }
 

@@ -54,6 +54,27 @@ class StateError(QSNNError, RuntimeError):
         )
 
 
+class UnknownOptionError(ArgumentError):
+    """A mapping has a key that is no option.
+
+    Args:
+        owner: What the mapping stands for.
+        key: The key.
+        known: The options that there are, in words.
+
+    Example:
+        >>> raise UnknownOptionError("spec.weight", "bit", "bits and scale; did you mean 'bits'?")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.UnknownOptionError: spec.weight has no option 'bit': it has bits and \
+scale; did you mean 'bits'?
+    """
+
+    def __init__(self, owner: str, key: object, known: str) -> None:
+        super().__init__(owner, key, known)
+        self.args = (f"{owner} has no option {key!r}: it has {known}",)
+
+
 class DataError(QSNNError):
     """A data set is missing, truncated or not what it should be."""
 

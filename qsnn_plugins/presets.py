@@ -226,16 +226,31 @@ _PRESETS: dict[str, Callable[..., QuantSpec]] = {
 NAMES = tuple(_PRESETS)
 
 
-def resolve(value: QuantSpec | str | Mapping[str, Any]) -> QuantSpec:
+# Arguments of presets, and the part of the spec that each of them says something of.
+_ARGUMENTS = {
+    "weight_bits": "weight",
+    "membrane_bits": "membrane",
+    "spike_bits": "spike",
+    "pruned": "pruning",
+}
+
+
+def resolve(
+    value: QuantSpec | str | Mapping[str, Any],
+    may_overrule: Callable[[str, str], bool] = lambda part, argument: False,
+) -> QuantSpec:
     """Return the spec that a value stands for.
 
     Args:
         value: A spec; a preset's name; or a mapping of parts, which may name a preset too and give
             its arguments: parts then change what the preset has. A part that names another kind,
             or a class of its own, keeps nothing of the preset's.
+        may_overrule: Whether a part may contradict an argument of the preset, as it may where it
+            was laid on top of it; by default none may.
 
     Raises:
-        ArgumentError: If a name, a key or a value is not allowed.
+        ArgumentError: If a name, a key or a value is not allowed, or a part contradicts an
+            argument.
 
     Example:
         >>> resolve("imsnn") == imsnn()
@@ -264,9 +279,45 @@ def resolve(value: QuantSpec | str | Mapping[str, Any]) -> QuantSpec:
     parameters = inspect.signature(_PRESETS[name]).parameters
     known = [*parameters, *(part.name for part in fields(QuantSpec))]
     check_keys(name, rest, known)
-    spec = _PRESETS[name](**{key: rest.pop(key) for key in parameters if key in rest})
-    changed = {key: _changed(getattr(spec, key), part) for key, part in rest.items()}
-    return replace(spec, **changed)
+    spec = _with_preset(name, rest)
+    _check_overruled(name, rest, spec, may_overrule)
+    return spec
+
+
+def _with_preset(name: str, values: Mapping[str, Any]) -> QuantSpec:
+    parameters = inspect.signature(_PRESETS[name]).parameters
+    spec = _PRESETS[name](**{key: value for key, value in values.items() if key in parameters})
+    parts = {key: part for key, part in values.items() if key not in parameters}
+    return replace(spec, **{key: _changed(getattr(spec, key), part) for key, part in parts.items()})
+
+
+def _check_overruled(
+    name: str,
+    values: Mapping[str, Any],
+    spec: QuantSpec,
+    may_overrule: Callable[[str, str], bool],
+) -> None:
+    """Refuse an argument of a preset that a part overrules."""
+    parts = [key for key in values if hasattr(spec, key)]
+    for argument, part in _ARGUMENTS.items():
+        if argument in values and part in parts:
+            given = getattr(spec, part)
+            read = given.prunes if part == "pruning" else given.bits
+            if read != values[argument] and not may_overrule(part, argument):
+                allowed = f"None beside {part}, which says {given}"
+                raise ArgumentError(argument, values[argument], allowed)
+    if "fidelity" in values and not any(may_overrule(part, "fidelity") for part in parts):
+        arguments_alone = {key: value for key, value in values.items() if key not in parts}
+        if _is_unread("fidelity", name, values) and not _is_unread(
+            "fidelity", name, arguments_alone
+        ):
+            allowed = f"None beside {' and '.join(parts)}, which leave nothing that reads it"
+            raise ArgumentError("fidelity", values["fidelity"], allowed)
+
+
+def _is_unread(argument: str, name: str, values: Mapping[str, Any]) -> bool:
+    others = {key: value for key, value in values.items() if key != argument}
+    return _with_preset(name, others) == _with_preset(name, values)
 
 
 def _changed(part: Any, changes: Any) -> Any:

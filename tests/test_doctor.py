@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -39,6 +38,7 @@ def report(ours, monkeypatch, capsys):
     def call(**probes):
         results = HEALTHY | probes
         answers = {code: results[name] for name, code in doctor._PROBES.items()}
+        monkeypatch.setattr(doctor, "_together", lambda codes: iter(()))
         monkeypatch.setattr(doctor, "probe", lambda code: answers[code])
         status = doctor.main([])
         return status, capsys.readouterr().out
@@ -127,20 +127,41 @@ def test_extras_are_those_of_the_metadata():
 
 
 def test_lines_are_printed_as_they_come(ours, monkeypatch, capsys):
-    """The packages are printed while the first probe still runs."""
-    printed = []
+    """What is known is printed while a probe still runs."""
+    printed = {}
 
-    def slow(code):
-        if not printed:
-            time.sleep(0.5)
-            printed.append(capsys.readouterr().out)
-        return Probe(True, "1")
+    def together(codes):
+        for name in [*codes]:
+            printed[name] = capsys.readouterr().out
+            yield name, Probe(True, "1")
 
-    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(doctor, "probe", slow)
+    monkeypatch.setattr(doctor, "_together", together)
     doctor.main([])
-    assert "Packages" in printed[0]
-    assert "Commands" not in printed[0]
+    assert "Packages" in printed["torch"]
+    assert "host SpikingJelly" not in printed["spikingjelly"]
+    assert "host SpikingJelly" in printed["snntorch"]
+
+
+def test_one_interpreter_tries_all_and_another_goes_on_where_it_dies(monkeypatch):
+    """A probe that fails is a line, and one that ends the interpreter is too."""
+    codes = {
+        "first": "import json; print(1); print(json.dumps('two'))",
+        "missing": "import no_such_module",
+        "deadly": "import os; os._exit(3)",
+        "last": "print(__import__('sys').flags.utf8_mode >= 0)",
+    }
+    monkeypatch.setattr(doctor, "_PROBES", codes)
+    started, popen = [], doctor.subprocess.Popen
+    monkeypatch.setattr(
+        doctor.subprocess, "Popen", lambda *args, **more: started.append(1) or popen(*args, **more)
+    )
+    assert dict(doctor.Probes()) == {
+        "first": Probe(True, '"two"'),
+        "missing": Probe(False, "ModuleNotFoundError: No module named 'no_such_module'"),
+        "deadly": Probe(False, "exit 3"),
+        "last": Probe(True, "True"),
+    }
+    assert len(started) == 3  # all of them, the deadly one again on its own, the rest
 
 
 @pytest.mark.parametrize(
@@ -214,6 +235,7 @@ def test_probe_gives_the_last_line_or_the_reason():
 
 def test_it_takes_no_options(capsys):
     assert doctor.main(["--help"]) == 0
+    assert "takes no options" in capsys.readouterr().out
     assert doctor.main(["everything"]) == 2
     assert "takes no options" in capsys.readouterr().err
 

@@ -1,9 +1,12 @@
 """Files and folders that are whole or not there."""
 
+import ast
 import os
+from pathlib import Path
 
 import pytest
 
+import qsnn_plugins
 from qsnn_plugins.files import atomic_write, path_beside, replace
 
 
@@ -67,3 +70,40 @@ def test_a_folder_is_renamed_whole_and_what_is_left_is_removed(tmp_path):
         replace(temporary / "inside", tmp_path / "data")
     assert names(tmp_path) == ["data"]
     assert names(tmp_path / "data") == ["1.bin"]
+
+
+def without_encoding(source):
+    """Lines of a source that read or write text as the locale has it."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        options = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        arguments = [ast.unparse(argument) for argument in call.args]
+        is_bytes = any("b" in a for a in (*arguments, options.get("mode", "")) if a[:1] in "'\"")
+        reads = name == "read_text" and not arguments
+        opens = name == "open" and ast.unparse(call.func) not in ("os.open", "Image.open")
+        writes = name == "write_text" and len(arguments) < 2
+        runs = "text" in options or "universal_newlines" in options
+        is_text = reads or writes or runs or (opens and not is_bytes)
+        if is_text and "encoding" not in options and None not in options:
+            yield call.lineno
+
+
+def test_text_is_utf_8_whatever_the_locale():
+    root = Path(qsnn_plugins.__file__).parent
+    found = {path: [*without_encoding(path.read_text("utf-8"))] for path in root.rglob("*.py")}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_found"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text('utf-8')", False),
+        ("path.open(newline='')", True),
+        ("open(path, 'rb')", False),
+        ("path.open('w', encoding='utf-8')", False),
+        ("subprocess.run(words, text=True)", True),
+    ],
+)
+def test_text_of_the_locale_would_be_found(source, is_found):
+    assert bool([*without_encoding(source)]) is is_found

@@ -13,7 +13,7 @@ ROOT = Path(qsnn_plugins.__file__).parent
 
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
-    {"errors", "files", "command_owners"},
+    {"errors", "files", "command_owners", "lazy"},
     {"debug", "extras", "stopping", "torchvision_ops"},
     {"functional"},
     {"spec"},

@@ -1,4 +1,5 @@
 import copy
+import re
 from dataclasses import replace
 
 import pytest
@@ -190,10 +191,10 @@ def test_values_that_stand_for_specs(value, spec):
         ({"preset": ["imsnn"]}, r"^preset=\['imsnn'\] "),
         (
             {"preset": "imsnn", "weight_bit": 2},
-            r"^imsnn='weight_bit' is not allowed: give keys among weight_bits, .*"
+            r"^imsnn has no option 'weight_bit': it has weight_bits, .*"
             r"did you mean 'weight_bits'\?$",
         ),
-        ({"weight_bits": 2}, r"^spec='weight_bits' is not allowed"),
+        ({"weight_bits": 2}, r"^spec has no option 'weight_bits'"),
         (4, r"^spec=4 is not allowed: give a QuantSpec, a preset's name or a mapping$"),
         (None, r"^spec=None is not allowed"),
         ({"preset": "imsnn", "membrane": {"bits": 4}}, r"^membrane\.bits=4 is not allowed"),
@@ -203,3 +204,34 @@ def test_values_that_stand_for_specs(value, spec):
 def test_values_that_stand_for_none_are_named(value, message):
     with pytest.raises(ArgumentError, match=message):
         presets.resolve(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (
+            {"preset": "imsnn", "weight_bits": 2, "weight": {"kind": "float"}},
+            "weight_bits=2 is not allowed: give None beside weight, which says float",
+        ),
+        (
+            {"preset": "qsnn", "membrane_bits": 4, "membrane": {"bits": 2}},
+            "membrane_bits=4 is not allowed: give None beside membrane",
+        ),
+        (
+            {"preset": "spquant", "pruned": False, "pruning": {"spatial_ratio": 0.5}},
+            "pruned=False is not allowed: give None beside pruning",
+        ),
+        (
+            {"preset": "imsnn", "fidelity": "released", "weight": {}, "membrane": {"kind": "float"}}
+            | {"weight_bits": None},
+            "fidelity='released' is not allowed: give None beside weight and membrane",
+        ),
+    ],
+)
+def test_an_argument_that_a_part_overrules_is_refused(value, sentence):
+    """One that a part agrees with, or that another part reads, is not."""
+    with pytest.raises(ArgumentError, match=f"^{re.escape(sentence)}"):
+        presets.resolve(value)
+    assert presets.resolve(value, lambda part, argument: True)
+    agreeing = {"preset": "imsnn", "weight_bits": 2, "weight": {"bits": 2}}
+    assert presets.resolve(agreeing) == presets.imsnn(2)

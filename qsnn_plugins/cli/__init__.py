@@ -44,6 +44,12 @@ def qsnn() -> int:
 
 def _answer(command: str, known: dict[str, str]) -> int:
     word, *others = sys.argv[1:] or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a locale without ± is no reason to stop
+    if word in TRAINING and others in (["-h"], ["--help"]):
+        print(_training_help(command, word))
+        return 0
     if word in TRAINING:
         return _train()
     if word in ("-h", "--help"):
@@ -82,6 +88,23 @@ def _help(command: str, known: dict[str, str]) -> str:
     elif command == "lightning":
         lines += ["", "The tools of this package answer to `qsnn`, which also knows these words."]
     return "\n".join(lines)
+
+
+def _training_help(command: str, word: str) -> str:
+    return f"""\
+usage: {command} {word} -c RECIPE [-c OVERLAY ...] [--KEY=VALUE ...]
+
+{TRAINING[word]}
+
+  -c FILE              a recipe, or an overlay on top of it (see recipes/README.md)
+  --ckpt_path=FILE     a checkpoint, or `last`, the newest of the recipe's runs
+  --weights_only=false unpickle a checkpoint that you trust
+  --KEY=VALUE          any value of the recipe, such as --trainer.max_epochs=5,
+                       --data.batch_size=32 or --model.network.spec.weight_bits=2
+  --print_config       print the composed recipe, and do nothing
+  --model.help=CLASS   the options of a class, such as SpikingClassifier or StringNet;
+                       --data.help=CLASS likewise
+  --help=all           every option of the trainer"""
 
 
 def _version(distribution: str) -> str:

@@ -13,12 +13,8 @@ from torch import Tensor
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.recipe_cli import (
-    RecipeCLI,
-    check_checkpoint,
-    no_last_checkpoint,
-    unloadable,
-)
+from qsnn_plugins.cli.inputs import check_checkpoint
+from qsnn_plugins.cli.recipe_cli import RecipeCLI, no_last_checkpoint, unloadable
 from qsnn_plugins.errors import ArgumentError
 
 _NO_DATA = "lightning.LightningDataModule"

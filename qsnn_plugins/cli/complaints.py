@@ -21,6 +21,7 @@ register_missing_ops()  # Lightning imports torchvision, which may need it
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning import LightningDataModule, LightningModule, Trainer
 
+from qsnn_plugins import presets
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import did_you_mean
 from qsnn_plugins.cli.inputs import TOP_KEYS
@@ -32,8 +33,10 @@ from qsnn_plugins.cli.signatures import (
     find_class,
     is_factory,
     is_instance_of,
+    item_hint,
     known_classes,
 )
+from qsnn_plugins.spec import QuantSpec
 
 Keys = tuple[str, ...]
 
@@ -59,10 +62,12 @@ class _Misfits:
         for key, node in self.config.items():
             if key == "trainer" and isinstance(node, dict):
                 yield from self._of_arguments((key,), node, arguments(Trainer), "Trainer")
+            elif key == "trainer":
+                yield f"{self.place((key,))}: {node} is not allowed: give a mapping of options"
             else:
                 yield from self._of_value((key,), node, _TOP[key].hint)
         required = sorted(key for key, argument in _TOP.items() if argument.is_required)
-        if missing := [key for key in required if key not in self.config]:
+        if missing := [key for key in required if self.config.get(key) is None]:
             yield _missing(missing)
 
     def _of_arguments(
@@ -82,20 +87,23 @@ class _Misfits:
 
     def _of_value(self, path: Keys, value: Any, hint: Any) -> Iterator[str]:
         bases, part = classes_of(hint), dataclass_of(hint)
-        if isinstance(value, str) and bases and not _accepts(hint, value):
+        is_number = any(choice in (int, float) for choice in typing.get_args(hint))
+        if isinstance(value, str) and bases and not is_number and not _accepts(hint, value):
             value = {"class_path": value}
         if isinstance(value, dict) and part is not None:
             yield from self._of_arguments(path, value, arguments(part), part.__name__)
-        elif isinstance(value, dict) and "class_path" in value:
+        elif isinstance(value, dict) and "class_path" in value and (bases or hint is Any):
             yield from self._of_class(path, value, hint)
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             for number, item in enumerate(value):
-                yield from self._of_value((*path, str(number)), item, Any)
+                yield from self._of_value((*path, str(number)), item, item_hint(hint))
         elif not _accepts(hint, value):
+            is_preset = part is QuantSpec and value in presets.NAMES
+            named = "; presets are known where the argument is called spec" if is_preset else ""
             if isinstance(value, dict) and bases:
                 yield _missing([".".join((*path, "class_path"))])
             else:
-                yield f"{self.place(path)}: {value} is not allowed: give {_words(hint)}"
+                yield f"{self.place(path)}: {value} is not allowed: give {_words(hint)}{named}"
 
     def _of_class(self, path: Keys, node: dict[str, Any], hint: Any) -> Iterator[str]:
         name, bases = node["class_path"], classes_of(hint)
@@ -103,7 +111,7 @@ class _Misfits:
         if named is None:
             yield f"{place}: there is no class {name}{_absence(str(name))}"
         elif not is_instance_of(named, bases):
-            yield f"{place}: {name} is not a {' or '.join(base.__name__ for base in bases)}"
+            yield f"{place}: {name} is no {' or '.join(base.__name__ for base in bases)}"
         else:
             known, inner = arguments(named), node.get("init_args") or {}
             path = (*path, "init_args")

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import load_yaml, read_with_bases, split_words
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
@@ -89,6 +90,7 @@ class Composition:
                 composition._lay(composition.config, (), Place(source, "", content))
         for key, text in sorted(options, key=lambda option: _rank(option[0])):
             composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
+        composition._check_trust()
         return composition
 
     @property
@@ -107,7 +109,7 @@ class Composition:
         tail = tuple(key.split("."))
         for path, place in reversed(self.places.items()):
             short = tuple(part for part in path if part not in CLASS_KEYS)
-            if short[-len(tail) :] == tail and str(place.value) == str(value):
+            if short[-len(tail) :] == tail and _is_same(place.value, value):
                 return place
         return None
 
@@ -119,6 +121,19 @@ class Composition:
             above[: len(by)] == by and self.places[above].file != self.places[path].file
             for above in later
         )
+
+    def _check_trust(self) -> None:
+        """Refuse a recipe that would have a checkpoint unpickled: only the command line may."""
+        trust, checkpoint = self.places.get(("weights_only",)), self.places.get(("ckpt_path",))
+        if trust is None or trust.value is None or str(trust.value).lower() == "true":
+            return
+        if trust.file is not None:
+            raise RecipeError(f"{trust}: only the command line may say so: --weights_only=false")
+        if checkpoint is not None and checkpoint.file is not None and checkpoint.value is not None:
+            raise RecipeError(
+                f"{checkpoint}: with --weights_only, name the checkpoint on the command line too: "
+                f"--ckpt_path={checkpoint.value}"
+            )
 
     def _lay(self, node: dict[str, Any], path: Keys, layer: Place) -> None:
         """Lay a mapping on top of the one at `path`."""
@@ -201,6 +216,12 @@ class Composition:
                 del self.places[known]
         for known in [known for known in self.inherited if known[: len(path)] == path]:
             del self.inherited[known]
+
+
+def _is_same(given: Any, value: Any) -> bool:
+    """Whether a value is what the parser made of the given one, such as 7.0 of "7"."""
+    given = load_yaml(given) if isinstance(given, str) and isinstance(value, float) else given
+    return given == value or str(given) == str(value)
 
 
 def is_spec(path: Keys) -> bool:

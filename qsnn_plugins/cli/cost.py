@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import ToolParser, tool_status
+from qsnn_plugins.cli.inputs import check_checkpoint, load_yaml
+from qsnn_plugins.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from qsnn_plugins.cost import EnergyTable
 
 _EPILOG = """
 Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
@@ -23,18 +32,52 @@ def _main(words: list[str]) -> None:
     options, others = _parser().parse_known_args(words)
     # before anything heavy is imported
     recipes = Composition.of(others)
-    from qsnn_plugins.cli.accounting import account, energies
-    from qsnn_plugins.cost import cost_table, memory_convention
+    check_checkpoint(options.ckpt_path)
+    from qsnn_plugins.cost import memory_convention
 
     memory_convention(options.convention)
-    energy = energies(options.energy)
-    name, cost = account(options, recipes)
+    energy, shape = _energies(options.energy), _shape(options.input_shape)
+    for name in ("spatial", "channel"):
+        if options.rates is None and getattr(options, name) is not None:
+            raise ArgumentError(name, getattr(options, name), "it together with --rates")
+    from qsnn_plugins.cli.accounting import account
+    from qsnn_plugins.cost import cost_table
+
+    name, cost = account(options, recipes, shape)
     if options.json:
         print(json.dumps({"recipe": name} | cost.to_dict(options.convention, energy), indent=2))
         return
     from rich.console import Console
 
     Console().print(cost_table(cost, options.convention, energy))
+
+
+def _energies(table: str) -> EnergyTable:
+    """Look up a table of energies, or read one from a YAML file.
+
+    Raises:
+        ArgumentError: If there is no such table, or the file does not hold one.
+    """
+    from qsnn_plugins.cost import EnergyTable, OperationEnergy, energy_table
+
+    file = Path(table)
+    if not file.is_file():
+        return energy_table(table)
+    try:
+        content = load_yaml(file.read_text("utf-8"))
+        rows = {key: OperationEnergy(**content[key]) for key in ("int8", "float32")}
+        return EnergyTable(str(content["source"]), **rows)
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        allowed = "a YAML file with source, and add and multiply (pJ) of int8 and of float32"
+        raise ArgumentError("energy", table, allowed) from error
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    """Read a shape, such as 10,1,2,48,48."""
+    try:
+        return None if text is None else tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise ArgumentError("input_shape", text, "integers, as in 10,1,2,48,48") from None
 
 
 def _parser() -> ToolParser:

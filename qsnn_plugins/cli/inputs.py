@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
             name, has_value, value = "-c", "=", word[2:].removeprefix("=")
         key = name.removeprefix("--")
         if name in ("-h", "--help", "--print_config"):
-            rest.append(word)
+            rest.append("--help" if name == "--help" else word)  # --help=all is the parser's
             continue
         if key.endswith(".help"):
             rest.append(word)
@@ -53,6 +55,8 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
                 rest.append(pending.pop(0))
             continue
         is_file = name in ("-c", "--config")
+        if word.endswith((".yaml", ".yml")) and not word.startswith("-"):
+            raise RecipeError(f"the command line has {word} without -c: give -c {word}")
         if not is_file and not (name.startswith("--") and key.split(".")[0] in TOP_KEYS):
             if not has_value and pending and not pending[0].startswith("-"):
                 word = f"{word} {pending[0]}"
@@ -71,11 +75,50 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
     return files, options, rest
 
 
+_NAMED_CHECKPOINTS = ("last", "best", "hpc")
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Refuse a checkpoint file that is not there, before anything is built.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    if path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path):
+        return
+    if not os.path.exists(path):
+        raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
+
+
 _MERGE = "tag:yaml.org,2002:merge"
+_MOST_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as jsonargparse reads it, 1e-3 is a number too, in which no key comes twice."""
+    """YAML as jsonargparse reads it, 1e-3 is a number too, in which no key comes twice.
+
+    Aliases are read where they neither refer to themselves nor multiply beyond all measure.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> Any:
+        event = self.peek_event()
+        node: Any = super().compose_node(parent, index)
+        if not isinstance(event, yaml.AliasEvent):
+            below = chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+            below = () if isinstance(node, yaml.ScalarNode) else below
+            self._sizes[node] = 1 + sum(self._sizes[inner] for inner in below)
+        problem = None
+        if node not in self._sizes:
+            problem = f"the alias *{event.anchor} stands within what it refers to"
+        elif self._sizes[node] > _MOST_VALUES:
+            problem = f"with what its aliases stand for it has more than {_MOST_VALUES} values"
+        if problem:
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         known: set[str] = set()
@@ -106,7 +149,13 @@ def load_yaml(text: str) -> Any:
         >>> load_yaml("[1e-3, two]")
         [0.001, 'two']
     """
-    return yaml.load(text, _Loader)
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, LookupError, AttributeError) as error:
+        # what PyYAML raises for 2026-99-99, for !!bool maybe and for numbers of 5,000 digits
+        raise yaml.YAMLError(f"a value is not what it seems to be ({error})") from None
 
 
 def read_with_bases(
@@ -117,22 +166,34 @@ def read_with_bases(
     Raises:
         RecipeError: A file cannot be read, or is its own base.
     """
-    if file.resolve() in above:
+    content = _read(file, f"{above[-1]}: base: " if above else "")
+    if any(file.resolve() == other.resolve() for other in above):
         raise RecipeError(f"{file}: base leads back to itself")
-    content = _read(file)
     if (base := content.pop("base", None)) is not None:
-        yield from read_with_bases(file.parent / str(base), (*above, file.resolve()))
+        yield from read_with_bases(file.parent / str(base), (*above, file))
     yield file, content
 
 
-def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+def _read(file: Path, named_by: str) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} is not UTF-8"
+        raise RecipeError(f"{file} cannot be read: {where}; save it in UTF-8") from None
+    except (FileNotFoundError, NotADirectoryError):
         others = [other.name for other in file.parent.glob("*.yaml")]
         folder = str(file).removesuffix(file.name)
-        raise RecipeError(f"there is no recipe {file}{did_you_mean(file.name, others, folder)}")
+        hint = did_you_mean(file.name, others, folder)
+        raise RecipeError(f"{named_by}there is no recipe {file}{hint}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(f"{named_by}{file} cannot be read: {reason}") from None
     try:
-        content = load_yaml(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = load_yaml(text)
+    except yaml.reader.ReaderError as error:
+        where = f"character {error.position + 1} is none of a text"
+        raise RecipeError(f"{file} cannot be read: {where}; save it in UTF-8") from None
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = getattr(error, "problem", error)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from difflib import get_close_matches
 from pathlib import Path
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
+from qsnn_plugins.cli.inputs import check_checkpoint
 
 FIGURES = {
     "clipping": "membranes below a bound that fire all the same, by layer (IM-SNN Fig. 2)",
@@ -26,7 +28,8 @@ qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -
 
 Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`. Behind --and stands a further
 network of the same figure, with its own recipe, checkpoint and label. Of results, those are
-drawn whose commands have the given files; without -c, all.
+drawn whose commands have the given files; without -c, all. What `memory` draws has to be
+measured on one data set.
 
 figures:
 """
@@ -41,6 +44,8 @@ def main(words: list[str]) -> int:
 
 
 def _main(words: list[str]) -> None:
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
+        _check(None, 0)  # else what follows an option would pass for the figure
     options, rest = _parser().parse_known_args(words)
     figure, networks = options.figure, _split(rest)
     _check(figure, len(networks) - 1)
@@ -49,12 +54,20 @@ def _main(words: list[str]) -> None:
         (own, Composition.of(others))
         for own, others in (_network_parser().parse_known_args(part) for part in networks)
     ]
-    from qsnn_plugins.cli.plot_networks import draw_networks
-    from qsnn_plugins.cli.plot_results import draw_results
+    if figure in FROM_RESULTS:
+        from qsnn_plugins.cli.chosen_results import choose_results
+
+        results = choose_results(options, parsed)
+        from qsnn_plugins.cli.plot_results import draw_results
+
+        drawn = draw_results(options, results)
+    else:
+        _check_networks(figure, [own for own, _ in parsed])
+        from qsnn_plugins.cli.plot_networks import draw_networks
+
+        drawn = draw_networks(options, parsed)
     from qsnn_plugins.plot import save_figure
 
-    draw = draw_results if figure in FROM_RESULTS else draw_networks
-    drawn = draw(options, parsed)
     print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
 
 
@@ -70,7 +83,8 @@ def _split(words: list[str]) -> list[list[str]]:
 
 def _check(figure: str | None, further: int) -> None:
     if figure is None:
-        raise RecipeError(f"qsnn plot: which figure? It knows {', '.join(FIGURES)}")
+        known = ", ".join(FIGURES)
+        raise RecipeError(f"qsnn plot: which figure? It knows {known}; its name comes first")
     if figure not in FIGURES:
         near = get_close_matches(figure, FIGURES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
@@ -78,6 +92,13 @@ def _check(figure: str | None, further: int) -> None:
     if further >= (most := _MOST.get(figure, further + 1)):
         number = "one network" if most == 1 else f"{most} networks at most"
         raise RecipeError(f"--and: {figure} is drawn of {number}")
+
+
+def _check_networks(figure: str, networks: list[Namespace]) -> None:
+    if any(own.ckpt_path is None for own in networks):
+        raise RecipeError(f"{figure} is measured: give each network its --ckpt_path")
+    for own in networks:
+        check_checkpoint(own.ckpt_path)
 
 
 def _network_parser() -> ToolParser:

@@ -37,8 +37,6 @@ def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]
         ArgumentError: A value is not allowed.
         DataError: The data are missing or broken.
     """
-    if any(own.ckpt_path is None for own, _ in chosen):
-        raise RecipeError(f"{options.figure} is measured: give each network its --ckpt_path")
     networks = {}
     for own, recipes in chosen:
         built = BuiltRecipe.build(recipes, own.ckpt_path)

@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qsnn_plugins.cli.built import BuiltRecipe
-from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cost import NetworkCost, memory_convention, report
+from qsnn_plugins.cli.chosen_results import Runs
+from qsnn_plugins.cost import NetworkCost, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, memory_figure
-from qsnn_plugins.reproduce import Result, load_results
+from qsnn_plugins.reproduce import Result
 
 
-def draw_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> Any:
-    """Draw a figure of measured results, those of some recipes or all.
+def draw_results(options: Namespace, chosen: list[Runs]) -> Any:
+    """Draw a figure of measured results.
 
     Raises:
-        RecipeError: There are no results, a recipe of theirs cannot be built, or their accuracies
-            cannot be compared.
+        RecipeError: A recipe of theirs cannot be built.
         ArgumentError: A value is not allowed.
-        DataError: A result is broken.
+        DataError: The data do not say what their samples are like.
     """
-    for own, recipes in chosen:
-        if word := _meaningless(own, recipes):
-            raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
-    memory_convention(options.convention)
     series: dict[str, list[MeasuredNetwork]] = {}
-    data: dict[str, None] = {}
-    for runs in _same_words(_wanted(options.results, [recipes.files for _, recipes in chosen])):
-        first = runs[0]
-        built: Any = BuiltRecipe.build(Composition.of(["-c", first.recipe, *first.overrides]))
-        data[type(built.datamodule).__name__] = None
+    for runs in chosen:
+        first = runs.results[0]
+        built: Any = BuiltRecipe.build(runs.recipes)
         cost = report(built.model.network, None, built.sample_shape())
-        accuracies = {run.seed: run.value for run in runs}
+        accuracies = {run.seed: run.value for run in runs.results}
         network = MeasuredNetwork(
             first.row,
             tuple(accuracies.values()),
@@ -46,46 +37,7 @@ def draw_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]
         )
         series.setdefault(_series(first), []).append(network)
     drawn = {name: _short_labels(networks) for name, networks in series.items()}
-    if options.figure == "bits":
-        return bits_figure(drawn)
-    if len(data) > 1:
-        raise RecipeError(
-            f"accuracies on {', '.join(data)} have no common front: choose with -c RECIPE, and "
-            "-c OVERLAY where a recipe was measured on both"
-        )
-    return memory_figure(drawn)
-
-
-def _meaningless(own: Namespace, recipes: Composition) -> str | None:
-    """An option that chooses no results."""
-    given = [place for place in recipes.places.values() if place.file is None]
-    options = [str(place) for place in given if not isinstance(place.value, dict)]
-    options += [name for name in ("--ckpt_path", "--label") if getattr(own, name.strip("-"))]
-    return next(iter([*options, *recipes.rest]), None)
-
-
-def _wanted(folder: Path, choices: list[tuple[Path, ...]]) -> list[Result]:
-    """Results whose commands have all the recipes and overlays of one of the choices."""
-    results = [result for result in load_results(folder) if result.unit == "%"]
-    files = [{str(file) for file in choice} for choice in choices]
-    found = [
-        result
-        for result in results
-        if any(choice <= {result.recipe, *result.overrides} for choice in files)
-    ]
-    if found:
-        return found
-    of = " and ".join("+".join(sorted(choice)) for choice in files if choice)
-    where = f"{folder}: `qsnn measure` makes them"
-    raise RecipeError(f"there are no results{' of ' * bool(of)}{of} in {where}")
-
-
-def _same_words(results: list[Result]) -> Iterable[list[Result]]:
-    """Results of one network, whose seeds alone differ; cells that share a run count once."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        groups.setdefault((result.recipe, *result.overrides, result.commit), []).append(result)
-    return groups.values()
+    return bits_figure(drawn) if options.figure == "bits" else memory_figure(drawn)
 
 
 def _series(result: Result) -> str:

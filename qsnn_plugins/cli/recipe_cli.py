@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from argparse import ArgumentError as ArgparseError
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from qsnn_plugins.cli.complaints import explain
 from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.doors import check_classes
 from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.cli.resolution import resolve
 from qsnn_plugins.errors import ArgumentError, QSNNError
 
 _LOGGER = "lightning.pytorch.loggers.CSVLogger"
 _REFUSED = " is not allowed: give "
-_NAMED_CHECKPOINTS = ("last", "best", "hpc")
 
 
 class RecipeCLI(LightningCLI):
@@ -75,7 +75,12 @@ class RecipeCLI(LightningCLI):
             with refusals_placed(recipes):
                 resolve(recipes, input_shape)
             # a run's saved configuration has null for options that only its subcommand knows
-            config = {k: v for k, v in recipes.config.items() if subcommand or v is not None}
+            known = ("ckpt_path", "weights_only", "verbose", "return_predictions")
+            config = {
+                key: value
+                for key, value in recipes.config.items()
+                if value is not None or (subcommand and key in known)
+            }
             composed = f"--config={yaml.safe_dump(config, sort_keys=False)}"
             return cls(
                 LightningModule,
@@ -91,14 +96,18 @@ class RecipeCLI(LightningCLI):
             )
         except ArgparseError as error:
             raise RecipeError(explain(error.message, recipes)) from None
+        except MisconfigurationException as error:  # what shows only while it runs
+            raise RecipeError(str(error)) from None
         except (RuntimeError, UnpicklingError) as error:
-            if reason := unloadable(error):
+            if reason := unloadable(error) or _unknown_metric(error):
                 raise RecipeError(reason) from None
             raise
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         """Parse the composed configuration, without Lightning's advice against it."""
         self.config = parser.parse_args(args)
+        subcommand = self.config.get("subcommand")
+        check_classes(self.config[subcommand] if subcommand else self.config, self.recipes)
 
     def _parse_ckpt_path(self) -> None:
         """Take weights, and nothing else, from a checkpoint.
@@ -106,6 +115,18 @@ class RecipeCLI(LightningCLI):
         Lightning lays the checkpoint's hyper-parameters over the configuration; here the recipe
         alone says what the network is, and a checkpoint that does not fit it is an error.
         """
+
+    def _set_seed(self) -> None:
+        """Seed everything.
+
+        Raises:
+            RecipeError: If a generator does not take the seed.
+        """
+        seed = self._get(self.config, "seed_everything")
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
+            refusal = ArgumentError("seed_everything", seed, f"an integer from 0 to {2**32 - 1}")
+            raise RecipeError(f"{self.recipes.place(('seed_everything',))}: {refusal}")
+        super()._set_seed()
 
     def before_instantiate_classes(self) -> None:
         """Fill in the run's folder and its logger; allow checkpoints to hold plain values only."""
@@ -142,7 +163,11 @@ class RecipeCLI(LightningCLI):
             # Named here, since Lightning looks for `last` before it sets up its callbacks.
             folder = str(Path(settings["default_root_dir"], "checkpoints"))
             kwargs["callbacks"] = [*callbacks, RunCheckpoint(folder)]
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, TypeError, RuntimeError) as error:
+            # Lightning's own, about its arguments: nothing of ours or of the user's is built here
+            raise RecipeError(f"trainer: {error}") from None
 
     def before_fit(self) -> None:
         """Claim the run's folder before a logger writes to it."""
@@ -169,14 +194,6 @@ class RecipeCLI(LightningCLI):
     before_validate = before_test = before_predict = _check_last
 
 
-def check_checkpoint(path: str | None) -> None:
-    """Refuse a checkpoint file that is not there, before anything is built."""
-    if path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path):
-        return
-    if not Path(path).exists():
-        raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
-
-
 def no_last_checkpoint(folder: str | Path) -> RecipeError:
     """The error where `last` names nothing."""
     return RecipeError(
@@ -198,6 +215,12 @@ def unloadable(error: Exception) -> str | None:
     return f"the checkpoint is not of this recipe's network: {details[0].strip()}"
 
 
+def _unknown_metric(error: Exception) -> str | None:
+    """What early stopping says of a metric that is never logged."""
+    message = str(error)
+    return message if message.startswith("Early stopping conditioned on metric") else None
+
+
 @contextmanager
 def refusals_placed(recipes: Composition) -> Iterator[None]:
     """Say where in the recipes an argument stands that a constructor refuses.
@@ -207,7 +230,7 @@ def refusals_placed(recipes: Composition) -> Iterator[None]:
     """
     try:
         yield
-    except (QSNNError, MisconfigurationException, TypeError, ValueError) as error:
+    except (QSNNError, MisconfigurationException, ImportError, TypeError, ValueError) as error:
         refusal = _refusal(error)
         if refusal is None:
             raise
@@ -218,10 +241,11 @@ def refusals_placed(recipes: Composition) -> Iterator[None]:
 
 
 def _refusal(error: BaseException) -> Exception | None:
-    """The error of this package or of Lightning that jsonargparse wrapped, if it is one."""
+    """The error of this package, of Lightning or of a missing one that jsonargparse wrapped."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, QSNNError | MisconfigurationException):
+        # a module that is not found is a logger's package, say
+        if isinstance(cause, QSNNError | MisconfigurationException | ModuleNotFoundError):
             return cause
         cause = cause.__cause__ or cause.__context__
     # older versions of jsonargparse keep the words alone

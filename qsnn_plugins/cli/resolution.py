@@ -17,6 +17,7 @@ from lightning import LightningDataModule
 
 from qsnn_plugins import presets
 from qsnn_plugins.cli.composition import Composition, Place, is_spec
+from qsnn_plugins.cli.doors import check_classes
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.signatures import arguments, dataclass_of, find_class
 from qsnn_plugins.errors import ArgumentError
@@ -47,7 +48,7 @@ def resolve(composition: Composition, input_shape: Sequence[int] | None = None) 
     _drop_resets(composition.config)
     for path, node, key in list(_specs(composition.config)):
         node[key] = _expanded(composition, (*path, key), node[key])
-    _link(composition.config, input_shape)
+    _link(composition, input_shape)
 
 
 def _drop_stale(composition: Composition) -> None:
@@ -90,9 +91,10 @@ def _kind_without(spec: dict[str, Any], part: str) -> str | None:
     """The kind that a part of a spec has where none is given: the preset's, or the default."""
     others = {key: value for key, value in spec.items() if key != part}
     try:
-        return getattr(getattr(presets.resolve(_without_nulls(others)), part, None), "kind", None)
+        found = presets.resolve(_without_nulls(others), lambda *_: True)
     except ArgumentError:  # said when the whole spec is expanded
         return None
+    return getattr(getattr(found, part, None), "kind", None)
 
 
 def _specs(
@@ -124,47 +126,12 @@ def _expanded(composition: Composition, path: tuple[str, ...], value: Any) -> An
     if value is None:
         return None
     try:
-        plain = _without_nulls(value)
-        spec = presets.resolve(plain)
-        if isinstance(plain, dict) and "preset" in plain:
-            _check_arguments(composition, path, plain, spec)
-        return spec.to_dict()
+        return presets.resolve(
+            _without_nulls(value),
+            lambda part, argument: composition.is_overlaid((*path, argument), (*path, part)),
+        ).to_dict()
     except ArgumentError as error:
         raise RecipeError(f"{_refused_at(composition, path, error)}: {error}") from None
-
-
-def _check_arguments(
-    composition: Composition, path: tuple[str, ...], plain: dict[str, Any], spec: QuantSpec
-) -> None:
-    """Refuse an argument of a preset that a part overrules, unless that part lies on top of it."""
-    for key, part in _ARGUMENTS.items():
-        if key not in plain or part not in plain:
-            continue
-        given = getattr(spec, part)
-        read = given.prunes if part == "pruning" else given.bits
-        if read != plain[key] and not composition.is_overlaid((*path, key), (*path, part)):
-            allowed = f"None beside {composition.place((*path, part))}, which says {given}"
-            raise ArgumentError(key, plain[key], allowed)
-    arguments_alone = {key: plain[key] for key in plain if not hasattr(spec, key)}
-    if _is_unread("fidelity", plain) and not _is_unread("fidelity", arguments_alone):
-        parts = [key for key in plain if hasattr(spec, key)]
-        if not any(composition.is_overlaid((*path, "fidelity"), (*path, part)) for part in parts):
-            allowed = f"None beside {' and '.join(parts)}, which leave nothing that reads it"
-            raise ArgumentError("fidelity", plain["fidelity"], allowed)
-
-
-def _is_unread(key: str, plain: dict[str, Any]) -> bool:
-    others = {other: value for other, value in plain.items() if other != key}
-    return presets.resolve(others) == presets.resolve(plain)
-
-
-# Arguments of presets, and the part of the spec that each of them says something of.
-_ARGUMENTS = {
-    "weight_bits": "weight",
-    "membrane_bits": "membrane",
-    "spike_bits": "spike",
-    "pruned": "pruning",
-}
 
 
 def _refused_at(
@@ -184,9 +151,9 @@ def _without_nulls(value: Any) -> Any:
     return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
 
 
-def _link(config: dict[str, Any], input_shape: Sequence[int] | None) -> None:
+def _link(composition: Composition, input_shape: Sequence[int] | None) -> None:
     """Give a network the classes, channels and size of its input that the recipe does not give."""
-    model: Any = config.get("model")
+    model: Any = composition.config.get("model")
     outer: Any = (model.get("init_args") if isinstance(model, dict) else None) or {}
     network: Any = outer.get("network")
     if isinstance(network, str):
@@ -200,17 +167,20 @@ def _link(config: dict[str, Any], input_shape: Sequence[int] | None) -> None:
     given = network["init_args"] = network.get("init_args") or {}
     wanted = [key for key in _FACTS if key in arguments(named) and given.get(key) is None]
     if any(key not in known for key in wanted):
-        known = _facts(config.get("data")) | known
+        known = _facts(composition) | known
     given.update({key: known[key] for key in wanted if key in known})
 
 
-def _facts(data: Any) -> dict[str, Any]:
+def _facts(composition: Composition) -> dict[str, Any]:
     """What a data module says of itself before any data are read."""
+    data = composition.config.get("data")
     if data is None:
         return {}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
-    module: Any = parser.instantiate_classes(parser.parse_object({"data": data})).data
+    parsed = parser.parse_object({"data": data})
+    check_classes(parsed, composition)
+    module: Any = parser.instantiate_classes(parsed).data
     facts: dict[str, Any] = {}
     if (classes := getattr(module, "num_classes", None)) is not None:
         facts["classes"] = classes

@@ -6,11 +6,14 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections import abc
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from inspect import Parameter
 from typing import Any, NamedTuple
+
+_COLLECTIONS = (list, tuple, dict, abc.Sequence, abc.Iterable, abc.Mapping)
 
 
 class Argument(NamedTuple):
@@ -54,8 +57,16 @@ def classes_of(hint: Any) -> tuple[type, ...]:
         return tuple(found for choice in typing.get_args(hint) for found in classes_of(choice))
     if typing.get_origin(hint) is Callable:
         return classes_of(typing.get_args(hint)[-1])
-    is_class = isinstance(hint, type) and hint.__module__ != "builtins"
-    return (hint,) if is_class and not dataclasses.is_dataclass(hint) else ()
+    is_class = isinstance(hint, type) and hint is not Any and hint.__module__ != "builtins"
+    is_protocol = getattr(hint, "_is_protocol", False)  # no class can be held against it
+    return (hint,) if is_class and not (is_protocol or dataclasses.is_dataclass(hint)) else ()
+
+
+def returned_type(hint: Any) -> type | None:
+    """What the functions return that an argument takes, where it says so."""
+    choices = (hint, *typing.get_args(hint))
+    callables = [typing.get_args(c) for c in choices if typing.get_origin(c) is Callable]
+    return next((c[-1] for c in callables if isinstance(c[-1], type) and c[-1] is not Any), None)
 
 
 def is_factory(hint: Any) -> bool:
@@ -71,13 +82,20 @@ def dataclass_of(hint: Any) -> type | None:
 
 def find_class(name: object) -> Callable[..., Any] | None:
     """The class or function that a `class_path` names, in full or, once imported, in short."""
-    module, _, attribute = str(name).rpartition(".")
-    if not module:
-        return known_classes().get(attribute)
-    try:
-        return getattr(import_module(module), attribute, None)
-    except ImportError:
+    parts = str(name).split(".")
+    if not all(map(str.isidentifier, parts)):
         return None
+    if len(parts) == 1:
+        return known_classes().get(parts[0])
+    for end in range(len(parts) - 1, max(len(parts) - 3, 0), -1):  # a class, or one within a class
+        try:
+            found: Any = import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for part in parts[end:]:
+            found = getattr(found, part, None)
+        return found
+    return None
 
 
 def known_classes() -> dict[str, type]:
@@ -86,8 +104,9 @@ def known_classes() -> dict[str, type]:
     from lightning.pytorch.callbacks import Callback
     from lightning.pytorch.loggers import Logger
     from torch import nn
+    from torch.optim import Optimizer
 
-    pending: list[type] = [nn.Module, LightningDataModule, Callback, Logger]
+    pending: list[type] = [nn.Module, LightningDataModule, Callback, Logger, Optimizer]
     known: dict[str, type] = {}
     while pending:
         subclasses: list[type] = pending.pop().__subclasses__()
@@ -98,10 +117,20 @@ def known_classes() -> dict[str, type]:
     return known
 
 
-def is_instance_of(named: Callable[..., Any], bases: tuple[type, ...]) -> bool:
-    """Whether a named class, or what a named function returns, is one of `bases`."""
+def item_hint(hint: Any) -> Any:
+    """The type of the items where an argument is a list or a mapping, such as `list[Callback]`."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    choices = typing.get_args(hint) if is_union else (hint,)
+    items = [typing.get_args(c) for c in choices if typing.get_origin(c) in _COLLECTIONS]
+    found = tuple(arg for args in items for arg in args[-1:] + args[:1] if arg is not Ellipsis)
+    return typing.Union[found] if found else Any  # noqa: UP007 - of a tuple
+
+
+def is_instance_of(named: Callable[..., Any] | None, bases: tuple[type, ...]) -> bool:
+    """Whether a named class, or what a named function says it returns, is one of `bases`."""
     made = named if isinstance(named, type) else _hints(named).get("return")
-    return not bases or not isinstance(made, type) or issubclass(made, bases)
+    made = typing.get_origin(made) or made
+    return not bases or (isinstance(made, type) and issubclass(made, bases))
 
 
 def _constructors(owner: Callable[..., Any]) -> list[Callable[..., Any]]:
@@ -110,7 +139,7 @@ def _constructors(owner: Callable[..., Any]) -> list[Callable[..., Any]]:
     return [vars(base)["__init__"] for base in owner.__mro__ if "__init__" in vars(base)]
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import exit_status
+from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.stopping import sigterm_stops
 
@@ -42,6 +43,7 @@ _MISPLACED_ADVICE = (".*does not have many workers.*", ".*isinstance.treespec, L
 def _run(words: list[str]) -> None:
     # before anything heavy is imported
     recipes = Composition.of(words[1:])
+    check_checkpoint(recipes.config.get("ckpt_path"))
     for message in _MISPLACED_ADVICE:
         warnings.filterwarnings("ignore", message)
     from qsnn_plugins.cli.recipe_cli import RecipeCLI

@@ -15,9 +15,9 @@ bins them needs none of it.
 """
 
 # ruff: noqa: F401
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qsnn_plugins.lazy import lazy_names
 from qsnn_plugins.torchvision_ops import register_missing_ops
 
 if TYPE_CHECKING:
@@ -79,13 +79,4 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

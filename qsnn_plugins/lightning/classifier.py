@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import Callback, LightningModule
@@ -14,6 +14,7 @@ from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
+from qsnn_plugins.lightning.networks import check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
     Schedule,
@@ -87,6 +88,7 @@ class SpikingClassifier(LightningModule):
     ) -> None:
         super().__init__()
         check_schedule(schedule, warmup_epochs, min_lr, cosine_epochs)
+        check_optimizer(optimizer)
         if weight_decay_on not in get_args(WeightDecayOn):
             allowed = f"one of {', '.join(get_args(WeightDecayOn))}"
             raise ArgumentError("weight_decay_on", weight_decay_on, allowed)
@@ -97,7 +99,7 @@ class SpikingClassifier(LightningModule):
         self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
         self.warmup_epochs, self.min_lr, self.cosine_epochs = warmup_epochs, min_lr, cosine_epochs
         self.weight_decay_on, self.mixing = weight_decay_on, mixing
-        classes = cast(int, network.out_channels)
+        classes = output_count(network)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
+from qsnn_plugins.lightning.networks import check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
@@ -74,7 +75,8 @@ class SpikingDetector(LightningModule):
     ) -> None:
         super().__init__()
         check_schedule(schedule)
-        outputs = cast(int, network.out_channels)
+        check_optimizer(optimizer)
+        outputs = output_count(network)
         if outputs != grid.outputs:
             raise ArgumentError("grid", grid, f"one of the network's {outputs} outputs")
         self.network: Any = network

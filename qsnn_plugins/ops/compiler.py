@@ -81,7 +81,7 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...
         BuildError: If there is no compiler, the compilation fails or the cache cannot be written.
     """
     command = compiler()
-    texts = (path.read_text() for path in (source, *headers))
+    texts = (path.read_text("utf-8") for path in (source, *headers))
     parts = (*texts, command, _version(command), " ".join(flags), _processor())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     library = cache_folder() / f"{source.parent.name}-{digest}.so"
@@ -98,7 +98,9 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...
 
 
 def _run(command: list[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if result.returncode != 0:
         first = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
         raise BuildError(f"{command[0]} failed with status {result.returncode}: {first.strip()}")
@@ -114,7 +116,7 @@ def _version(command: str) -> str:
 def _processor() -> str:
     """Name the instructions that -march=native stands for."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return platform.processor()
     keys = ("model name", "flags", "Features", "CPU part")

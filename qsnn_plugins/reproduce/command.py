@@ -1,4 +1,7 @@
-"""`qsnn reproduce`: the papers' tables, printed beside what is computed and measured."""
+"""`qsnn reproduce`: the papers' tables, printed beside what is computed and measured.
+
+What counts networks is imported when the words are known to be good.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, NoReturn
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
-from qsnn_plugins.reproduce.cells import build_cells
-from qsnn_plugins.reproduce.layout import TableLayout, lay_out
-from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
 from qsnn_plugins.reproduce.results import RESULTS, load_results
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qsnn_plugins.reproduce.layout import TableLayout
+
+__all__ = ["Parser", "main"]
 
 PAGES = Path("docs/reproduction")
 _STYLES = {
@@ -34,9 +35,12 @@ _STYLES = {
 }
 
 
-class _Parser(ArgumentParser):
+class Parser(ArgumentParser):
+    """A parser whose refusals are errors of this package."""
+
     def error(self, message: str) -> NoReturn:
-        raise QSNNError(f"qsnn reproduce: {message}")
+        """Refuse the command line."""
+        raise QSNNError(f"{self.prog}: {message}")
 
 
 def main(words: list[str]) -> int:
@@ -47,6 +51,8 @@ def main(words: list[str]) -> int:
         if options.json:
             print(_json(chain(*cells.values())))
         elif options.markdown:
+            from qsnn_plugins.reproduce.markdown import paper_page
+
             pages = (paper_page(paper, found, options.table) for paper, found in cells.items())
             print("\n".join(pages), end="")
         elif options.write:
@@ -74,6 +80,8 @@ def _cells(options: Namespace) -> dict[str, list[Cell]]:
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
     results = load_results(options.results)
+    from qsnn_plugins.reproduce.cells import build_cells
+
     return {
         key: build_cells(paper, results, options.table)
         for key, paper in papers.items()
@@ -84,6 +92,8 @@ def _cells(options: Namespace) -> dict[str, list[Cell]]:
 def _write(cells: Mapping[str, list[Cell]]) -> None:
     if not PAGES.parent.is_dir():
         raise ArgumentError("folder", str(PAGES.parent), "one that is there: go to a checkout")
+    from qsnn_plugins.reproduce.markdown import paper_page, totals_page
+
     PAGES.mkdir(exist_ok=True)
     pages = {f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
     if set(cells) == set(PAPERS):
@@ -95,6 +105,11 @@ def _write(cells: Mapping[str, list[Cell]]) -> None:
 
 
 def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from qsnn_plugins.reproduce.layout import lay_out
+
     console = Console()
     for standing, count in count_standings(chain(*cells.values())).items():
         console.print(f"{count:5} cells {standing}", style=_STYLES.get(standing, "dim"))
@@ -111,6 +126,9 @@ def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
 
 
 def _table(layout: TableLayout) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=layout.title, title_justify="left")
     for place, column in enumerate(layout.columns):
         table.add_column(column, justify="right" if place else "left")
@@ -121,7 +139,7 @@ def _table(layout: TableLayout) -> Table:
 
 
 def _parser() -> ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="qsnn reproduce",
         description="The papers' tables: each printed value beside what we compute or measured.",
         epilog=f"papers: {', '.join(PAPERS)}",

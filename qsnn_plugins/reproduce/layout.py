@@ -9,9 +9,9 @@ from qsnn_plugins.reproduce.case import statement
 from qsnn_plugins.reproduce.cell import Cell, Standing, Verdict
 from qsnn_plugins.reproduce.networks import NETWORKS
 from qsnn_plugins.reproduce.paper import Paper
-from qsnn_plugins.reproduce.table import PaperTable, TableColumn
+from qsnn_plugins.reproduce.table import PaperTable, TableColumn, table_name
 
-__all__ = ["TableLayout", "lay_out", "table_name"]
+__all__ = ["TableLayout", "lay_out"]
 
 LEGEND = (
     "A cell is the printed value, and after it what we compute or, in columns that a training or "
@@ -76,16 +76,6 @@ def lay_out(paper: Paper, cells: Iterable[Cell], table: str | None = None) -> It
     for name, known in paper.tables.items():
         if table in (None, name) and (name in by_table or not known.rows):
             yield _lay_out(known, by_table.get(name, {}))
-
-
-def table_name(table: str) -> str:
-    """Name a table or a figure.
-
-    Example:
-        >>> table_name("fig3"), table_name("IV")
-        ('Fig. 3', 'Table IV')
-    """
-    return f"Fig. {table.removeprefix('fig')}" if table.startswith("fig") else f"Table {table}"
 
 
 def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayout:

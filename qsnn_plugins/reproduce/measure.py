@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write, locked
+from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
@@ -103,8 +104,8 @@ class _Record:
 
 
 def main(words: list[str]) -> int:
-    """Train, test and record; 0 if done, 1 where a run failed, 2 for a word too many."""
-    parser = ArgumentParser(
+    """Train, test and record; 0 if done, 1 where a run failed or a word does not fit."""
+    parser = Parser(
         prog="qsnn measure",
         description="Train and test the rows of a recipe and record the results in docs/results. "
         "Words that it does not know go to each run.",
@@ -115,9 +116,8 @@ def main(words: list[str]) -> int:
     add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
     add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
     add("--jobs", type=int, default=1, help="runs at a time; OMP_NUM_THREADS is that of each")
-    options, others = parser.parse_known_args(words)
     try:
-        _measure(options, others)
+        _measure(*parser.parse_known_args(words))
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

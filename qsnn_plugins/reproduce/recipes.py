@@ -12,9 +12,9 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.reproduce.layout import table_name
 from qsnn_plugins.reproduce.paper import PAPERS, load_paper
 from qsnn_plugins.reproduce.results import RESULTS, CellKey, Result, by_cell, load_results
+from qsnn_plugins.reproduce.table import table_name
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "recipes_page"]
@@ -111,13 +111,14 @@ def _pooled(results: list[Result]) -> Iterator[str]:
 
 def main(words: list[str]) -> int:
     """Print the page, or write or check the file; 0 if done, 1 where it is stale, else 2."""
+    asked = words in (["-h"], ["--help"])
     if words not in ([], ["--write"], ["--check"]):
         print(
             "usage: qsnn recipes [--write | --check]     "
             f"prints {PAGE}, writes it, or fails where it is stale",
-            file=sys.stderr,
+            file=sys.stdout if asked else sys.stderr,
         )
-        return 0 if words in (["-h"], ["--help"]) else 2
+        return 0 if asked else 2
     if not PAGE.parent.is_dir():
         print(f"error: there is no folder {PAGE.parent} here: go to a checkout", file=sys.stderr)
         return 2

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from qsnn_plugins.cost import MemoryConvention, NeuronCost, memory_convention
 from qsnn_plugins.functional import operations
-from qsnn_plugins.reproduce.case import Case, NotComputedError, rule
+from qsnn_plugins.reproduce.case import RULES, Case, NotComputedError, rule
+
+__all__ = ["RULES"]
 
 _MEBI = 2**20
 _BFLOAT_BITS = 16

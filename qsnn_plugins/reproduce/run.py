@@ -106,7 +106,7 @@ def model_size(words: tuple[str, ...], paper: str) -> int:
     process = subprocess.run(
         [sys.executable, "-m", "qsnn_plugins", "cost", *words, *options],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if process.returncode:
@@ -133,7 +133,7 @@ def checkout_commit() -> str:
 
 def _git(*words: str) -> str:
     return subprocess.run(
-        ["git", *words], capture_output=True, text=True, check=True
+        ["git", *words], capture_output=True, encoding="utf-8", errors="replace", check=True
     ).stdout.strip()
 
 
@@ -150,6 +150,8 @@ def machine_name() -> str:
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     name = "CPU"
     if (table := Path("/proc/cpuinfo")).is_file():
-        models = [line for line in table.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line for line in table.read_text("utf-8").splitlines() if line.startswith("model name")
+        ]
         name = models[0].partition(":")[2].strip() if models else name
     return f"{name}, {torch.get_num_threads()} threads"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce.digits import is_printed_number
 
-__all__ = ["PaperTable", "TableColumn", "TableRow"]
+__all__ = ["PaperTable", "TableColumn", "TableRow", "table_name"]
 
 REASONS = ("misprint", "another network", "another unit", "another rule", "rounding")
 
@@ -157,3 +157,13 @@ class PaperTable:
 def _check_reason(column: str, reason: str) -> None:
     if not reason.startswith(REASONS):
         raise DataError(f"{column}: a reason begins with one of {', '.join(REASONS)}")
+
+
+def table_name(table: str) -> str:
+    """Name a table or a figure.
+
+    Example:
+        >>> table_name("fig3"), table_name("IV")
+        ('Fig. 3', 'Table IV')
+    """
+    return f"Fig. {table.removeprefix('fig')}" if table.startswith("fig") else f"Table {table}"

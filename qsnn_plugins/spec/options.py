@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, UnknownOptionError
 from qsnn_plugins.spec.checks import Check, choice
 
 __all__ = [
@@ -183,8 +183,8 @@ def check_keys(argument: str, keys: Iterable[str], known: Collection[str]) -> No
     """Raise an error that names a key which is not known."""
     for key in keys:
         if key not in known:
-            allowed = f"keys among {', '.join(known)}{did_you_mean(key, known)}"
-            raise ArgumentError(argument, key, allowed)
+            hint = did_you_mean(key, known)
+            raise UnknownOptionError(argument, key, f"{', '.join(known)}{hint}")
 
 
 def did_you_mean(word: object, known: Collection[str]) -> str:

@@ -16,7 +16,7 @@ sys.exit(f"imported {{heavy}}" if heavy else status)
 
 
 @pytest.mark.parametrize("command", ["lightning", "qsnn"])
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["--version"], ["fit", "--help"]])
 def test_help_and_version_import_nothing_heavy(command, words):
     code = ASK.format(command=command, words=words)
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -73,7 +73,7 @@ def test_other_words_go_to_the_other_owner_untouched(other, monkeypatch):
 @pytest.mark.parametrize("word", ["fit", "validate", "test", "predict"])
 @pytest.mark.usefixtures("other", "trained")
 def test_the_four_words_are_ours(command, word, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [command, word, "--help"])
+    monkeypatch.setattr(sys, "argv", [command, word, "--help=all"])
     assert getattr(cli, command)() == 5
 
 

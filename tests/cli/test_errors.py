@@ -55,7 +55,7 @@ BAD_RECIPES = [
     (
         NET,
         "class_path: tiny.TinyData",
-        "bad.yaml: model.init_args.network.class_path: tiny.TinyData is not a Module",
+        "bad.yaml: model.init_args.network.class_path: tiny.TinyData is no Module",
     ),
     (
         WIDTH,

@@ -73,7 +73,7 @@ def source() -> str:
         >>> '#include "' in source()
         False
     """
-    lines = "".join((FOLDER / name).read_text() for name in FILES).splitlines()
+    lines = "".join((FOLDER / name).read_text("utf-8") for name in FILES).splitlines()
     left_out = '#include "', "#pragma once"
     return "\n".join(line for line in lines if not line.startswith(left_out))
 

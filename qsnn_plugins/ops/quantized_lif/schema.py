@@ -47,7 +47,7 @@ def layout(struct: str) -> dict[str, type]:
         >>> list(layout("Running").items())
         [('scale', <class 'ctypes.c_float'>), ('initialized', <class 'ctypes.c_float'>)]
     """
-    text = (FOLDER / "layout.h").read_text()
+    text = (FOLDER / "layout.h").read_text("utf-8")
     (body,) = re.findall(rf"^struct {struct}\b.*?{{\n(.*?)^}};", text, re.DOTALL | re.MULTILINE)
     types = {"Index": ctypes.c_int64, "float": ctypes.c_float}
     fields = re.findall(r"^    ([\w ]+\*?) (\w+)(?:\[.*\])?;", body, re.MULTILINE)

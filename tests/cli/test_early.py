@@ -1,0 +1,105 @@
+"""Help, and the mistakes that can be seen in words and files, need nothing heavy."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import RECIPE
+from tests.cli.test_plot import RESULT
+
+HEAVY = ("torch", "numpy", "lightning", "jsonargparse", "matplotlib", "spikingjelly", "snntorch")
+TOOLS = ("cost", "plot", "reproduce", "recipes", "measure", "doctor")
+HELP = [[word, "--help"] for word in ("fit", "validate", "test", "predict", *TOOLS)]
+GOOD = ["-c", "good.yaml"]
+MISTAKES = [
+    (["fit", "-c", "no.yaml"], "there is no recipe no.yaml"),
+    (["fit", "-c", "lost.yaml"], "lost.yaml: base: there is no recipe no.yaml"),
+    (["fit", "--foo=1"], "the command line has --foo=1, which is no option here"),
+    (["fit", "good.yaml"], "the command line has good.yaml without -c: give -c good.yaml"),
+    (["fit", "-c", "open.yaml"], "open.yaml: weights_only: only the command line may say so"),
+    (["test", *GOOD, "--ckpt_path=no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
+    (["cost", "-c", "no.yaml"], "there is no recipe no.yaml"),
+    (["cost", *GOOD, "--rates=x"], "qsnn cost: argument --rates: invalid float value"),
+    (["cost", *GOOD, "--ckpt_path=no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
+    (["cost", *GOOD, "--convention=guess"], "convention='guess' is not allowed: give one of"),
+    (["cost", *GOOD, "--energy=guess"], "energy='guess' is not allowed: give one of"),
+    (["cost", *GOOD, "--energy=good.yaml"], "energy='good.yaml' is not allowed: give a YAML"),
+    (["cost", *GOOD, "--input_shape=x"], "input_shape='x' is not allowed: give integers"),
+    (["cost", *GOOD, "--spatial=0.1"], "spatial=0.1 is not allowed: give it together with"),
+    (["plot"], "qsnn plot: which figure? It knows clipping"),
+    (["plot", "-c", "x.yaml"], "qsnn plot: which figure? It knows clipping"),
+    (["plot", "pie"], "qsnn plot knows no figure 'pie'"),
+    (["plot", "rates", *GOOD], "rates is measured: give each network its --ckpt_path"),
+    (["plot", "rates", *GOOD, "--ckpt_path=no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
+    (["plot", "bits", "--results=none"], "there are no results in none"),
+    (["plot", "bits", "--results=bad"], "bad/bad.json: Expecting"),
+    (["plot", "memory", "--convention=guess"], "convention='guess' is not allowed: give one of"),
+    (["plot", "memory"], "accuracies on TinyData, OtherData have no common front"),
+    (["reproduce", "nobody"], "paper='nobody' is not allowed"),
+    (["reproduce", "--table=XX"], "table='XX' is not allowed: give one that is there"),
+    (["reproduce", "--foo"], "qsnn reproduce: unrecognized arguments: --foo"),
+    (["reproduce", "--results=bad"], "bad/bad.json: Expecting"),
+    (["recipes", "--foo"], "usage: qsnn recipes"),
+    (["recipes"], "there is no folder recipes here: go to a checkout"),
+    (["measure"], "qsnn measure: the following arguments are required: -c/--config"),
+    (["measure", "-c", "no.yaml"], "no row is trained by no.yaml"),
+    (["measure", "-c", "no.yaml", "--jobs=0"], "--jobs=0 is not allowed: give a number"),
+    (["doctor", "--foo"], "usage: qsnn doctor"),
+    (["nothing"], "qsnn does not know 'nothing'"),
+]
+ASK = f"""
+import contextlib, io, json, sys
+from qsnn_plugins import cli
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["qsnn", *words]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = cli.qsnn()
+        except SystemExit as stop:
+            status = stop.code
+    heavy = [name for name in {HEAVY} if name in sys.modules]
+    print(json.dumps([status, out.getvalue(), err.getvalue(), heavy]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Status, output, errors and heavy imports so far of each command line, in one process."""
+    folder = tmp_path_factory.mktemp("early")
+    other = RECIPE.replace("TinyData", "OtherData")
+    files = {"good": RECIPE, "other": other, "lost": "base: no.yaml", "open": "weights_only: 0"}
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    results = [RESULT | {"recipe": f"{name}.yaml", "overrides": []} for name in ("good", "other")]
+    for name, text in {"docs/results": json.dumps(results), "bad": "{"}.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "runs.csv").touch()
+        (folder / name / "bad.json").write_text(text)
+    words = [*HELP, *(words for words, _ in MISTAKES)]
+    process = subprocess.run(
+        [sys.executable, "-c", ASK, json.dumps(words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = map(json.loads, process.stdout.splitlines())
+    return {tuple(each): line for each, line in zip(words, lines, strict=True)}
+
+
+@pytest.mark.parametrize("words", HELP, ids=lambda words: words[0])
+def test_help_goes_to_standard_output(words, answers):
+    status, out, err, heavy = answers[tuple(words)]
+    assert (status, err, heavy) == (0, "", [])
+    assert f"qsnn {words[0]}" in out
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_found_before_anything_heavy_is_imported(words, sentence, answers):
+    status, out, err, heavy = answers[tuple(words)]
+    assert (status in (1, 2), out, heavy) == (True, "", [])
+    assert err.removeprefix("error: ").startswith(sentence)
+    assert err.count("\n") == 1
