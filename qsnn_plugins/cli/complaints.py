@@ -158,6 +158,8 @@ def _absence(name: str) -> str:
     module, _, attribute = name.rpartition(".")
     if not module:
         return did_you_mean(attribute, known_classes())
+    if not all(map(str.isidentifier, name.split("."))):
+        return ": a name is package.module.Class"
     try:
         names = dir(import_module(module))
     except ImportError as error:

@@ -90,6 +90,7 @@ class Composition:
                 composition._lay(composition.config, (), Place(source, "", content))
         for key, text in sorted(options, key=lambda option: _rank(option[0])):
             composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
+        composition._check_forms(composition.config, ())
         composition._check_trust()
         return composition
 
@@ -121,6 +122,23 @@ class Composition:
             above[: len(by)] == by and self.places[above].file != self.places[path].file
             for above in later
         )
+
+    def _check_forms(self, node: Any, path: Keys) -> None:
+        """Refuse a class whose name is no word, or whose arguments are no mapping."""
+        if isinstance(node, list):
+            node = {str(number): item for number, item in enumerate(node)}
+        if not isinstance(node, dict):
+            return
+        forms = {"class_path": (str, "the name of a class")} if "class_path" in node else {}
+        if "class_path" in node or not _in_spec(path):
+            forms |= dict.fromkeys(CLASS_KEYS[1:], (dict, "a mapping of arguments"))
+        for key, (form, words) in forms.items():
+            value = node.get(key)
+            if value is not None and not isinstance(value, form):
+                place = self.place((*path, key))
+                raise RecipeError(f"{place}: {value!r} is not allowed: give {words}")
+        for key, value in node.items():
+            self._check_forms(value, (*path, key))
 
     def _check_trust(self) -> None:
         """Refuse a recipe that would have a checkpoint unpickled: only the command line may."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,10 @@ class Result:
             if not isinstance(value, wanted) or isinstance(value, bool):  # type: ignore[arg-type]
                 raise DataError(f"{part.name} is {value!r}: give {part.type}")
         object.__setattr__(self, "overrides", tuple(self.overrides))
+        if not all(isinstance(word, str) for word in self.overrides):
+            raise DataError(f"overrides are {list(self.overrides)}: give words")
+        if not isfinite(self.value):
+            raise DataError(f"value is {self.value}: give a number that was measured")
         if not _COMMIT.fullmatch(self.commit):
             raise DataError(f"commit is {self.commit!r}: give 7 to 40 hexadecimal digits")
         if not _DATE.fullmatch(self.date):
@@ -151,10 +157,11 @@ def read_results(path: Path) -> Iterable[Result]:
         values = json.loads(path.read_text("utf-8"))
         for entry in values if isinstance(values, list) else [values]:
             result = _result(entry)
-            if not (path.parent / result.log).is_file():
+            if not os.path.isfile(path.parent / result.log):
                 raise DataError(f"there is no log {result.log!r} beside it")
             yield result
-    except (json.JSONDecodeError, UnicodeDecodeError, DataError) as error:
+    # not JSON, not UTF-8, a number of 5,000 digits, brackets without end
+    except (DataError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
 
 
