@@ -109,7 +109,7 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
         >>> with locked(Path(mkdtemp(), ".lock")):
         ...     pass
     """
-    with Path(path).open("a") as file:
+    with Path(path).open("ab") as file:
         if fcntl is not None:
             # of the process, and so not inherited by its children as those of flock are
             try:

@@ -72,6 +72,9 @@ def test_a_folder_is_renamed_whole_and_what_is_left_is_removed(tmp_path):
     assert names(tmp_path / "data") == ["1.bin"]
 
 
+OF_BYTES = ("os", "Image", "gzip", "tarfile")
+
+
 def without_encoding(source):
     """Lines of a source that read or write text as the locale has it."""
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
@@ -80,7 +83,7 @@ def without_encoding(source):
         arguments = [ast.unparse(argument) for argument in call.args]
         is_bytes = any("b" in a for a in (*arguments, options.get("mode", "")) if a[:1] in "'\"")
         reads = name == "read_text" and not arguments
-        opens = name == "open" and ast.unparse(call.func) not in ("os.open", "Image.open")
+        opens = name == "open" and ast.unparse(call.func).partition(".")[0] not in OF_BYTES
         writes = name == "write_text" and len(arguments) < 2
         runs = "text" in options or "universal_newlines" in options
         is_text = reads or writes or runs or (opens and not is_bytes)

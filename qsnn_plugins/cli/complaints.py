@@ -8,6 +8,7 @@ may stand there instead.
 # ruff: noqa: E402
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -112,6 +113,8 @@ class _Misfits:
             yield f"{place}: there is no class {name}{_absence(str(name))}"
         elif not is_instance_of(named, bases):
             yield f"{place}: {name} is no {' or '.join(base.__name__ for base in bases)}"
+        elif inspect.isabstract(named):
+            yield f"{place}: {name} is abstract: give a class that derives from it"
         else:
             known, inner = arguments(named), node.get("init_args") or {}
             path = (*path, "init_args")

@@ -23,7 +23,8 @@ import yaml
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import load_yaml, read_with_bases, split_words
 
-CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
+_FORMS = {"class_path": str, "init_args": dict, "dict_kwargs": dict}
+CLASS_KEYS = tuple(_FORMS)
 # Keys below which there are specs: a spec by itself, or one for each pattern of layers.
 SPEC, OVERRIDES = "spec", "overrides"
 # What makes of a part of a spec, or of a spec, another one.
@@ -129,15 +130,11 @@ class Composition:
             node = {str(number): item for number, item in enumerate(node)}
         if not isinstance(node, dict):
             return
-        forms = {"class_path": (str, "the name of a class")} if "class_path" in node else {}
-        if "class_path" in node or not _in_spec(path):
-            forms |= dict.fromkeys(CLASS_KEYS[1:], (dict, "a mapping of arguments"))
-        for key, (form, words) in forms.items():
-            value = node.get(key)
-            if value is not None and not isinstance(value, form):
+        for key, value in node.items():
+            if value is not None and not isinstance(value, _FORMS.get(key, object)):
+                words = "the name of a class" if key == "class_path" else "a mapping of arguments"
                 place = self.place((*path, key))
                 raise RecipeError(f"{place}: {value!r} is not allowed: give {words}")
-        for key, value in node.items():
             self._check_forms(value, (*path, key))
 
     def _check_trust(self) -> None:
@@ -170,8 +167,8 @@ class Composition:
         path, below, value = (*path, key), node.get(key), place.value
         if isinstance(value, dict) and _APPENDED in value and not isinstance(below, list):
             below = node[key] = [below] if below else []
-        if isinstance(value, str) and isinstance(below, dict) and "class_path" in below:
-            value = {"class_path": value}
+        is_short = isinstance(value, str) and isinstance(below, dict) and "class_path" in below
+        value = {"class_path": value} if is_short else value
         if not isinstance(value, dict):
             self._forget(path)
             node[key] = copy.deepcopy(value)
@@ -189,6 +186,8 @@ class Composition:
             node[key] = {}
         self.places.setdefault(path, place)
         self._lay(node[key], path, layer)
+        if is_short:
+            self.places[(*path, "class_path")] = place  # as it was written
 
     def _lay_on_list(self, items: list[Any], path: Keys, layer: Place) -> None:
         """Options reach into a list: its last item, the one of a number, or a new one."""

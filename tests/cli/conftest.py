@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import os, signal
 import torch
 from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from qsnn_plugins.errors import ArgumentError, DataError
+from qsnn_plugins.spec import QuantSpec
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class Net(nn.Linear):
         if time_steps < 1:
             raise ArgumentError("time_steps", time_steps, "a positive integer")
         super().__init__(4, width)
+
+
+class SpecNet(nn.Linear):
+    def __init__(self, spec: QuantSpec | None = None, quant: QuantSpec | None = None):
+        super().__init__(4, 3)
+
+
+class NoLogger(CSVLogger):
+    def __init__(self):
+        raise ModuleNotFoundError("there is no package no_logger: pip install it")
 
 
 class TinyModel(LightningModule):
@@ -78,11 +90,20 @@ data:
   class_path: tiny.TinyData
 """
 
+OURS = """
+model:
+  class_path: SpikingClassifier
+  init_args:
+    network: {class_path: StringNet, init_args: {layers: 4C3-GAP-FC10, spec: imsnn}}
+    optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "tiny.py").write_text(TINY)
     (tmp_path / "good.yaml").write_text(RECIPE)
+    (tmp_path / "ours.yaml").write_text(OURS)
     return tmp_path
 
 

@@ -5,6 +5,9 @@ import pytest
 NET = "class_path: tiny.Net"
 WIDTH = "{width: 3}"
 
+OURS = ["-c", "ours.yaml"]
+OWN = [*OURS, "--model.network=tiny.SpecNet"]
+
 BAD_RECIPES = [
     ("data:", "datum: 1\ndata:", "bad.yaml: datum is not accepted by a recipe; did you mean data?"),
     (
@@ -72,6 +75,21 @@ BAD_RECIPES = [
         "{time_steps: 0}",
         "bad.yaml: model.init_args.network.init_args.time_steps: "
         "time_steps=0 is not allowed: give a positive integer",
+    ),
+    (
+        "  class_path: tiny.TinyModel\n  init_args:",
+        "  class_path: 3\n  init_args:",
+        "bad.yaml: model.class_path: 3 is not allowed: give the name of a class",
+    ),
+    (
+        "  max_epochs: 2",
+        "  logger: {class_path: lightning.pytorch.loggers.Logger}",
+        "bad.yaml: trainer.logger.class_path: lightning.pytorch.loggers.Logger is abstract",
+    ),
+    (
+        WIDTH,
+        "[width]",
+        "bad.yaml: model.init_args.network.init_args: ['width'] is not allowed: give a mapping",
     ),
     (
         "accelerator: cpu",
@@ -148,6 +166,72 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
         (
             ["-c", "good.yaml", "--model.network.time_steps=0"],
             "--model.network.time_steps: time_steps=0 is not allowed: give a positive integer",
+        ),
+        (
+            ["-c", "good.yaml", "--seed_everything=-1"],
+            "--seed_everything: seed_everything=-1 is not allowed: give an integer from 0 to 4294",
+        ),
+        (["-c", "good.yaml", "--seed_everything=true1"], "--seed_everything: true1 is not allowed"),
+        (["-c", "good.yaml", "--trainer=3"], "--trainer: 3 is not allowed: give a mapping"),
+        (["-c", "good.yaml", "--data=null"], "the recipe has no data: give it with -c RECIPE"),
+        (
+            ["-c", "good.yaml", "--trainer.accelerator=foo"],
+            "trainer: You selected an invalid accelerator name: `accelerator='foo'`",
+        ),
+        (
+            ["-c", "good.yaml", "--trainer.strategy=foo"],
+            "trainer: You selected an invalid strategy name: `strategy='foo'`",
+        ),
+        (["-c", "good.yaml", "--trainer.logger=tiny.NoLogger"], "there is no package no_logger"),
+        (
+            ["-c", "good.yaml", "--trainer.logger=WandbLoger"],
+            "--trainer.logger: there is no class WandbLoger; did you mean WandbLogger?",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.optimizer.lr=-1"],
+            "optimizer='SGD' is not allowed: give options that it takes (Invalid learning rate: -1",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.optimizer.lr=x"],
+            "--model.optimizer.lr: x is not allowed: give float or Tensor",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.optimizer=Adamm"],
+            "--model.optimizer: there is no class Adamm; did you mean Adam?",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.network=tiny.Net"],
+            "network='Net' is not allowed: give one with out_channels, the number of its outputs",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.network.spec=imsn"],
+            "--model.network.spec: preset='imsn' is not allowed: give one of imsnn, spquant, ",
+        ),
+        (
+            ["-c", "good.yaml", *OWN, "--model.network.spec=imsn"],
+            "--model.network.spec: preset='imsn' is not allowed: give one of imsnn, spquant, ",
+        ),
+        (
+            [
+                "-c",
+                "good.yaml",
+                *OURS,
+                "--model.network=tiny.SpecNet",
+                "--model.network.quant=imsnn",
+            ],
+            "--model.network.quant: imsnn is not allowed: give QuantSpec; presets are known where",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.network.spec.wieght.bits=2"],
+            "--model.network.spec.wieght: imsnn has no option 'wieght': it has weight_bits, ",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.network.specc.weight.bits=2"],
+            "--model.network.specc is not accepted by StringNet; did you mean spec?",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.loss={class_path: TETLoss, init_args: {lamb: 7}}"],
+            "--model.loss.init_args.lamb: lamb=7.0 is not allowed: give a number from 0 to 1",
         ),
         (["-c", "good.yaml", "--ckpt_paht=last"], "the command line has --ckpt_paht=last"),
         (["-c", "good.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
