@@ -6,14 +6,16 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from qsnn_plugins.errors import QSNNError
-from qsnn_plugins.files import path_beside, replace
+from qsnn_plugins.files import path_beside, remove_leftovers, replace
 
-__all__ = ["FLAGS", "BuildError", "build", "cache_folder", "compiler"]
+__all__ = ["FLAGS", "TIMEOUT", "BuildError", "build", "cache_folder", "compiler"]
 
 # Without contraction a sum of products rounds alike wherever it is written.
 FLAGS = (
@@ -27,6 +29,7 @@ FLAGS = (
     "-shared",
     "-fPIC",
 )
+TIMEOUT = 300  # seconds that a compiler may take
 
 
 class BuildError(QSNNError):
@@ -66,8 +69,10 @@ def cache_folder() -> Path:
 def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...] = ()) -> Path:
     """Compile `source` to a shared library, unless the cache has it.
 
-    The library's name is a digest of the sources, the compiler, the flags and the processor. It
-    is written aside and then renamed, so that no process ever meets half of one.
+    The library's name has a digest of the sources, the compiler, the flags and the processor, and
+    one of its own bytes: to load a library that was cut short can kill the process, so a damaged
+    one is built anew. It is written aside and then renamed, and what killed builds left there is
+    removed after an hour.
 
     Args:
         source: One C++ file.
@@ -78,33 +83,61 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...
         Path of the library.
 
     Raises:
-        BuildError: If there is no compiler, the compilation fails or the cache cannot be written.
+        BuildError: If there is no compiler, the compilation fails or takes longer than `TIMEOUT`,
+            or the cache cannot be written.
     """
     command = compiler()
     texts = (path.read_text("utf-8") for path in (source, *headers))
     parts = (*texts, command, _version(command), " ".join(flags), _processor())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    library = cache_folder() / f"{source.parent.name}-{digest}.so"
-    if library.exists():
-        return library
+    folder, stem = cache_folder(), f"{source.parent.name}-{digest}"
+    for library in folder.glob(f"{stem}-*.so"):
+        with suppress(OSError):
+            if library.name == _named(stem, library).name:
+                return library
+            library.unlink()
     try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with path_beside(library) as temporary:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        with path_beside(folder / stem) as temporary:
             _run([command, *flags, str(source), "-o", str(temporary)])
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            library = _named(stem, temporary)
             replace(temporary, library)
     except OSError as error:
-        raise BuildError(f"the cache {library.parent} cannot be written: {error}") from error
+        raise BuildError(f"the cache {folder} cannot be written: {error}") from error
     return library
 
 
+def _named(stem: str, library: Path) -> Path:
+    """The path of a library by its own bytes."""
+    return library.with_name(f"{stem}-{hashlib.sha256(library.read_bytes()).hexdigest()[:16]}.so")
+
+
 def _run(command: list[str]) -> str:
-    result = subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     )
-    if result.returncode != 0:
-        first = next((line for line in result.stderr.splitlines() if "error" in line), "no message")
-        raise BuildError(f"{command[0]} failed with status {result.returncode}: {first.strip()}")
-    return result.stdout
+    try:
+        output, errors = process.communicate(timeout=TIMEOUT)
+    except BaseException as error:
+        # the compiler proper is a child of what was called, and would hold the pipes open
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise BuildError(f"{command[0]} took longer than {TIMEOUT} s") from None
+        raise
+    if process.returncode != 0:
+        first = next((line for line in errors.splitlines() if "error" in line), "no message")
+        raise BuildError(f"{command[0]} failed with status {process.returncode}: {first.strip()}")
+    return output
 
 
 @cache

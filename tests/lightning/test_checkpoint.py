@@ -10,36 +10,13 @@ from contextlib import suppress
 import pytest
 import torch
 from lightning.pytorch import Callback
-from torch import nn
-from torch.utils.data import TensorDataset
 
-from qsnn_plugins.data.base import BaseDataModule
 from qsnn_plugins.errors import QSNNError
-from qsnn_plugins.lightning import RunCheckpoint, SpikingClassifier, newest_checkpoint
+from qsnn_plugins.lightning import RunCheckpoint, newest_checkpoint
 from qsnn_plugins.lightning import checkpoint as checkpoint_module
-from qsnn_plugins.models import StringNet
+from tests.lightning.small_run import Data, build, same
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
-
-
-class Data(BaseDataModule):
-    """Five batches in an order of each epoch; `seen` has the batches in which items came."""
-
-    def __init__(self, **options):
-        options = {"batch_size": 4, **options}
-        super().__init__(num_classes=2, frame_shape=(2, 8, 8), time_steps=3, **options)
-        self.seen = []
-
-    def split(self, name):
-        generator = torch.Generator().manual_seed(0)
-        frames = (torch.rand(18, 3, 2, 8, 8, generator=generator) < 0.4).to(torch.uint8)
-        frames[:, 0, 0, 0, 0] = torch.arange(18)
-        return TensorDataset(frames, torch.arange(18) % 2)
-
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        if self.trainer.training:
-            self.seen.append(batch[0][:, 0, 0, 0, 0].tolist())
-        return batch
 
 
 class Signal(Callback):
@@ -81,11 +58,7 @@ def fit(trainer, folder):
     """Train a network with all that a resumption can lose; return its state and its batches."""
 
     def run(*callbacks, data=None, **options):
-        torch.manual_seed(7)
-        network = StringNet("4C3-AP2-4C3-GAP-FC2", spec="imsnn")
-        network.blocks.append(nn.Dropout(0.3))
-        model = SpikingClassifier(network, optimizer=lambda p: torch.optim.SGD(p, 0.05, 0.9))
-        data = data or Data()
+        model, data = build(), data or Data()
         run = trainer(
             callbacks=[*callbacks, RunCheckpoint(str(folder))], **({"max_epochs": 3} | options)
         )
@@ -95,10 +68,6 @@ def fit(trainer, folder):
         return model.state_dict(), data.seen
 
     return run
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture

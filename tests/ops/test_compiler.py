@@ -1,7 +1,10 @@
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +59,54 @@ def test_a_cache_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
     monkeypatch.setenv("QSNN_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(BuildError, match=r"cache .*file cannot be written"):
         build(source)
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["cut", "emptied", "flipped"])
+def test_a_damaged_library_is_built_anew(source, damage):
+    library = build(source)
+    whole = library.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    library.write_bytes({"cut": whole[:middle], "emptied": b"", "flipped": flipped}[damage])
+    anew = build(source)
+    assert ctypes.CDLL(str(anew)).answer() == 42
+    assert list(anew.parent.iterdir()) == [anew]
+
+
+@needs_compiler
+def test_what_killed_builds_left_is_removed_when_it_is_old(source):
+    folder = compiler.cache_folder()
+    folder.mkdir()
+    old, young = (folder / f".some_operator-0.{digit * 32}.tmp" for digit in "01")
+    for path, age in ((old, 7200), (young, 60)):
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    library = build(source)
+    assert sorted(folder.iterdir()) == sorted([young, library])
+
+
+def test_a_compiler_that_hangs_is_named(source, tmp_path, monkeypatch):
+    hanging = tmp_path / "hanging"
+    hanging.write_text("#!/bin/sh\nsleep 60 & echo $! > child; wait\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("CXX", str(hanging))
+    monkeypatch.setattr(compiler, "TIMEOUT", 0.5)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BuildError, match=r"hanging took longer than 0\.5 s"):
+        build(source)
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    # what it started is gone, or waits for its parent to notice
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+@needs_compiler
+def test_what_is_renamed_is_on_the_disk(source, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append("sync"))
+    monkeypatch.setattr(compiler, "replace", lambda *paths: calls.append("rename"))
+    build(source)
+    assert calls == ["sync", "rename"]
 
 
 @needs_compiler

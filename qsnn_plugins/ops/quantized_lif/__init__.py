@@ -10,13 +10,15 @@ of the input's device runs where it can, and the log says once why it does not.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.ops.quantized_lif import operator, reference
-from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose
+from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose, from_environment
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
 __all__ = ["BACKENDS", "Parameters", "choose", "quantized_lif"]
@@ -81,7 +83,7 @@ def quantized_lif(
         (tensor([[[0., 1., 0., 1.]]]), tensor([[0.5000, 0.0000, 0.5000]]))
     """
     v, threshold = _check(x_seq, v, parameters, predictor), _scalar(x_seq, threshold)
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}
     if parameters.has_scale:
         tensors["scale"] = _scalar(x_seq, scale)
     if parameters.measures:
@@ -91,9 +93,14 @@ def quantized_lif(
     elif parameters.has_rate:
         tensors["decay"] = _scalar(x_seq, decay)
     name = choose(x_seq, v, threshold, backend, parameters.pruning, tensors.get("decay"))
-    run = reference.quantized_lif if name == "reference" else operator.quantized_lif
-    own = predictor if parameters.has_gates else None
-    return run(x_seq, v, threshold, parameters, **tensors, predictor=own)
+    arguments: Any = (x_seq, v, threshold, parameters)
+    tensors |= {"predictor": predictor if parameters.has_gates else None}
+    if name != "reference":
+        is_named = (backend or from_environment()) is not None
+        result = operator.quantized_lif(*arguments, **tensors, is_named=is_named)
+        if result is not None:
+            return result
+    return reference.quantized_lif(*arguments, **tensors)
 
 
 def _check(

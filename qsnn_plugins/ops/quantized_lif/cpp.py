@@ -23,7 +23,7 @@ from qsnn_plugins.ops.quantized_lif.schema import (
     kernel,
 )
 
-__all__ = ["HEADERS", "SOURCE", "backward", "forward", "gate", "library", "missing"]
+__all__ = ["HEADERS", "SOURCE", "backward", "forward", "gate", "library", "missing", "refused"]
 
 SOURCE = FOLDER / "kernel.cpp"
 HEADERS = tuple(
@@ -68,12 +68,26 @@ def loaded(
     return Loaded(library(flags), (ctypes.c_float * len(values))(*values))
 
 
-@cache
 def missing() -> str | None:
     """Return why kernels cannot be built or loaded here, or None; tried with the commonest."""
     neuron = Parameters()
+    return refused(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
+
+
+@lru_cache(maxsize=1024)
+def refused(
+    variant: str, numbers: tuple[float, ...], dtype: torch.dtype, threshold_per_channel: bool
+) -> str | None:
+    """Return why the kernel of a neuron cannot be built or loaded, or None; tried once.
+
+    Args:
+        variant: See `schema.kernel`, as for the others.
+        numbers: What `Parameters.numbers` returns.
+        dtype: Type of the currents and spikes.
+        threshold_per_channel: Whether each channel has a threshold of its own.
+    """
     try:
-        loaded(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
+        loaded(variant, numbers, dtype, threshold_per_channel)
     except BuildError as error:
         return str(error)
     except OSError as error:

@@ -107,7 +107,12 @@ def run(
     if parameters.has_gates:
         predictor = observer.predictor.weight, observer.predictor.bias
     tensors = scale, initialized, decay, predictor
-    spikes, last, measured = operator.quantized_lif(x_seq, v, threshold, parameters, *tensors)
+    result = operator.quantized_lif(
+        x_seq, v, threshold, parameters, *tensors, is_named=named is not None
+    )
+    if result is None:
+        return None
+    spikes, last, measured = result
     for step in measured.unbind():
         observer.observe(step)
     return spikes, last

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
+from qsnn_plugins.ops.quantized_lif.backends import use_or_warn
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.ops.quantized_lif.schema import Inputs, choices
 
@@ -24,10 +25,13 @@ def quantized_lif(
     initialized: Tensor | None = None,
     decay: Tensor | None = None,
     predictor: tuple[Tensor, Tensor | None] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    *,
+    is_named: bool = False,
+) -> tuple[Tensor, Tensor, Tensor] | None:
     """Spikes, the last stored membrane and what was measured of each step, from a kernel.
 
-    It equals `reference.quantized_lif`; README.md says what is kept for the backward.
+    It equals `reference.quantized_lif`; README.md says what is kept for the backward. None is
+    returned where the kernel of just this neuron cannot be built; the log has said why.
 
     Args:
         x_seq: See `reference.quantized_lif`, as for the others.
@@ -38,6 +42,10 @@ def quantized_lif(
         initialized: Shape [].
         decay: Shape [].
         predictor: Weight [C, C], and bias [C] or None.
+        is_named: Whether the kernel was asked for by name.
+
+    Raises:
+        BackendError: If a kernel that was asked for by name cannot be built.
 
     Returns:
         Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T], or the shares that
@@ -47,9 +55,19 @@ def quantized_lif(
         v = v.expand(x_seq.shape[1:])
     weight, bias = predictor or (None, None)
     inputs = Inputs(x_seq, v, threshold, scale, initialized, decay, weight, bias)
-    result = forward(*inputs, variant_of(parameters, inputs), parameters.numbers())
+    variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())
+    if not x_seq.is_cuda:
+        reason = _refused(variant, numbers, x_seq.dtype, threshold.dim() > 0)
+        if use_or_warn("cpp", is_named, reason) == "reference":
+            return None
+    result = forward(*inputs, variant, numbers)
     spikes, last, measured = result[:3]
     return spikes, last if last.dtype == v.dtype else last.to(v.dtype), measured
+
+
+@torch.compiler.assume_constant_result
+def _refused(*kernel: Any) -> str | None:
+    return cpp.refused(*kernel)
 
 
 def variant_of(parameters: Parameters, inputs: Inputs) -> str:

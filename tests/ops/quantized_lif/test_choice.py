@@ -9,6 +9,7 @@ import torch
 
 from qsnn_plugins.debug import debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
+from qsnn_plugins.ops.compiler import BuildError
 from qsnn_plugins.ops.quantized_lif import Parameters, backends, choose, cpp, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 
@@ -81,6 +82,61 @@ def test_without_a_compiler_the_reference_runs_and_one_line_says_so(tmp_path):
     )
     assert result.stdout == "tensor(2.)\n" * 3
     assert result.stderr.count("there is no compiler no-such-compiler") == 1
+
+
+@pytest.fixture
+def only_the_commonest(monkeypatch):
+    """A cache that has the commonest kernel, and cannot be written."""
+    monkeypatch.setattr(cpp, "missing", lambda: None)
+    tried = []
+
+    def build(*_):
+        tried.append(1)
+        raise BuildError("the cache /cache cannot be written: No space left on device")
+
+    monkeypatch.setattr(cpp, "build", build)
+    for cached in (cpp.library, cpp.loaded, cpp.refused):
+        cached.cache_clear()
+    yield tried
+    for cached in (cpp.library, cpp.loaded, cpp.refused):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_kernel_that_cannot_be_built_is_left_to_the_reference(
+    only_the_commonest, caplog, compiled
+):
+    x_seq = torch.tensor([[0.5, 1.5], [0.75, 0.5]], requires_grad=True)
+    parameters = Parameters()
+
+    def run(x_seq):
+        return quantized_lif(x_seq, 0.0, 1.0, parameters)
+
+    run = torch.compile(run, backend="eager") if compiled else run
+    with caplog.at_level(logging.WARNING, "qsnn_plugins.ops"):
+        for _ in range(3):
+            spikes, last, _ = run(x_seq)
+    expected = quantized_lif(x_seq, 0.0, 1.0, Parameters(), backend="reference")
+    assert torch.equal(spikes, expected[0])
+    assert torch.equal(last, expected[1])
+    spikes.sum().backward()
+    assert x_seq.grad.abs().sum() > 0
+    (record,) = caplog.records
+    assert "not on the C++ kernel: the cache /cache cannot be written: No space" in record.message
+    assert len(only_the_commonest) == 1
+    with pytest.raises(BackendError, match="'cpp' cannot run: the cache /cache cannot"):
+        quantized_lif(x_seq, 0.0, 1.0, Parameters(), backend="cpp")
+
+
+def test_a_neuron_whose_kernel_cannot_be_built_runs_in_its_loop(only_the_commonest, caplog):
+    pytest.importorskip("spikingjelly")
+    from qsnn_plugins.spikingjelly import TernaryLIFNode
+
+    node = TernaryLIFNode(step_mode="m")
+    with caplog.at_level(logging.WARNING, "qsnn_plugins.ops"):
+        assert node(torch.ones(3, 2)).tolist() == [[1.0, 1.0]] * 3
+    (record,) = caplog.records
+    assert "not on the C++ kernel: the cache /cache cannot be written: No space" in record.message
 
 
 @pytest.mark.parametrize(
