@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,7 +85,10 @@ class RunCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Claim the folder of a run that trains, and have its checkpoints written as a whole."""
-        super().setup(trainer, pl_module, stage)
+        with warnings.catch_warnings():
+            # what is in the folder is kept, and known
+            warnings.filterwarnings("ignore", "Checkpoint directory .* is not empty")
+            super().setup(trainer, pl_module, stage)
         if stage == "fit":
             self.claim(trainer)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from contextlib import suppress
 
@@ -240,6 +241,13 @@ def test_two_runs_at_once_in_one_folder_are_refused(fit, folder):
     process.kill()
     process.wait()
     fit(max_epochs=1)
+
+
+def test_what_is_in_the_folder_is_no_reason_to_warn(fit, folder, recwarn):
+    warnings.simplefilter("always")
+    fit(Signal(step=5))
+    fit()
+    assert not [each for each in recwarn if "not empty" in str(each.message)]
 
 
 def test_what_a_killed_save_left_is_removed(fit, folder):
