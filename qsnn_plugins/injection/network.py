@@ -362,8 +362,8 @@ def _quantize_layers(
             note += f"; its weight is that of {first}"
         rows.append(QuantizedWeight(name, kinds[name], quantizer.bits, note))
     notes = (
-        f"no weight is {spec.kind}: all layers are the first or the last, "
-        f"for which weight.first_last is {spec.first_last}"
+        f"no weight is {spec.kind}: each layer of that spec is first or last, "
+        f"and its weight.first_last is {spec.first_last}"
         for spec in missing.values()
     )
     return rows, tuple(notes)

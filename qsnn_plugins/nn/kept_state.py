@@ -33,7 +33,7 @@ def watched_state(state: Tensor, reset: str) -> Tensor:
         >>> watched_state(state, "reset_net(network)") is state  # of nothing but operators of torch
         False
     """
-    if not state.requires_grad or state.is_leaf or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not state.requires_grad or state.is_leaf:
         return state
     behind, kept = state.grad_fn, state.view_as(state)
 

@@ -61,7 +61,7 @@ def weight_distributions(network: nn.Module) -> list[Distribution]:
         network: Any network.
 
     Returns:
-        One entry per Conv and Linear layer, in the order of definition; values from -1 to 1.
+        One entry per layer of `nn.weight_layers`, in the order of definition; values from -1 to 1.
 
     Example:
         >>> from qsnn_plugins.nn import quantize_weights

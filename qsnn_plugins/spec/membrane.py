@@ -100,6 +100,9 @@ class MembraneSpec(KindPart):
         float               all of it                                     32
         custom              what the module `class_path` returns          its `bits`
 
+    Levels, bounds and the fixed or first scale are those of a neuron with threshold 1: `inject`
+    builds neurons with other thresholds `in_units_of` them.
+
     An option that is None was not given and has its default, or is not read. Giving an option
     that the kind does not read is an error.
 

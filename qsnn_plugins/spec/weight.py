@@ -81,7 +81,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class WeightSpec(KindPart):
-    """How the weights of Conv and Linear layers are stored.
+    """How the weights of layers are stored, see `nn.weight_layers`.
 
         kind                     source                           class in `nn`
         float                    32 bits                          none

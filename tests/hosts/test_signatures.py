@@ -202,3 +202,31 @@ def test_a_spec_may_be_a_preset_s_name():
     spec = presets.qsnn()
     assert QuantLIFNode(spec="qsnn").quant_spec == QuantLeaky(0.5, spec="qsnn").quant_spec == spec
     assert QuantLIFNode(v_threshold=float("inf")).v_threshold == float("inf")  # reads out
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_the_host"),
+    [
+        (QuantLIFNode, neuron.LIFNode),
+        (TernaryLIFNode, neuron.LIFNode),
+        (KBitLIFNode, neuron.LIFNode),
+        (MultiBitLIFNode, neuron.LIFNode),
+        (QuantParametricLIFNode, neuron.ParametricLIFNode),
+        (QuantIFNode, neuron.IFNode),
+        (TernaryIFNode, neuron.IFNode),
+    ],
+)
+def test_a_default_that_differs_from_the_host_stands_in_the_first_line(kind, of_the_host):
+    """A swap of names alone would change the input's scale; inject keeps what the host has."""
+    ours, theirs = (inspect.signature(each).parameters for each in (kind, of_the_host))
+    differ = [
+        name
+        for name, parameter in theirs.items()
+        if name in ours
+        and name != "surrogate_function"  # None is the spec's
+        and parameter.default != ours[name].default
+    ]
+    assert differ == ["decay_input"] * ("LIF" in of_the_host.__name__)
+    for name in differ:
+        first = inspect.getdoc(kind).splitlines()[0]
+        assert f"NOTE: `{name}` is {ours[name].default} here, {theirs[name].default} in" in first

@@ -253,8 +253,8 @@ def test_the_report_says_what_became_of_the_preset():
     binary = QuantSpec(weight=WeightSpec(kind="binary", first_last="eight_bit"))
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     note = (
-        "no weight is binary: all layers are the first or the last, "
-        "for which weight.first_last is eight_bit"
+        "no weight is binary: each layer of that spec is first or last, "
+        "and its weight.first_last is eight_bit"
     )
     with pytest.warns(UserWarning, match=note) as caught:
         report = inject(network, binary)

@@ -222,11 +222,13 @@ def test_a_parametrization_that_was_registered_since_stays_through_ejection():
     inject(network, SPEC)
     own = nn.Tanh()
     torch.nn.utils.parametrize.register_parametrization(network[2], "weight", own)
+    torch.nn.utils.parametrize.register_parametrization(network[4], "bias", own)
     original = network[2].parametrizations.weight.original
     eject(network)
     assert list(network[2].parametrizations.weight) == [own]
     assert torch.equal(network[2].weight, original.tanh())
-    assert type(network[4]) is nn.Linear
+    assert list(network[4].parametrizations) == ["bias"]
+    assert isinstance(network[4].weight, nn.Parameter)
 
 
 def test_swapped_arguments_are_named_by_their_class():
