@@ -2,7 +2,7 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
-from qsnn_plugins.nn.kept_state import watched_state
+from qsnn_plugins.nn.kept_state import watch_state
 from qsnn_plugins.nn.layers import Transposed, end_layers, output_first, weight_layers, weight_of
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel, membrane_quantizer
@@ -77,7 +77,7 @@ __all__ = [
     "remove_quantizer",
     "set_weight_epoch",
     "soft_weights",
-    "watched_state",
+    "watch_state",
     "weight_layers",
     "weight_of",
     "weight_quantizer",

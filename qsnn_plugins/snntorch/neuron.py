@@ -25,7 +25,7 @@ from qsnn_plugins.nn import (
     membrane_quantizer,
     neuron_facts,
     refuse_jit,
-    watched_state,
+    watch_state,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
@@ -198,8 +198,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             self.mem = mem
         if self.mem.shape != input_.shape:
             self.mem = torch.zeros_like(input_)
-        m = watched_state(self.mem, _RESET).to(input_.dtype)
-        spike, self.mem = self._cell(input_).step(input_, m)
+        watch_state(self.mem, _RESET)
+        spike, self.mem = self._cell(input_).step(input_, self.mem.to(input_.dtype))
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
         return (spike, self.mem) if self.output or not self.init_hidden else spike
 
@@ -240,7 +240,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         refuse_jit(self)
         refuse_nir(self)
         check_input(x_seq[0], self.mem, self.beta.device, self.channels)
-        m = watched_state(self.mem, _RESET).to(x_seq.dtype)
+        watch_state(self.mem, _RESET)
+        m = self.mem.to(x_seq.dtype)
         if m.shape != x_seq.shape[1:]:
             m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
         result = run(

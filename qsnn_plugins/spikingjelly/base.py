@@ -18,7 +18,7 @@ from qsnn_plugins.nn import (
     initial_threshold,
     membrane_quantizer,
     neuron_facts,
-    watched_state,
+    watch_state,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
@@ -216,7 +216,8 @@ class QuantNode(StateFacts, BaseNode):
         if isinstance(states[0], float) and step_mode == "m" and not _is_counted():
             # one value for all neurons costs a kernel's backward nothing
             v = v.new_full((), states[0]).expand(v.shape)
-        return (watched_state(v, "functional.reset_net(network) of SpikingJelly"), *others)
+        watch_state(v, "functional.reset_net(network) of SpikingJelly")
+        return (v, *others)
 
     def reset(self) -> None:
         """Forget the state, and what was pruned."""
