@@ -1,6 +1,10 @@
 """Where a run leaves its files, and how it is taken up again."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,7 +42,7 @@ def test_short_names_and_printed_config(lightning):
 
 @pytest.mark.slow
 def test_subcommand_help(lightning):
-    process = lightning("fit", "--help")
+    process = lightning("fit", "--help=all")
     assert process.returncode == 0
     assert "--trainer.max_epochs" in process.stdout
 
@@ -53,6 +57,43 @@ def test_last_goes_on_and_is_tested(lightning):
     process = lightning("test", "-c", "good.yaml", "--ckpt_path", "last")
     assert process.returncode == 0, process.stderr
     assert "Loaded model weights from the checkpoint" in process.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("callback", "sentence"),
+    [
+        ("EarlyStopping, init_args: {monitor: acc}", "Early stopping conditioned on metric `acc`"),
+        (
+            "LearningRateMonitor",
+            "Cannot use `LearningRateMonitor` callback with `Trainer` that",
+        ),
+    ],
+)
+def test_what_a_callback_misses_is_one_sentence(callback, sentence, here, capsys):
+    words = [f"--trainer.callbacks=[{{class_path: {callback}}}]", "--trainer.logger=false"]
+    assert here("fit", "-c", "good.yaml", *words) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: ")
+    assert sentence in last
+
+
+@pytest.mark.slow
+def test_nothing_depends_on_the_locale(folder, monkeypatch):
+    """Recipes and pages with ± and × are read and printed where the locale is ASCII."""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for words in (
+        ["recipes"],
+        ["cost", "-c", "recipes/spquant_vgg9.yaml", "-c", "recipes/overlays/embedded.yaml"],
+        ["fit", "-c", str(folder / "good.yaml"), "--print_config"],
+    ):
+        process = subprocess.run(
+            [sys.executable, "-m", "qsnn_plugins", *words],
+            cwd=Path(__file__).parents[2],
+            env=environment | {"PYTHONPATH": str(folder)},
+            capture_output=True,
+        )
+        assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.slow

@@ -192,6 +192,18 @@ def test_an_argument_and_a_part_of_one_file_do_not_contradict_each_other(tmp_pat
         spec("-c", str(layer))
 
 
+def test_a_file_refuses_prefixes_as_the_command_line_does(tmp_path):
+    layer = tmp_path / "layer.yaml"
+    layer.write_text("model: {network: {spec: {weight: {bit: 2}}}}")
+    with pytest.raises(RecipeError, match=r"spec\.weight\.bit: spec\.weight has no option 'bit'"):
+        spec("-c", str(layer))
+
+
 def test_null_resets_an_argument_that_may_not_be_none():
+    from_data = ("-c", str(ROOT / "recipes/overlays/embedded.yaml"), "--data.size=null")
+    composition = Composition.of(["-c", VGG9, *from_data, "--model.loss.lamb=null"])
+    resolve(composition)
+    assert "size" not in composition.config["data"]["init_args"]
+    assert "lamb" not in composition.config["model"]["init_args"]["loss"]["init_args"]
     assert "width" not in composed("--model.network.width=0.5", "--model.network.width=null")
     assert composed("--model.network.overrides=null")["overrides"] is None
