@@ -76,7 +76,22 @@ scale; did you mean 'bits'?
 
 
 class DataError(QSNNError):
-    """A data set is missing, truncated or not what it should be."""
+    """A data set is missing, truncated or not what it should be.
+
+    Args:
+        message: What is wrong, with the file's name.
+
+    Example:
+        >>> raise DataError("00001.bin is empty")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.DataError: 00001.bin is empty
+    """
+
+    def __init__(self, message: str) -> None:
+        # torch builds the error of a loading process anew, with that one's traceback before it
+        name = f"{type(self).__module__}.{type(self).__qualname__}: "
+        super().__init__(message.rpartition(name)[2].strip())
 
 
 class BackendError(QSNNError):

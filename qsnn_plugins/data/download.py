@@ -46,9 +46,9 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
         DataError: An archive cannot be had, or is not what it should be, or the folder cannot be
             written.
     """
-    if root.exists():
-        return
     try:
+        if root.exists():
+            return
         root.parent.mkdir(parents=True, exist_ok=True)
         with path_beside(root) as unpacked:
             unpacked.mkdir()

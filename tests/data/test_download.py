@@ -176,6 +176,8 @@ def test_a_broken_zip_inside_an_archive_is_named(tmp_path, serve):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, archive, monkeypatch):
+    with pytest.raises(DataError, match=r"x cannot be written \(File name too long\)"):
+        fetch([archive], tmp_path / ("x" * 300))
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/data/Events cannot be written \(Not a dir"):
         fetch([archive], tmp_path / "file" / "data" / "Events")

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from qsnn_plugins.data.images_module import ImageFiles
 from qsnn_plugins.errors import DataError
@@ -58,3 +59,14 @@ def test_other_formats_are_refused(tmp_path):
         ImageFiles([(tmp_path / "1.gif", 0)])[0]
     with pytest.raises(DataError, match="No such file"):
         ImageFiles([(tmp_path / "2.png", 0)])[0]
+
+
+@pytest.mark.slow
+def test_a_broken_image_is_one_sentence_from_a_process_that_loads_it(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"no image")
+    loader = DataLoader(ImageFiles([(tmp_path / "1.png", 0)]), num_workers=1)
+    with pytest.raises(DataError) as raised:
+        next(iter(loader))
+    message = str(raised.value)
+    assert message.startswith(f"{tmp_path / '1.png'} cannot be read as an image: ")
+    assert "\n" not in message

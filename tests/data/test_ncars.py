@@ -40,6 +40,21 @@ def test_a_broken_recording_is_named(root):
         NCars(str(root)).prepare_data()
 
 
+@pytest.mark.parametrize("event", [0, 20, 39])
+def test_one_absurd_time_can_be_left_out(root, event):
+    """All other events would fall into one bin."""
+    path = root / "n-cars_train" / "cars" / "obj_000001_td.dat"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) - 8 * (40 - event) + 3] ^= 1 << 5
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=rf"obj_000001_td\.dat has .*: event {event} is at \d{{9}}"):
+        NCars(str(root)).prepare_data()
+    data = NCars(str(root), allow_broken=True)
+    with pytest.warns(UserWarning, match="1 of 6 training recordings"):
+        data.setup()
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1]
+
+
 def test_missing_data_say_where_and_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"n-cars_train/<class>/\*\.dat .*prophesee\.ai"):
         NCars(str(tmp_path)).prepare_data()
