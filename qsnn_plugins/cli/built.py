@@ -11,11 +11,13 @@ import torch
 from jsonargparse import Namespace as Settings
 from torch import Tensor
 
+from qsnn_plugins.cli.checkpoints import loading, read_checkpoint, unloadable
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import check_checkpoint
-from qsnn_plugins.cli.recipe_cli import RecipeCLI, no_last_checkpoint, unloadable
+from qsnn_plugins.cli.recipe_cli import RecipeCLI, no_last_checkpoint
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.lightning import TimedModule
 
 _NO_DATA = "lightning.LightningDataModule"
 
@@ -102,14 +104,12 @@ class BuiltRecipe(RecipeCLI):
         return items[number]
 
     def _load(self, file: Path) -> None:
+        state = read_checkpoint(file)["state_dict"]
+        if isinstance(self.model, TimedModule):
+            self.model.data_steps = getattr(self.datamodule, "time_steps", None)
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-        # what torch raises depends on the bytes of a file that is none: zip, key, end of file
-        except Exception:
-            allowed = "tensors and plain values, with a state_dict among them"
-            raise RecipeError(f"{file} is no checkpoint that can be read: {allowed}") from None
-        try:
-            self.model.load_state_dict(state)
+            with loading(self.changes):
+                self.model.load_state_dict(state)
         except RuntimeError as error:
             raise RecipeError(unloadable(error) or f"{file} does not fit") from None
 

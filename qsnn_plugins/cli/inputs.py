@@ -19,6 +19,7 @@ TOP_KEYS = (
     "data",
     "seed_everything",
     "ckpt_path",
+    "ckpt_changes",
     "weights_only",
     "verbose",
     "return_predictions",

@@ -20,10 +20,19 @@ register_missing_ops()  # Lightning imports torchvision, which may need it
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from qsnn_plugins.cli.checkpoints import (
+    check_file,
+    check_optimizers,
+    check_saved_by_fit,
+    loading,
+    read_checkpoint,
+    take_changes,
+    unloadable,
+)
 from qsnn_plugins.cli.complaints import explain
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.doors import check_classes
@@ -47,6 +56,7 @@ class RecipeCLI(LightningCLI):
 
     recipes: Composition
     input_shape: Sequence[int] | None
+    changes: str  # whether a checkpoint may be quantized otherwise, "refuse" or "allow"
 
     @classmethod
     def run(
@@ -67,6 +77,7 @@ class RecipeCLI(LightningCLI):
             QSNNError: Any other error of this package, while it ran.
         """
         cls.recipes, cls.input_shape = recipes, input_shape
+        cls.changes = take_changes(recipes.config)
         if os.getcwd() not in sys.path:
             # recipes may name the user's own classes; what is installed is still found first
             sys.path.append(os.getcwd())
@@ -82,18 +93,19 @@ class RecipeCLI(LightningCLI):
                 if value is not None or (subcommand and key in known)
             }
             composed = f"--config={yaml.safe_dump(config, sort_keys=False)}"
-            return cls(
-                LightningModule,
-                LightningDataModule,
-                save_config_kwargs={"overwrite": True},
-                seed_everything_default=42,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                auto_configure_optimizers=False,
-                parser_kwargs=quiet | {word: dict(quiet) for word in cls.subcommands()},
-                args=[*([subcommand] if subcommand else []), composed, *recipes.rest],
-                run=subcommand is not None,
-            )
+            with loading(cls.changes):
+                return cls(
+                    LightningModule,
+                    LightningDataModule,
+                    save_config_kwargs={"overwrite": True},
+                    seed_everything_default=42,
+                    subclass_mode_model=True,
+                    subclass_mode_data=True,
+                    auto_configure_optimizers=False,
+                    parser_kwargs=quiet | {word: dict(quiet) for word in cls.subcommands()},
+                    args=[*([subcommand] if subcommand else []), composed, *recipes.rest],
+                    run=subcommand is not None,
+                )
         except ArgparseError as error:
             raise RecipeError(explain(error.message, recipes)) from None
         except MisconfigurationException as error:  # what shows only while it runs
@@ -162,7 +174,8 @@ class RecipeCLI(LightningCLI):
         if wanted and not any(isinstance(callback, Checkpoint) for callback in callbacks):
             # Named here, since Lightning looks for `last` before it sets up its callbacks.
             folder = str(Path(settings["default_root_dir"], "checkpoints"))
-            kwargs["callbacks"] = [*callbacks, RunCheckpoint(folder)]
+            callbacks = [*callbacks, RunCheckpoint(folder)]
+        kwargs["callbacks"] = [*callbacks, _SameOptimizer()]
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -178,6 +191,44 @@ class RecipeCLI(LightningCLI):
                 callback.claim(self.trainer)
                 if self._get(self.config, "ckpt_path") == "last":
                     callback.check_last()
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Look at the checkpoint before Lightning does.
+
+        Where it may be quantized otherwise, `fit` begins a new training from its weights.
+
+        Raises:
+            RecipeError: See `read_checkpoint` and `check_saved_by_fit`.
+        """
+        given = super()._prepare_subcommand_kwargs(subcommand)
+        file = self._checkpoint_file(given.get("ckpt_path"))
+        if file is None:
+            return given
+        if given.get("weights_only") is False:
+            check_file(file)  # what Lightning is told to unpickle is not unpickled twice
+            return given
+        content = read_checkpoint(file)
+        if subcommand == "fit" and self.changes == "allow":
+            self.model.load_state_dict(content["state_dict"])
+            given["ckpt_path"] = None
+        else:
+            check_saved_by_fit(file, content, subcommand, self.trainer)
+        return given
+
+    def _checkpoint_file(self, path: str | None) -> Path | None:
+        """The file on this machine that Lightning is going to load."""
+        if path == "last":
+            found = [
+                Path(each)
+                for callback in self.trainer.checkpoint_callbacks
+                if isinstance(callback, ModelCheckpoint)
+                for each in callback._find_last_checkpoints(self.trainer)
+                if Path(each).exists()
+            ]
+            return max(found, key=lambda each: each.stat().st_mtime, default=None)
+        is_elsewhere = path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path)
+        # some strategies save folders, and read them too
+        return None if is_elsewhere or _is_sharded(Path(str(path))) else Path(str(path))
 
     def _check_last(self) -> None:
         """Refuse to evaluate untrained weights: Lightning warns and goes on with them."""
@@ -202,17 +253,27 @@ def no_last_checkpoint(folder: str | Path) -> RecipeError:
     )
 
 
-def unloadable(error: Exception) -> str | None:
-    """Why a checkpoint could not be loaded; None where that is not what failed."""
-    if isinstance(error, UnpicklingError):
-        return (
-            "the checkpoint holds Python objects, and only tensors and plain values are loaded; "
-            "`--weights_only false` loads all of it, if you trust whoever wrote it"
-        )
-    first, *details = str(error).splitlines()
-    if not first.startswith("Error(s) in loading state_dict"):
-        return None
-    return f"the checkpoint is not of this recipe's network: {details[0].strip()}"
+class _SameOptimizer(Callback):
+    """Refuses to go on with another optimizer, which torch would find out at a step, or never."""
+
+    def __init__(self) -> None:
+        self._checkpoint: dict[str, Any] | None = None
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the checkpoint until the optimizer is there."""
+        self._checkpoint = checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare."""
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is not None and trainer.optimizers:
+            check_optimizers(checkpoint, trainer)
+
+
+def _is_sharded(path: Path) -> bool:
+    return any((path / name).exists() for name in ("meta.pt", ".metadata", "checkpoint"))
 
 
 def _unknown_metric(error: Exception) -> str | None:

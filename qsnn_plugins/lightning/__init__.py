@@ -11,6 +11,7 @@ from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
 from qsnn_plugins.lightning.divergence import StopOnDivergence  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
 from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
+from qsnn_plugins.lightning.time_steps import TimedModule  # noqa: E402
 
 __all__ = [
     "BoxWriter",
@@ -20,5 +21,6 @@ __all__ = [
     "SpikingDetector",
     "StopOnDivergence",
     "Throughput",
+    "TimedModule",
     "newest_checkpoint",
 ]

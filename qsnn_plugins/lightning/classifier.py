@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
@@ -23,6 +23,7 @@ from qsnn_plugins.lightning.schedule import (
     check_schedule,
     parameter_groups,
 )
+from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.nn import (
     ForwardMonitor,
     TETLoss,
@@ -35,7 +36,7 @@ from qsnn_plugins.nn import (
 __all__ = ["SpikingClassifier"]
 
 
-class SpikingClassifier(LightningModule):
+class SpikingClassifier(TimedModule):
     """Spiking network, loss, optimizer and schedule of a classification recipe.
 
     A batch is (frames [N, T, C, H, W], labels [N]), or (images [N, C, H, W], labels [N]), which are

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
@@ -20,6 +20,7 @@ from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
+from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
 
 __all__ = ["SpikingDetector"]
@@ -28,7 +29,7 @@ Target = Mapping[str, Tensor]
 Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
 
-class SpikingDetector(LightningModule):
+class SpikingDetector(TimedModule):
     """Spiking network, loss, optimizer and schedule of a detection recipe.
 
     A batch is frames [N, T, C, H, W] and N targets with `boxes` [M, 4] (left, top, right, bottom,

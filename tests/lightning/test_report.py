@@ -33,5 +33,6 @@ def test_it_prints_accuracy_rates_and_memory(model, loader, trainer, capsys, mon
 
 
 def test_no_hook_is_left(model, loader, trainer):
+    before = [dict(module._forward_hooks) for module in model.modules()]
     trainer().test(model, loader, verbose=False)
-    assert not any(module._forward_hooks for module in model.modules())
+    assert [dict(module._forward_hooks) for module in model.modules()] == before

@@ -1,0 +1,38 @@
+"""The number of time steps, which no tensor of a network knows, as part of its state."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from lightning.pytorch import LightningModule
+
+from qsnn_plugins.nn import StateFacts
+
+__all__ = ["TimedModule"]
+
+
+class TimedModule(StateFacts, LightningModule):
+    """LightningModule whose checkpoint says with how many time steps it was trained.
+
+    `time_steps` is its own T, `data_steps` that of the data, which a trainer tells it; where
+    neither is known, nothing is said and nothing compared.
+
+    Example:
+        >>> module = TimedModule()
+        >>> module.data_steps = 4
+        >>> module.state_facts()
+        {'time_steps': 4}
+    """
+
+    time_steps: int | None = None
+    data_steps: int | None = None
+
+    def setup(self, stage: str) -> None:
+        """Ask the data for their time steps."""
+        data = getattr(self.trainer, "datamodule", None)
+        self.data_steps = cast("int | None", getattr(data, "time_steps", None))
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return T, where it is known."""
+        steps = self.time_steps or self.data_steps
+        return {} if steps is None else {"time_steps": steps}

@@ -1,0 +1,204 @@
+"""Checkpoints that are damaged, of something else, or trained otherwise: one sentence for each."""
+
+import random
+import sys
+
+import pytest
+import torch
+
+from qsnn_plugins.cli.checkpoints import read_checkpoint, unloadable
+from qsnn_plugins.cli.failures import RecipeError
+from tests.cli.test_errors import only_error
+
+
+class Unknown:
+    """An object that a checkpoint may not hold."""
+
+
+def good():
+    return {"state_dict": {"weight": torch.arange(400.0)}, "epoch": 1}
+
+
+def write(path, content):
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+
+
+def saved_bytes(tmp_path):
+    torch.save(good(), tmp_path / "good.ckpt")
+    return (tmp_path / "good.ckpt").read_bytes()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+UNREADABLE = [
+    (b"", "some.ckpt is no checkpoint: it is empty"),
+    (POINTER, "some.ckpt is a pointer of git-lfs"),
+    (b"trainer:\n", "some.ckpt is no checkpoint that can be read"),
+    (torch.zeros(3), "some.ckpt is no checkpoint: it holds a Tensor"),
+    ([1], "some.ckpt is no checkpoint: it holds a list"),
+    (good()["state_dict"], "some.ckpt is no checkpoint: it holds weights alone"),
+    ({"epoch": 1}, "some.ckpt is no checkpoint: it has no state_dict"),
+    ({"state_dict": 7}, "some.ckpt is no checkpoint: it has no state_dict"),
+    ({"state_dict": {7: torch.zeros(1)}}, "some.ckpt is no checkpoint: it has no state_dict"),
+    (good() | {"more": Unknown()}, "some.ckpt holds Python objects ("),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
+def test_one_reader_says_what_a_file_is(content, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "some.ckpt", content)
+    with pytest.raises(RecipeError) as error:
+        read_checkpoint(tmp_path.joinpath("some.ckpt").relative_to(tmp_path))
+    assert str(error.value).startswith(sentence)
+    # only whole files are worth an advice that trusts them
+    assert ("--weights_only false" in str(error.value)) == ("Python objects" in sentence)
+
+
+def test_a_folder_is_none(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
+        read_checkpoint(tmp_path)
+
+
+def test_the_object_is_named(tmp_path):
+    write(tmp_path / "some.ckpt", good() | {"more": Unknown()})
+    with pytest.raises(RecipeError, match=r"test_checkpoints\.Unknown"):
+        read_checkpoint(tmp_path / "some.ckpt")
+
+
+def test_no_flipped_bit_is_read(tmp_path):
+    """A tensor's bytes have no structure: their checksum alone tells."""
+    content, path, draw = saved_bytes(tmp_path), tmp_path / "bad.ckpt", random.Random(0)
+    refused = 0
+    for _ in range(60):
+        flipped = bytearray(content)
+        flipped[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            read = read_checkpoint(path)
+        except RecipeError as error:
+            refused += "--weights_only" not in str(error)
+        else:  # padding, dates
+            assert torch.equal(read["state_dict"]["weight"], torch.arange(400.0))
+            assert read["epoch"] == 1
+            refused += 1
+    assert refused == 60
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_said_to_be_so(share, tmp_path):
+    content = saved_bytes(tmp_path)
+    (tmp_path / "bad.ckpt").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(RecipeError, match="truncated or damaged"):
+        read_checkpoint(tmp_path / "bad.ckpt")
+
+
+def test_differences_are_told_once_for_all_layers():
+    error = RuntimeError(
+        "Error(s) in loading state_dict for Net:\n\t"
+        "a.weight: bits is 4 in the state, 2 here\n\t"
+        "b.weight: bits is 4 in the state, 2 here\n\t"
+        "a.lif: tau is 2.0 in the state, 3.0 here"
+    )
+    assert unloadable(error) == (
+        "the checkpoint was trained otherwise than this recipe says: "
+        "bits is 4 in the state, 2 here (a.weight and 1 more); "
+        "tau is 2.0 in the state, 3.0 here (a.lif); "
+        "`--ckpt_changes allow` says that the change is meant"
+    )
+
+
+def saved_by_fit(folder, here):
+    """Train the small recipe, and return what it saved."""
+    assert here("fit", "-c", "good.yaml") == 0
+    (path,) = {each.resolve() for each in folder.glob("runs/good/checkpoints/*.ckpt")}
+    return path, torch.load(path, weights_only=True)
+
+
+@pytest.mark.slow
+def test_going_on_otherwise_is_one_sentence(folder, here, capsys):
+    path, content = saved_by_fit(folder, here)
+    words = ("fit", "-c", "good.yaml", "--ckpt_path", str(path))
+    assert here(*words, "--trainer.max_epochs", "1") == 2
+    assert "has been trained for 2 epochs, and trainer.max_epochs is 1" in only_error(
+        capsys.readouterr().err
+    )
+    tiny = folder / "tiny.py"
+    tiny.write_text(tiny.read_text().replace("optim.SGD", "optim.Adam"))
+    del sys.modules["tiny"]
+    more = ("--trainer.max_epochs", "3")
+    assert here(*words, *more) == 2
+    assert "is of another optimizer than this recipe's (Adam)" in only_error(
+        capsys.readouterr().err
+    )
+    for key in ("loops", "optimizer_states", "lr_schedulers", "pytorch-lightning_version"):
+        torch.save({k: v for k, v in content.items() if k != key}, "less.ckpt")
+        assert here("fit", "-c", "good.yaml", "--ckpt_path", "less.ckpt") == 2
+        assert f"less.ckpt was not saved by `fit`, or is damaged: {key}" in only_error(
+            capsys.readouterr().err
+        )
+    # its weights, and a new training
+    assert here(*words, *more, "--ckpt_changes", "allow") == 0
+
+
+def test_the_option_takes_two_words(here, capsys):
+    assert here("fit", "-c", "good.yaml", "--ckpt_changes", "maybe") == 2
+    assert only_error(capsys.readouterr().err).startswith("--ckpt_changes: maybe is not allowed")
+
+
+VALUES = (None, -1, 1e400, "foo", [], {}, [None], {"a": 1}, True, torch.zeros(2), "1.x")
+
+
+def mutated(content, draw):
+    """A copy of nested values of which one is dropped or replaced."""
+    if isinstance(content, dict) and content:
+        key = draw.choice([*content])
+        copied = dict(content)
+        if draw.random() < 0.5 and isinstance(content[key], dict | list) and content[key]:
+            copied[key] = mutated(content[key], draw)
+        elif draw.random() < 0.4:
+            del copied[key]
+        else:
+            copied[key] = draw.choice(VALUES)
+        return copied
+    if isinstance(content, list) and content:
+        number = draw.randrange(len(content))
+        return [mutated(v, draw) if i == number else v for i, v in enumerate(content)]
+    return draw.choice(VALUES)
+
+
+def damaged(content, draw):
+    """Bytes of which some are flipped, cut off or doubled."""
+    place = draw.randrange(len(content))
+    match draw.randrange(3):
+        case 0:
+            return content[:place]
+        case 1:
+            changed = bytearray(content)
+            for _ in range(draw.choice((1, 8))):
+                changed[draw.randrange(len(content))] = draw.randrange(256)
+            return bytes(changed)
+    return content[:place] + content[draw.randrange(len(content)) :]
+
+
+@pytest.mark.slow
+def test_two_hundred_damaged_checkpoints_end_without_a_traceback(folder, here, capsys):
+    path, content = saved_by_fit(folder, here)
+    draw, statuses = random.Random(0), []
+    for number in range(200):
+        changed = mutated(content, draw) if number % 2 else damaged(path.read_bytes(), draw)
+        write(folder / "bad.ckpt", changed)
+        stage = draw.choice(("fit", "test"))
+        capsys.readouterr()
+        status = here(stage, "-c", "good.yaml", "--ckpt_path", "bad.ckpt")
+        statuses.append(status)
+        if status:
+            assert status == 2
+            only_error(capsys.readouterr().err)
+        elif isinstance(changed, bytes):  # nothing that a checksum tells is loaded
+            read = torch.load(folder / "bad.ckpt", weights_only=True)
+            for key, value in content["state_dict"].items():
+                assert torch.equal(read["state_dict"][key], value)
+    assert statuses.count(2) > 120
