@@ -214,22 +214,27 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
 
 def _optimizer_kind(state: dict[str, Any]) -> Any:
     """What two states of one optimizer have in common: options, and parameters per group."""
-    groups = [(_numbers(group), len(group["params"])) for group in state["param_groups"]]
-    count = sum(number for _, number in groups)
-    if not all(0 <= index < count for index in state["state"]):
+    groups = [(_numbers(group), [*map(int, group["params"])]) for group in state["param_groups"]]
+    count = sum(len(numbers) for _, numbers in groups)
+    of_parameters = dict(state["state"])
+    if not all(0 <= index < count for index in of_parameters):
         raise ValueError("a state of no parameter")
+    if not all(isinstance(each, dict) for each in of_parameters.values()):
+        raise TypeError("a state that is none")
     return groups
 
 
 def _numbers(group: dict[str, Any]) -> set[str]:
     """Options of an optimizer that are numbers; versions of torch differ in the others."""
-    numbers = {
-        key for key, value in group.items() if isinstance(value, float | int | tuple | Tensor)
-    }
-    flags = {key for key in numbers if isinstance(group[key], bool)}
+    numbers = {key for key, value in group.items() if _is_number(value) and key != "initial_lr"}
     # what makes an AdamW of Adam
-    decoupled = {key for key in flags if key == "decoupled_weight_decay" and group[key]}
-    return numbers - flags - {"initial_lr"} | decoupled
+    return numbers | ({"decoupled_weight_decay"} if group.get("decoupled_weight_decay") else set())
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1
+    return isinstance(value, float | int | tuple) and not isinstance(value, bool)
 
 
 def _schedule_kind(state: dict[str, Any]) -> Any:
@@ -245,15 +250,18 @@ def unloadable(error: Exception) -> str | None:
     if not first.startswith("Error(s) in loading state_dict"):
         return None
     different: dict[str, list[str]] = defaultdict(list)
+    others = []
     for detail in details:
         if found := _DIFFERENCE.fullmatch(detail):
             different[found[2]].append(found[1])
-    if not different:
-        return f"the checkpoint is not of this recipe's network: {details[0]}"
+        else:
+            others.append(detail)
     named = [
         f"{what} ({names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)})"
         for what, names in different.items()
     ]
+    if others:
+        return f"the checkpoint is not of this recipe's network: {'; '.join([others[0], *named])}"
     return (
         f"the checkpoint was trained otherwise than this recipe says: {'; '.join(named)}; "
         "`--ckpt_changes allow` says that the change is meant"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
-unknown. Any value of the recipe can be set behind it, as with `qsnn fit`. docs/cost.md states every
-convention.
+unknown. `--ckpt_changes allow` takes a checkpoint that was trained otherwise. Any value
+of the recipe can be set behind it, as with `qsnn fit`. docs/cost.md states every convention.
 """
 
 

@@ -79,15 +79,23 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
 _NAMED_CHECKPOINTS = ("last", "best", "hpc")
 
 
+def names_local_file(checkpoint: str) -> bool:
+    """Return whether it is a path on this machine: no word of Lightning's, and no address.
+
+    Example:
+        >>> [names_local_file(name) for name in ("last", "s3://runs/a.ckpt", "runs/a.ckpt")]
+        [False, False, True]
+    """
+    return checkpoint not in _NAMED_CHECKPOINTS and not re.match(r"\w{2,}:", checkpoint)
+
+
 def check_checkpoint(path: str | None) -> None:
     """Refuse a checkpoint file that is not there, before anything is built.
 
     Raises:
         RecipeError: There is none.
     """
-    if path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path):
-        return
-    if not os.path.exists(path):
+    if path is not None and names_local_file(path) and not os.path.exists(path):
         raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
 
 

@@ -26,9 +26,10 @@ _USAGE = """\
 qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
        qsnn plot bits|memory [-c RECIPE] [-c OVERLAY] [--and -c RECIPE ...]
 
-Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`. Behind --and stands a further
-network of the same figure, with its own recipe, checkpoint and label. Of results, those are
-drawn whose commands have the given files; without -c, all. What `memory` draws has to be
+Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`; with
+--ckpt_changes allow also one that was trained otherwise than its recipe says. Behind --and stands
+a further network of the same figure, with its own recipe, checkpoint and label. Of results, those
+are drawn whose commands have the given files; without -c, all. What `memory` draws has to be
 measured on one data set.
 
 figures:

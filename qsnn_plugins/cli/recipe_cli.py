@@ -37,7 +37,7 @@ from qsnn_plugins.cli.complaints import explain
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.doors import check_classes
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.inputs import check_checkpoint
+from qsnn_plugins.cli.inputs import check_checkpoint, names_local_file
 from qsnn_plugins.cli.resolution import resolve
 from qsnn_plugins.errors import ArgumentError, QSNNError
 
@@ -226,9 +226,9 @@ class RecipeCLI(LightningCLI):
                 if Path(each).exists()
             ]
             return max(found, key=lambda each: each.stat().st_mtime, default=None)
-        is_elsewhere = path is None or path in _NAMED_CHECKPOINTS or re.match(r"\w{2,}:", path)
         # some strategies save folders, and read them too
-        return None if is_elsewhere or _is_sharded(Path(str(path))) else Path(str(path))
+        is_file = path is not None and names_local_file(path) and not _is_sharded(Path(path))
+        return Path(str(path)) if is_file else None
 
     def _check_last(self) -> None:
         """Refuse to evaluate untrained weights: Lightning warns and goes on with them."""

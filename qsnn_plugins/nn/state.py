@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -19,12 +20,10 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["StateFacts", "allow_spec_changes", "are_changes_allowed", "note_float_state"]
+__all__ = ["StateFacts", "allow_spec_changes", "are_changes_allowed", "note_float_weight"]
 
 EXTRA_STATE = "_extra_state"  # torch's name of the key
 _ALLOWED = ContextVar("allowed", default=False)
-# `missing_keys` of the load that was warned of last: torch makes a new list for each
-_last_warned: list[str] = []
 
 
 @contextmanager
@@ -136,8 +135,12 @@ class StateFacts(nn.Module):
         own = self.state_dict(prefix=prefix)
         state = state_dict.get(prefix + EXTRA_STATE)
         differences = [] if state is None else self.state_differences(state)
+        load = _current(missing_keys)
         if state is None:
-            _warn_once(missing_keys)
+            _warn_once(load)
+        else:
+            load.says_something = True
+            _refuse_float_weights(load, error_msgs)
         if differences and not are_changes_allowed():
             name = prefix.removesuffix(".").replace(".parametrizations.weight.0", ".weight")
             name = name.replace("parametrizations.weight.0", "weight") or type(self).__name__
@@ -176,10 +179,33 @@ def _read(state: Any) -> dict[str, Any] | None:
         return None
 
 
-def _warn_once(missing_keys: list[str]) -> None:
-    global _last_warned
-    if missing_keys is not _last_warned:
-        _last_warned = missing_keys
+def note_float_weight(name: str, kind: str, missing_keys: list[str], errors: list[str]) -> None:
+    """Take note of a quantized layer whose weight is float in the state that is loaded.
+
+    That of a float network says nothing of quantization, and may be loaded. One that says something
+    was quantized otherwise.
+
+    Args:
+        name: The weight's name.
+        kind: What quantizes it here.
+        missing_keys: The list that torch hands to each module of the load.
+        errors: The list of the load's errors.
+    """
+    load = _current(missing_keys)
+    load.float_weights.append(f"{name}: kind is float in the state, {kind} here")
+    if load.says_something:
+        _refuse_float_weights(load, errors)
+
+
+def _refuse_float_weights(load: _Load, errors: list[str]) -> None:
+    if not are_changes_allowed():
+        errors += load.float_weights[load.refused :]
+        load.refused = len(load.float_weights)
+
+
+def _warn_once(load: _Load) -> None:
+    if not (load.is_warned or load.float_weights):
+        load.is_warned = True
         warnings.warn(
             "the state does not say how it was quantized: it is of a float network, or was saved "
             "by an earlier version; it is loaded as it is",
@@ -187,11 +213,22 @@ def _warn_once(missing_keys: list[str]) -> None:
         )
 
 
-def note_float_state(missing_keys: list[str]) -> None:
-    """Do not warn in a load that was found to be of a float network.
+@dataclass
+class _Load:
+    """What modules have found in one `load_state_dict`, for which torch makes a new list."""
 
-    Args:
-        missing_keys: The list that torch hands to each module of the load.
-    """
-    global _last_warned
-    _last_warned = missing_keys
+    missing_keys: list[str]
+    says_something: bool = False
+    is_warned: bool = False
+    float_weights: list[str] = field(default_factory=list)
+    refused: int = 0
+
+
+_newest = _Load([])
+
+
+def _current(missing_keys: list[str]) -> _Load:
+    global _newest
+    if _newest.missing_keys is not missing_keys:
+        _newest = _Load(missing_keys)
+    return _newest

@@ -25,7 +25,7 @@ from qsnn_plugins.nn.state import (
     EXTRA_STATE,
     StateFacts,
     are_changes_allowed,
-    note_float_state,
+    note_float_weight,
 )
 from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.spec import WeightSpec
@@ -214,14 +214,16 @@ class _Loader:
         local_metadata: Any,
         strict: bool,
         missing_keys: list[str],
-        *_: Any,
+        unexpected_keys: list[str],
+        error_msgs: list[str],
     ) -> None:
         """Map a float weight's key, and give the quantizer a state that fits the loaded weight."""
         plain, place = f"{prefix}weight", f"{prefix}parametrizations.weight."
         original, own = f"{place}original", layer.parametrizations.weight
         is_float = plain in state_dict and original not in state_dict
         if is_float:
-            note_float_state(missing_keys)
+            kind = type(own[0]).__name__
+            note_float_weight(plain, kind, missing_keys, error_msgs)
             state_dict[original] = state_dict.pop(plain)
         elif not (are_changes_allowed() and self._differs(own[0], state_dict, f"{place}0.")):
             return
@@ -235,6 +237,8 @@ class _Loader:
         for key in [key for key in state_dict if key.startswith(f"{place}0.")]:
             del state_dict[key]
         state_dict.update(quantizer.state_dict(prefix=f"{place}0."))
+        if is_float:  # it says nothing of itself
+            state_dict.pop(f"{place}0.{EXTRA_STATE}", None)
 
     @staticmethod
     def _differs(quantizer: nn.Module, state_dict: dict[str, Any], prefix: str) -> bool:

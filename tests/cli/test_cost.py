@@ -178,6 +178,18 @@ def test_ways_and_a_network_in_full_precision(printed):
     assert printed(*words)["memory"]["parameters"]["weights"] == 440 * 4
 
 
+def trained_otherwise(path):
+    model = SpikingClassifier(small(QuantSpec(weight=WeightSpec("uniform", bits=5))))
+    model.data_steps = 9
+    torch.save({"state_dict": model.state_dict()}, path)
+
+
+def test_a_change_may_be_meant(printed):
+    trained_otherwise("steps.ckpt")
+    words = ("--ckpt_path", "steps.ckpt", "--ckpt_changes", "allow", "--batches", "1")
+    assert printed(*words)["memory"]["parameters"]["weights"] == 27 + 108 + 30
+
+
 FLOAT = [
     f"--model.init_args.network.init_args.spec.{part}.kind=float" for part in ("weight", "membrane")
 ]
@@ -193,6 +205,13 @@ BAD = [
     (["--ckpt_path", "last"], "there is no last checkpoint in runs/small"),
     (["--ckpt_path", "small.yaml"], "small.yaml is no checkpoint"),
     (["--ckpt_path", "other.ckpt"], "the checkpoint is not of this recipe's network"),
+    (["--ckpt_path", "wide.ckpt"], "the checkpoint is not of this recipe's network: size mismatch"),
+    (
+        ["--ckpt_path", "steps.ckpt"],
+        "the checkpoint was trained otherwise than this recipe says: time_steps is 9 in the state, "
+        "4 here (SpikingClassifier); bits is 5 in the state, 3 here "
+        "(network.blocks.conv1.synapse.0.weight and 2 more); `--ckpt_changes allow`",
+    ),
     (["--input_shape", "4,x"], "input_shape='4,x' is not allowed"),
     (
         ["--input_shape", "4,1,7,16,16", "--model.network.in_channels=2"],
@@ -212,6 +231,9 @@ BAD = [
 def test_one_sentence_where_it_cannot(words, sentence, cost, capsys):
     other = SpikingClassifier(StringNet("4C3-GAP-FC10"))
     torch.save({"state_dict": other.state_dict()}, "other.ckpt")
+    trained_otherwise("steps.ckpt")
+    wide = SpikingClassifier(StringNet("5C3-AP2-8C3-GAP-FC10", spec=SPEC))
+    torch.save({"state_dict": wide.state_dict()}, "wide.ckpt")
     assert cost("-c", "small.yaml", *words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -277,6 +277,24 @@ def test_a_float_state_loads_into_an_injected_network(spec, strict):
     assert torch.equal(eject(here)[0].weight, eject(trained)[0].weight)
 
 
+@pytest.mark.parametrize("weight", ["float", "ends"])
+def test_float_weights_of_a_network_that_says_so_are_a_difference(weight):
+    options = {"kind": "float"} if weight == "float" else {"kind": "uniform", "first_last": "float"}
+    saved = net(QuantSpec(weight=WeightSpec(**options)))
+    here = net(QuantSpec(weight=WeightSpec("uniform")))
+    lines = refusal(here, saved.state_dict())
+    names = (
+        [*weight_layers(saved)]
+        if weight == "float"
+        else [[*weight_layers(saved)][i] for i in (0, -1)]
+    )
+    assert lines == [f"{name}.weight: kind is float in the state, Uniform here" for name in names]
+    with allow_spec_changes():
+        here.load_state_dict(saved.state_dict())
+    original = here.get_submodule(names[0]).parametrizations.weight.original
+    assert torch.equal(original, saved.get_submodule(names[0]).weight)
+
+
 def test_an_ejected_network_loads_as_before():
     network = float_network()
     keys = list(network.state_dict())
