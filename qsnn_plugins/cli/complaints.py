@@ -45,6 +45,7 @@ _LONGEST = 300
 _TOP = {key: Argument(Any, False) for key in TOP_KEYS}
 _TOP |= {"model": Argument(LightningModule, True), "data": Argument(LightningDataModule, True)}
 _TOP |= {"seed_everything": Argument(bool | int, False)}
+_TOP |= {key: Argument(bool | None, False) for key in ("weights_only", "return_predictions")}
 
 
 def explain(message: str, composition: Composition) -> str:

@@ -111,7 +111,8 @@ class Composition:
         tail = tuple(key.split("."))
         for path, place in reversed(self.places.items()):
             short = tuple(part for part in path if part not in CLASS_KEYS)
-            if short[-len(tail) :] == tail and _is_same(place.value, value):
+            ends = (short[-len(tail) :], path[-len(tail) :])  # weight.class_path is in full
+            if tail in ends and _is_same(place.value, value):
                 return place
         return None
 

@@ -172,6 +172,14 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
             "--seed_everything: seed_everything=-1 is not allowed: give an integer from 0 to 4294",
         ),
         (["-c", "good.yaml", "--seed_everything=true1"], "--seed_everything: true1 is not allowed"),
+        (
+            ["-c", "good.yaml", "--weights_only=maybe"],
+            "--weights_only: maybe is not allowed: give bool",
+        ),
+        (
+            ["-c", "good.yaml", *OURS, "--model.network.spec.weight.class_path=tiny.Nope"],
+            "--model.network.spec.weight.class_path: weight.class_path='tiny.Nope' is not allowed",
+        ),
         (["-c", "good.yaml", "--trainer=3"], "--trainer: 3 is not allowed: give a mapping"),
         (["-c", "good.yaml", "--data=null"], "the recipe has no data: give it with -c RECIPE"),
         (
