@@ -110,7 +110,7 @@ def spquant(
     """
     choice((None, *range(2, 9)))("weight_bits", weight_bits)
     boolean("pruned", pruned)
-    threshold = ThresholdSpec(gradient="separate")
+    threshold = ThresholdSpec(gradient="separate", fidelity=fidelity)
     if _is_released(fidelity):
         pruning = PruningSpec(channel_threshold=0.5, channel_softmax=True)
         weight = _statistical(weight_bits)

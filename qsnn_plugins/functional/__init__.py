@@ -64,9 +64,9 @@ from qsnn_plugins.functional.pruning import (
 from qsnn_plugins.functional.scale import (
     max_magnitude,
     mean_magnitude,
+    normalize_gradient,
     round_through,
     round_to_power_of_two,
-    scale_gradient,
 )
 from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
 from qsnn_plugins.functional.surrogate import derivative, primitive
@@ -150,6 +150,7 @@ __all__ = [
     "nearest_level",
     "negative_firing",
     "nms",
+    "normalize_gradient",
     "operation_energy",
     "pack_codes",
     "packed_bytes",
@@ -168,7 +169,6 @@ __all__ = [
     "reset",
     "round_through",
     "round_to_power_of_two",
-    "scale_gradient",
     "sigmoid_quantizer",
     "sigmoid_quantizer_codes",
     "silent_region",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 __all__ = ["if_charge", "leaky_charge", "lif_charge", "plif_charge", "reset"]
@@ -108,6 +111,24 @@ def if_charge(x: Tensor, v: Tensor) -> Tensor:
     return v + x
 
 
+class _HardReset(torch.autograd.Function):
+    @staticmethod
+    def forward(h: Tensor, fired: Tensor, v_reset: float) -> Tensor:
+        # no product where it fired: 0 times an infinite membrane is NaN
+        return torch.where(fired == 1, v_reset, fired * v_reset + (1 - fired) * h)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        h, fired, ctx.v_reset = inputs
+        ctx.save_for_backward(h, fired)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        h, fired = ctx.saved_tensors
+        grad_h = torch.where(fired == 1, 0.0, grad * (1 - fired))
+        return grad_h, grad * (ctx.v_reset - h) if ctx.needs_input_grad[1] else None, None
+
+
 def reset(
     h: Tensor,
     spike: Tensor,
@@ -121,7 +142,7 @@ def reset(
         r = h - s V_th                soft, where v_reset is None
 
     f is 1 where anything was fired: a spike of several bits counts up to 2^S - 1, and 1 - s would
-    turn the membrane's sign.
+    turn the membrane's sign. An infinite membrane that fires is reset like any other.
 
     Args:
         h: Charged membrane, any shape.
@@ -134,7 +155,6 @@ def reset(
         Membrane after reset, shape of `h`.
 
     Example:
-        >>> import torch
         >>> h, s = torch.tensor([0.5, 1.25]), torch.tensor([0.0, 1.0])
         >>> reset(h, s), reset(h, s, v_reset=None)
         (tensor([0.5000, 0.0000]), tensor([0.5000, 0.2500]))
@@ -143,6 +163,4 @@ def reset(
         spike = spike.detach()
     if v_reset is None:
         return h - spike * threshold
-    fired = spike.clamp(max=1)
-    kept = (1.0 - fired) * h
-    return kept if v_reset == 0 else fired * v_reset + kept
+    return _HardReset.apply(h, spike.clamp(max=1), v_reset)

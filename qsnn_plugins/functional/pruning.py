@@ -92,6 +92,22 @@ def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
     return ~(scores < cutoff).reshape(u.shape)
 
 
+class _ApplyGate(torch.autograd.Function):
+    @staticmethod
+    def forward(u: Tensor, gate: Tensor) -> Tensor:
+        return torch.where(gate > 0, u, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        u, gate = ctx.saved_tensors
+        grad_gate = (grad * u).sum_to_size(gate.shape) if ctx.needs_input_grad[1] else None
+        return torch.where(gate > 0, grad, 0.0), grad_gate
+
+
 class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(score: Tensor, threshold: float) -> Tensor:
@@ -209,6 +225,8 @@ def channel_mask(
 def apply_mask(u: Tensor, mask: Tensor) -> Tensor:
     r"""Masked membrane, u ← u M: what is masked neither fires nor is accumulated.
 
+    It is 0, and gets the gradient 0, whatever u is there: infinite or NaN too.
+
     Args:
         u: Charged membrane, shape [N, ...].
         mask: Boolean, or 0 and 1 with a gradient; broadcasts to `u`.
@@ -222,7 +240,7 @@ def apply_mask(u: Tensor, mask: Tensor) -> Tensor:
     """
     if mask.dtype == torch.bool:
         return torch.where(mask, u, 0.0)
-    return u * mask
+    return _ApplyGate.apply(u, mask)
 
 
 def prune_membrane(
@@ -258,16 +276,16 @@ def prune_membrane(
     """
     spatial = channel = either = u.new_zeros((), dtype=torch.float32)
     pruned, kept = u, None
+    if predictor is not None and threshold is not None:
+        gate = channel_mask(u, *predictor, threshold, softmax)
+        kept = (gate.detach() > 0).expand_as(u)
+        channel = 1 - (gate.detach() > 0).float().mean()
+        pruned = apply_mask(pruned, gate)
     if ratio > 0:
         mask = spatial_mask(u, ratio, block)
         spatial = 1 - mask.float().mean()
-        pruned, kept = apply_mask(pruned, mask), mask
-    if predictor is not None and threshold is not None:
-        gate = channel_mask(u, *predictor, threshold, softmax)
-        is_open = gate.detach() > 0
-        channel = 1 - is_open.float().mean()
-        pruned = apply_mask(pruned, gate)
-        kept = is_open.expand_as(u) if kept is None else kept & is_open
+        pruned = apply_mask(pruned, mask)
+        kept = mask if kept is None else kept & mask
     if kept is not None:
         either = 1 - kept.float().mean()
     return pruned, torch.stack([spatial, channel, either])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,15 +18,16 @@ __all__ = [
     "integer_codes",
     "max_magnitude",
     "mean_magnitude",
+    "normalize_gradient",
     "round_through",
     "round_to_power_of_two",
-    "scale_gradient",
     "wide",
 ]
 
 Granularity = Literal["layer", "channel"]
 
 MIN_SCALE = 2.0**-14  # the least scale that a learned one is used with
+MARGIN = 0.25  # octaves beyond a border between powers of two within which the last one stays
 
 
 def check_bits(argument: str, bits: int, least: int = 1, most: int = 8) -> None:
@@ -112,23 +114,34 @@ def round_through(x: Tensor) -> Tensor:
 
 class _RoundToPowerOfTwo(torch.autograd.Function):
     @staticmethod
-    def forward(alpha: Tensor) -> Tensor:
-        return torch.exp2(torch.round(torch.log2(wide(alpha)))).to(alpha.dtype)
+    def forward(alpha: Tensor, last: Tensor | None) -> Tensor:
+        exponent = torch.log2(wide(alpha))
+        nearest = exponent.round()
+        if last is not None:
+            last = torch.log2(last)
+            nearest = torch.where((exponent - last).abs() <= 0.5 + MARGIN, last, nearest)
+        return torch.exp2(nearest).to(alpha.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         pass
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
 
 
-def round_to_power_of_two(alpha: Tensor) -> Tensor:
+def round_to_power_of_two(alpha: Tensor, last: Tensor | None = None) -> Tensor:
     """Scale α rounded to 2^round(log2 α), straight-through (SpQuant-SNN Eq. 14).
+
+    The best scale mostly lies between two powers of two, so that a learned α is driven to the
+    border between them, from either side, and would double and halve a layer every few steps.
+    Where the power that was used last is given, it stays until α is a quarter of an octave beyond
+    the border.
 
     Args:
         alpha: Scales above 0, any shape; 0 stays 0.
+        last: Powers of two that were used last, shape of `alpha`, or None.
 
     Returns:
         Powers of two, shape of `alpha`.
@@ -136,8 +149,10 @@ def round_to_power_of_two(alpha: Tensor) -> Tensor:
     Example:
         >>> round_to_power_of_two(torch.tensor([0.3, 3.0]))
         tensor([0.2500, 4.0000])
+        >>> round_to_power_of_two(torch.tensor([1.5, 1.7]), last=torch.tensor([1.0, 1.0]))
+        tensor([1., 2.])
     """
-    return _RoundToPowerOfTwo.apply(alpha)
+    return _RoundToPowerOfTwo.apply(alpha, last)
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -154,26 +169,30 @@ class _ScaleGradient(torch.autograd.Function):
         return grad * ctx.factor, None
 
 
-def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """Leave x as it is and multiply its gradient.
+def normalize_gradient(x: Tensor, elements: int, levels: int = 1) -> Tensor:
+    r"""Leave a learned scale as it is and divide its gradient by sqrt(elements · levels).
 
-    A scale gathers the gradients of a whole layer; MINT and LSQ multiply them by
-    1 / sqrt(weights * positive levels), so that it learns at the pace of one weight.
+    A scale gathers the gradients of all elements that share it: unscaled, it takes steps that are
+    orders of magnitude longer, relative to itself, than those of a weight, and jumps. The factor is
+    that of LSQ (Esser et al. 2020), which MINT has too. IM-SNN, SpQuant-SNN and the third paper
+    print the plain sum; `fidelity="released"` has it.
 
     Args:
-        x: Any shape.
-        factor: Factor of the gradient.
+        x: Scales or thresholds, any shape.
+        elements: How many elements share one of them: weights, or neurons of one sample, since
+            losses are means over samples.
+        levels: How many positive levels it scales.
 
     Returns:
         x, with its own shape and dtype.
 
     Example:
         >>> x = torch.tensor(2.0, requires_grad=True)
-        >>> scale_gradient(x, 0.25).backward()
+        >>> normalize_gradient(x, elements=8, levels=2).backward()
         >>> x.grad
         tensor(0.2500)
     """
-    return _ScaleGradient.apply(x, factor)
+    return _ScaleGradient.apply(x, 1 / math.sqrt(max(elements, 1) * max(levels, 1)))
 
 
 def mean_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:

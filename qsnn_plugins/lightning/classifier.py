@@ -16,18 +16,14 @@ from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
-from qsnn_plugins.lightning.schedule import (
-    Schedule,
-    WeightDecayOn,
-    build_schedule,
-    check_schedule,
-    parameter_groups,
-)
+from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.nn import (
     ForwardMonitor,
     TETLoss,
+    WeightDecayOn,
     WSDRLoss,
+    parameter_groups,
     quantized_neurons,
     set_weight_epoch,
     soft_weights,
@@ -56,8 +52,8 @@ class SpikingClassifier(TimedModule):
         min_lr: Where the cosine ends and a warm-up begins; None is 0.
         cosine_epochs: Epochs after which the cosine turns and rises again (T_max of
             `CosineAnnealingLR`), or None for a single fall.
-        weight_decay_on: What an optimizer's weight decay acts on: "all" parameters, or "weights"
-            without biases, normalization, thresholds and scales.
+        weight_decay_on: What an optimizer's weight decay acts on: "all" weights, biases and
+            normalization, or "weights" alone; never learned scales, thresholds and leaks.
         mixing: Mixup and CutMix of the training batches, drawn with the data module's seed, or
             None. The training loss is then that of the mixed labels.
 

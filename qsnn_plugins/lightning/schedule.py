@@ -1,20 +1,17 @@
-"""Learning rate over the epochs, and which parameters decay."""
+"""Learning rate over the epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["Schedule", "WeightDecayOn", "build_schedule", "check_schedule", "parameter_groups"]
+__all__ = ["Schedule", "build_schedule", "check_schedule"]
 
 Schedule = Literal["cosine", "constant"]
-WeightDecayOn = Literal["all", "weights"]
 
 
 def check_schedule(
@@ -83,17 +80,3 @@ def build_schedule(
     start = min(least / rate if least else 1 / (warmup_epochs + 1), 1.0)
     rising = LinearLR(optimizer, start_factor=start, total_iters=warmup_epochs)
     return SequentialLR(optimizer, [rising, rest], [warmup_epochs]) if rest else rising
-
-
-def parameter_groups(module: nn.Module, weight_decay_on: WeightDecayOn) -> Iterable[Any]:
-    """Give an optimizer its parameters, those without weight decay in a group of their own.
-
-    "weights" lets weights decay, and neither biases, normalization, thresholds nor scales, which
-    have one dimension or none.
-    """
-    if weight_decay_on == "all":
-        return module.parameters()
-    weights = [p for p in module.parameters() if p.dim() > 1]
-    others = [p for p in module.parameters() if p.dim() <= 1]
-    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]

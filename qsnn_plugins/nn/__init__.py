@@ -15,7 +15,9 @@ from qsnn_plugins.nn.neuron import (
     neuron_facts,
     quantized_neurons,
     refuse_jit,
+    threshold_in_use,
 )
+from qsnn_plugins.nn.parameter_groups import WeightDecayOn, parameter_groups
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
@@ -59,6 +61,7 @@ __all__ = [
     "Uniform",
     "UniformMembrane",
     "WSDRLoss",
+    "WeightDecayOn",
     "WeightQuantizer",
     "YoloLoss",
     "allow_spec_changes",
@@ -71,12 +74,14 @@ __all__ = [
     "neuron_facts",
     "output_first",
     "output_spikes",
+    "parameter_groups",
     "quantize_weights",
     "quantized_neurons",
     "refuse_jit",
     "remove_quantizer",
     "set_weight_epoch",
     "soft_weights",
+    "threshold_in_use",
     "watch_state",
     "weight_layers",
     "weight_of",

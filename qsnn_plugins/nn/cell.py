@@ -67,11 +67,11 @@ class Cell:
 
     def __post_init__(self) -> None:
         learning = self.spec.threshold
-        self._path: tuple = (learning.gradient,)
+        is_separate = learning.gradient == "separate"
+        self._path: tuple = (learning.gradient, learning.window)[: 1 + is_separate]
         self._constant = self.threshold
-        if learning.gradient == "separate" and isinstance(self.threshold, Tensor):
-            # the separate path is the whole gradient of the threshold: it is a constant elsewhere
-            self._path = learning.gradient, learning.window
+        if learning.gradient != "ordinary" and isinstance(self.threshold, Tensor):
+            # a fixed threshold has no gradient, and the separate path is the whole of it
             self._constant = self.threshold.detach()
         is_late = self.reset_time in ("before_charge", "after_charge")
         self._keeps_comparison = is_late and self.spec.membrane.kind != "float"

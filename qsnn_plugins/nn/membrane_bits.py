@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,12 +13,15 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.membrane.uniform import (
     average_scale,
+    step_codes,
     step_max,
     tanh_membrane,
     uniform_membrane,
 )
 from qsnn_plugins.functional.packing.codes import Codes, encode
+from qsnn_plugins.functional.scale import normalize_gradient
 from qsnn_plugins.functional.threshold import keep_positive
+from qsnn_plugins.nn.recomputation import Starts, is_recomputing
 from qsnn_plugins.spec import MembraneSpec
 
 __all__ = ["UniformMembrane"]
@@ -28,14 +33,16 @@ class UniformMembrane(nn.Module):
     The scale is `MembraneSpec.scale`:
 
     - "fixed": the buffer `scale`, never changed.
-    - "learned": the parameter `scale`, kept positive; it learns by its straight-through gradient.
+    - "learned": the parameter `scale`, kept positive; it learns by its straight-through gradient,
+      divided by sqrt(neurons of a sample · positive levels) as LSQ has it, lest it jumps.
     - "running": the buffer `scale`, a running average of max|u| over the training steps; used as
       it stands, so that training and evaluation quantize alike.
     - "step_max": max|u| of each step and batch while training, as Q-SNN's released code has it.
       At evaluation that would make a sample depend on its batch: the running average stands in,
       with a warning, unless `MembraneSpec.evaluation` is "published".
 
-    A layer that has never charged keeps the first scale, and stores zeros.
+    A layer that has never charged keeps the first scale, and stores zeros. Under gradient
+    checkpointing the recomputed pass has the scales of the first and moves no average.
 
     Args:
         spec: Of kind "uniform" or "tanh".
@@ -67,6 +74,7 @@ class UniformMembrane(nn.Module):
             self.register_buffer("scale", first)
         if spec.scale in ("running", "step_max"):
             self.register_buffer("initialized", torch.tensor(False))
+        self._starts = Starts()
 
     def train(self, mode: bool = True) -> UniformMembrane:
         """Choose training or evaluation; warn where the scale is not the published one."""
@@ -103,30 +111,41 @@ class UniformMembrane(nn.Module):
 
     @property
     def scale_of_steps(self) -> Literal["given", "step_max", "running"]:
-        """Where a step's scale comes from now: `given_scale`, its own maximum or the average."""
+        """Where a step's scale comes from now: `scale_in_use`, its own maximum or the average."""
         if self.spec.scale == "step_max":
             is_maximum = self.training or self.spec.evaluation == "published"
             return "step_max" if is_maximum else "given"
         return "running" if self.spec.scale == "running" and self.training else "given"
 
-    @property
-    def given_scale(self) -> Tensor:
-        """The scale as it stands, kept positive where it learns."""
-        return keep_positive(self.scale) if self.spec.scale == "learned" else self.scale
+    def scale_in_use(self, shape: Sequence[int]) -> Tensor:
+        """Return the scale as it stands for a membrane of shape [N, ...], positive if it learns."""
+        if self.spec.scale != "learned":
+            return self.scale
+        neurons, (_, greatest) = math.prod(shape[1:]), step_codes(self.spec.bits)
+        return normalize_gradient(keep_positive(self.scale), neurons, greatest)
 
     def _scale_for(self, u: Tensor) -> Tensor:
         source = self.scale_of_steps
         if source == "given":
-            return self.given_scale
+            return self.scale_in_use(u.shape)
         greatest = step_max(u.tanh() if self.spec.kind == "tanh" else u)
+        if source == "step_max":
+            self.observe(greatest)
+            return greatest
+        scale, initialized = self.start(u)
         self.observe(greatest)
-        # a copy: the buffer changes again before this step's backward
-        return greatest if source == "step_max" else self.scale.clone()
+        greatest = greatest.to(scale.dtype)
+        return average_scale(scale, initialized, greatest, self.spec.momentum)[0]
+
+    def start(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the average from which a pass over these inputs starts, and whether it is one."""
+        return self._starts.of(inputs, self.scale, self.initialized)
 
     @torch.no_grad()
     def observe(self, greatest: Tensor) -> None:
         """Let the running average see a step's maximum, a scalar, while training."""
-        if not self.training or self.spec.momentum is None:  # nothing reads the average
+        nothing_reads_it = not self.training or self.spec.momentum is None
+        if nothing_reads_it or is_recomputing():
             return
         given = self.scale, self.initialized, greatest.to(self.scale.dtype)
         scale, initialized = average_scale(*given, self.spec.momentum)
@@ -137,7 +156,7 @@ class UniformMembrane(nn.Module):
         """Return integer codes of a stored membrane, any shape, under the scale in use."""
         if self.scale_of_steps == "step_max":  # the greatest code is stored as the maximum itself
             return encode(q, self.spec.level_table, step_max(q))
-        return encode(q, self.spec.level_table, self.given_scale.detach().clone())
+        return encode(q, self.spec.level_table, self.scale_in_use(q.shape).detach().clone())
 
     def extra_repr(self) -> str:
         """Say what the spec says."""

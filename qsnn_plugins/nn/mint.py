@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.scale import MIN_SCALE, scale_gradient
+from qsnn_plugins.functional.scale import MIN_SCALE, normalize_gradient
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.mint import mint, mint_bound, mint_codes, mint_initial_beta
 from qsnn_plugins.nn.state import StateFacts
@@ -49,14 +48,14 @@ class Mint(StateFacts):
         choice(MintScale)("scale", scale)
         steps = 2 ** (bits - 1) - 1
         self.bits, self.levels, self._rule = bits, tuple(range(-steps, steps + 1)), scale
-        self._factor = 1 / math.sqrt(weight.numel() * steps)
         self.beta = nn.Parameter(first.clamp(min=MIN_SCALE)) if scale == "learned" else None
 
     def beta_in_use(self, weight: Tensor) -> Tensor:
         """Return β for a float weight, as a scalar."""
         if self.beta is None:
             return mint_bound(weight)
-        return scale_gradient(keep_positive(self.beta, MIN_SCALE), self._factor)
+        beta = keep_positive(self.beta, MIN_SCALE)
+        return normalize_gradient(beta, weight.numel(), len(self.levels) // 2)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the quantized weight."""

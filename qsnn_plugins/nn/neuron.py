@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.functional.scale import normalize_gradient
+from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 from qsnn_plugins.spec.checks import integer
 
@@ -18,6 +21,7 @@ __all__ = [
     "neuron_facts",
     "quantized_neurons",
     "refuse_jit",
+    "threshold_in_use",
 ]
 
 
@@ -54,6 +58,28 @@ def initial_threshold(
         raise ArgumentError("threshold", threshold, allowed)
     # a copy, so that neurons which are given the same tensor do not share a parameter's memory
     return first.expand(channels).clone()
+
+
+def threshold_in_use(threshold: Tensor, spec: QuantSpec, shape: Sequence[int]) -> Tensor:
+    """Return a learned threshold as it is used: above 0, with the gradient that its spec says.
+
+    Args:
+        threshold: One for all neurons, or one per channel.
+        spec: Of its neurons; `ThresholdSpec.fidelity` says whether the gradient is divided.
+        shape: That of the membrane, [N, ...].
+
+    Example:
+        >>> threshold = torch.tensor(0.5, requires_grad=True)
+        >>> spec = QuantSpec(threshold=ThresholdSpec("ordinary"))
+        >>> threshold_in_use(threshold, spec, shape=(8, 4, 5, 5)).backward()
+        >>> threshold.grad  # 100 neurons share it
+        tensor(0.1000)
+    """
+    threshold = keep_positive(threshold)
+    if spec.threshold.fidelity == "released":
+        return threshold
+    neurons = math.prod(shape[1:]) // threshold.numel()
+    return normalize_gradient(threshold, neurons, 2**spec.spike.bits - 1)
 
 
 def charges_otherwise(kind: type, paired: str) -> bool:

@@ -7,7 +7,12 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.functional.scale import MIN_SCALE, round_to_power_of_two, wide
+from qsnn_plugins.functional.scale import (
+    MIN_SCALE,
+    normalize_gradient,
+    round_to_power_of_two,
+    wide,
+)
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.power_of_two import (
     additive_integers,
@@ -20,6 +25,7 @@ from qsnn_plugins.functional.weight.power_of_two import (
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.weight import Fidelity
 
 __all__ = ["AdditivePowerOfTwo", "GridScale", "PowerOfTwo"]
 
@@ -31,15 +37,22 @@ class PowerOfTwo(StateFacts):
 
     The defaults are SpQuant-SNN's: α starts at three standard deviations of the weight, learns,
     and is used as the nearest power of two (Eq. 14), so that a product with a spike is a shift.
-    APoT's released code is `scale="learned", regulation="layer"`: the weight is standardised by
-    statistics that are constants in the backward, and α starts at 3 and is used as it is. The
-    first is the default because its products need no multiplication.
+    "released" is APoT's code: the weight of a layer is standardised by statistics that are
+    constants in the backward, and α starts at 3 and is used as it is. The first is the default
+    because its products need no multiplication. The buffer `power` is what was used last, which
+    `round_to_power_of_two` keeps near a border.
+
+    The gradient of α is divided by sqrt(weights · positive levels), as LSQ has it. Neither paper
+    prints that; with the plain sum, which "released" keeps, SGD moves α by factors in one step,
+    and BatchNorm's running statistics belong to scales that are gone.
 
     Args:
         weight: The weight that is going to be quantized, any shape; it sets the first α.
         bits: Bits a weight, from 2 to 8. From 6 on the grid is that of 5 bits, with a warning.
-        scale: "power_of_two" or "learned": what α is used as.
-        regulation: "none", or whether a "layer" or a "channel" is standardised first.
+        scale: "power_of_two" or "learned": what α is used as; None is that of `fidelity`.
+        regulation: "none", or whether a "layer" or a "channel" is standardised first; None is that
+            of `fidelity`.
+        fidelity: "paper" or "released".
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -62,16 +75,23 @@ class PowerOfTwo(StateFacts):
     _codes = staticmethod(power_of_two_codes)
 
     scale_count = 1
+    power: Tensor
 
     def __init__(
         self,
         weight: Tensor,
         bits: int = 4,
-        scale: GridScale = "power_of_two",
-        regulation: Regulation = "none",
+        scale: GridScale | None = None,
+        regulation: Regulation | None = None,
+        fidelity: Fidelity = "paper",
     ) -> None:
         super().__init__()
         integers = self._integers(bits)
+        released = choice(Fidelity)("fidelity", fidelity) == "released"
+        if scale is None:
+            scale = "learned" if released else "power_of_two"
+        if regulation is None:
+            regulation = "layer" if released else "none"
         choice(GridScale)("scale", scale)
         choice(Regulation)("regulation", regulation)
         if len(integers) < 2 ** (bits - 1):
@@ -82,16 +102,21 @@ class PowerOfTwo(StateFacts):
             )
         self.bits, self.regulation, self._rule = bits, regulation, scale
         self.levels = (*(-i for i in reversed(integers[1:])), *integers)
+        self._shared_by = None if released else weight.numel()
         self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
         spread = 3 * wide(weight.detach()).std(correction=0)
         spread = spread.clamp(min=MIN_SCALE) if regulation == "none" else spread * 0 + 3
         self.alpha = nn.Parameter(spread)
+        if scale == "power_of_two":
+            self.register_buffer("power", round_to_power_of_two(spread))
 
     @property
     def scale(self) -> Tensor:
         """What α is used as."""
         alpha = keep_positive(self.alpha, MIN_SCALE)
-        return round_to_power_of_two(alpha) if self._rule == "power_of_two" else alpha
+        if self._shared_by is not None:
+            alpha = normalize_gradient(alpha, self._shared_by, len(self.levels) // 2)
+        return round_to_power_of_two(alpha, self.power) if self._rule == "power_of_two" else alpha
 
     def _prepare(self, weight: Tensor) -> Tensor:
         if self.regulation == "none":
@@ -100,11 +125,23 @@ class PowerOfTwo(StateFacts):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the quantized weight."""
-        return self._quantize(self._prepare(weight), self.scale, self.bits)
+        scale = self.scale
+        if self.training and self._rule == "power_of_two":
+            self.power.copy_(scale.detach())
+        return self._quantize(self._prepare(weight), scale, self.bits)
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return int32 codes of a float weight and the unit that they are multiples of."""
         return self._codes(self._prepare(weight).detach(), self.scale.detach(), self.bits)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        alpha = state_dict.get(f"{prefix}alpha")
+        if "power" in self._buffers and alpha is not None:  # not in states of earlier versions
+            alpha = keep_positive(alpha, MIN_SCALE)
+            state_dict.setdefault(f"{prefix}power", round_to_power_of_two(alpha))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def state_facts(self) -> dict[str, Any]:
         """Return what its state dict says of it beside the tensors."""
@@ -128,6 +165,7 @@ class AdditivePowerOfTwo(PowerOfTwo):
         bits: Bits a weight, from 2 to 8; all of them are used.
         scale: See `PowerOfTwo`.
         regulation: See `PowerOfTwo`.
+        fidelity: See `PowerOfTwo`.
 
     Raises:
         ArgumentError: If an argument is not allowed.

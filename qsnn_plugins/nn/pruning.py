@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.pruning import prune_membrane
+from qsnn_plugins.nn.recomputation import is_recomputing
 from qsnn_plugins.spec import PruningSpec
 
 __all__ = ["MembranePruning", "Sparsity"]
@@ -80,12 +81,15 @@ class MembranePruning(nn.Module):
         Args:
             shares: What `functional.prune_membrane` says of a step, shape [3].
         """
+        if is_recomputing():  # counted already
+            return
         step = torch.cat([shares.detach(), shares.new_ones(1)])
         self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:
         """Forget what was masked so far: at the beginning of a sequence."""
-        self._total = None
+        if not is_recomputing():
+            self._total = None
 
     def sparsity(self) -> Sparsity:
         """Return what was masked since `restart`, averaged over the steps.

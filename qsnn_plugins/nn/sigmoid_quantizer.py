@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import MIN_SCALE, max_magnitude, wide
+from qsnn_plugins.functional.scale import MIN_SCALE, max_magnitude, normalize_gradient, wide
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.functional.weight.sigmoid_quantizer import (
     linear_temperature,
@@ -47,6 +47,9 @@ class SigmoidQuantizer(StateFacts):
     names no start. "released" follows the code of Yang et al. whose method it is (the paper has
     none): thresholds from k-means on the weight, β = 1.25 p / max|w|, α = 1 / β, T = 5 (epoch + 1),
     exponents within ±10, and for one bit the slope of T = 1 times T.
+
+    The gradients of α and β (Eq. 14, 15) are divided by sqrt(weights · positive levels), as LSQ has
+    it, lest they take far longer steps than weights do; "released" has the plain sums.
 
     Args:
         weight: The weight that is going to be quantized, any shape; it sets α, β and thresholds.
@@ -121,10 +124,14 @@ class SigmoidQuantizer(StateFacts):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the soft weight in training, the quantized one at evaluation."""
+        alpha, beta = (keep_positive(p, MIN_SCALE) for p in (self.alpha, self.beta))
+        if self.fidelity == "paper":
+            shared = weight.numel(), len(self.levels) // 2
+            alpha, beta = (normalize_gradient(p, *shared) for p in (alpha, beta))
         return sigmoid_quantizer(
             weight,
-            keep_positive(self.alpha, MIN_SCALE),
-            keep_positive(self.beta, MIN_SCALE),
+            alpha,
+            beta,
             self.thresholds,
             self.levels,
             self.temperature,

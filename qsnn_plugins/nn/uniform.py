@@ -14,7 +14,7 @@ from qsnn_plugins.functional.scale import (
     check_bits,
     max_magnitude,
     mean_magnitude,
-    scale_gradient,
+    normalize_gradient,
     wide,
 )
 from qsnn_plugins.functional.threshold import keep_positive
@@ -31,8 +31,8 @@ class Uniform(StateFacts):
     """Parametrization with symmetric uniform levels (bit budget Eq. 5, its step mended).
 
     The paper names no scale γ. "learned", the default, starts at 2 mean|w| sqrt(n), at most
-    max|w|, n = 2^(b-1) - 1, and has its gradient multiplied by 1 / sqrt(weights n), as in LSQ and
-    in the paper's follow-up. "max" is max|w| of every forward, a constant in the backward: with
+    max|w|, n = 2^(b-1) - 1, and has its gradient divided by sqrt(weights n), as in LSQ and in the
+    paper's follow-up. "max" is max|w| of every forward, a constant in the backward: with
     8 bits it is what first and last layers get in APoT's and Q-SNN's code, whose signed maximum is
     mended here. One bit is sign(w) γ, γ starting at mean|w|, with a gradient that is not clipped.
 
@@ -75,13 +75,14 @@ class Uniform(StateFacts):
         if bits > 1:
             first = torch.minimum(2 * first * math.sqrt(steps), max_magnitude(w, per))
         self.scale_count = first.numel()
-        self._factor = 1 / math.sqrt(weight.numel() / self.scale_count * max(steps, 1))
         self.gamma = nn.Parameter(first.clamp(min=MIN_SCALE)) if scale == "learned" else None
 
     def scale(self, weight: Tensor) -> Tensor:
         """Return γ for a float weight: a scalar, or shape [out, 1, ...]."""
         if self.gamma is not None:
-            return scale_gradient(keep_positive(self.gamma, MIN_SCALE), self._factor)
+            gamma = keep_positive(self.gamma, MIN_SCALE)
+            weights = weight.numel() // self.scale_count
+            return normalize_gradient(gamma, weights, len(self.levels) // 2)
         measure = mean_magnitude if self.bits == 1 else max_magnitude
         return measure(wide(weight.detach()), self.per)
 

@@ -12,20 +12,28 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import Spike
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import boolean
 
-__all__ = ["check_input", "check_leak", "check_spec"]
+__all__ = ["check_all", "check_flags", "check_input", "check_leak", "check_spec"]
 
 
 def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
     """Raise an error that names beta, the threshold or the reset if it is not allowed."""
-    _check_all("beta", beta, "a decay from 0 to 1", lambda x: (x >= 0) & (x <= 1))
-    _check_all("threshold", threshold, "a number above 0", lambda x: x > 0)
+    check_all("beta", beta, "a decay from 0 to 1", lambda x: (x >= 0) & (x <= 1))
+    check_all("threshold", threshold, "a number above 0", lambda x: x > 0)
     if reset_mechanism not in snntorch.SpikingNeuron.reset_dict:
         allowed = f"one of {', '.join(snntorch.SpikingNeuron.reset_dict)}"
         raise ArgumentError("reset_mechanism", reset_mechanism, allowed)
 
 
-def _check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], Tensor]) -> None:
+def check_flags(**flags: Any) -> None:
+    """Raise an error that names a flag which is neither True nor False, where the host guesses."""
+    for argument, value in flags.items():
+        boolean(argument, value)
+
+
+def check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], Tensor]) -> None:
+    """Raise an error unless a number, or each element of a tensor, fits."""
     try:
         is_allowed = bool(fits(torch.as_tensor(value)).all())
     except (TypeError, ValueError, RuntimeError):  # what torch makes no tensor of

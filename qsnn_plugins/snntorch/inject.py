@@ -98,11 +98,11 @@ def _convert(
     named = {
         "threshold": old.threshold.detach().clone(),
         "spike_grad": old.spike_grad if keep_surrogate else None,
-        "surrogate_disable": old.surrogate_disable,
-        "init_hidden": old.init_hidden,
+        "surrogate_disable": bool(old.surrogate_disable),  # the host takes anything for a flag
+        "init_hidden": bool(old.init_hidden),
         "learn_threshold": isinstance(old.threshold, nn.Parameter),
         "reset_mechanism": old.reset_mechanism,
-        "output": old.output,
+        "output": bool(old.output),
         "graded_spikes_factor": old.graded_spikes_factor.detach().clone(),
         "learn_graded_spikes_factor": isinstance(old.graded_spikes_factor, nn.Parameter),
         "spec": spec,
@@ -117,9 +117,9 @@ def _convert(
         beta = old.beta.detach().clamp(0, 1)
         new = QuantLeaky(
             beta,
-            inhibition=old.inhibition,
+            inhibition=bool(old.inhibition),
             learn_beta=isinstance(old.beta, nn.Parameter),
-            reset_delay=old.reset_delay,
+            reset_delay=bool(old.reset_delay),
             **named,
         )
     for name, parameter in old._parameters.items():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.neuron import leaky_charge
 from qsnn_plugins.nn import ResetTime
+from qsnn_plugins.snntorch.checks import check_all
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 
@@ -70,6 +72,7 @@ class QuantLapicque(QuantLeaky):
         spec: QuantSpec | None = None,
         channels: int | None = None,
     ) -> None:
+        check_all("gain", gain, "a finite number", torch.isfinite)
         super().__init__(
             leak,
             threshold,

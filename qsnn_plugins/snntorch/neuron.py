@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentTypeError
 from qsnn_plugins.functional.neuron import leaky_charge
-from qsnn_plugins.functional.threshold import keep_positive, per_channel
+from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
     MembranePruning,
@@ -25,11 +25,18 @@ from qsnn_plugins.nn import (
     membrane_quantizer,
     neuron_facts,
     refuse_jit,
+    threshold_in_use,
     watch_state,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.presets import resolve
-from qsnn_plugins.snntorch.checks import check_input, check_leak, check_spec
+from qsnn_plugins.snntorch.checks import (
+    check_all,
+    check_flags,
+    check_input,
+    check_leak,
+    check_spec,
+)
 from qsnn_plugins.snntorch.instances import list_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
@@ -118,6 +125,17 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
     ) -> None:
         spec = QuantSpec() if spec is None else resolve(spec)
         check_leak(beta, threshold, reset_mechanism)
+        check_flags(
+            surrogate_disable=surrogate_disable,
+            init_hidden=init_hidden,
+            inhibition=inhibition,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            output=output,
+            learn_graded_spikes_factor=learn_graded_spikes_factor,
+            reset_delay=reset_delay,
+        )
+        check_all("graded_spikes_factor", graded_spikes_factor, "a finite number", torch.isfinite)
         subtracts_late = reset_delay and reset_mechanism == "subtract"
         check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, subtracts_late)
         super().__init__(
@@ -207,7 +225,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         """Return the neuron's step on inputs like x [N, ...]."""
         return Cell(
             spec=self._cell_spec,
-            threshold=self._threshold(x.dim(), x.dtype),
+            threshold=self._threshold(x.shape, x.dtype),
             charge=self.charge,
             fire=self.spike_grad,
             store=self.membrane,
@@ -216,14 +234,12 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             reset_time=self.reset_time,
         )
 
-    def _threshold(self, dim: int, dtype: torch.dtype) -> Tensor:
-        """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
-        threshold, learning = self.threshold.to(dtype), self.quant_spec.threshold
+    def _threshold(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Return the threshold as it is used on a membrane of shape [N, ...]."""
+        threshold, learning = self.threshold.to(dtype), self._cell_spec.threshold
         if isinstance(self.threshold, nn.Parameter):
-            threshold = keep_positive(threshold)
-        if learning.per == "channel" and learning.learned:
-            return per_channel(threshold, dim)
-        return threshold
+            threshold = threshold_in_use(threshold, self._cell_spec, shape)
+        return per_channel(threshold, len(shape)) if learning.per == "channel" else threshold
 
     def run_fused(self, x_seq: Tensor) -> Tensor | None:
         """Run the steps of x_seq [T, N, ...] as one operator where it covers the neuron.
@@ -247,7 +263,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         result = run(
             x_seq,
             m,
-            self._threshold(x_seq.dim() - 1, torch.promote_types(x_seq.dtype, torch.float32)),
+            self._threshold(x_seq.shape[1:], torch.promote_types(x_seq.dtype, torch.float32)),
             self._cell_spec,
             self.spike_grad,
             self.membrane,

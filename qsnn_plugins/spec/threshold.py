@@ -8,17 +8,20 @@ from typing import Any, Literal
 from qsnn_plugins.functional.threshold import ThresholdGradient, WindowKind
 from qsnn_plugins.spec.checks import choice
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
+from qsnn_plugins.spec.weight import Fidelity
 
 __all__ = ["ThresholdSharing", "ThresholdSpec"]
 
 ThresholdSharing = Literal["layer", "channel"]
 
+_LEARNED = {"gradient": ("ordinary", "separate")}
 _OPTIONS = {
     "gradient": Option(choice(ThresholdGradient), "fixed", is_forward=False),
     "window": Option(
         choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}, is_forward=False
     ),
-    "per": Option(choice(ThresholdSharing), "layer", where={"gradient": ("ordinary", "separate")}),
+    "per": Option(choice(ThresholdSharing), "layer", where=_LEARNED),
+    "fidelity": Option(choice(Fidelity), "paper", where=_LEARNED, is_forward=False),
 }
 
 
@@ -31,6 +34,9 @@ class ThresholdSpec(Part):
             SpQuant-SNN Eq. 25-27.
         window: Penalty window of the separate path; the sigmoid by default.
         per: Whether a "layer", the default, or each "channel" has a learned threshold of its own.
+        fidelity: "paper", the default, divides the gradient of a learned threshold by sqrt(neurons
+            that share it · greatest spike), as LSQ does that of a scale; "released" has the plain
+            sum, which the paper prints too, and with which SGD moves a threshold by multiples.
 
     Raises:
         ArgumentError: If a value is not allowed, or given for an option that is not read.
@@ -47,6 +53,7 @@ class ThresholdSpec(Part):
     gradient: ThresholdGradient = NOT_GIVEN
     window: WindowKind = NOT_GIVEN
     per: ThresholdSharing = NOT_GIVEN
+    fidelity: Fidelity = NOT_GIVEN
 
     @property
     def learned(self) -> bool:

@@ -43,7 +43,7 @@ _FIRST_LAST = Option(choice(FirstLast), "same", is_argument=False)
 _FIDELITY = Option(choice(Fidelity), "paper", is_argument=False)
 _BITS = Option(choice(range(2, 9)), 4)
 _GRID = {
-    "fidelity": _FIDELITY,
+    "fidelity": _one_of("paper", "released"),
     "scale": _one_of("power_of_two", "learned", released="learned"),
     "regulation": _one_of("none", "layer", "channel", released="layer"),
 }

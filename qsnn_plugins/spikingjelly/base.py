@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.threshold import keep_positive, per_channel
+from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
     MembranePruning,
@@ -18,6 +18,7 @@ from qsnn_plugins.nn import (
     initial_threshold,
     membrane_quantizer,
     neuron_facts,
+    threshold_in_use,
     watch_state,
 )
 from qsnn_plugins.ops.quantized_lif.neuron import run
@@ -128,15 +129,16 @@ class QuantNode(StateFacts, BaseNode):
         is_host = not (is_replaced or self._charges_otherwise or IS_LEGACY)
         return self.quant_spec.is_plain and is_host
 
-    def _threshold(self, dim: int) -> Tensor | float:
-        """Return the threshold as it is used on a membrane [N, ...] of so many dimensions."""
+    def _threshold(self, shape: torch.Size) -> Tensor | float:
+        """Return the threshold as it is used on a membrane of shape [N, ...]."""
         if isinstance(self.v_threshold, Tensor):
-            return per_channel(keep_positive(self.v_threshold), dim)
+            threshold = threshold_in_use(self.v_threshold, self.quant_spec, shape)
+            return per_channel(threshold, len(shape))
         return self.v_threshold
 
     def _cell(self, x: Tensor) -> Cell:
         """Return the neuron's step on inputs like x [N, ...]."""
-        threshold = self._threshold(x.dim())
+        threshold = self._threshold(x.shape)
         return Cell(
             spec=self.quant_spec,
             threshold=threshold.to(x.dtype) if isinstance(threshold, Tensor) else threshold,
@@ -187,7 +189,7 @@ class QuantNode(StateFacts, BaseNode):
         return run(
             x_seq,
             v,
-            self._threshold(v.dim()),
+            self._threshold(v.shape),
             self.quant_spec,
             self.surrogate_function,
             self.membrane,

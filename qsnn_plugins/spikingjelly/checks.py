@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -26,9 +27,10 @@ def check_above(argument: str, value: Any, bound: float) -> None:
 
 
 def check_v_reset(v_reset: Any) -> None:
-    """Raise an error if a membrane after a spike is neither a number nor None."""
-    if v_reset is not None and not _is_number(v_reset):
-        raise ArgumentError("v_reset", v_reset, "a number, or None for the soft reset")
+    """Raise an error if a membrane after a spike is neither a finite number nor None."""
+    is_finite = v_reset is None or (_is_number(v_reset) and math.isfinite(v_reset))
+    if not is_finite:
+        raise ArgumentError("v_reset", v_reset, "a finite number, or None for the soft reset")
 
 
 def check_surrogate(surrogate_function: Any) -> None:

@@ -1,4 +1,4 @@
-"""The learning rate epoch by epoch against the closed form, and what decays."""
+"""The learning rate epoch by epoch against the closed form."""
 
 import math
 from functools import partial
@@ -6,10 +6,9 @@ from functools import partial
 import pytest
 import torch
 
-from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import SpikingClassifier
-from qsnn_plugins.lightning.schedule import build_schedule, parameter_groups
+from qsnn_plugins.lightning.schedule import build_schedule
 from qsnn_plugins.models import StringNet
 
 
@@ -72,19 +71,6 @@ def test_the_classifier_follows_its_schedule(loader, trainer):
     t = trainer(max_epochs=3, enable_checkpointing=False)
     t.fit(model, loader)
     assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.02)
-
-
-def test_weights_alone_decay_where_asked():
-    network = StringNet("4C3-AP2-8C3-GAP-FC6-FC2", spec=presets.spquant(pruned=False))
-    weights, others = parameter_groups(network, "weights")
-    assert "weight_decay" not in weights
-    assert others["weight_decay"] == 0.0
-    names = {id(p): name for name, p in network.named_parameters()}
-    assert {names[id(p)] for p in weights["params"]} == {
-        name for name in names.values() if name.endswith("weight.original")
-    }
-    assert len(weights["params"]) + len(others["params"]) == len(names)
-    assert len(list(parameter_groups(network, "all"))) == len(names)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ namespace {
 QSNN_INLINE bool is_weak(float h, float cutoff) { return SPATIAL && fabsf(h) < cutoff; }
 
 QSNN_INLINE float masked(float h, float cutoff, float open) {
-    const float left = is_weak(h, cutoff) ? 0.0f : h;
-    return GATES ? left * open : left;
+    return is_weak(h, cutoff) || (GATES && !(open > 0.0f)) ? 0.0f : h;
 }
 
 // Writes 0 or 1 for each of n neurons of a sample at step t, from its neuron `first` on.

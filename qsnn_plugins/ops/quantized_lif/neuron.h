@@ -255,7 +255,7 @@ QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float gra
     const float grad_distance = grad_spikes * spike_slope(p, distance, threshold);
     const bool forgets = RESETS_NOW && RESET == HARD && spikes > 0.0f;
     g.masked = grad_distance + (forgets ? 0.0f : grad_r);
-    const float grad_h = g.masked * kept;
+    const float grad_h = kept > 0.0f ? g.masked : 0.0f;  // what is masked may be NaN
 
     const float owed = RESET_IS_LATE ? count(before - threshold, threshold) : 0.0f;
     if constexpr (LEARNING == ORDINARY) {

@@ -99,10 +99,10 @@ def run(
     if v.numel() > 0 and not v.requires_grad and not any(v.stride()):
         v = v[(0,) * v.dim()]
     scale = initialized = predictor = None
-    if parameters.measures:  # copies: the buffers change before the backward
-        scale, initialized = store.scale.clone(), store.initialized.clone()
+    if parameters.measures:
+        scale, initialized = store.start(x_seq, v)
     elif has_scale:
-        scale = store.given_scale
+        scale = store.scale_in_use(x_seq.shape[1:])
     observer: Any = pruning if parameters.prunes else store
     if parameters.has_gates:
         predictor = observer.predictor.weight, observer.predictor.bias

@@ -53,6 +53,8 @@ def quantized_lif(
     """
     if v.dim() == 0 and v.requires_grad:
         v = v.expand(x_seq.shape[1:])
+    if not parameters.threshold.learned:
+        threshold = threshold.detach()
     weight, bias = predictor or (None, None)
     inputs = Inputs(x_seq, v, threshold, scale, initialized, decay, weight, bias)
     variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())

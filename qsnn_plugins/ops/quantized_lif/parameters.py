@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, get_args
@@ -80,6 +81,8 @@ class Parameters:
             raise ArgumentError("has_rate", True, "False where decays=True")
         if self.tau is not None and not self.tau > 1:
             raise ArgumentError("tau", self.tau, "a number above 1, or None")
+        if self.v_reset is not None and not -math.inf < self.v_reset < math.inf:
+            raise ArgumentError("v_reset", self.v_reset, "a finite number, or None")
         if self.reset_is_late and self.v_reset:
             raise ArgumentError("v_reset", self.v_reset, "0 or None where the reset is late")
         if self.keeps_comparison and self.fires_at_threshold:
