@@ -8,6 +8,7 @@ from torch import nn
 
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.functional.neuron import lif_charge, reset
+from qsnn_plugins.functional.scale import normalize_gradient
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.nn import Spike, membrane_quantizer
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky
@@ -52,7 +53,11 @@ class Functional(nn.Module):
 
     def forward(self, x_seq):
         learning = self.spec.threshold
-        threshold = per_channel(keep_positive(self.threshold), x_seq[0].dim())
+        neurons = x_seq[0, 0].numel() // self.threshold.numel()
+        threshold = keep_positive(self.threshold)
+        if learning.learned:
+            threshold = normalize_gradient(threshold, neurons, 2**self.spec.spike.bits - 1)
+        threshold = per_channel(threshold, x_seq[0].dim())
         constant = threshold.detach() if learning.gradient == "separate" else threshold
         spikes, states, q = [], [], torch.zeros_like(x_seq[0])
         for x in x_seq:

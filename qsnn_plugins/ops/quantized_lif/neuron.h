@@ -58,7 +58,7 @@ QSNN_INLINE float power_of_two(float a) {
     return y;
 #else
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
-    a = a > -126.0f ? a : -126.0f;
+    a = a < -126.0f ? -126.0f : a;  // so that a NaN stays one
     const float shifted = a + ROUND, f = a - (shifted - ROUND);
     float y = 1.32647269e-3f;
     y = fuse(y, f, 9.67151266e-3f);
@@ -75,7 +75,7 @@ QSNN_INLINE float exp_negative(float a) { return power_of_two(a * 1.44269504f); 
 template <Shape shape>
 QSNN_INLINE float unit_derivative(float z) {
     const float size = fabsf(z);
-    if constexpr (shape == TRIANGLE) return size < 1.0f ? 1.0f - size : 0.0f;
+    if constexpr (shape == TRIANGLE) return size >= 1.0f ? 0.0f : 1.0f - size;  // a NaN stays one
     if constexpr (shape == RECTANGLE) return size < 0.5f ? 1.0f : 0.0f;
     if constexpr (shape == SIGMOID) {
         const float e = exp_negative(-size);
