@@ -231,7 +231,13 @@ class RecipeCLI(LightningCLI):
         return Path(str(path)) if is_file else None
 
     def _check_last(self) -> None:
-        """Refuse to evaluate untrained weights: Lightning warns and goes on with them."""
+        """Refuse a folder that cannot be written, and to evaluate untrained weights as `last`."""
+        root = Path(self.trainer.default_root_dir)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            advice = "give another: --trainer.default_root_dir=..."
+            raise RecipeError(f"{root} cannot be written ({error.strerror}): {advice}") from None
         if self._get(self.config, "ckpt_path") != "last":
             return
         if not any(

@@ -191,10 +191,32 @@ def test_an_error_of_the_code_stays_a_traceback(here, monkeypatch):
 
 def test_a_run_folder_that_cannot_be_written_is_one_sentence(here, folder, capsys):
     (folder / "file").touch()
+    assert here("test", "-c", "good.yaml", "--trainer.default_root_dir", "file") == 2
+    assert "error: file cannot be written (File exists): give another" in capsys.readouterr().err
     assert here("fit", "-c", "good.yaml", "--trainer.default_root_dir", "file") == 1
     assert re.search(
         r"error: .*file/checkpoints cannot be written \(Not a dir", capsys.readouterr().err
     )
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_several_is_one_sentence(folder):
+    """Lightning's watch over its processes may be first, with a sentence of its own."""
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "qsnn_plugins", "fit", "-c", "good.yaml"),
+            *("--trainer.devices=2", "--trainer.strategy=ddp", "--model.misfortune=killed peer"),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode != 0
+    said = process.stdout + process.stderr
+    assert "was killed or has failed" in said or "terminated with code -9" in said, said
+    assert "gloo/transport" not in said
+    assert "Traceback" not in said
 
 
 def test_damaged_checkpoints_are_not_begun_anew(here, folder, capsys):
