@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from qsnn_plugins.snntorch import MultiStep, QuantLeaky
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import Spike
+from qsnn_plugins.snntorch import MultiStep, QuantLapicque, QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode
 
@@ -54,3 +56,81 @@ def test_a_subclass_s_charge_is_called(spec):
     assert OwnJelly(step_mode="m", spec=spec)(x).all()
     assert OwnJelly(spec=spec)(x[0]).all()
     assert MultiStep(own)(x).all()
+
+
+class Counted(Spike):
+    """Spike that counts its calls."""
+
+    calls = 0
+
+    def forward(self, x, threshold=1.0):
+        self.calls += 1
+        return super().forward(x, threshold)
+
+
+class Kept(nn.Module):
+    """Pruning that masks nothing, and counts its calls."""
+
+    calls = 0
+
+    def forward(self, u):
+        self.calls += 1
+        return u
+
+    def restart(self):
+        pass
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=["quantized", "plain"])
+def test_a_replaced_surrogate_and_pruning_are_called_at_every_step(spec):
+    jelly, ours = (
+        QuantLIFNode(step_mode="m", spec=spec),
+        QuantLeaky(0.5, init_hidden=True, spec=spec),
+    )
+    for node, run, name in (
+        (jelly, jelly, "surrogate_function"),
+        (ours, MultiStep(ours), "spike_grad"),
+    ):
+        spike = Counted(fires_at_zero=node is jelly)
+        if spec.is_plain:  # the host's own step calls it too, with the distance alone
+            node.membrane = Halved()
+        setattr(node, name, spike)
+        node.pruning = Kept()
+        run(torch.rand(4, 2, 3))
+        assert spike.calls >= 4  # a late reset asks it of the step before too
+        assert node.pruning.calls == 4
+
+
+def test_a_replaced_threshold_is_the_one_that_fires():
+    jelly, ours = QuantLIFNode(step_mode="m"), QuantLeaky(0.5, init_hidden=True)
+    x = torch.full((1, 2, 3), 0.5)
+    assert not jelly(x).any()
+    assert not MultiStep(ours)(x).any()
+    jelly.reset()
+    ours.reset_mem()
+    jelly.v_threshold = 0.25
+    ours.threshold = torch.tensor(0.25)
+    assert jelly(x).all()
+    assert MultiStep(ours)(x).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: QuantLIFNode(v_reset=float("nan")), "v_reset=nan is not allowed: give a finite"),
+        (lambda: QuantLIFNode(v_reset=float("inf")), "v_reset=inf"),
+        *(
+            (lambda name=name: QuantLeaky(0.5, **{name: "no"}), f"{name}='no' is not allowed")
+            for name in (
+                *("surrogate_disable", "init_hidden", "inhibition", "learn_beta"),
+                *("learn_threshold", "output", "learn_graded_spikes_factor", "reset_delay"),
+            )
+        ),
+        (lambda: QuantLeaky(0.5, graded_spikes_factor="a"), "graded_spikes_factor='a'"),
+        (lambda: QuantLeaky(0.5, graded_spikes_factor=float("nan")), "graded_spikes_factor=nan"),
+        (lambda: QuantLapicque(0.5, "a"), "gain='a'"),
+    ],
+)
+def test_what_the_hosts_take_for_something_is_refused(build, words):
+    with pytest.raises(ArgumentError, match=words):
+        build()
