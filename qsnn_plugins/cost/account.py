@@ -41,7 +41,8 @@ def report(
         activity: What is active: measured, or one firing rate for all neurons. Nothing is assumed
             where it is None, and what depends on it is None.
         step_mode: "m": the network takes all steps at once; "s": one after the other.
-        time_steps: T of a network that counts its steps by itself.
+        time_steps: T of a network that counts its steps by itself; None takes it from the input, or
+            from the neurons of a network that repeats its input.
 
     Returns:
         The account.
@@ -62,15 +63,16 @@ def report(
     shape = tuple(input_shape)
     if any(not isinstance(size, int) or size < 1 for size in shape) or len(shape) < 2:
         raise ArgumentError("input_shape", shape, "[T, 1, ...], integers from 1")
-    if time_steps is None:
-        if shape[1] != 1:
-            raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
-        time_steps = shape[0]
-    elif time_steps < 1:
+    if time_steps is None and shape[1] != 1:
+        raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
+    if time_steps is not None and time_steps < 1:
         raise ArgumentError("time_steps", time_steps, "an integer from 1")
     if isinstance(activity, int | float):
         activity = Activity.uniform(activity)
     traced = trace(network, shape, step_mode)
+    if time_steps is None:
+        # a network that repeats its input by itself has the steps that its neurons run
+        time_steps = max(shape[0], min((n.steps for n in traced.neurons.values()), default=1))
     account = _Account(network, spec, time_steps, activity, traced)
     return NetworkCost(
         tuple(account.synapse(name, s) for name, s in traced.synapses.items()),
@@ -104,7 +106,7 @@ class _Account:
         return NeuronCost(
             name,
             type(node).__name__,
-            traced.outputs // self.time_steps,
+            traced.step_outputs,
             bits,
             levels,
             traced.states,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
-from qsnn_plugins.nn import layer_quantizer
+from qsnn_plugins.nn import layer_quantizer, stored_quantizer
 from qsnn_plugins.spec.custom import is_close
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
@@ -68,11 +68,13 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
     """
     packed = {}
     for name, layer in network.named_modules():
-        quantizer = layer_quantizer(layer)
+        quantizer = stored_quantizer(layer)
         if quantizer is None:
             continue
-        parametrizations: Any = layer.parametrizations
-        weight = parametrizations.weight.original.detach()
+        whole: Any = layer
+        is_baked = layer_quantizer(layer) is None
+        weight = whole.weight if is_baked else whole.parametrizations.weight.original
+        weight = weight.detach()
         codes, unit = quantizer.codes(weight)
         unit = torch.as_tensor(unit).detach()  # a learned one has a gradient
         levels = _levels(quantizer, codes)

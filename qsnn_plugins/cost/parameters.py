@@ -19,6 +19,7 @@ from qsnn_plugins.nn import (
     layer_quantizer,
     membrane_quantizer,
     output_first,
+    stored_quantizer,
     weight_layers,
     weight_quantizer,
 )
@@ -62,7 +63,7 @@ def stored_parameters(
 def weight_quantizers(network: nn.Module, spec: QuantSpec | None) -> dict[str, WeightQuantizer]:
     """Find the quantizers of all weights that are, or would be, quantized, by layer."""
     if spec is None:
-        found = {name: layer_quantizer(module) for name, module in network.named_modules()}
+        found = {name: stored_quantizer(module) for name, module in network.named_modules()}
     else:
         ends = end_layers(network)
         found = {
@@ -159,8 +160,9 @@ def _role(key: str, parameter: Tensor, kind: str) -> Role:
 
 def _scales(name: str, kind: str, quantizer: Any) -> Iterator[ParameterCost]:
     # a quantizer of a user's own may say nothing of its scales: then they are its parameters
-    learned = sum(parameter.numel() for parameter in quantizer.parameters())
-    count = getattr(quantizer, "scale_count", learned)
+    count = getattr(quantizer, "scale_count", None)
+    if count is None:
+        count = sum(parameter.numel() for parameter in quantizer.parameters())
     if count:
         bits = getattr(quantizer, "scale_bits", FLOAT_BITS)
         yield ParameterCost(name, "scales", count, bits, kind)

@@ -65,7 +65,13 @@ class TracedNeuron:
 
     outputs: int = 0
     shape: tuple[int, ...] = ()
+    step_outputs: int = 0
     states: int = 1
+
+    @property
+    def steps(self) -> int:
+        """How many steps ran."""
+        return self.outputs // max(self.step_outputs, 1)
 
 
 @dataclass
@@ -222,7 +228,8 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
     for name, traced in tracer.trace.neurons.items():
         neuron = tracer.neurons[name]
         shape = traced.shape[1:] if is_multi_step(neuron) else traced.shape
-        traced.states = neuron_states(neuron, torch.Size(shape).numel())
+        traced.step_outputs = torch.Size(shape).numel()
+        traced.states = neuron_states(neuron, traced.step_outputs)
     return tracer.trace
 
 

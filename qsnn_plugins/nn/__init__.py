@@ -33,6 +33,7 @@ from qsnn_plugins.nn.weight import (
     quantize_weights,
     remove_quantizer,
     set_weight_epoch,
+    stored_quantizer,
     weight_quantizer,
 )
 from qsnn_plugins.nn.yolo_loss import YoloLoss
@@ -81,6 +82,7 @@ __all__ = [
     "remove_quantizer",
     "set_weight_epoch",
     "soft_weights",
+    "stored_quantizer",
     "threshold_in_use",
     "watch_state",
     "weight_layers",

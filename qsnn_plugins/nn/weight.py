@@ -38,6 +38,7 @@ __all__ = [
     "quantize_weights",
     "remove_quantizer",
     "set_weight_epoch",
+    "stored_quantizer",
     "weight_quantizer",
 ]
 
@@ -310,6 +311,64 @@ def _check_layer(name: str, layer: WeightLayer) -> None:
         raise ArgumentError(f"{name}.weight", "computed", allowed)
 
 
+@dataclass
+class BakedWeight:
+    """What a weight was quantized with before `bake_weights` made plain numbers of it.
+
+    A `WeightQuantizer` for costs and packing, as long as the weight is left as it was baked.
+    """
+
+    bits: int
+    levels: tuple[int, ...]
+    scale_count: int
+    scale_bits: int
+    unit: Tensor
+
+    def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return int32 codes of a baked weight and the unit that they are multiples of."""
+        unit = self.unit.to(weight.device)
+        levels = torch.tensor(self.levels, device=weight.device, dtype=torch.float64)
+        # of a channel whose unit is 0 any code will do
+        places = (weight.detach() / unit).nan_to_num(0.0, 0.0, 0.0).double()
+        above = torch.bucketize(places, (levels[1:] + levels[:-1]) / 2)
+        return levels[above].int(), unit
+
+    def fits(self, weight: Tensor) -> bool:
+        """Return whether a weight is still what was baked."""
+        codes, unit = self.codes(weight)
+        return torch.equal((codes * unit).to(weight.dtype), weight.detach())
+
+
+def _baked(layer: Any) -> BakedWeight:
+    quantizer: Any = layer_quantizer(layer)
+    _, unit = quantizer.codes(layer.parametrizations.weight.original.detach())
+    return BakedWeight(
+        quantizer.bits,
+        tuple(quantizer.levels),
+        quantizer.scale_count,
+        quantizer.scale_bits,
+        torch.as_tensor(unit).detach().clone(),
+    )
+
+
+def stored_quantizer(layer: nn.Module) -> WeightQuantizer | None:
+    """Return what says how a layer's weight is stored: its quantizer, or what it was baked with.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> _ = quantize_weights(layer, WeightSpec(kind="mint", bits=2))
+        >>> _ = bake_weights(layer)
+        >>> layer_quantizer(layer) is None, stored_quantizer(layer).bits
+        (True, 2)
+    """
+    quantizer = layer_quantizer(layer)
+    baked = getattr(layer, "baked_weight", None)
+    if quantizer is None and isinstance(baked, BakedWeight):
+        weight = getattr(layer, "weight", None)
+        return baked if isinstance(weight, Tensor) and baked.fits(weight) else None
+    return quantizer
+
+
 def bake_weights(network: nn.Module) -> list[str]:
     """Undo `quantize_weights` in place, leaving the quantized weights as plain parameters.
 
@@ -329,7 +388,8 @@ def bake_weights(network: nn.Module) -> list[str]:
         (['0'], False)
     """
     values: dict[str, Tensor] = {}
-    layers = weight_layers(network)
+    baked: dict[str, BakedWeight] = {}
+    layers: dict[str, Any] = {**weight_layers(network)}
     for name, layer in layers.items():
         if layer_quantizer(layer) is not None:
             parametrizations: Any = layer.parametrizations
@@ -337,12 +397,14 @@ def bake_weights(network: nn.Module) -> list[str]:
             parametrizations.weight.eval()
             # all are read before the first is written: layers may share a weight
             values[name] = layer.weight.detach().clone()
+            baked[name] = _baked(layer)
             parametrizations.weight.train(training)
     for name, value in values.items():
         layer = layers[name]
         remove_quantizer(layer)
         with torch.no_grad():
             layer.weight.copy_(value)
+        layer.baked_weight = baked[name]
     return list(values)
 
 

@@ -5,6 +5,8 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from spikingjelly.activation_based import layer
+from torch import nn
 
 from qsnn_plugins import presets
 from qsnn_plugins.cost import (
@@ -21,6 +23,7 @@ from qsnn_plugins.cost import (
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import HostedNet, ResidualNet, StringNet, string_net
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, WeightSpec
+from qsnn_plugins.spikingjelly import TernaryLIFNode
 
 FLOAT = QuantSpec.full_precision()
 
@@ -178,3 +181,23 @@ def test_an_account_prints_as_the_command_shows_it(monkeypatch):
     assert str(cost) == console.file.getvalue().removesuffix("\n")
     assert "total " in str(cost)
     assert "\x1b" not in str(cost)
+
+
+class Repeating(nn.Module):
+    """Shows an image T times by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = layer.Conv2d(1, 4, 3, padding=1, step_mode="m")
+        self.neuron = TernaryLIFNode(step_mode="m")
+
+    def forward(self, x):
+        return self.neuron(self.conv(x.unsqueeze(0).repeat(4, 1, 1, 1, 1))).mean(0)
+
+
+@pytest.mark.parametrize("time_steps", [None, 4])
+def test_a_network_that_repeats_its_input_has_each_membrane_once(time_steps):
+    cost = report(Repeating(), None, (1, 1, 6, 6), time_steps=time_steps)
+    assert cost.time_steps == 4
+    assert cost.memory().membranes == 4 * 36 // 4  # 2 bits each
+    assert cost.macs == 36 * 36

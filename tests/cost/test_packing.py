@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from qsnn_plugins.cost import pack_membrane, pack_weights, report
+from qsnn_plugins.cost.parameters import weight_quantizers
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
-from qsnn_plugins.nn import layer_quantizer
+from qsnn_plugins.nn import bake_weights, layer_quantizer, quantize_weights
 from qsnn_plugins.snntorch import QuantLeaky, TernaryLeaky
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
 
@@ -126,3 +128,32 @@ def test_a_delayed_reset_may_need_a_further_bit():
     for delay, bits in ((False, 2), (True, 3)):
         node = QuantLeaky(beta=0.5, init_hidden=True, reset_delay=delay, spec=four)
         assert report(node, None, (4, 1, 6), step_mode="s").neurons[0].membrane_bits == bits
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        WeightSpec("binary"),
+        WeightSpec("uniform", bits=3, per="channel"),
+        WeightSpec("sigmoid", bits=2),
+        WeightSpec("power_of_two", first_last="eight_bit"),
+    ],
+)
+def test_baked_weights_are_still_stored_in_their_bits(spec):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 4), nn.Linear(4, 2)).eval()
+    quantize_weights(network, spec)
+    before = pack_weights(network)
+    counted = weight_quantizers(network, None)
+    bits = {name: quantizer.bits for name, quantizer in counted.items()}
+    bake_weights(network)
+    after = pack_weights(network)
+    assert after.keys() == before.keys() == bits.keys()
+    for name, packed in after.items():
+        assert torch.equal(packed.packed, before[name].packed)
+        assert torch.equal(packed.unpack(), network.get_submodule(name).weight)
+        assert weight_quantizers(network, None)[name].bits == bits[name]
+    # whoever trains on has float weights again
+    with torch.no_grad():
+        network[0].weight.add_(1e-3)
+    assert "0" not in pack_weights(network)
