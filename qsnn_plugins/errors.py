@@ -136,3 +136,7 @@ class DependencyError(QSNNError, ImportError):
             f"pip install 'qsnn-plugins[{extra}]'"
         )
         self.package, self.extra = package, extra
+
+
+class ExportError(QSNNError):
+    """A network, or a part of it, has no form in integers, or a file holds none."""

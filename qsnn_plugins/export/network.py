@@ -1,0 +1,192 @@
+"""The integer network: what it holds, and the reference of how it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Gather,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Node,
+    Output,
+    Rescale,
+    Sum,
+    SumPool,
+    WideNeuron,
+)
+
+__all__ = ["IntegerNetwork", "State"]
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """A network of integers: sums, comparisons and tables, and no float in between.
+
+    Args:
+        nodes: Inputs before what takes them; the last is the output.
+    """
+
+    nodes: tuple[Node, ...]
+    steps: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def input(self) -> Input:
+        """What the network is shown."""
+        return next(node for node in self.nodes if isinstance(node, Input))
+
+    @property
+    def output(self) -> Output:
+        """What it answers."""
+        last = self.nodes[-1]
+        assert isinstance(last, Output)
+        return last
+
+    @property
+    def neurons(self) -> dict[str, Neuron | WideNeuron]:
+        """Its layers of neurons by name."""
+        return {n.name: n for n in self.nodes if isinstance(n, Neuron | WideNeuron)}
+
+    def quantize(self, frames: Tensor) -> Tensor:
+        """Return the integers of float frames, any shape: the nearest multiples of the unit."""
+        if not frames.is_floating_point():
+            return frames.long()
+        whole = (frames.double() / self.input.unit).round().long()
+        return whole.clamp(self.input.low, self.input.high)
+
+    def __call__(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run steps, from the first state or from `state`, which is changed.
+
+        Args:
+            frames: [T, N, ...], integers, or floats that `quantize` takes.
+            state: What an earlier call left, or an empty dict to be filled.
+
+        Returns:
+            Answers of each step in integers, int64 [T, N, K], of which `output.unit` is one; and
+            the spikes of each layer, uint8 [T, N, ...].
+
+        Raises:
+            ArgumentError: If the frames do not fit.
+        """
+        if tuple(frames.shape[2:]) != self.input.shape:
+            shape = ("T", "N", *self.input.shape)
+            raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
+        state = {} if state is None else state
+        answers, spikes = [], []
+        for frame in self.quantize(frames):
+            sent = {}
+            for node, value in self._step(frame, state):
+                if isinstance(node, Neuron | WideNeuron):
+                    sent[node.name] = value.to(torch.uint8)
+            answers.append(value)
+            spikes.append(sent)
+        each = {name: torch.stack([sent[name] for sent in spikes]) for name in self.neurons}
+        return torch.stack(answers), each
+
+    def _step(self, frame: Tensor, state: State) -> Iterator[tuple[Node, Tensor]]:
+        values: list[Tensor] = []
+        for node in self.nodes:
+            inputs = [values[i] for i in node.inputs]
+            if isinstance(node, Input):
+                value = frame
+            elif isinstance(node, Neuron | WideNeuron):
+                value, state[node.name] = _fire(node, inputs[0], state.get(node.name))
+            else:
+                value = _RUN[type(node)](node, inputs)
+            value = value.reshape(len(frame), *node.shape)
+            values.append(value)
+            yield node, value
+
+
+def _convolution(node: Convolution, inputs: Sequence[Tensor]) -> Tensor:
+    # float64 holds these integers exactly
+    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(node.stride)]
+    x = inputs[0].reshape(-1, *node.takes).double()
+    how = node.stride, node.padding, node.dilation, node.groups
+    return run(x, node.codes.double(), None, *how).long()
+
+
+def _linear(node: Linear, inputs: Sequence[Tensor]) -> Tensor:
+    return (inputs[0].flatten(1).double() @ node.codes.double().T).long()
+
+
+def _sum_pool(node: SumPool, inputs: Sequence[Tensor]) -> Tensor:
+    x = inputs[0].reshape(-1, *node.takes).double()
+    spatial = len(node.kernel)
+    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
+    channels = node.takes[0]
+    ones = torch.ones(channels, 1, *node.kernel, dtype=torch.float64)
+    return run(x, ones, None, node.stride, node.padding, 1, channels).long()
+
+
+def _max_pool(node: MaxPool, inputs: Sequence[Tensor]) -> Tensor:
+    x = inputs[0].reshape(-1, *node.takes).double()
+    run = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(node.kernel)]
+    return run(x, node.kernel, node.stride, node.padding).long()
+
+
+def _sum(node: Sum, inputs: Sequence[Tensor]) -> Tensor:
+    return sum(x.flatten(1) for x in inputs)  # type: ignore[return-value]
+
+
+def _gather(node: Gather, inputs: Sequence[Tensor]) -> Tensor:
+    return torch.cat([x.flatten(1) for x in inputs], 1)[:, node.index.flatten().long()]
+
+
+def _per_place(row: Tensor, count: int) -> Tensor:
+    """Repeat what is one per group for each of its places."""
+    return row.repeat_interleave(count // row.shape[-1], -1)
+
+
+def _rescale(node: Rescale, inputs: Sequence[Tensor]) -> Tensor:
+    count = math.prod(node.shape)
+    total = sum(
+        x.flatten(1).long() * _per_place(row.long(), count)
+        for x, row in zip(inputs, node.multipliers, strict=True)
+    )
+    half = 1 << node.shift >> 1
+    return ((total + half) >> node.shift) + _per_place(node.bias.long(), count)
+
+
+def _output(node: Output, inputs: Sequence[Tensor]) -> Tensor:
+    total = sum(x.flatten(1).long() * row for x, row in zip(inputs, node.multipliers, strict=True))
+    return total + node.bias
+
+
+def _fire(node: Neuron | WideNeuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    x = x.flatten(1)
+    if state is None:
+        state = torch.full(x.shape, node.first_state)
+    groups = len(node.bounds)
+    group = (torch.arange(x.shape[1]) * groups // x.shape[1]).expand(x.shape)
+    if isinstance(node, WideNeuron):
+        x = x + node.charge.long()[group, state]
+        bounds = node.bounds[group]
+    else:
+        bounds = node.bounds[group, state]
+    outcome = (x.unsqueeze(-1) >= bounds).sum(-1)
+    return node.spikes[outcome].long(), node.next_state[outcome].long()
+
+
+_RUN = {
+    Convolution: _convolution,
+    Linear: _linear,
+    SumPool: _sum_pool,
+    MaxPool: _max_pool,
+    Sum: _sum,
+    Gather: _gather,
+    Rescale: _rescale,
+    Output: _output,
+}

@@ -1,0 +1,249 @@
+"""Layers of an integer network: frozen plain data, which the reference, the C and the files share.
+
+A node takes the values of other nodes and gives integers. All shapes are those of one sample at one
+step, [C, H, W] or [F], without batch and time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+__all__ = [
+    "Convolution",
+    "Gather",
+    "Input",
+    "Linear",
+    "MaxPool",
+    "Neuron",
+    "Node",
+    "Output",
+    "Rescale",
+    "Sum",
+    "SumPool",
+    "WideNeuron",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One layer.
+
+    Args:
+        name: Name of the module that it comes from, with a suffix where there are several.
+        inputs: Places of the nodes whose values it takes.
+        shape: Shape of what it gives.
+        low: The least value that it can give.
+        high: The greatest one.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    low: int
+    high: int
+
+    tensors: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Node):
+    """What the network is shown: an integer stands for so many units.
+
+    Args:
+        unit: What 1 stands for, a float.
+    """
+
+    unit: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Node):
+    """Sums of codes times integers, in one to three dimensions.
+
+    Args:
+        takes: Shape of its input, [C_in, *sizes].
+        codes: int8 or int16, [C_out, C_in / groups, *kernel].
+        bits: What a code takes in memory.
+        levels: The codes that may occur, ascending.
+        stride: Per dimension, as the others.
+        padding: Zeros on both sides.
+        dilation: Distance of a kernel's elements.
+        groups: Groups of channels.
+    """
+
+    takes: tuple[int, ...]
+    codes: Tensor
+    bits: int
+    levels: tuple[int, ...]
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+    tensors = ("codes",)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Node):
+    """Sums of codes times integers.
+
+    Args:
+        codes: int8 or int16, [F_out, F_in].
+        bits: What a code takes in memory.
+        levels: The codes that may occur, ascending.
+    """
+
+    codes: Tensor
+    bits: int
+    levels: tuple[int, ...]
+
+    tensors = ("codes",)
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool(Node):
+    """Sums over windows: average pooling, whose division is in what comes after it.
+
+    Args:
+        takes: Shape of its input, [C, *sizes].
+        kernel: Per dimension, as the others.
+        stride: Distance of windows.
+        padding: Zeros on both sides.
+    """
+
+    takes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """The greatest of each window.
+
+    Args:
+        takes: Shape of its input, [C, *sizes].
+        kernel: Per dimension, as the others.
+        stride: Distance of windows.
+        padding: Places on both sides that are never the greatest.
+    """
+
+    takes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Node):
+    """The sum of its inputs, which count in the same unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Node):
+    """Its inputs' values one behind the other, in another order.
+
+    Args:
+        index: int32, shape of the node: which value stands where.
+    """
+
+    index: Tensor
+
+    tensors = ("index",)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(Node):
+    """Its inputs in one fixed-point unit of 2^-fraction, one multiplication of each.
+
+        y = Σ_k (multiplier_k x_k) >> shift + bias
+
+    The shift rounds to nearest.
+
+    Args:
+        multipliers: int32, [inputs, G]: one per group of places.
+        bias: int32, [G].
+        shift: Bits that the sum is shifted by.
+        fraction: Bits behind the point.
+    """
+
+    multipliers: Tensor
+    bias: Tensor
+    shift: int
+    fraction: int
+
+    tensors = ("multipliers", "bias")
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron(Node):
+    """A neuron as a table: nothing is multiplied.
+
+    With the sum a and the stored state q, outcome k is the number of bounds that a reaches,
+    `bounds[g, q, k] <= a`; it sends `spikes[k]` and stores `next_state[k]`.
+
+    Args:
+        bounds: int32, [G, states, outcomes - 1], ascending in the last.
+        spikes: uint8, [outcomes].
+        next_state: uint8, [outcomes].
+        first_state: State before the first step.
+        states: What the states stand for, float64, [G or 1, states].
+        bits: What a state takes in memory.
+    """
+
+    bounds: Tensor
+    spikes: Tensor
+    next_state: Tensor
+    first_state: int
+    states: Tensor
+    bits: int
+
+    tensors = ("bounds", "spikes", "next_state", "states")
+
+
+@dataclass(frozen=True, eq=False)
+class WideNeuron(Node):
+    """A neuron of many states, whose input is in fixed point.
+
+    With the input y, the charge is h = y + charge[g, q]; outcome and all else as in `Neuron`, with
+    bounds on h.
+
+    Args:
+        charge: int32, [G, states]: what is left of a stored state.
+        bounds: int32, [G, outcomes - 1], ascending.
+        spikes: uint8, [outcomes].
+        next_state: uint8, [outcomes].
+        first_state: State before the first step.
+        states: What the states stand for, float64, [G or 1, states].
+        bits: What a state takes in memory.
+    """
+
+    charge: Tensor
+    bounds: Tensor
+    spikes: Tensor
+    next_state: Tensor
+    first_state: int
+    states: Tensor
+    bits: int
+
+    tensors = ("charge", "bounds", "spikes", "next_state", "states")
+
+
+@dataclass(frozen=True, eq=False)
+class Output(Node):
+    """Answers, in one unit for all: y = Σ_k multiplier_k x_k + bias, at each step.
+
+    Args:
+        multipliers: int64, [inputs, G].
+        bias: int64, [G].
+        unit: What 1 stands for, a float.
+    """
+
+    multipliers: Tensor
+    bias: Tensor
+    unit: float
+
+    tensors = ("multipliers", "bias")

@@ -1,0 +1,351 @@
+"""One run of a network that follows of which integers each of its tensors is made.
+
+It sees the operators that torch runs, whoever calls them: the network may be anybody's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
+from qsnn_plugins.errors import ExportError
+from qsnn_plugins.export.builder import Builder
+from qsnn_plugins.export.nodes import Node
+from qsnn_plugins.export.values import Term, Value
+from qsnn_plugins.nn import output_spikes
+from qsnn_plugins.nn.weight import layer_quantizer
+
+__all__ = ["trace"]
+
+# What only moves or copies elements.
+_MOVES = frozenset(
+    "view _unsafe_view reshape _reshape_copy permute transpose t squeeze unsqueeze expand clone "
+    "alias detach select slice contiguous lift_fresh _to_copy flip narrow".split()
+)
+
+
+def trace(network: nn.Module, x: Tensor, unit: float, low: int, high: int) -> list[Node]:
+    """Return the nodes of a network, inputs before what takes them, the output last.
+
+    Args:
+        network: At evaluation; its states are forgotten.
+        x: Input of one sample and one step, as the network takes it.
+        unit: What an integer 1 of the input stands for.
+        low: The least integer of the input.
+        high: The greatest.
+
+    Raises:
+        ExportError: If a part has no form in integers.
+    """
+    reset_states(network)
+    tracer = _Tracer(network, Builder(x.dtype))
+    shape = tuple(x.shape)
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    place = tracer.builder.input(shape, unit, low, high)
+    index = torch.arange(x.numel()).reshape(x.shape)
+    scale = torch.full(x.shape, unit, dtype=torch.float64)
+    tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
+    with torch.no_grad(), _watched(network, tracer), tracer:
+        output = network(x)
+    reset_states(network)
+    while isinstance(output, tuple | list) and output:
+        output = output[0]
+    value = tracer.values.get(output) if isinstance(output, Tensor) else None
+    if value is None:
+        raise ExportError("the network's answer is not made of its sums and spikes")
+    return tracer.builder.finish(value)
+
+
+class _Tracer(TorchDispatchMode):
+    """Knows the value of each tensor, and lets the builder add what is computed."""
+
+    def __init__(self, network: nn.Module, builder: Builder) -> None:
+        super().__init__()
+        self.builder = builder
+        self.neurons = all_neurons(network)
+        self.running: list[tuple[str, nn.Module]] = []
+        self.values = WeakIdKeyDictionary()
+        self.inside: str | None = None  # a neuron, whose steps are its own business
+
+    def enter(self, name: str, module: nn.Module) -> None:
+        self.running.append((name, module))
+        if name in self.neurons and self.inside is None:
+            self.inside = name
+
+    def leave(self, name: str, module: Any, args: tuple[Any, ...], output: Any) -> None:
+        self.running.pop()
+        if self.inside != name:
+            return
+        self.inside = None
+        if not hasattr(module, "quant_spec"):
+            raise ExportError(f"{name} ({type(module).__name__}) stores float membranes: `inject` "
+                              "puts a quantized neuron in its place")
+        value, spikes = self.values.get(args[0]), output_spikes(output)
+        if value is None:
+            raise ExportError(f"{name} takes what is not made of sums and spikes")
+        leading = 2 if is_multi_step(module) else 1
+        if math.prod(spikes.shape[:leading]) != 1:
+            raise ExportError(f"{name} sees more than one sample and step: an example of one step "
+                              "of one sample is wanted")
+        self.values[spikes] = self.builder.neuron(name, module, value, leading)
+
+    @property
+    def where(self) -> str:
+        """What is running, for errors."""
+        name, module = self.running[-1] if self.running else ("", None)
+        return f"{name} ({type(module).__name__})" if name else "the network"
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.inside is not None or not self._knows((args, kwargs)):
+            return func(*args, **kwargs)
+        name = func._overloadpacket.__name__
+        rule = _RULES.get(name)
+        if rule is None:
+            with self:
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+            raise ExportError(f"{self.where} runs {name}, which has no form in integers here")
+        output = func(*args, **kwargs)
+        found = rule(self, func, args, kwargs, output)
+        if isinstance(output, tuple | list):
+            for tensor, value in zip(output, found, strict=False):
+                if value is not None:
+                    self.values[tensor] = value
+        elif found is not None:
+            self.values[output] = found
+        return output
+
+    def _knows(self, values: Any) -> bool:
+        leaves = torch.utils._pytree.tree_leaves(values)
+        return any(isinstance(leaf, Tensor) and leaf in self.values for leaf in leaves)
+
+    def _of(self, x: Any) -> Value | Tensor | float:
+        """The value of an operand, or the constant that it is."""
+        if isinstance(x, Tensor):
+            return self.values[x] if x in self.values else x.double()
+        return float(x)
+
+    # Moves
+
+    def _move(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value | None:
+        value = self.values.get(args[0])
+        if func._overloadpacket.__name__ == "_to_copy":
+            if not output.dtype.is_floating_point:
+                raise ExportError(f"{self.where} turns what it computes into {output.dtype}")
+            return value
+        return value and value.moved(lambda tensor: func(tensor, *args[1:], **kwargs))
+
+    def _split(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Value]:
+        value = self.values[args[0]]
+        parts = [func(value.bias, *args[1:], **kwargs)]
+        parts += [func(t, *args[1:], **kwargs) for term in value.terms for t in (term.scale, term.index)]
+        nodes = [term.node for term in value.terms]
+        return [
+            Value(
+                tuple(Term(n, parts[1 + 2 * k][i], parts[2 + 2 * k][i]) for k, n in enumerate(nodes)),
+                parts[0][i],
+            )
+            for i in range(len(output))
+        ]
+
+    def _cat(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        values = [self._of(x) for x in args[0]]
+        if not all(isinstance(value, Value) for value in values):
+            raise ExportError(f"{self.where} joins constants with what it computes")
+        return self.builder.joined(self.where, values, lambda ts: func(ts, *args[1:], **kwargs))
+
+    # Sums and factors
+
+    def _add(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        alpha = kwargs.get("alpha", 1)
+        return self._sum(args[0], args[1], 1.0, float(alpha))
+
+    def _sub(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self._sum(args[0], args[1], 1.0, -float(kwargs.get("alpha", 1)))
+
+    def _rsub(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self._sum(args[0], args[1], -1.0, 1.0)
+
+    def _sum_of(self, x: Any, factor: float) -> Value:
+        value = self._of(x)
+        if isinstance(value, Value):
+            return value if factor == 1 else value.times(factor)
+        return Value((), torch.as_tensor(value, dtype=torch.float64) * factor)
+
+    def _sum(self, a: Any, b: Any, of_a: float, of_b: float) -> Value:
+        return self._sum_of(a, of_a).plus(self._sum_of(b, of_b))
+
+    def _neg(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self.values[args[0]].times(-1.0)
+
+    def _mul(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        a, b = self._of(args[0]), self._of(args[1])
+        if isinstance(a, Value) and isinstance(b, Value):
+            return self.builder.product(self.where, a, b)
+        value, factor = (a, b) if isinstance(a, Value) else (b, a)
+        assert isinstance(value, Value) and not isinstance(factor, Value)
+        return value.times(factor)
+
+    def _div(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        a, b = self._of(args[0]), self._of(args[1])
+        if not isinstance(a, Value) or isinstance(b, Value) or kwargs.get("rounding_mode"):
+            raise ExportError(f"{self.where} divides by what it computes")
+        return a.times(1 / torch.as_tensor(b, dtype=torch.float64))
+
+    def _native_batch_norm(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Any]:
+        x, weight, bias, mean, var, training, _, eps = args
+        if training:
+            raise ExportError(f"{self.where} normalizes by its batch: call eval()")
+        return [self._normalized(x, weight, bias, mean, var, eps), None, None]
+
+    def _norm_no_training(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Any]:
+        x, weight, bias, mean, var, _, eps = args
+        return [self._normalized(x, weight, bias, mean, var, eps), None, None]
+
+    def _normalized(self, x: Any, weight: Any, bias: Any, mean: Any, var: Any, eps: float) -> Value:
+        value = self.values[x]
+        shape = (-1, *(1,) * (x.dim() - 2))
+        gain = 1 / (var.double() + eps).sqrt()
+        gain = gain if weight is None else gain * weight.double()
+        shift = -mean.double() * gain
+        shift = shift if bias is None else shift + bias.double()
+        return value.times(gain.reshape(shape)).plus(shift.reshape(shape))
+
+    # Products
+
+    def _convolution(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        x, weight, bias, stride, padding, dilation, transposed, _, groups = args
+        if transposed:
+            raise ExportError(f"{self.where} is a transposed convolution: keep it out of what is "
+                              "exported")
+        codes, unit, quantizer = self._codes(weight)
+        geometry = tuple(stride), tuple(padding), tuple(dilation), groups
+        value = self._operand(x)
+        return self.builder.convolution(
+            self.running[-1][0], value, codes, unit, quantizer, geometry, bias, output.shape
+        )
+
+    def _mm(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self._linear_of(args[0], args[1].t(), None, output)
+
+    def _addmm(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        bias, x, weight = args
+        return self._linear_of(x, weight.t(), bias, output)
+
+    def _linear(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self._linear_of(args[0], args[1], args[2] if len(args) > 2 else None, output)
+
+    def _linear_of(self, x: Any, weight: Tensor, bias: Any, output: Tensor) -> Value:
+        codes, unit, quantizer = self._codes(weight)
+        if math.prod(x.shape[:-1]) != 1:
+            raise ExportError(f"{self.where} applies one matrix in several places, which is a "
+                              "convolution with a kernel of 1")
+        name = self.running[-1][0]
+        return self.builder.linear(name, self._operand(x), codes, unit, quantizer, bias, output.shape)
+
+    def _operand(self, x: Tensor) -> Value:
+        value = self._of(x)
+        if not isinstance(value, Value):
+            raise ExportError(f"{self.where} multiplies by what it computes")
+        return value
+
+    def _codes(self, weight: Tensor) -> tuple[Tensor, Tensor, Any]:
+        name, layer = self.running[-1]
+        quantizer = layer_quantizer(layer)
+        if quantizer is None:
+            raise ExportError(f"{self.where} has float weights: quantize them, by a preset or by "
+                              "WeightSpec(kind='uniform', bits=8)")
+        codes, unit = quantizer.codes(layer.parametrizations.weight.original.detach())  # type: ignore[union-attr]
+        if not torch.equal((codes * unit).to(weight.dtype), weight):
+            raise ExportError(f"{name}: the weight that it used is not that of its codes")
+        return codes, unit, quantizer
+
+    # Pooling
+
+    def _avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        return self.builder.average_pool(self.where, self.values[args[0]], func, args[1:], kwargs)
+
+    def _mean(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
+        keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
+        count = math.prod(args[0].shape[d] for d in dims)
+        return self.builder.total(self.where, self.values[args[0]], list(dims), keep).times(1 / count)
+
+    def _adaptive_avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        x, size = args[0], list(args[1])
+        if any(s % o for s, o in zip(x.shape[-2:], size, strict=True)):
+            raise ExportError(f"{self.where} pools windows of different sizes")
+        kernel = [s // o for s, o in zip(x.shape[-2:], size, strict=True)]
+        pool = torch.ops.aten.avg_pool2d.default
+        return self.builder.average_pool(self.where, self.values[x], pool, (kernel,), {})
+
+    def _total(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
+        keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
+        return self.builder.total(self.where, self.values[args[0]], list(dims), keep)
+
+    def _max_pool(self, func: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        value = self.builder.max_pool(self.where, self.values[args[0]], *args[1:])
+        return [value, None] if isinstance(output, tuple) else value
+
+
+
+_RULES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(_MOVES, _Tracer._move),
+    **dict.fromkeys(("split", "split_with_sizes", "unbind", "chunk"), _Tracer._split),
+    **dict.fromkeys(("cat", "stack"), _Tracer._cat),
+    **dict.fromkeys(("add", "add_"), _Tracer._add),
+    **dict.fromkeys(("sub", "sub_"), _Tracer._sub),
+    "rsub": _Tracer._rsub,
+    "neg": _Tracer._neg,
+    **dict.fromkeys(("mul", "mul_"), _Tracer._mul),
+    **dict.fromkeys(("div", "div_"), _Tracer._div),
+    "native_batch_norm": _Tracer._native_batch_norm,
+    "_native_batch_norm_legit_no_training": _Tracer._norm_no_training,
+    "convolution": _Tracer._convolution,
+    "mm": _Tracer._mm,
+    "addmm": _Tracer._addmm,
+    "linear": _Tracer._linear,
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _Tracer._avg_pool),
+    "_adaptive_avg_pool2d": _Tracer._adaptive_avg_pool,
+    "mean": _Tracer._mean,
+    "sum": _Tracer._total,
+    **dict.fromkeys(
+        ("max_pool2d_with_indices", "max_pool3d_with_indices"), _Tracer._max_pool
+    ),
+}
+
+
+@contextmanager
+def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
+    handles = []
+    for name, module in network.named_modules():
+        if "parametrizations" in name.split("."):
+            continue
+
+        def enter(module: nn.Module, args: Any, name: str = name) -> None:
+            tracer.enter(name, module)
+
+        def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+            tracer.leave(name, module, args, output)
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,69 @@
+"""What is known of a float tensor of a network: which integers it is made of, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Term", "Value"]
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A part `scale * x[index]` of a tensor, of the values x of a node.
+
+    Args:
+        node: Place of the node.
+        scale: float64, of the tensor's shape.
+        index: int64, of the tensor's shape: places in the node's values.
+    """
+
+    node: int
+    scale: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A float tensor as the sum of its terms and a constant.
+
+    Args:
+        terms: What depends on the network's input.
+        bias: float64, of the tensor's shape.
+    """
+
+    terms: tuple[Term, ...]
+    bias: Tensor
+
+    def moved(self, move: Any) -> Value:
+        """Apply what only moves or copies elements.
+
+        Args:
+            move: From a tensor of this shape to another.
+        """
+        terms = (Term(t.node, move(t.scale), move(t.index)) for t in self.terms)
+        return Value(tuple(terms), move(self.bias))
+
+    def times(self, factor: Tensor | float) -> Value:
+        """Multiply by a constant that broadcasts."""
+        factor = torch.as_tensor(factor, dtype=torch.float64)
+        shape = torch.broadcast_shapes(self.bias.shape, factor.shape)
+        terms = (
+            Term(t.node, (t.scale * factor).expand(shape), t.index.expand(shape))
+            for t in self.terms
+        )
+        return Value(tuple(terms), (self.bias * factor).expand(shape))
+
+    def plus(self, other: Value | Tensor | float) -> Value:
+        """Add another value, or a constant, which broadcast."""
+        if not isinstance(other, Value):
+            other = Value((), torch.as_tensor(other, dtype=torch.float64))
+        shape = torch.broadcast_shapes(self.bias.shape, other.bias.shape)
+        terms = (
+            Term(t.node, t.scale.expand(shape), t.index.expand(shape))
+            for t in (*self.terms, *other.terms)
+        )
+        return Value(tuple(terms), (self.bias + other.bias).expand(shape))
