@@ -273,7 +273,7 @@ class Builder:
 
     def total(self, name: str, value: Value, dims: list[int], keep: bool) -> Value:
         """Add sums over dimensions."""
-        dims = [d % value.bias.dim() for d in dims]
+        dims = sorted(d % value.bias.dim() for d in dims)
         count = math.prod(value.bias.shape[d] for d in dims)
         others = [d for d in range(value.bias.dim()) if d not in dims]
 
@@ -282,7 +282,7 @@ class Builder:
             return moved.reshape(*moved.shape[: len(others)], count)
 
         def end(tensor: Tensor) -> Tensor:
-            for d in sorted(dims) if keep else []:
+            for d in dims if keep else []:
                 tensor = tensor.unsqueeze(d)
             return tensor
 

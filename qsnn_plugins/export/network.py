@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.export.account import NodeAccount, account
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -40,7 +42,6 @@ class IntegerNetwork:
     """
 
     nodes: tuple[Node, ...]
-    steps: list[str] = field(default_factory=list, repr=False)
 
     @property
     def input(self) -> Input:
@@ -58,6 +59,44 @@ class IntegerNetwork:
     def neurons(self) -> dict[str, Neuron | WideNeuron]:
         """Its layers of neurons by name."""
         return {n.name: n for n in self.nodes if isinstance(n, Neuron | WideNeuron)}
+
+    @property
+    def accounts(self) -> list[NodeAccount]:
+        """Bytes and multiplications of each layer."""
+        return [account(node) for node in self.nodes]
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications per sample and step; 0 is multiplication-free."""
+        return sum(each.multiplications for each in self.accounts)
+
+    def __str__(self) -> str:
+        """Print one line per layer, and the whole."""
+        rows = [("layer", "kind", "gives", "weights", "bounds", "states", "multiplications")]
+        for node, each in zip(self.nodes, self.accounts, strict=True):
+            shape = "x".join(map(str, node.shape))
+            numbers = (each.weights, each.bounds, each.states, each.multiplications)
+            rows.append((node.name, each.kind, shape, *(f"{n:,}" if n else "" for n in numbers)))
+        columns = ("weights", "bounds", "states", "multiplications")
+        total = [sum(getattr(each, name) for each in self.accounts) for name in columns]
+        rows.append(("all", "", "", *(f"{n:,}" for n in total)))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join(
+                text.ljust(width) if i < 3 else text.rjust(width)
+                for i, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        free = "multiplication-free" if not total[3] else f"{total[3]:,} multiplications per step"
+        lines.append(f"integers only, {free}; bytes; input in units of {self.input.unit:.6g}")
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as safetensors; see `export.load`."""
+        from qsnn_plugins.export.files import save
+
+        save(self, path)
 
     def quantize(self, frames: Tensor) -> Tensor:
         """Return the integers of float frames, any shape: the nearest multiples of the unit."""

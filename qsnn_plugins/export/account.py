@@ -1,0 +1,84 @@
+"""What an integer network takes: bytes on a chip, and the multiplications that are left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Gather,
+    Linear,
+    Neuron,
+    Node,
+    Output,
+    Rescale,
+    WideNeuron,
+)
+from qsnn_plugins.functional.packing.bits import packed_bytes
+
+__all__ = ["NodeAccount", "account", "code_bits", "integer_bytes"]
+
+
+@dataclass(frozen=True)
+class NodeAccount:
+    """One layer in whole bytes.
+
+    Args:
+        name: Its name.
+        kind: What it is.
+        weights: Codes, packed in their bits.
+        bounds: What stands for bias, normalization and threshold: bounds, factors, tables, orders.
+        states: Membranes, packed in their bits, of one sample.
+        multiplications: Per sample and step.
+    """
+
+    name: str
+    kind: str
+    weights: int = 0
+    bounds: int = 0
+    states: int = 0
+    multiplications: int = 0
+
+
+def code_bits(node: Convolution | Linear) -> int:
+    """Bits that one code takes."""
+    return max(1, math.ceil(math.log2(len(node.levels))))
+
+
+def integer_bytes(tensor: Tensor) -> int:
+    """Bytes of integers in the narrowest of 1, 2, 4 or 8 bytes each that holds all of them.
+
+    Example:
+        >>> import torch
+        >>> integer_bytes(torch.tensor([300, -1]))
+        4
+    """
+    greatest = int(tensor.long().abs().max()) if tensor.numel() else 0
+    width = next(w for w in (1, 2, 4, 8) if greatest < 2 ** (8 * w - 1))
+    return width * tensor.numel()
+
+
+def account(node: Node) -> NodeAccount:
+    """Return what a layer takes."""
+    count = math.prod(node.shape)
+    kind = type(node).__name__
+    if isinstance(node, Convolution | Linear):
+        return NodeAccount(
+            node.name, kind, weights=packed_bytes(node.codes.numel(), code_bits(node))
+        )
+    if isinstance(node, Gather):
+        return NodeAccount(node.name, kind, bounds=integer_bytes(node.index))
+    if isinstance(node, Rescale | Output):
+        size = integer_bytes(node.multipliers) + integer_bytes(node.bias)
+        plain = bool((node.multipliers.abs() == 1).all())
+        products = 0 if plain else count * len(node.inputs)
+        return NodeAccount(node.name, kind, bounds=size, multiplications=products)
+    if isinstance(node, Neuron | WideNeuron):
+        tables = [node.bounds, node.spikes, node.next_state]
+        tables += [node.charge] if isinstance(node, WideNeuron) else []
+        size = sum(integer_bytes(table) for table in tables)
+        return NodeAccount(node.name, kind, bounds=size, states=packed_bytes(count, node.bits))
+    return NodeAccount(node.name, kind)

@@ -1,0 +1,287 @@
+"""Integer networks as safetensors: tensors, and JSON that says what they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from qsnn_plugins.errors import ExportError
+from qsnn_plugins.export import nodes as known
+from qsnn_plugins.export.account import code_bits
+from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Gather,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Node,
+    Output,
+    Rescale,
+    SumPool,
+    WideNeuron,
+)
+from qsnn_plugins.files import atomic_write
+from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
+
+__all__ = ["load", "save", "smallest"]
+
+_FORMAT = "qsnn-plugins integer network"
+_VERSION = 1
+_MOST = 2**31  # elements of a tensor, and integers of 32 bits
+
+
+def smallest(tensor: Tensor) -> Tensor:
+    """Return integers in the narrowest of int8, int16, int32 and int64 that holds them.
+
+    Example:
+        >>> smallest(torch.tensor([300])).dtype
+        torch.int16
+    """
+    low, high = (int(tensor.min()), int(tensor.max())) if tensor.numel() else (0, 0)
+    for dtype in (torch.int8, torch.int16, torch.int32):
+        if torch.iinfo(dtype).min <= low and high <= torch.iinfo(dtype).max:
+            return tensor.to(dtype)
+    return tensor.to(torch.int64)
+
+
+def save(network: IntegerNetwork, path: str | Path) -> None:
+    """Write a network to a file, which is there whole or not at all.
+
+    Args:
+        network: What `to_integer` returned.
+        path: The file, by convention `.safetensors`.
+    """
+    tensors: dict[str, Tensor] = {}
+    layers = []
+    for place, node in enumerate(network.nodes):
+        values = {f.name: getattr(node, f.name) for f in fields(node)}
+        for name in node.tensors:
+            tensor = values.pop(name)
+            values[f"{name}.shape"] = list(tensor.shape)
+            if isinstance(node, Convolution | Linear):
+                tensor = pack_codes(place_in_levels(tensor, node.levels), code_bits(node))
+            elif not tensor.is_floating_point():
+                tensor = smallest(tensor)
+            tensors[f"{place}.{name}"] = tensor.contiguous()
+        layers.append({"kind": type(node).__name__, **values})
+    text = json.dumps({"version": _VERSION, "layers": layers})
+    with atomic_write(path) as file:
+        file.write(to_bytes(tensors, metadata={"format": _FORMAT, "network": text}))
+
+
+def load(path: str | Path) -> IntegerNetwork:
+    """Read a network that `save` wrote; nothing in it is run.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The network.
+
+    Raises:
+        ExportError: If the file is missing, damaged, or no integer network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ExportError(f"{path} cannot be read as safetensors: {reason}") from None
+    if metadata.get("format") != _FORMAT:
+        raise ExportError(f"{path} holds no integer network: `export.to_integer(...).save` writes "
+                          "one")
+    try:
+        content = json.loads(metadata["network"])
+        if content["version"] != _VERSION:
+            raise ExportError(f"{path} is of version {content['version']}, and {_VERSION} is known")
+        layers = content["layers"]
+        built: list[Node] = []
+        for place, layer in enumerate(layers):
+            built.append(_node(place, layer, tensors, built))
+        if not built or not isinstance(built[-1], Output):
+            raise _Broken("it has no output at its end")
+        if sum(isinstance(node, Input) for node in built) != 1:
+            raise _Broken("it has not one input")
+    except _Broken as error:
+        raise ExportError(f"{path} is damaged: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
+        raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    return IntegerNetwork(tuple(built))
+
+
+class _Broken(Exception):
+    """What does not fit together."""
+
+
+def _node(place: int, layer: dict[str, Any], tensors: dict[str, Tensor], built: list[Node]) -> Node:
+    values = dict(layer)
+    kind = values.pop("kind")
+    cls = getattr(known, kind, None) if kind in known.__all__ and kind != "Node" else None
+    if cls is None:
+        raise _Broken(f"layer {place} is of kind {kind!r}")
+    for name in cls.tensors:
+        shape = _sizes(values.pop(f"{name}.shape"), place)
+        tensor = tensors[f"{place}.{name}"]
+        if cls in (Convolution, Linear):
+            levels = torch.tensor(_integers(values["levels"], place))
+            bits = max(1, math.ceil(math.log2(len(levels))))
+            places = unpack_codes(tensor, bits, shape)
+            if places.numel() and int(places.max()) >= len(levels):
+                raise _Broken(f"layer {place} has codes beyond its levels")
+            values[name] = _narrow(levels[places])
+        elif tuple(tensor.shape) != tuple(shape):
+            raise _Broken(f"layer {place}: {name} has the shape {list(tensor.shape)}, not {shape}")
+        else:
+            values[name] = tensor
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(_integers(value, place))
+    node = cls(**values)
+    _check(place, node, built)
+    return node
+
+
+def _narrow(codes: Tensor) -> Tensor:
+    return codes.to(torch.int8 if int(codes.abs().max()) < 128 else torch.int16)
+
+
+def _integers(values: Any, place: int) -> list[int]:
+    if not isinstance(values, list) or not all(type(v) is int and abs(v) < _MOST for v in values):
+        raise _Broken(f"layer {place} has {values!r} where integers belong")
+    return values
+
+
+def _sizes(values: Any, place: int) -> list[int]:
+    sizes = _integers(values, place)
+    if any(size < 0 for size in sizes) or math.prod(sizes) >= _MOST:
+        raise _Broken(f"layer {place} has a tensor of the shape {sizes}")
+    return sizes
+
+
+def _check(place: int, node: Node, built: list[Node]) -> None:
+    """Refuse what would not run, or would read where nothing is."""
+
+    def want(holds: bool, what: str) -> None:
+        if not holds:
+            raise _Broken(f"layer {place} ({node.name}) {what}")
+
+    want(type(node.name) is str, "has no name")
+    want(all(type(v) is int for v in (node.low, node.high)), "has no range")
+    want(node.low <= node.high, "has a range that is empty")
+    want(0 < math.prod(node.shape) < _MOST and min(node.shape) > 0, "has no shape")
+    want(all(type(i) is int and 0 <= i < place for i in node.inputs), "takes what is not there")
+    inputs = [built[i] for i in node.inputs]
+    count, sizes = math.prod(node.shape), [math.prod(i.shape) for i in inputs]
+    _CHECKS.get(type(node), _check_same)(node, count, sizes, inputs, want)
+
+
+_Want = Callable[[bool, str], None]
+
+
+def _check_same(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    want(len(sizes) > 0 and set(sizes) == {count}, "takes inputs of another size")
+
+
+def _check_input(node: Input, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    want(not sizes, "is an input with inputs")
+    want(type(node.unit) is float and 0 < node.unit < math.inf, "has no unit")
+
+
+def _check_window(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    spatial = len(node.takes) - 1
+    kernel = node.codes.shape[2:] if isinstance(node, Convolution) else node.kernel
+    dilation = node.dilation if isinstance(node, Convolution) else (1,) * spatial
+    each = (kernel, node.stride, node.padding, dilation)
+    want(len(sizes) == 1 and sizes[0] == math.prod(node.takes), "takes an input of another size")
+    want(1 <= spatial <= 3 and all(len(v) == spatial for v in each), "has windows of no dimension")
+    want(min(*kernel, *node.stride, *dilation) > 0 and min(node.padding) >= 0, "has empty windows")
+    expected = [
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, p, d, k, s in zip(
+            node.takes[1:], node.padding, dilation, kernel, node.stride, strict=True
+        )
+    ]
+    channels = len(node.codes) if isinstance(node, Convolution) else node.takes[0]
+    want(tuple(node.shape) == (channels, *expected), "has another shape than its windows give")
+    if isinstance(node, Convolution):
+        want(type(node.groups) is int and node.groups > 0, "has no groups")
+        want(node.codes.shape[1] * node.groups == node.takes[0], "takes other channels")
+        want(channels % node.groups == 0, "has groups of different sizes")
+        _check_reach(node, inputs[0], want)
+    elif isinstance(node, MaxPool):
+        want(all(2 * p <= k for p, k in zip(node.padding, node.kernel, strict=True)),
+             "has windows outside its input")  # fmt: skip
+
+
+def _check_linear(node: Linear, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    want(node.codes.dim() == 2 and len(sizes) == 1, "is no matrix")
+    want(tuple(node.codes.shape) == (count, sizes[0]), "takes an input of another size")
+    _check_reach(node, inputs[0], want)
+
+
+def _check_reach(node: Any, source: Node, want: _Want) -> None:
+    magnitude = node.codes.long().abs().flatten(1).sum(1).max() if node.codes.numel() else 0
+    reach = int(magnitude) * max(abs(source.low), abs(source.high))
+    want(reach < _MOST, "has sums beyond 32 bits")
+
+
+def _check_gather(node: Gather, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    index = node.index
+    want(not index.is_floating_point() and tuple(index.shape) == node.shape, "has no order")
+    want(0 <= int(index.min()) and int(index.max()) < sum(sizes), "takes places that are not there")
+
+
+def _check_rescale(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    _check_same(node, count, sizes, inputs, want)
+    groups = node.bias.numel()
+    want(not node.multipliers.is_floating_point() and not node.bias.is_floating_point(),
+         "has multipliers that are no integers")  # fmt: skip
+    want(tuple(node.multipliers.shape) == (len(sizes), groups), "has other multipliers than inputs")
+    want(groups > 0 and count % groups == 0, "has groups of different sizes")
+    if isinstance(node, Rescale):
+        want(type(node.shift) is int and 0 <= node.shift < 63, "has no shift")
+
+
+def _check_neuron(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
+    _check_same(node, count, sizes, inputs, want)
+    wide = isinstance(node, WideNeuron)
+    tables = [node.bounds, node.spikes, node.next_state] + ([node.charge] if wide else [])
+    want(not any(t.is_floating_point() for t in tables), "has tables that are no integers")
+    outcomes, groups = len(node.spikes), len(node.bounds)
+    states = node.charge.shape[1] if wide else node.bounds.shape[1]
+    want(groups > 0 and count % groups == 0, "has groups of different sizes")
+    want(node.bounds.dim() == (2 if wide else 3), "has no bounds")
+    want(node.bounds.shape[-1] == outcomes - 1 and len(node.next_state) == outcomes,
+         "has other outcomes than bounds")  # fmt: skip
+    want(not wide or len(node.charge) == groups, "has other charges than bounds")
+    want(0 < states <= 256 and 0 <= node.first_state < states, "has no first state")
+    want(0 <= int(node.next_state.min()) and int(node.next_state.max()) < states,
+         "stores states that it has not")  # fmt: skip
+    want(0 <= int(node.spikes.min()) and int(node.spikes.max()) <= 255, "sends no spikes")
+    want(node.bits == max(1, math.ceil(math.log2(states))), "has states of other bits")
+
+
+_CHECKS: dict[type, Callable[..., None]] = {
+    Input: _check_input,
+    Convolution: _check_window,
+    SumPool: _check_window,
+    MaxPool: _check_window,
+    Linear: _check_linear,
+    Gather: _check_gather,
+    Rescale: _check_rescale,
+    Output: _check_rescale,
+    Neuron: _check_neuron,
+    WideNeuron: _check_neuron,
+}
