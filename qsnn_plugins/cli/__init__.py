@@ -24,6 +24,7 @@ TRAINING = {
 # Word: (what it does, "module:function" taking the words that follow and returning an exit status).
 TOOLS = {
     "cost": ("say what the network of a recipe costs: memory, operations, energy", "cli.cost:main"),
+    "export": ("turn a trained network into integers, as a file or as C", "cli.export:main"),
     "plot": ("draw the papers' figures, of a trained network or of results", "cli.plot:main"),
     "reproduce": ("compare the papers' tables with our figures", "reproduce.command:main"),
     "recipes": ("list the papers' rows with their commands and results", "reproduce.recipes:main"),

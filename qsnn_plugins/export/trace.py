@@ -23,7 +23,11 @@ from qsnn_plugins.export.values import Term, Value
 from qsnn_plugins.nn import output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 
-__all__ = ["trace"]
+__all__ = ["SeveralSamples", "trace"]
+
+class SeveralSamples(ExportError):
+    """The example is not of one step of one sample."""
+
 
 # What only moves or copies elements.
 _MOVES = frozenset(
@@ -94,8 +98,7 @@ class _Tracer(TorchDispatchMode):
             raise ExportError(f"{name} takes what is not made of sums and spikes")
         leading = 2 if is_multi_step(module) else 1
         if math.prod(spikes.shape[:leading]) != 1:
-            raise ExportError(f"{name} sees more than one sample and step: an example of one step "
-                              "of one sample is wanted")
+            raise SeveralSamples(f"{name} sees more than one sample or step of the example")
         self.values[spikes] = self.builder.neuron(name, module, value, leading)
 
     @property
@@ -286,6 +289,8 @@ class _Tracer(TorchDispatchMode):
 
     def _adaptive_avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         x, size = args[0], list(args[1])
+        if x.shape[-2:] == (1, 1):  # the one place is copied
+            return self.values[x].moved(lambda tensor: tensor.expand(*tensor.shape[:-2], *size))
         if any(s % o for s, o in zip(x.shape[-2:], size, strict=True)):
             raise ExportError(f"{self.where} pools windows of different sizes")
         kernel = [s // o for s, o in zip(x.shape[-2:], size, strict=True)]

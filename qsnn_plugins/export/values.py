@@ -44,8 +44,10 @@ class Value:
         Args:
             move: From a tensor of this shape to another.
         """
-        terms = (Term(t.node, move(t.scale), move(t.index)) for t in self.terms)
-        return Value(tuple(terms), move(self.bias))
+        # expanded and permuted tensors have no views
+        whole = (Term(t.node, t.scale.contiguous(), t.index.contiguous()) for t in self.terms)
+        terms = (Term(t.node, move(t.scale), move(t.index)) for t in whole)
+        return Value(tuple(terms), move(self.bias.contiguous()))
 
     def times(self, factor: Tensor | float) -> Value:
         """Multiply by a constant that broadcasts."""

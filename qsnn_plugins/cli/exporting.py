@@ -1,0 +1,76 @@
+"""What `qsnn export` does once its words are known."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins import export as integers
+from qsnn_plugins.cli.built import BuiltRecipe
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.failures import RecipeError
+
+_TIMED = 20  # samples
+
+
+def export(
+    recipes: Composition, checkpoint: str, kind: str, folder: Path, batches: int | None
+) -> str:
+    """Write the integers of a trained recipe, and return what to print.
+
+    Args:
+        recipes: The recipe.
+        checkpoint: File with trained weights, or `last`.
+        kind: "c" or "safetensors".
+        folder: Where the files go; it is made where it is not there.
+        batches: How many test batches are compared, None for all.
+
+    Raises:
+        RecipeError: The recipe cannot be built.
+        ExportError: Its network has no form in integers.
+        DataError: The data are missing or broken.
+    """
+    built = BuiltRecipe.build(recipes, checkpoint)
+    network = built.model.eval().network
+    built.datamodule.prepare_data()
+    built.datamodule.setup("test")
+    steps = getattr(built.model, "time_steps", None)
+    first, _ = next(_batches(built, steps, 1), (None, None))
+    if first is None:
+        raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
+    integer = integers.to_integer(network, first)
+    found = integers.verify(network, integer, _batches(built, steps, batches))
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "c":
+        integer.to_c(folder)
+        wrote = f"wrote {folder}/network.c and what belongs to it: make -C {folder}"
+    else:
+        file = folder / f"{recipes.name}.safetensors"
+        integer.save(file)
+        wrote = f"wrote {file}"
+    return "\n\n".join([str(integer), str(found), _speed(integer, first), wrote])
+
+
+def _batches(built: Any, steps: int | None, count: int | None) -> Iterator[tuple[Tensor, Any]]:
+    """Time-major frames [T, N, ...] of the test data, and labels [N], None of detectors."""
+    for frames, labels, *_ in islice(built.datamodule.test_dataloader(), count):
+        major = frames.transpose(0, 1) if steps is None else frames.expand(steps, *frames.shape)
+        yield major.float(), labels if isinstance(labels, Tensor) and labels.dim() == 1 else None
+
+
+def _speed(integer: integers.IntegerNetwork, frames: Tensor) -> str:
+    compiled = integer.compile()
+    times = []
+    with torch.no_grad():
+        for sample in range(min(_TIMED, frames.shape[1])):
+            start = time.perf_counter()
+            compiled(frames[:, sample : sample + 1])
+            times.append(time.perf_counter() - start)
+    return f"{1000 * statistics.median(times):.2f} ms a sample of {len(frames)} steps, one at a time"
