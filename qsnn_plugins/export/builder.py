@@ -100,7 +100,7 @@ class Builder:
             return term.node
         sample = _sample(shape)
         return self._add(
-            ("gather", term.node, tuple(order.tolist())),
+            ("gather", term.node, order.numpy().tobytes()),
             lambda: Gather(
                 f"{node.name}.order", (term.node,), sample, node.low, node.high,
                 order.to(torch.int32).reshape(sample),
@@ -176,8 +176,10 @@ class Builder:
                 tuple(quantizer.levels),
             ),
         )
-        weight = codes.double() * unit.double()
-        constant = (weight @ value.bias.flatten()).expand(shape)
+        constant = torch.zeros(shape, dtype=torch.float64)
+        if value.bias.any():
+            weight = codes.double() * unit.double()
+            constant = constant + (weight @ value.bias.flatten())
         if bias is not None:
             constant = constant + bias.double()
         return _whole(node, (_per_output(unit, codes) * scale).expand(shape), constant)
@@ -314,7 +316,7 @@ class Builder:
         sources = [self.nodes[node] for node in nodes]
         sample = _sample(index.shape)
         place = self._add(
-            ("join", tuple(nodes), tuple(index.flatten().tolist())),
+            ("join", tuple(nodes), index.contiguous().numpy().tobytes()),
             lambda: Gather(
                 f"{sources[0].name}.join", tuple(nodes), sample, min(s.low for s in sources),
                 max(s.high for s in sources), index.to(torch.int32).reshape(sample),
@@ -509,7 +511,8 @@ def _spread(sizes: Any, spatial: int) -> tuple[int, ...]:
 
 
 def _small(codes: Tensor) -> Tensor:
-    return codes.to(torch.int8 if int(codes.abs().max()) < 128 else torch.int16)
+    low, high = torch.aminmax(codes)
+    return codes.to(torch.int8 if -128 < int(low) and int(high) < 128 else torch.int16)
 
 
 def _per_output(unit: Tensor, codes: Tensor) -> Tensor:
@@ -520,9 +523,10 @@ def _per_output(unit: Tensor, codes: Tensor) -> Tensor:
 
 def _reach(codes: Tensor, source: Node) -> tuple[int, int]:
     """The least and the greatest sum of codes times what a node can give; padding is 0."""
-    flat = codes.long().flatten(1)
+    flat = _small(codes).flatten(1)
     low, high = min(source.low, 0), max(source.high, 0)
-    positive, negative = flat.clamp(min=0).sum(1), flat.clamp(max=0).sum(1)
+    positive = flat.clamp(min=0).sum(1, dtype=torch.int64)
+    negative = flat.clamp(max=0).sum(1, dtype=torch.int64)
     return (
         int((positive * low + negative * high).min()), int((positive * high + negative * low).max())
     )  # fmt: skip

@@ -6,8 +6,9 @@ it resets and rounds, its table is that of the very step that was trained.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -63,12 +64,22 @@ def tabulate(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype
         ExportError: If the neuron has no finite table.
     """
     _check(name, neuron)
+    own = [*neuron.parameters(recurse=False), *neuron.buffers(recurse=False)]
+    if all(tensor.numel() == 1 for tensor in own if tensor is not getattr(neuron, "mem", None)):
+        one = _table(name, neuron, 1, dim, dtype)
+        names = ("states", "breaks", "unit", "charge")
+        each = {n: t.expand(channels, *t.shape[1:]) for n in names if (t := getattr(one, n)) is not None}
+        return replace(one, **each)
+    return _table(name, neuron, channels, dim, dtype)
+
+
+def _table(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype) -> StepTable:
     step = _Step(neuron, channels, dim, dtype)
     states = step.states()
     if states.shape[1] > _TABLE_STATES:
         return _wide(name, neuron, step, states)
-    ranks = step.ranks(states, len(states[0]) * step.counts)
-    breaks = _bisect(ranks, (channels, states.shape[1]), step.counts * states.shape[1], dtype)
+    count = step.counts * states.shape[1]
+    breaks = _bisect(step.ranks(states), (channels, states.shape[1]), count, dtype)
     return step.table(states, breaks)
 
 
@@ -140,7 +151,7 @@ class _Step:
             raise ExportError("a neuron stores values that its quantizer has no levels for")
         return counts * states.shape[1] + place
 
-    def ranks(self, states: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+    def ranks(self, states: Tensor) -> Callable[[Tensor], Tensor]:
         """Return a function from x [C, states, K] to ranks."""
 
         def of(x: Tensor) -> Tensor:
@@ -172,8 +183,6 @@ class _Step:
 
 def _wide(name: str, neuron: Any, step: _Step, states: Tensor) -> StepTable:
     """Breaks of the charge, in float64: nothing of a table of charges depends on the state."""
-    import copy
-
     exact = _Step(copy.deepcopy(neuron).double(), step.channels, len(step.tail) + 2, torch.float64)
     own = states.double()
     rest = own[:, :1].T * 0 + exact.first()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
@@ -99,7 +99,8 @@ class _Tracer(TorchDispatchMode):
         leading = 2 if is_multi_step(module) else 1
         if math.prod(spikes.shape[:leading]) != 1:
             raise SeveralSamples(f"{name} sees more than one sample or step of the example")
-        self.values[spikes] = self.builder.neuron(name, module, value, leading)
+        with _disable_current_modes():  # a hook runs inside of this one
+            self.values[spikes] = self.builder.neuron(name, module, value, leading)
 
     @property
     def where(self) -> str:
