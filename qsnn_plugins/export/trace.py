@@ -236,6 +236,8 @@ class _Tracer(TorchDispatchMode):
             raise ExportError(f"{self.where} is a transposed convolution: keep it out of what is "
                               "exported")
         codes, unit, quantizer = self._codes(weight)
+        if math.prod(output.shape[: -weight.dim() + 1]) != 1:
+            raise SeveralSamples(f"{self.where} sees several samples")
         geometry = tuple(stride), tuple(padding), tuple(dilation), groups
         value = self._operand(x)
         return self.builder.convolution(
@@ -255,8 +257,8 @@ class _Tracer(TorchDispatchMode):
     def _linear_of(self, x: Any, weight: Tensor, bias: Any, output: Tensor) -> Value:
         codes, unit, quantizer = self._codes(weight)
         if math.prod(x.shape[:-1]) != 1:
-            raise ExportError(f"{self.where} applies one matrix in several places, which is a "
-                              "convolution with a kernel of 1")
+            raise SeveralSamples(f"{self.where} applies one matrix in several places, which is a "
+                                 "convolution with a kernel of 1, or sees several samples")
         name = self.running[-1][0]
         return self.builder.linear(name, self._operand(x), codes, unit, quantizer, bias, output.shape)
 

@@ -1,0 +1,290 @@
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+from qsnn_plugins import export, inject, presets
+from qsnn_plugins.errors import ArgumentError, ExportError, QSNNError
+from qsnn_plugins.models import ResidualNet
+from qsnn_plugins.spec import (
+    MembraneSpec,
+    PruningSpec,
+    QuantSpec,
+    SpikeSpec,
+    ThresholdSpec,
+    WeightSpec,
+)
+from tests.export.networks import counts, run_float, string_net, waken
+
+HOSTS = ("spikingjelly", "snntorch")
+MEMBRANES = (
+    MembraneSpec(),
+    MembraneSpec(levels=(-3.0, -1.0, 0.0, 0.3, 0.8)),
+    MembraneSpec(kind="pruned"),
+    MembraneSpec(kind="threshold_centred", bits=3),
+    MembraneSpec(kind="tanh", bits=3, scale="fixed", scale_value=0.7),
+    *(MembraneSpec(kind="uniform", bits=bits, scale="fixed", scale_value=1.3) for bits in (1, 2, 4)),
+)
+WEIGHTS = (
+    *(WeightSpec(kind="uniform", bits=bits) for bits in (1, 2, 4, 8)),
+    WeightSpec(kind="uniform", bits=4, per="channel"),
+    WeightSpec(kind="power_of_two", bits=4),
+    WeightSpec(kind="mint", bits=4),
+    WeightSpec(kind="binary"),
+    WeightSpec(kind="sigmoid", bits=2),
+    WeightSpec(kind="statistical", bits=4),
+)
+
+
+def check(network, x, **how):
+    """The same spikes, and answers within what the float network rounds."""
+    integer = export.to_integer(network, x, **how)
+    answer, spikes = run_float(network, x, integer.neurons)
+    answers, own = integer(x)
+    for name, wanted in spikes.items():
+        assert torch.equal(own[name].double(), wanted.double()), name
+    found = answers.double() * integer.output.unit
+    while isinstance(answer, tuple):
+        answer = answer[0]
+    assert torch.allclose(found, answer.double().reshape(found.shape), rtol=1e-5, atol=1e-5)
+    return integer
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("membrane", MEMBRANES, ids=str)
+def test_every_membrane_sends_the_same_spikes(membrane, host):
+    spec = QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=4))
+    integer = check(string_net(spec, host), counts())
+    rates = [spikes.float().mean() for spikes in integer(counts())[1].values()]
+    assert all(0.005 < rate < 0.995 for rate in rates)
+    assert integer.multiplications == 6  # the answers alone
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=str)
+def test_every_weight_sends_the_same_spikes(weight):
+    check(string_net(QuantSpec(weight=weight)), counts())
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("per", ["layer", "channel"])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_spikes_of_several_bits_and_learned_thresholds(bits, per, host):
+    spec = QuantSpec(
+        spike=SpikeSpec(bits=bits),
+        threshold=ThresholdSpec("ordinary", per=per),
+        weight=WeightSpec(kind="uniform", bits=4),
+    )
+    check(string_net(spec, host), counts())
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_wide_membranes_are_fixed_point(host):
+    membrane = MembraneSpec(kind="uniform", bits=6, scale="fixed", scale_value=1.3)
+    spec = QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=4))
+    integer = check(string_net(spec, host), counts())
+    assert integer.multiplications > 6
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("delay", [True, False])
+def test_resets_of_snntorch(reset, delay):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            how = {"reset_mechanism": reset, "reset_delay": delay}
+            self.fc1, self.lif1 = nn.Linear(12, 20), snn.Leaky(0.8, threshold=0.7, **how)
+            self.fc2, self.lif2 = nn.Linear(20, 5), snn.Leaky(0.9, threshold=0.3, **how)
+
+        def forward(self, x):
+            m1, m2, sent = self.lif1.init_leaky(), self.lif2.init_leaky(), []
+            for step in x:
+                s1, m1 = self.lif1(self.fc1(step), m1)
+                s2, m2 = self.lif2(self.fc2(s1), m2)
+                sent.append(s2)
+            return torch.stack(sent), m2
+
+    torch.manual_seed(0)
+    network = Net()
+    membrane = MembraneSpec(kind="uniform", bits=3, scale="fixed", scale_value=1.0)
+    inject(network, QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=8)))
+    integer = check(network.eval(), counts(shape=(12,), steps=8))
+    assert integer.multiplications == 0
+
+
+@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("kind", [neuron.LIFNode, neuron.IFNode, neuron.ParametricLIFNode])
+def test_an_own_network_of_spikingjelly(kind, soft):
+    torch.manual_seed(0)
+    v_reset = None if soft else 0.1
+    network = nn.Sequential(
+        layer.Conv2d(2, 8, 3, padding=1, groups=2, bias=False),
+        layer.BatchNorm2d(8),
+        kind(v_reset=v_reset),
+        layer.Conv2d(8, 8, 3, stride=2, dilation=2),
+        kind(v_reset=v_reset, v_threshold=0.6),
+        layer.Flatten(),
+        layer.Linear(32, 5),
+    )
+    inject(network, presets.imsnn(weight_bits=4))
+    functional.set_step_mode(network, "m")
+    check(waken(network), counts())
+
+
+def test_a_depthwise_network_with_voting():
+    check(string_net(string="8C3-AP2-12DW-GAP-FC20-AP2"), counts())
+
+
+@pytest.mark.parametrize("preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"])
+@pytest.mark.filterwarnings("ignore:the step's maximum")
+@pytest.mark.slow
+def test_sums_of_normalized_paths(preset):
+    torch.manual_seed(0)
+    network = waken(ResidualNet(19, width=0.0625, spec=preset))
+    integer = check(network, counts(steps=2, samples=2, shape=(3, 16, 16), high=255) / 255)
+    assert "Rescale" in str(integer)
+
+
+@pytest.mark.slow
+def test_sums_of_spikes_need_no_multiplication():
+    from spikingjelly.activation_based.model import sew_resnet
+
+    torch.manual_seed(0)
+    network = sew_resnet.sew_resnet18(cnf="ADD", spiking_neuron=neuron.IFNode, num_classes=4)
+    inject(network, presets.imsnn(weight_bits=4))
+    functional.set_step_mode(network, "m")
+    integer = check(waken(network), counts(steps=2, samples=1, shape=(3, 16, 16)))
+    assert integer.multiplications == 4
+    assert integer(counts(steps=2, samples=1, shape=(3, 16, 16)))[1]
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    membrane=st.sampled_from(MEMBRANES),
+    weight=st.sampled_from(WEIGHTS),
+    spike=st.sampled_from([1, 2, 3]),
+    per=st.sampled_from(["layer", "channel"]),
+    host=st.sampled_from(HOSTS),
+    seed=st.integers(0, 10**6),
+)
+def test_any_network_in_float64(membrane, weight, spike, per, host, seed):
+    spec = QuantSpec(
+        membrane, SpikeSpec(bits=spike), ThresholdSpec("ordinary", per=per), weight
+    )
+    network = string_net(spec, host, "4C3-AP2-6C3-GAP-FC3", seed=seed).double()
+    check(network, counts(seed=seed).double())
+
+
+def test_states_are_those_of_the_network():
+    network = string_net()
+    x, state = counts(), {}
+    integer = export.to_integer(network, x)
+    integer(x, state)
+    network.reset_states()
+    with torch.no_grad():
+        network(x)
+    for name, node in integer.neurons.items():
+        wanted = network.get_submodule(name).v
+        own = node.states[0][state[name]].reshape(wanted.shape)
+        assert torch.equal(own, wanted.double() + 0.0)
+
+
+def test_a_stream_is_a_sequence():
+    network, x, state = string_net(), counts(), {}
+    integer = export.to_integer(network, x)
+    whole, _ = integer(x)
+    parts = [integer(x[step : step + 1], state)[0] for step in range(len(x))]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_pixels_and_floats_are_integers():
+    network = string_net(channels=3)
+    pixels = counts(shape=(3, 8, 8), high=256)
+    integer = check(network, pixels / 255)
+    assert integer.input.unit == 1 / 255
+    assert torch.equal(integer.quantize(pixels / 255), pixels.long())
+    normalized = (pixels / 255 - 0.47) / 0.23
+    integer = export.to_integer(network, normalized)
+    rounded = integer.quantize(normalized).double() * integer.input.unit
+    assert (rounded - normalized).abs().max() <= integer.input.unit / 2
+    check(network, rounded.float(), input_unit=integer.input.unit)
+
+
+def test_verify_counts():
+    network, x = string_net(), counts()
+    integer = export.to_integer(network, x)
+    labels = network(x).mean(0).argmax(1)
+    found = export.verify(network, integer, [(x, labels), (x[:, :1], labels[:1])])
+    assert found.exact
+    assert (found.samples, found.same_answers) == (4, 4)
+    assert (found.float_hits, found.integer_hits) == (4, 4)
+    other = export.verify(string_net(seed=5), integer, [x])
+    assert not other.exact
+    assert other.differ > 0
+    assert "differ" in str(other)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (QuantSpec(MembraneSpec("float"), weight=WeightSpec("uniform", bits=4)), "float membranes"),
+        (QuantSpec(MembraneSpec("clip"), weight=WeightSpec("uniform", bits=4)), "float membranes"),
+        (QuantSpec(weight=WeightSpec("float")), "float weights"),
+        (
+            QuantSpec(
+                weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.5)
+            ),
+            "masks",
+        ),
+        (
+            QuantSpec(
+                MembraneSpec("uniform", bits=2, scale="step_max", evaluation="published"),
+                weight=WeightSpec("uniform", bits=4),
+            ),
+            "scale",
+        ),
+    ],
+)
+def test_what_has_no_form_in_integers_is_refused(spec, words):
+    network = string_net(spec)
+    with pytest.raises(ExportError, match=words):
+        export.to_integer(network, counts())
+
+
+class Squared(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        self.network.reset_states()
+        return self.network(x) ** 2
+
+
+def test_an_operator_without_a_form_is_named():
+    with pytest.raises(ExportError, match="pow"):
+        export.to_integer(Squared(string_net()), counts())
+
+
+@pytest.mark.parametrize("unit", [0, -1.0])
+def test_units_are_checked(unit):
+    with pytest.raises(ArgumentError, match="input_unit"):
+        export.to_integer(string_net(), counts(), input_unit=unit)
+
+
+def test_the_network_is_left_as_it_is():
+    network = string_net().train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()
+              if isinstance(tensor, torch.Tensor)}
+    export.to_integer(network, counts())
+    assert network.training
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_frames_of_another_shape_are_refused():
+    integer = export.to_integer(string_net(), counts())
+    with pytest.raises(QSNNError, match="frames.shape"):
+        integer(counts(shape=(2, 9, 8)))

@@ -1,0 +1,137 @@
+import json
+import random
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from qsnn_plugins import export
+from qsnn_plugins.errors import ExportError
+from qsnn_plugins.export.files import save, smallest
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
+from tests.export.networks import counts, string_net
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    membrane = MembraneSpec(kind="uniform", bits=6, scale="fixed", scale_value=1.3)
+    integer = export.to_integer(
+        string_net(QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=4))), counts()
+    )
+    path = tmp_path_factory.mktemp("saved") / "network.safetensors"
+    integer.save(path)
+    return integer, path
+
+
+def test_what_is_loaded_is_what_was_saved(saved):
+    integer, path = saved
+    loaded = export.load(path)
+    answers, spikes = integer(counts())
+    again, same = loaded(counts())
+    assert torch.equal(answers, again)
+    assert all(torch.equal(spikes[name], same[name]) for name in spikes)
+    assert str(loaded) == str(integer)
+
+
+def test_codes_are_packed_in_their_bits(saved):
+    integer, path = saved
+    with safe_open(path, framework="pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    weights = sum(t.numel() for name, t in stored.items() if name.endswith(".codes"))
+    assert weights == sum(each.weights for each in integer.accounts)
+    rest = sum(
+        t.numel() * t.element_size()
+        for name, t in stored.items()
+        if not name.endswith((".codes", ".states"))
+    )
+    assert rest == sum(each.bounds for each in integer.accounts)
+
+
+def test_nothing_is_left_of_a_file_that_fails(tmp_path, saved):
+    with pytest.raises(OSError):
+        save(saved[0], tmp_path / "missing" / "network.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(ExportError, match="cannot be read"):
+        export.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("not a file of tensors")
+    with pytest.raises(ExportError, match="cannot be read"):
+        export.load(tmp_path / "text.safetensors")
+    save_file({"x": torch.ones(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ExportError, match="holds no integer network"):
+        export.load(tmp_path / "other.safetensors")
+
+
+def change(path, target, edit):
+    """Write a copy whose description is changed."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata())
+    content = json.loads(metadata["network"])
+    edit(content, tensors)
+    metadata["network"] = json.dumps(content)
+    save_file(tensors, target, metadata=metadata)
+
+
+def neuron_of(content):
+    place = next(i for i, l in enumerate(content["layers"]) if l["kind"] == "WideNeuron")
+    return place, content["layers"][place]
+
+
+EDITS = {
+    "version": lambda c, t: c.update(version=99),
+    "kind": lambda c, t: c["layers"][1].update(kind="os.system"),
+    "no layers": lambda c, t: c.update(layers=[]),
+    "input": lambda c, t: c["layers"][1].update(inputs=[5]),
+    "itself": lambda c, t: c["layers"][1].update(inputs=[1]),
+    "shape": lambda c, t: c["layers"][1].update(shape=[10**9, 10**9, 1]),
+    "negative": lambda c, t: c["layers"][1].update(shape=[-8, 8, 8]),
+    "stride": lambda c, t: c["layers"][1].update(stride=[0, 0]),
+    "takes": lambda c, t: c["layers"][1].update(takes=[2, 9, 9]),
+    "groups": lambda c, t: c["layers"][1].update(groups=3),
+    "levels": lambda c, t: c["layers"][1].update(levels=[0]),
+    "range": lambda c, t: c["layers"][0].update(high=2**40),
+    "unknown": lambda c, t: c["layers"][1].update(extra=1),
+    "missing": lambda c, t: c["layers"][1].pop("stride"),
+    "words": lambda c, t: c["layers"][1].update(padding="1"),
+    "first state": lambda c, t: neuron_of(c)[1].update(first_state=300),
+    "tensor": lambda c, t: t.pop("1.codes"),
+    "next state": lambda c, t: t[f"{neuron_of(c)[0]}.next_state"].fill_(120),
+    "no output": lambda c, t: c["layers"].pop(),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_does_not_fit_together_is_one_sentence(name, saved, tmp_path):
+    target = tmp_path / "changed.safetensors"
+    change(saved[1], target, EDITS[name])
+    with pytest.raises(ExportError) as caught:
+        export.load(target)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_bytes_never_end_in_a_traceback(saved, tmp_path):
+    content = bytearray(saved[1].read_bytes())
+    generator = random.Random(0)
+    target = tmp_path / "damaged.safetensors"
+    for _ in range(150):
+        damaged = bytearray(content)
+        for _ in range(generator.randint(1, 4)):
+            damaged[generator.randrange(min(len(damaged), 9000))] = generator.randrange(256)
+        if generator.random() < 0.2:
+            del damaged[generator.randrange(len(damaged)) :]
+        target.write_bytes(damaged)
+        try:
+            loaded = export.load(target)
+        except ExportError:
+            continue
+        loaded(counts())  # what loads also runs
+
+
+def test_integers_are_as_narrow_as_they_can_be():
+    assert [smallest(torch.tensor([v])).dtype for v in (-128, 128, 40000, 2**40)] == [
+        torch.int8, torch.int16, torch.int32, torch.int64,
+    ]  # fmt: skip
