@@ -56,7 +56,7 @@ class Input(Node):
         unit: What 1 stands for, a float.
     """
 
-    unit: float = 1.0
+    unit: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +78,10 @@ class Convolution(Node):
     codes: Tensor
     bits: int
     levels: tuple[int, ...]
-    stride: tuple[int, ...] = (1, 1)
-    padding: tuple[int, ...] = (0, 0)
-    dilation: tuple[int, ...] = (1, 1)
-    groups: int = 1
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
 
     tensors = ("codes",)
 
