@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qsnn_plugins.errors import ArgumentError, QSNNError
     from qsnn_plugins.injection import InjectionReport, eject, inject
     from qsnn_plugins.nn import allow_spec_changes
+    from qsnn_plugins.saving import load, save
     from qsnn_plugins.spec import (
         MembraneSpec,
         PruningSpec,
@@ -40,7 +41,9 @@ __all__ = [
     "allow_spec_changes",
     "eject",
     "inject",
+    "load",
     "presets",
+    "save",
 ]
 __version__ = "0.1.0"
 
@@ -51,6 +54,8 @@ _MODULES = {
     "InjectionReport": "injection",
     "eject": "injection",
     "inject": "injection",
+    "load": "saving",
+    "save": "saving",
 } | dict.fromkeys(
     ["MembraneSpec", "PruningSpec", "QuantSpec", "SpikeSpec", "ThresholdSpec", "WeightSpec"],
     "spec",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
@@ -95,6 +96,15 @@ class TimeMajorNet(nn.Module):
         >>> network(torch.rand(4, 1, 2, 3, 3)).shape
         torch.Size([4, 1, 2, 3, 3])
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments, from which `qsnn_plugins.load` builds the network again."""
+        network = super().__new__(cls)
+        if args or kwargs:  # a copy has neither
+            bound = signature(cls.__init__).bind(network, *args, **kwargs)
+            given = {name: value for name, value in bound.arguments.items() if name != "self"}
+            object.__setattr__(network, "init_args", given)
+        return network
 
     def __init__(
         self,

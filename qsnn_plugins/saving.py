@@ -1,0 +1,206 @@
+"""Quantized networks as safetensors: weights as codes in their bits, and how to build the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.files import atomic_write
+from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
+from qsnn_plugins.nn import layer_quantizer
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["load", "save"]
+
+_FORMAT = "qsnn-plugins network"
+_VERSION = 1
+_MODELS = "qsnn_plugins.models"
+_WEIGHT = "parametrizations.weight.original"
+
+
+def save(network: nn.Module, path: str | Path) -> None:
+    """Write a quantized network to a file of tensors; nothing is pickled.
+
+    A quantized weight is stored as its codes, packed in their bits, wherever the quantizer makes
+    the same codes of the quantized weight again; where it would not (weights that are standardized
+    first, for example) the float weight is stored. Everything else of the state dict goes in as it
+    is, with how each part was quantized.
+
+    Args:
+        network: Any network after `inject`, or one of `qsnn_plugins.models`.
+        path: The file, by convention `.safetensors`; it is whole or not there.
+
+    Raises:
+        ArgumentError: If the state dict holds something that is no tensor.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from qsnn_plugins import presets
+        >>> from qsnn_plugins.models import StringNet
+        >>> network = StringNet("4C3-GAP-FC2", spec=presets.imsnn(weight_bits=4))
+        >>> file = Path(mkdtemp(), "network.safetensors")
+        >>> save(network, file)
+        >>> load(file)(torch.zeros(3, 1, 2, 8, 8)).shape
+        torch.Size([3, 1, 2])
+    """
+    tensors, codes = dict[str, Tensor](), dict[str, Any]()
+    shared, first_keys = dict[str, str](), dict[tuple[int, torch.Size], str]()
+    for key, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ArgumentError(f"network.{key}", type(value).__name__, "a state dict of tensors")
+        first = first_keys.setdefault((value.data_ptr(), value.shape), key)
+        if first != key and value.numel() and key.endswith(_WEIGHT):
+            shared[key] = first
+            continue
+        tensors[key] = value.detach().cpu().clone().contiguous()
+    for name, layer in network.named_modules():
+        key = f"{name}.{_WEIGHT}".lstrip(".")
+        if key in tensors and (packed := _packed(layer)) is not None:
+            tensors[key], tensors[f"{key}:unit"], codes[key] = packed
+    content = {
+        "version": _VERSION,
+        "codes": codes,
+        "shared": shared,
+        "network": _description(network),
+    }
+    data = to_bytes(tensors, metadata={"format": _FORMAT, "content": json.dumps(content)})
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
+    """Read a network that `save` wrote; training or inference can go on from there.
+
+    Args:
+        path: The file.
+        network: Where the network is not one of `qsnn_plugins.models`: one that is built and
+            injected as the saved one was. What is quantized otherwise is an error that names every
+            difference, unless within `allow_spec_changes`.
+
+    Returns:
+        The network, at evaluation.
+
+    Raises:
+        ExportError: If the file is missing, damaged, or holds no network that can be built.
+    """
+    content, tensors = _read(path)
+    try:
+        state = _state(content, tensors)
+        if network is None:
+            network = _built(path, content["network"])
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(f"{path} does not fit the network: {reason}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    return network.eval()
+
+
+def _packed(layer: nn.Module) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
+    """Packed codes, their unit and what is needed to unpack them, or None."""
+    quantizer: Any = layer_quantizer(layer)
+    if quantizer is None:
+        return None
+    original = layer.parametrizations.weight.original.detach()  # type: ignore[union-attr,operator]
+    training = quantizer.training
+    quantizer.eval()
+    try:
+        with torch.no_grad():
+            codes, unit = quantizer.codes(original)
+            unit = torch.as_tensor(unit)
+            again, same = quantizer.codes((codes * unit).to(original.dtype))
+            if not (torch.equal(codes, again) and torch.equal(unit, torch.as_tensor(same))):
+                return None
+    finally:
+        quantizer.train(training)
+    levels = [int(level) for level in quantizer.levels]
+    packed = pack_codes(place_in_levels(codes, levels), quantizer.bits).cpu()
+    how = {
+        "bits": quantizer.bits,
+        "levels": levels,
+        "shape": list(original.shape),
+        "dtype": str(original.dtype).removeprefix("torch."),
+    }
+    return packed, unit.detach().cpu().clone().contiguous(), how
+
+
+def _description(network: nn.Module) -> dict[str, Any] | None:
+    """How to build a network of this package; None of others."""
+    cls = type(network)
+    known = getattr(import_module(_MODELS), cls.__name__, None)
+    given = getattr(network, "init_args", None)
+    if known is not cls or given is None:
+        return None
+    return {"class": cls.__name__, "init_args": {name: _plain(v) for name, v in given.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, QuantSpec):
+        return {"spec": value.to_dict()}
+    if isinstance(value, Mapping):
+        return {"mapping": {str(key): _plain(item) for key, item in value.items()}}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"spec"}:
+        return QuantSpec.from_dict(value["spec"])
+    if isinstance(value, dict) and set(value) == {"mapping"}:
+        return {key: _value(item) for key, item in value["mapping"].items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ExportError(f"{path} cannot be read as safetensors: {reason}") from None
+    if metadata.get("format") != _FORMAT:
+        raise ExportError(f"{path} holds no network: `qsnn_plugins.save` writes one")
+    try:
+        content = json.loads(metadata["content"])
+        version = content["version"]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    if version != _VERSION:
+        raise ExportError(f"{path} is of version {version}, and {_VERSION} is known")
+    return content, tensors
+
+
+def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    state = dict(tensors)
+    for key, how in content["codes"].items():
+        places = unpack_codes(state[key], how["bits"], how["shape"])
+        levels = torch.tensor(how["levels"], dtype=torch.int32)
+        dtype = getattr(torch, how["dtype"])
+        state[key] = (levels[places] * state.pop(f"{key}:unit")).to(dtype)
+    for key, first in content["shared"].items():
+        state[key] = state[first]
+    return state
+
+
+def _built(path: str | Path, description: Any) -> nn.Module:
+    if description is None:
+        raise ExportError(
+            f"{path} holds a network of your own: build and inject it as before, and give it as "
+            "`network`"
+        )
+    models = import_module(_MODELS)
+    name = description["class"]
+    cls = getattr(models, name, None) if name in models.__all__ else None
+    if not (isinstance(cls, type) and issubclass(cls, models.TimeMajorNet)):
+        raise ExportError(f"{path} asks for {name!r}, which is no network of {_MODELS}")
+    return cls(**{key: _value(value) for key, value in description["init_args"].items()})

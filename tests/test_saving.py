@@ -1,0 +1,116 @@
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+from qsnn_plugins import QuantSpec, WeightSpec, allow_spec_changes, inject, load, presets, save
+from qsnn_plugins.errors import ExportError
+from qsnn_plugins.models import ResidualNet, StringNet
+from tests.export.networks import counts, run_float, string_net
+
+KINDS = ("uniform", "power_of_two", "binary", "mint", "sigmoid", "statistical", "tanh")
+
+
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+@pytest.mark.parametrize("preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"])
+@pytest.mark.filterwarnings("ignore:the step's maximum")
+def test_a_loaded_network_computes_the_same(preset, host, tmp_path):
+    network = string_net(preset, host)
+    save(network, tmp_path / "network.safetensors")
+    loaded = load(tmp_path / "network.safetensors")
+    assert not loaded.training
+    names = [name for name, module in network.named_modules() if hasattr(module, "quant_spec")]
+    answer, spikes = run_float(network, counts(), names)
+    again, same = run_float(loaded, counts(), names)
+    assert torch.equal(answer, again)
+    assert all(torch.equal(spikes[name], same[name]) for name in names)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "tanh"])
+def test_every_weight_comes_back_quantized(kind, tmp_path):
+    network = string_net(QuantSpec(weight=WeightSpec(kind=kind)))
+    save(network, tmp_path / "network.safetensors")
+    loaded = load(tmp_path / "network.safetensors")
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            assert torch.equal(loaded.get_submodule(name).weight, module.weight)
+
+
+def test_codes_take_their_bits(tmp_path):
+    save(string_net(), tmp_path / "network.safetensors")
+    with safe_open(tmp_path / "network.safetensors", framework="pt") as file:
+        stored = file.get_tensor("blocks.conv2.synapse.0.parametrizations.weight.original")
+    assert (stored.dtype, stored.numel()) == (torch.uint8, 8 * 16 * 9 * 4 // 8)
+
+
+def test_training_goes_on(tmp_path):
+    save(string_net(), tmp_path / "network.safetensors")
+    network = load(tmp_path / "network.safetensors").train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    before = network.blocks.conv1.synapse[0].parametrizations.weight.original.clone()
+    network(counts()).square().sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, network.blocks.conv1.synapse[0].parametrizations.weight.original)
+
+
+def own_network(bits=4):
+    network = nn.Sequential(
+        layer.Conv2d(2, 4, 3), layer.BatchNorm2d(4), neuron.LIFNode(), layer.Flatten(),
+        layer.Linear(144, 3),
+    )  # fmt: skip
+    inject(network, presets.imsnn(weight_bits=bits))
+    functional.set_step_mode(network, "m")
+    return network.eval()
+
+
+def test_an_own_network_is_given(tmp_path):
+    torch.manual_seed(0)
+    network, path = own_network(), tmp_path / "own.safetensors"
+    save(network, path)
+    with pytest.raises(ExportError, match="build and inject it as before"):
+        load(path)
+    assert torch.equal(load(path, own_network())(counts()), network(counts()))
+    with pytest.raises(ExportError, match="4 in the state, 2 here"):
+        load(path, own_network(bits=2))
+    with allow_spec_changes():
+        load(path, own_network(bits=2))
+
+
+def test_overrides_and_residual_networks(tmp_path):
+    network = ResidualNet(19, width=0.0625, spec=presets.imsnn(weight_bits=4),
+                          overrides={"blocks.fc2.*": None}).eval()  # fmt: skip
+    save(network, tmp_path / "network.safetensors")
+    loaded = load(tmp_path / "network.safetensors")
+    assert str(loaded) == str(network)
+
+
+def test_tied_weights_stay_tied(tmp_path):
+    def tied():
+        network = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), neuron.LIFNode(), nn.Linear(6, 2))
+        network[1].weight = network[0].weight
+        inject(network, QuantSpec(weight=WeightSpec(kind="uniform", bits=4)))
+        return network
+
+    network = tied()
+    save(network, tmp_path / "network.safetensors")
+    loaded = load(tmp_path / "network.safetensors", tied())
+    assert torch.equal(loaded[1].weight, network[1].weight)
+
+
+def test_broken_files_are_one_sentence(tmp_path):
+    path = tmp_path / "network.safetensors"
+    save(StringNet("4C3-GAP-FC2", spec=presets.imsnn(weight_bits=4)), path)
+    content = path.read_bytes()
+    for cut in (0, 4, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ExportError, match="cannot be read"):
+            load(path)
+    save_file({"x": torch.ones(1)}, path)
+    with pytest.raises(ExportError, match="holds no network"):
+        load(path)
+    broken = content.replace(b'\\"StringNet\\"', b'\\"TimeFalseN\\"')
+    path.write_bytes(broken)
+    with pytest.raises(ExportError):
+        load(path)
