@@ -28,6 +28,7 @@ from qsnn_plugins.injection.report import (
     ReplacedNeuron,
 )
 from qsnn_plugins.nn import (
+    bake_weights,
     end_layers,
     layer_quantizer,
     quantize_weights,
@@ -178,7 +179,7 @@ def inject_hosts(
     return report
 
 
-def eject(network: nn.Module) -> nn.Module:
+def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """Undo `inject` in place: the hosts' own neurons, and plain float weights.
 
     Neurons and parameters are the objects that they were, in the order that they had, so that an
@@ -187,6 +188,8 @@ def eject(network: nn.Module) -> nn.Module:
 
     Args:
         network: A network after `inject`, or a copy of one.
+        baked: Whether the plain weights are the quantized ones, as `nn.bake_weights` leaves them;
+            an exporter of the host, to NIR for example, then sees what was trained.
 
     Returns:
         The network.
@@ -214,6 +217,8 @@ def eject(network: nn.Module) -> nn.Module:
             if modules.get(name) is not neuron.new:
                 allowed = "the network as it was injected: this neuron was replaced since"
                 raise ArgumentError(name, modules.get(name), allowed)
+    if baked:
+        bake_weights(network)
     for neuron in record.neurons:
         neuron.module.train(neuron.new.training)
         _put(network, neuron.names, neuron.module)

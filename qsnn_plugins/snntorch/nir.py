@@ -31,5 +31,6 @@ def refuse_nir(neuron: nn.Module) -> None:
     if nn.Module.__call__.__module__.startswith("nirtorch"):
         raise QSNNError(
             f"NIR export would lose the quantization of {type(neuron).__name__} without a word; "
-            "qsnn_plugins.snntorch.eject gives the host's neurons back where that is meant"
+            "qsnn_plugins.export.to_integer keeps it, and eject(network, baked=True) gives the "
+            "host's neurons back where that is meant"
         )

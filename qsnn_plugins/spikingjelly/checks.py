@@ -58,8 +58,8 @@ def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> No
     if isinstance(x, fx.Proxy):  # NIR export, among others, takes modules apart so
         raise QSNNError(
             f"{type(neuron).__name__} cannot be traced symbolically: an export would lose its "
-            "quantization without a word; qsnn_plugins.spikingjelly.eject gives the host's "
-            "neurons back where that is meant"
+            "quantization without a word; qsnn_plugins.export.to_integer keeps it, and "
+            "eject(network, baked=True) gives the host's neurons back where that is meant"
         )
     refuse_jit(neuron)
     shape, steps = tuple(x.shape), 1 if step_mode == "m" else 0
