@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +20,13 @@ from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, un
 from qsnn_plugins.nn import layer_quantizer
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["load", "save"]
+__all__ = ["describe", "load", "save"]
 
 _FORMAT = "qsnn-plugins network"
 _VERSION = 1
 _MODELS = "qsnn_plugins.models"
 _WEIGHT = "parametrizations.weight.original"
+_PART = "network."  # of a checkpoint
 
 
 def save(network: nn.Module, path: str | Path) -> None:
@@ -70,7 +72,7 @@ def save(network: nn.Module, path: str | Path) -> None:
         "version": _VERSION,
         "codes": codes,
         "shared": shared,
-        "network": _description(network),
+        "network": describe(network),
     }
     data = to_bytes(tensors, metadata={"format": _FORMAT, "content": json.dumps(content)})
     with atomic_write(path) as file:
@@ -78,10 +80,10 @@ def save(network: nn.Module, path: str | Path) -> None:
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
-    """Read a network that `save` wrote; training or inference can go on from there.
+    """Read a network that `save` or a recipe's training wrote; either can go on from there.
 
     Args:
-        path: The file.
+        path: The file of `save`, or a recipe's checkpoint, of which the network is taken.
         network: Where the network is not one of `qsnn_plugins.models`: one that is built and
             injected as the saved one was. What is quantized otherwise is an error that names every
             difference, unless within `allow_spec_changes`.
@@ -92,11 +94,12 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     Raises:
         ExportError: If the file is missing, damaged, or holds no network that can be built.
     """
-    content, tensors = _read(path)
+    if zipfile.is_zipfile(path):
+        description, state = _read_checkpoint(path)
+    else:
+        description, state = _read(path)
     try:
-        state = _state(content, tensors)
-        if network is None:
-            network = _built(path, content["network"])
+        network = _built(path, description) if network is None else network
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
@@ -134,8 +137,14 @@ def _packed(layer: nn.Module) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
     return packed, unit.detach().cpu().clone().contiguous(), how
 
 
-def _description(network: nn.Module) -> dict[str, Any] | None:
-    """How to build a network of this package; None of others."""
+def describe(network: nn.Module) -> dict[str, Any] | None:
+    """Return how to build a network of `qsnn_plugins.models`, as plain values; None of others.
+
+    Example:
+        >>> from qsnn_plugins.models import StringNet
+        >>> describe(StringNet("4C3-GAP-FC2"))
+        {'class': 'StringNet', 'init_args': {'layers': '4C3-GAP-FC2'}}
+    """
     cls = type(network)
     known = getattr(import_module(_MODELS), cls.__name__, None)
     given = getattr(network, "init_args", None)
@@ -160,7 +169,19 @@ def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_checkpoint(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
+    """The network's part of a checkpoint; nothing is unpickled."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content["state_dict"]
+        part = {k.removeprefix(_PART): v for k, v in state.items() if k.startswith(_PART)}
+    # what torch raises depends on the bytes of a file that is none: zip, key, end of file
+    except Exception:
+        raise ExportError(f"{path} is no checkpoint of a recipe that can be read") from None
+    return content.get("network"), part
+
+
+def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -172,12 +193,11 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ExportError(f"{path} holds no network: `qsnn_plugins.save` writes one")
     try:
         content = json.loads(metadata["content"])
-        version = content["version"]
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        if content["version"] != _VERSION:
+            raise ExportError(f"{path} is of version {content['version']}, not {_VERSION}")
+        return content["network"], _state(content, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
-    if version != _VERSION:
-        raise ExportError(f"{path} is of version {version}, and {_VERSION} is known")
-    return content, tensors
 
 
 def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -78,6 +78,21 @@ def test_an_own_network_is_given(tmp_path):
         load(path, own_network(bits=2))
 
 
+def test_a_checkpoint_of_a_recipe_is_one_line(tmp_path):
+    from lightning.pytorch import Trainer
+
+    from qsnn_plugins.lightning import SpikingClassifier
+
+    network = string_net()
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(SpikingClassifier(network))
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert torch.equal(load(tmp_path / "last.ckpt")(counts()), network(counts()))
+    (tmp_path / "last.ckpt").write_bytes((tmp_path / "last.ckpt").read_bytes()[:-200])
+    with pytest.raises(ExportError, match="cannot be read"):
+        load(tmp_path / "last.ckpt")
+
+
 def test_overrides_and_residual_networks(tmp_path):
     network = ResidualNet(19, width=0.0625, spec=presets.imsnn(weight_bits=4),
                           overrides={"blocks.fc2.*": None}).eval()  # fmt: skip

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from qsnn_plugins import export as integers
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.files import atomic_write
 
 _TIMED = 20  # samples
 
@@ -50,12 +52,23 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "c":
         integer.to_c(folder)
-        wrote = f"wrote {folder}/network.c and what belongs to it: make -C {folder}"
+        wrote = _sample(integer, first, folder)
     else:
         file = folder / f"{recipes.name}.safetensors"
         integer.save(file)
         wrote = f"wrote {file}"
     return "\n\n".join([str(integer), str(found), _speed(integer, first), wrote])
+
+
+def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> str:
+    """Write the first sample as the program reads it; return how to run it, and its answer."""
+    whole = integer.quantize(frames[:, :1])
+    width = np.dtype(np.uint8 if integer.input.low >= 0 else "<i2")
+    with atomic_write(folder / "sample.bin") as file:
+        file.write(whole.numpy().astype(width).tobytes())
+    answer = int(integer(whole)[0].sum(0)[0].argmax())
+    run = f"make -C {folder} && {folder}/main {len(whole)} < {folder}/sample.bin"
+    return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"
 
 
 def _batches(built: Any, steps: int | None, count: int | None) -> Iterator[tuple[Tensor, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from lightning.pytorch import LightningModule
 
 from qsnn_plugins.nn import StateFacts
+from qsnn_plugins.saving import describe
 
 __all__ = ["TimedModule"]
 
@@ -24,6 +25,7 @@ class TimedModule(StateFacts, LightningModule):
         {'time_steps': 4}
     """
 
+    network: Any
     time_steps: int | None = None
     data_steps: int | None = None
 
@@ -36,3 +38,7 @@ class TimedModule(StateFacts, LightningModule):
         """Return T, where it is known."""
         steps = self.time_steps or self.data_steps
         return {} if steps is None else {"time_steps": steps}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say how the network is built, so that `qsnn_plugins.load` needs no recipe."""
+        checkpoint["network"] = describe(self.network)
