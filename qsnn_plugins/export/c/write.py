@@ -160,11 +160,10 @@ def _literal(value: int, c_type: str) -> str:
 
 
 def _indent(text: str) -> str:
+    """Indent lines by the braces and parentheses that are open."""
     lines, depth = [], 0
-    for line in text.split("\n"):
-        line = line.strip()
-        shown = depth - line.startswith("}")
-        # comments and lines that go on keep their place
-        lines.append("    " * shown + line if line else "")
-        depth += line.count("{") - line.count("}")
+    for each in text.split("\n"):
+        line = each.strip()
+        lines.append("    " * (depth - line.startswith("}")) + line if line else "")
+        depth += sum(line.count(c) for c in "{(") - sum(line.count(c) for c in "})")
     return "\n".join(lines)
