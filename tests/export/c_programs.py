@@ -39,13 +39,14 @@ def build(folder, compiler="gcc", flags=("-O1",)):
 def as_bytes(integer, frames):
     """Frames [T, N, ...] as the program reads them, sample by sample."""
     low, high = integer.input.low, integer.input.high
-    narrow = "<u1" if low >= 0 and high < 256 else "<i2" if -(2**15) <= low <= high < 2**15 else "<i4"
+    narrow = (
+        "<u1" if low >= 0 and high < 256 else "<i2" if -(2**15) <= low <= high < 2**15 else "<i4"
+    )
     return integer.quantize(frames).transpose(0, 1).contiguous().numpy().astype(narrow).tobytes()
 
 
-def answers(integer, frames, folder, **how):
-    """Classes [N] and summed answers [N, K] of the compiled network."""
-    program = build(folder, **how)
+def answers(integer, frames, program):
+    """Classes [N] and summed answers [N, K] of a compiled network."""
     result = subprocess.run(
         [program, str(len(frames)), "sums"],
         input=as_bytes(integer, frames),
@@ -53,16 +54,18 @@ def answers(integer, frames, folder, **how):
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
     )
     assert result.returncode == 0, result.stderr.decode()[-2000:]
-    rows = torch.from_numpy(np.array([line.split() for line in result.stdout.splitlines()], np.int64))
+    rows = torch.from_numpy(
+        np.array([line.split() for line in result.stdout.splitlines()], np.int64)
+    )
     return rows[:, 0], rows[:, 1:]
 
 
 def assert_equal_in_c(integer, frames, folder, **how):
     """Hold the C against the reference, after each step."""
     integer.to_c(folder)
-    expected, _ = integer(frames)
-    expected = expected.flatten(2).cumsum(0)
+    program = build(folder, **how)
+    expected = integer(frames)[0].flatten(2).cumsum(0)
     for step in range(1, len(frames) + 1):
-        classes, sums = answers(integer, frames[:step], folder, **how)
+        classes, sums = answers(integer, frames[:step], program)
         assert torch.equal(sums, expected[step - 1])
         assert torch.equal(classes, expected[step - 1].argmax(1))

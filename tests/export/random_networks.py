@@ -1,10 +1,12 @@
 """Integer networks drawn at random: every kind of node, whatever a conversion would make of it."""
 
 import math
+from dataclasses import replace
 
 import torch
 
 from qsnn_plugins.export import IntegerNetwork
+from qsnn_plugins.export.c.plan import plan
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -35,9 +37,12 @@ class Drawn:
     def one(self, *choices):
         return choices[int(self.draw(0, len(choices) - 1))]
 
-    def add(self, cls, shape, inputs, low=-(2**30), high=2**30, **values):
+    def add(self, cls, shape, inputs, low=0, high=0, **values):
         self.nodes.append(cls(f"n{len(self.nodes)}", inputs, tuple(shape), low, high, **values))
         return len(self.nodes) - 1
+
+    def powers(self, most, *shape):
+        return (self.draw(0, 1, *shape) * 2 - 1) << self.draw(0, most, *shape)
 
     def input(self, shape, low, high):
         return self.add(Input, shape, (), low, high)
@@ -83,9 +88,7 @@ class Drawn:
         kernel = tuple(self.one(1, 2) if size > 1 else 1 for size in sizes)
         padding = tuple(self.one(0, k // 2) for k in kernel)
         stride = tuple(self.one(1, 2) for _ in sizes)
-        gives = [
-            (n + 2 * p - k) // s + 1 for n, p, k, s in zip(sizes, padding, kernel, stride)
-        ]
+        gives = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(sizes, padding, kernel, stride)]
         return self.add(cls, (channels, *gives), (source,), takes=(channels, *sizes), kernel=kernel,
                         stride=stride, padding=padding)  # fmt: skip
 
@@ -127,7 +130,7 @@ class Drawn:
         plain = self.one(True, False)
         multipliers = self.draw(-99, 99, len(sources), groups)
         if plain:
-            multipliers = self.draw(0, 1, len(sources), groups) * 2 - 1
+            multipliers = self.powers(9, len(sources), groups)
         return self.add(Rescale, shape, sources, multipliers=multipliers.int(),
                         bias=self.draw(-999, 999, groups).int(), shift=self.one(0, 1, 5),
                         fraction=0)  # fmt: skip
@@ -142,13 +145,16 @@ class Drawn:
         plain = self.one(True, False) if plain is None else plain
         multipliers = self.draw(-(10**12), 10**12, len(sources), count)
         if plain:
-            multipliers = multipliers.sign() + (multipliers == 0)
+            multipliers = self.powers(30, len(sources), count)
         return self.add(Output, (count,), sources, multipliers=multipliers,
                         bias=self.draw(-(10**12), 10**12, count), unit=1.0)  # fmt: skip
 
     @property
     def network(self):
-        return IntegerNetwork(tuple(self.nodes))
+        spans = plan(IntegerNetwork(tuple(self.nodes))).spans
+        return IntegerNetwork(
+            tuple(replace(n, low=s.low, high=s.high) for n, s in zip(self.nodes, spans))
+        )
 
 
 def random_network(seed):

@@ -26,7 +26,9 @@ MISSING += [] if any(each.exists() for each in HEADERS) else ["libnewlib-arm-non
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"the Debian packages {', '.join(MISSING)} are missing"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"the Debian packages {', '.join(MISSING)} are missing"
+    ),
 ]
 
 BOARD = Path(__file__).parent / "board"
@@ -40,7 +42,9 @@ def run(*command):
 
 
 def compiled(folder):
-    run("arm-none-eabi-gcc", *FLAGS, *STRICT, "-c", folder / "network.c", "-o", folder / "network.o")
+    run(
+        "arm-none-eabi-gcc", *FLAGS, *STRICT, "-c", folder / "network.c", "-o", folder / "network.o"
+    )
     return folder / "network.o"
 
 
@@ -62,8 +66,9 @@ def on_board(integer, frames, folder):
     program = folder / "board.elf"
     run("arm-none-eabi-gcc", *FLAGS, "-ffreestanding", "-nostartfiles", f"-I{folder}",
         BOARD / "board.c", folder / "network.o", "-T", BOARD / "board.ld", "-o", program)  # fmt: skip
-    printed = run("qemu-system-arm", "-M", "mps2-an385", "-nographic", "-monitor", "none",
-                  "-semihosting-config", "enable=on,target=native", "-kernel", program)  # fmt: skip
+    printed = run("qemu-system-arm", "-M", "mps2-an385", "-display", "none",
+                  "-chardev", "stdio,id=host", "-semihosting-config",
+                  "enable=on,target=native,chardev=host", "-kernel", program)  # fmt: skip
     rows = [[int(word, 16) for word in line.split()] for line in printed.splitlines()]
     whole = [[v - 2**64 if v >= 2**63 else v for v in row] for row in rows]
     table = torch.tensor(whole)
@@ -79,7 +84,8 @@ def demo():
     net = StringNet(layers, in_channels=2, input_size=(24, 24), spec=spec, width=0.25)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
+            torch.nn.init.uniform_(module.weight, 1, 3)
+            torch.nn.init.normal_(module.bias, 0.2, 0.5)
             module.running_var.uniform_(0.2, 1)
     net.eval()
     frames = (torch.rand(6, SAMPLES, 2, 24, 24) < 0.1).float()
@@ -92,7 +98,11 @@ def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
     integer.to_c(tmp_path)
     program = compiled(tmp_path)
     names, called = instructions(program)
-    products = [name for name in names if name.startswith(("mul", "mla", "mls", "umul", "smul", "umla", "smla"))]
+    products = [
+        name
+        for name in names
+        if name.startswith(("mul", "mla", "mls", "umul", "smul", "umla", "smla"))
+    ]
     assert not [name for name in names if name.startswith("v")]
     assert not {name for name in called if name.startswith("__aeabi")}
     text, data, bss = map(int, run("arm-none-eabi-size", program).splitlines()[1].split()[:3])

@@ -20,6 +20,20 @@ static void put_bit(uint8_t *to, uint32_t place, uint32_t value)
     to[place >> 3] = (uint8_t)(value ? others | mask : others);
 }
 """,
+    "shifted": """\
+/* a value times a power of two, or minus one */
+static int64_t shifted(int64_t value, int64_t factor)
+{
+    if (factor < 0) {
+        value = -value;
+        factor = -factor;
+    }
+    for (; factor > 1; factor >>= 1) {
+        value += value;
+    }
+    return value;
+}
+""",
     "bits_at": """\
 /* `width` bits from place `bit`, 1 to 8 of them */
 static uint32_t bits_at(const uint8_t *from, uint32_t bit, uint32_t width)
@@ -80,15 +94,20 @@ static void {name}({kind} *sums, uint32_t count,
             f"        sums[{i}] = ({kind})(sums[{i}] + levels[(word >> {i * bits}) & {mask}]);"
             for i in range(each)
         )
-        return name, f"""{head}    codes += bit >> 3;
+        return (
+            name,
+            f"""{head}    codes += bit >> 3;
     for (; count; count -= {each}u, sums += {each}) {{
         uint32_t word = *codes++;
 
 {adds}
     }}
 }}
-"""
-    return name, f"""{head}    uint32_t held = 8u - (bit & 7u);
+""",
+        )
+    return (
+        name,
+        f"""{head}    uint32_t held = 8u - (bit & 7u);
     uint32_t word;
 
     codes += bit >> 3;
@@ -103,7 +122,8 @@ static void {name}({kind} *sums, uint32_t count,
         held -= {bits}u;
     }}
 }}
-"""
+""",
+    )
 
 
 HEADER = """\

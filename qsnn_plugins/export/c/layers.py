@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from qsnn_plugins.export.account import code_bits, integer_bytes
+from qsnn_plugins.export.account import code_bits, integer_bytes, only_shifts
 from qsnn_plugins.export.c.helpers import add_row
 from qsnn_plugins.export.c.plan import Plan, Slot, sum_type, width
 from qsnn_plugins.export.nodes import (
@@ -102,7 +102,9 @@ class Layers:
         parameter = "const qsnn_input_t *frame" if reads else "void"
         word = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in node.name)
         kind = type(node).__name__
-        self.functions[name] = f"/* {word}: {kind} */\nstatic void {name}({parameter})\n{{\n{body}}}\n"
+        self.functions[name] = (
+            f"/* {word}: {kind} */\nstatic void {name}({parameter})\n{{\n{body}}}\n"
+        )
         self.steps.append(f"{name}({'frame' if reads else ''});")
 
     def _table(self, name: str, values: Tensor, c_type: str = "", counted: bool = True) -> str:
@@ -177,10 +179,18 @@ class Layers:
             )
             group_close, start, target = "}\n", "at_group", "of_group"
         tap_open, tap_close, at = window.taps(start, f"row += {c_in * row_bits}u;")
-        plane_open = plane_close = ""
+        plane_open = plane_close = find = ""
         if span.planes > 1:
+            first = f"{span.planes}u"
+            if span.low >= 0:
+                first, find = (
+                    "planes",
+                    _planes(
+                        span.planes, math.prod(self.nodes[source].shape), self._read(source, "i")
+                    ),
+                )
             plane_open = (
-                f"for (uint32_t plane = {span.planes}u; plane-- > 0u;) {{\n"
+                f"for (uint32_t plane = {first}; plane-- > 0u;) {{\n"
                 f"{all_sums} {{\nsums[c] = ({kind})(sums[c] + sums[c]);\n}}\n"
             )
             negate = ""
@@ -205,7 +215,7 @@ class Layers:
         opened = self._fused_open(neuron) if neuron is not None else ""
         stepped = self._fused_step(neuron, pixels) if neuron is not None and pixels > 1 else ""
         return (
-            f"{kind} *sums = {sums};\n{count}{opened}{pixel_open}"
+            f"{kind} *sums = {sums};\n{find}{count}{opened}{pixel_open}"
             f"{all_sums} {{\nsums[c] = 0;\n}}\n"
             f"{plane_open}uint32_t row = 0;\n{group_open}{tap_open}"
             f"int32_t at = {at};\n"
@@ -394,7 +404,7 @@ class Layers:
         groups, count = rows.shape[1], math.prod(node.shape)
         narrow = self._table(f"factors_{place}", rows)
         kind = self._table(f"bias_{place}", node.bias)
-        plain = bool((rows.abs() == 1).all())
+        shifts = only_shifts(rows)
         opened = f"const {kind} *bias = bias_{place};\n"
         steps, terms = "bias++;\n", ""
         for number, i in enumerate(node.inputs):
@@ -402,8 +412,8 @@ class Layers:
             opened += f"const {narrow} *factor_{number} = factors_{place}{at};\n"
             steps += f"factor_{number}++;\n"
             value = self._read(i, "to")
-            if plain:
-                terms += f"total += *factor_{number} < 0 ? -({value}) : {value};\n"
+            if shifts:
+                terms += f"total += shifted({value}, *factor_{number});\n"
             else:
                 terms += f"total += (int64_t)*factor_{number} * {value};\n"
         shift = node.shift if isinstance(node, Rescale) else 0
@@ -443,6 +453,16 @@ def _union(name: str, slot: Slot) -> str:
 
 def _unsigned(value: str) -> str:
     return value.replace("(int32_t)bit_at", "bit_at").replace("(int32_t)", "(uint32_t)")
+
+
+def _planes(most: int, count: int, value: str) -> str:
+    """Return what finds how many bits the values have that are there."""
+    return (
+        f"uint32_t planes = {most}u, any = 0;\n\n"
+        f"for (uint32_t i = 0; i < {count}u; i++) {{\nuint32_t value = {_unsigned(value)};\n\n"
+        "any |= value;\n}\n"
+        "while (planes > 1u && !((any >> (planes - 1u)) & 1u)) {\nplanes--;\n}\n"
+    )
 
 
 def _scaled(name: str, factor: int) -> str:

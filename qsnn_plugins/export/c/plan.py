@@ -155,8 +155,10 @@ def plan(network: IntegerNetwork) -> Plan:
         span = _span(node, [spans[i] for i in node.inputs], nodes, sums, place)
         wide = isinstance(node, Output) and place == len(nodes) - 1
         if not wide and not -_MOST < span.low <= span.high < _MOST:
-            raise ExportError(f"{node.name} gives {span.low}..{span.high}, beyond 32 bits, which the C "
-                              "computes in")
+            raise ExportError(
+                f"{node.name} gives {span.low}..{span.high}, beyond 32 bits, which the C "
+                "computes in"
+            )
         spans.append(span)
     fused = _fused(nodes)
     slots, slot_of = _place(nodes, spans, sums, fused)
@@ -189,7 +191,11 @@ def _span(
     if isinstance(node, Convolution | Linear):
         most = max(abs(inputs[0].low), abs(inputs[0].high))
         # a frame may hold any value of its bits
-        most = max(most, 2 ** inputs[0].planes - 1) if isinstance(nodes[node.inputs[0]], Input) else most
+        most = (
+            max(most, 2 ** inputs[0].planes - 1)
+            if isinstance(nodes[node.inputs[0]], Input)
+            else most
+        )
         rows = node.codes.long().flatten(1)
         low, high = int(rows.clamp(max=0).sum(1).min()), int(rows.clamp(min=0).sum(1).max())
         signed = inputs[0].low < 0
@@ -215,7 +221,10 @@ def _span(
         if int(rows.abs().max()) >= _WIDEST or int(node.bias.long().abs().max()) >= _WIDEST:
             raise ExportError(f"{node.name} has factors beyond 62 bits")
         total = _total([x.times(row) for x, row in zip(inputs, rows, strict=True)])
-        most = [max(abs(x.low), abs(x.high)) * int(row.abs().max()) for x, row in zip(inputs, rows, strict=True)]
+        most = [
+            max(abs(x.low), abs(x.high)) * int(row.abs().max())
+            for x, row in zip(inputs, rows, strict=True)
+        ]
         if sum(most) >= _WIDEST:
             raise ExportError(f"{node.name} has products beyond 62 bits")
         shift = node.shift if isinstance(node, Rescale) else 0
