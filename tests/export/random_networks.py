@@ -65,11 +65,11 @@ class Drawn:
         dilation = tuple(self.one(1, 1, 2) for _ in range(dims))
         kernel = [
             k if size + 2 * p > d * (k - 1) else 1
-            for k, size, p, d in zip(kernel, sizes, padding, dilation)
+            for k, size, p, d in zip(kernel, sizes, padding, dilation, strict=True)
         ]
         gives = [
             (size + 2 * p - d * (k - 1) - 1) // s + 1
-            for size, p, d, k, s in zip(sizes, padding, dilation, kernel, stride)
+            for size, p, d, k, s in zip(sizes, padding, dilation, kernel, stride, strict=True)
         ]
         levels = self.levels()
         codes = self.codes(levels, c_out, channels // groups, *kernel)
@@ -88,7 +88,8 @@ class Drawn:
         kernel = tuple(self.one(1, 2) if size > 1 else 1 for size in sizes)
         padding = tuple(self.one(0, k // 2) for k in kernel)
         stride = tuple(self.one(1, 2) for _ in sizes)
-        gives = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(sizes, padding, kernel, stride)]
+        window = zip(sizes, padding, kernel, stride, strict=True)
+        gives = [(n + 2 * p - k) // s + 1 for n, p, k, s in window]
         return self.add(cls, (channels, *gives), (source,), takes=(channels, *sizes), kernel=kernel,
                         stride=stride, padding=padding)  # fmt: skip
 
@@ -135,6 +136,9 @@ class Drawn:
                         bias=self.draw(-999, 999, groups).int(), shift=self.one(0, 1, 5),
                         fraction=0)  # fmt: skip
 
+    def sum(self, *sources):
+        return self.add(Sum, self.nodes[sources[0]].shape, sources)
+
     def gather(self, *sources):
         count = sum(math.prod(self.nodes[i].shape) for i in sources)
         shape = self.nodes[sources[0]].shape
@@ -153,7 +157,10 @@ class Drawn:
     def network(self):
         spans = plan(IntegerNetwork(tuple(self.nodes))).spans
         return IntegerNetwork(
-            tuple(replace(n, low=s.low, high=s.high) for n, s in zip(self.nodes, spans))
+            tuple(
+                replace(node, low=span.low, high=span.high)
+                for node, span in zip(self.nodes, spans, strict=True)
+            )
         )
 
 
@@ -173,7 +180,7 @@ def random_network(seed):
             other = at = net.neuron(at)
         at = net.one(net.pool, net.gather)(at)
         if net.nodes[at].shape == net.nodes[other].shape:
-            at = net.one(lambda *i: net.add(Sum, net.nodes[at].shape, i), net.gather)(at, other)
+            at = net.one(net.sum, net.gather)(at, other)
     at = net.linear(at, net.one(3, 6))
     if net.one(True, False):
         at = net.linear(net.one(net.neuron, net.wide_neuron)(at), 5)

@@ -65,7 +65,8 @@ def on_board(integer, frames, folder):
     )
     program = folder / "board.elf"
     run("arm-none-eabi-gcc", *FLAGS, "-ffreestanding", "-nostartfiles", f"-I{folder}",
-        BOARD / "board.c", folder / "network.o", "-T", BOARD / "board.ld", "-o", program)  # fmt: skip
+        BOARD / "board.c", folder / "network.o", "-T", BOARD / "board.ld",
+        "-o", program)  # fmt: skip
     printed = run("qemu-system-arm", "-M", "mps2-an385", "-display", "none",
                   "-chardev", "stdio,id=host", "-semihosting-config",
                   "enable=on,target=native,chardev=host", "-kernel", program)  # fmt: skip
@@ -111,8 +112,8 @@ def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
     states = sum(each.states for each in integer.accounts)
     with capsys.disabled():
         print(
-            f"\nflash: {text:,} bytes, of which tables {said['TABLE_BYTES']:,} (account {account:,})"
-            f" and values of codes {said['LEVEL_BYTES']:,}; the rest is code"
+            f"\nflash: {text:,} bytes, of which tables {said['TABLE_BYTES']:,} (account {account:,}),"
+            f" values of codes {said['LEVEL_BYTES']:,}, and code the rest"
             f"\nRAM: {data + bss:,} bytes, of which states {states:,} (account)"
             f"\nmultiplications, all of addresses: {len(products)}"
         )

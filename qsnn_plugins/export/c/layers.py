@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -100,7 +101,7 @@ class Layers:
         # frames are read by few layers, but all are called alike
         reads = "frame" in body
         parameter = "const qsnn_input_t *frame" if reads else "void"
-        word = "".join(c if c.isalnum() and c.isascii() or c in "._-" else "_" for c in node.name)
+        word = re.sub(r"[^A-Za-z0-9._-]", "_", node.name)
         kind = type(node).__name__
         self.functions[name] = (
             f"/* {word}: {kind} */\nstatic void {name}({parameter})\n{{\n{body}}}\n"
@@ -237,7 +238,7 @@ class Layers:
         return c_type, name
 
     def _decision(self, place: int, node: Neuron | WideNeuron) -> None:
-        """Add the function that counts the bounds that a sum reaches, and the tables of a neuron."""
+        """Add what counts the bounds that a sum reaches, and the tables of a neuron."""
         outcomes = len(node.spikes)
         bounds = node.bounds.long()
         if integer_bytes(bounds) > 4 * bounds.numel():
@@ -510,7 +511,7 @@ class _Window:
         return f"{opened}int32_t {at} = {start};\n", "}\n" * len(self.takes)
 
     def taps(self, start: str, skipped: str) -> tuple[str, str, str]:
-        """Return loops over a window, of which what is outside is skipped, and the name of its place."""
+        """Return loops over a window that skip what is outside, and the name of the place."""
         opened, outside = "", []
         for (axis, step), kernel, dilation, pad, size in zip(
             self._axes, self.kernel, self.dilation, self.padding, self.takes, strict=True

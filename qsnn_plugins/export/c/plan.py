@@ -50,7 +50,7 @@ class Span:
         """How such values lie in memory; bits are packed into bytes."""
         if self.low >= 0 and self.high <= 255:
             return "bits" if self.high <= 1 else "uint8_t"
-        return "int16_t" if -(2**15) <= self.low and self.high < 2**15 else "int32_t"
+        return "int16_t" if self.low >= -(2**15) and self.high < 2**15 else "int32_t"
 
     @property
     def planes(self) -> int:
@@ -159,6 +159,12 @@ def plan(network: IntegerNetwork) -> Plan:
                 f"{node.name} gives {span.low}..{span.high}, beyond 32 bits, which the C "
                 "computes in"
             )
+        bits = math.prod(node.shape) * 32
+        bits = (
+            max(bits, node.codes.numel() * 16) if isinstance(node, Convolution | Linear) else bits
+        )
+        if bits > _MOST:
+            raise ExportError(f"{node.name} is too large: the C counts bits in 32 bits")
         spans.append(span)
     fused = _fused(nodes)
     slots, slot_of = _place(nodes, spans, sums, fused)
@@ -180,7 +186,7 @@ def sum_type(span: Span) -> str:
         >>> sum_type(Span(0, 1)), sum_type(Span(-40_000, 0))
         ('int16_t', 'int32_t')
     """
-    return "int16_t" if -(2**15) <= span.low and span.high < 2**15 else "int32_t"
+    return "int16_t" if span.low >= -(2**15) and span.high < 2**15 else "int32_t"
 
 
 def _span(
@@ -189,21 +195,8 @@ def _span(
     if isinstance(node, Input):
         return Span(node.low, node.high)
     if isinstance(node, Convolution | Linear):
-        most = max(abs(inputs[0].low), abs(inputs[0].high))
-        # a frame may hold any value of its bits
-        most = (
-            max(most, 2 ** inputs[0].planes - 1)
-            if isinstance(nodes[node.inputs[0]], Input)
-            else most
-        )
-        rows = node.codes.long().flatten(1)
-        low, high = int(rows.clamp(max=0).sum(1).min()), int(rows.clamp(min=0).sum(1).max())
-        signed = inputs[0].low < 0
-        on_the_way = Span(low * most, high * most)
-        if signed:
-            on_the_way |= Span(-high * most, -low * most)
-        sums[place] = on_the_way
-        return on_the_way
+        sums[place] = _sums(node, inputs[0], isinstance(nodes[node.inputs[0]], Input))
+        return sums[place]
     if isinstance(node, SumPool):
         taps = math.prod(node.kernel)
         return Span(min(0, inputs[0].low) * taps, max(0, inputs[0].high) * taps)
@@ -217,20 +210,7 @@ def _span(
             span |= each
         return span
     if isinstance(node, Rescale | Output):
-        rows = node.multipliers.reshape(len(inputs), -1).long()
-        if int(rows.abs().max()) >= _WIDEST or int(node.bias.long().abs().max()) >= _WIDEST:
-            raise ExportError(f"{node.name} has factors beyond 62 bits")
-        total = _total([x.times(row) for x, row in zip(inputs, rows, strict=True)])
-        most = [
-            max(abs(x.low), abs(x.high)) * int(row.abs().max())
-            for x, row in zip(inputs, rows, strict=True)
-        ]
-        if sum(most) >= _WIDEST:
-            raise ExportError(f"{node.name} has products beyond 62 bits")
-        shift = node.shift if isinstance(node, Rescale) else 0
-        half = 1 << shift >> 1
-        bias = Span(int(node.bias.min()), int(node.bias.max()))
-        return Span((total.low + half) >> shift, (total.high + half) >> shift) + bias
+        return _factors(node, inputs)
     if isinstance(node, Neuron | WideNeuron):
         if bool((node.bounds.long().diff(dim=-1) < 0).any()):
             raise ExportError(f"{node.name} has bounds that do not ascend")
@@ -240,6 +220,30 @@ def _span(
                 raise ExportError(f"{node.name} has charges beyond 32 bits")
         return Span(int(node.spikes.min()), int(node.spikes.max()))
     raise ExportError(f"{node.name} is of the kind {type(node).__name__}, which has no form in C")
+
+
+def _sums(node: Convolution | Linear, source: Span, is_frame: bool) -> Span:
+    """Return what sums may be on the way, bit by bit and row by row."""
+    rows = node.codes.long().flatten(1)
+    low, high = int(rows.clamp(max=0).sum(1).min()), int(rows.clamp(min=0).sum(1).max())
+    # a frame may hold any value of its bits, whatever it should hold
+    most = 2**source.planes - 1 if is_frame else max(abs(source.low), abs(source.high))
+    span = Span(low * most, high * most)
+    return span | Span(-high * most, -low * most) if source.low < 0 else span
+
+
+def _factors(node: Rescale | Output, inputs: Sequence[Span]) -> Span:
+    """Return what is left of products, none of which is beyond 62 bits."""
+    rows = node.multipliers.reshape(len(inputs), -1).long()
+    products = [x.times(row) for x, row in zip(inputs, rows, strict=True)]
+    bias = Span(int(node.bias.min()), int(node.bias.max()))
+    reach = sum(max(-each.low, each.high) for each in (*products, bias))
+    if reach >= _WIDEST or int(rows.abs().max()) >= _WIDEST:
+        raise ExportError(f"{node.name} has products beyond 62 bits")
+    total = _total(products)
+    shift = node.shift if isinstance(node, Rescale) else 0
+    half = 1 << shift >> 1
+    return Span((total.low + half) >> shift, (total.high + half) >> shift) + bias
 
 
 def _total(spans: Sequence[Span]) -> Span:
@@ -260,10 +264,11 @@ def _fused(nodes: Sequence[Node]) -> dict[int, int]:
         if not isinstance(node, Neuron | WideNeuron) or len(consumers[node.inputs[0]]) > 1:
             continue
         source = nodes[node.inputs[0]]
-        if isinstance(source, Convolution | Linear):
-            # of other groups, a channel would change its table within a pixel
-            if len(node.bounds) in (1, len(source.codes), math.prod(source.shape)):
-                found[place] = node.inputs[0]
+        if not isinstance(source, Convolution | Linear):
+            continue
+        # of other groups, a channel would change its table within a pixel
+        if len(node.bounds) in (1, len(source.codes), math.prod(source.shape)):
+            found[place] = node.inputs[0]
     return found
 
 
