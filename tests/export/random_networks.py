@@ -45,7 +45,7 @@ class Drawn:
         return (self.draw(0, 1, *shape) * 2 - 1) << self.draw(0, most, *shape)
 
     def input(self, shape, low, high):
-        return self.add(Input, shape, (), low, high)
+        return self.add(Input, shape, (), low, high, unit=1.0)
 
     def levels(self):
         return self.one((-1, 1), (-1, 0, 1), (-4, -2, -1, 0, 1, 2, 4), tuple(range(-16, 17)),

@@ -112,8 +112,8 @@ def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
     states = sum(each.states for each in integer.accounts)
     with capsys.disabled():
         print(
-            f"\nflash: {text:,} bytes, of which tables {said['TABLE_BYTES']:,} (account {account:,}),"
-            f" values of codes {said['LEVEL_BYTES']:,}, and code the rest"
+            f"\nflash: {text:,} bytes, of which tables {said['TABLE_BYTES']:,}"
+            f" (account {account:,}), values of codes {said['LEVEL_BYTES']:,}, and code the rest"
             f"\nRAM: {data + bss:,} bytes, of which states {states:,} (account)"
             f"\nmultiplications, all of addresses: {len(products)}"
         )
