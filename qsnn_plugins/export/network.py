@@ -99,7 +99,7 @@ class IntegerNetwork:
         save(self, path)
 
     def to_c(self, folder: str | Path, prefix: str = "qsnn") -> None:
-        """Write it as C99 without floats and allocations; see `export.c.write_c`."""
+        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`."""
         from qsnn_plugins.export.c import write_c
 
         write_c(self, folder, prefix)

@@ -118,6 +118,18 @@ def test_spikes_of_each_layer_are_equal_after_each_step(seed, tmp_path):
                 assert torch.equal(sums, expected[step - 1])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_sums_themselves_are_equal(seed, tmp_path):
+    net = Drawn(seed)
+    low, high = RANGES[seed % len(RANGES)]
+    source = net.input((3, *[4] * (1 + seed % 3)), low, high)
+    sums, others = net.convolution(source), net.pool(source)
+    scaled = net.rescale(sums, sums)
+    net.output(net.gather(source, sums, others, scaled), plain=seed % 2 == 0)
+    frames = random_frames(net.network, seed)
+    assert_equal_in_c(net.network, frames, tmp_path, flags=("-O0",))
+
+
 LAYERS = "8C3-AP2-16C3-16C3-MP2-16C3-GAP-FC32-FC10"
 SPECS = {
     "ternary": presets.spquant(weight_bits=4, pruned=False),

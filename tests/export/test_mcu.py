@@ -38,7 +38,7 @@ SAMPLES = 100
 
 
 def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=500).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1700).stdout
 
 
 def compiled(folder):
@@ -93,6 +93,7 @@ def demo():
     return to_integer(net, frames[:1, :1]), frames
 
 
+@pytest.mark.timeout(1800)
 def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
     integer, frames = demo
     assert integer.multiplications == 0
@@ -119,6 +120,7 @@ def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
         )
     classes, sums = on_board(integer, frames, tmp_path)
     expected = integer(frames)[0].sum(0)
+    assert len(expected.unique(dim=0)) > SAMPLES // 2
     assert torch.equal(sums, expected)
     assert torch.equal(classes, expected.argmax(1))
     assert said["TABLE_BYTES"] == account

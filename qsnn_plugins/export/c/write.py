@@ -33,6 +33,20 @@ def write_c(network: IntegerNetwork, folder: str | Path, prefix: str = "qsnn") -
     Raises:
         ArgumentError: If no name in C begins with the prefix.
         ExportError: If something in the network goes beyond 32 bits.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> import torch
+        >>> from qsnn_plugins.export.nodes import Input, Linear, Output
+        >>> image = Input("input", (), (2,), 0, 1, unit=1.0)
+        >>> codes = torch.tensor([[1, -1], [-1, 1]])
+        >>> sums = Linear("sums", (0,), (2,), -1, 1, codes, bits=1, levels=(-1, 1))
+        >>> ones, zeros = torch.ones(1, 2).long(), torch.zeros(2).long()
+        >>> answer = Output("answer", (1,), (2,), -1, 1, ones, zeros, unit=1.0)
+        >>> folder = Path(mkdtemp())
+        >>> write_c(IntegerNetwork((image, sums, answer)), folder)
+        >>> sorted(each.name for each in folder.iterdir())
+        ['Makefile', 'main.c', 'network.c', 'network.h', 'weights.h']
     """
     if not _PREFIX.fullmatch(prefix):
         raise ArgumentError("prefix", prefix, "letters, digits and underscores, a letter first")
