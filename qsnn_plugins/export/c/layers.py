@@ -228,7 +228,7 @@ class Layers:
 
     def _levels(self, levels: Sequence[int]) -> tuple[str, str]:
         values = torch.tensor(levels)
-        c_type = "int8_t" if int(values.abs().max()) < 128 else "int16_t"
+        c_type = f"int{8 * integer_bytes(values) // len(values)}_t"
         for table in self.tables.values():
             same = not table.counted and table.c_type == c_type
             if same and torch.equal(table.values, values):
