@@ -12,13 +12,14 @@ LEGACY := .venv-legacy
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-legacy lint clean
+.PHONY: help demo test test-slow test-gpu test-mcu test-legacy lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
 	@echo "make test   run the tests that a change usually breaks"
 	@echo "make test-slow  run the others: every kind of neuron, every recipe, commands as processes"
 	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
+	@echo "make test-mcu  run the demo's network in C on an emulated Cortex-M3, where Debian's packages are"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
 	@echo "make lint   ruff and mypy, as they run before a commit"
 	@echo "make clean  remove $(VENV), $(LEGACY), caches and build folders; runs/ and data/ stay"
@@ -38,6 +39,10 @@ test-slow: $(VENV)/.installed-dev
 test-gpu: $(VENV)/.installed-dev $(VENV)/.installed-$(CUDA)
 	$(BIN)/python -m tests.gpu
 	$(BIN)/pytest -m gpu -rs tests
+
+# -rs: what is missing, in words; nothing is installed
+test-mcu: $(VENV)/.installed-dev
+	$(BIN)/pytest -rs tests/export/test_mcu.py
 
 test-legacy: $(LEGACY)/.installed
 	$(LEGACY)/bin/python -m pytest tests/spikingjelly \

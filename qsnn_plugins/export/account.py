@@ -19,7 +19,7 @@ from qsnn_plugins.export.nodes import (
 )
 from qsnn_plugins.functional.packing.bits import packed_bytes
 
-__all__ = ["NodeAccount", "account", "code_bits", "integer_bytes"]
+__all__ = ["NodeAccount", "account", "code_bits", "integer_bytes", "only_shifts"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,18 @@ def integer_bytes(tensor: Tensor) -> int:
     return width * tensor.numel()
 
 
+def only_shifts(multipliers: Tensor) -> bool:
+    """Whether all are powers of two, or minus them: sums are shifted and nothing is multiplied.
+
+    Example:
+        >>> import torch
+        >>> only_shifts(torch.tensor([1, -4])), only_shifts(torch.tensor([3]))
+        (True, False)
+    """
+    whole = multipliers.long().abs()
+    return bool(((whole > 0) & (whole & (whole - 1) == 0)).all())
+
+
 def account(node: Node) -> NodeAccount:
     """Return what a layer takes."""
     count = math.prod(node.shape)
@@ -73,8 +85,7 @@ def account(node: Node) -> NodeAccount:
         return NodeAccount(node.name, kind, bounds=integer_bytes(node.index))
     if isinstance(node, Rescale | Output):
         size = integer_bytes(node.multipliers) + integer_bytes(node.bias)
-        plain = bool((node.multipliers.abs() == 1).all())
-        products = 0 if plain else count * len(node.inputs)
+        products = 0 if only_shifts(node.multipliers) else count * len(node.inputs)
         return NodeAccount(node.name, kind, bounds=size, multiplications=products)
     if isinstance(node, Neuron | WideNeuron):
         tables = [node.bounds, node.spikes, node.next_state]

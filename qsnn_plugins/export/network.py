@@ -98,6 +98,12 @@ class IntegerNetwork:
 
         save(self, path)
 
+    def to_c(self, folder: str | Path, prefix: str = "qsnn") -> None:
+        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`."""
+        from qsnn_plugins.export.c import write_c
+
+        write_c(self, folder, prefix)
+
     def quantize(self, frames: Tensor) -> Tensor:
         """Return the integers of float frames, any shape: the nearest multiples of the unit."""
         if not frames.is_floating_point():

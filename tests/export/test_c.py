@@ -1,0 +1,329 @@
+"""Networks in C give the integers of the reference, from memory and instructions that are known."""
+
+import math
+import re
+import subprocess
+from dataclasses import replace
+
+import pytest
+import torch
+from pycparser import c_ast, c_parser
+
+from qsnn_plugins import QuantSpec, export, presets
+from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.export import IntegerNetwork
+from qsnn_plugins.export.nodes import Neuron, Output, WideNeuron
+from qsnn_plugins.models import ResidualNet, StringNet
+from qsnn_plugins.spec import MembraneSpec, SpikeSpec, WeightSpec
+from tests.export.c_programs import (
+    COMPILERS,
+    answers,
+    as_bytes,
+    assert_equal_in_c,
+    build,
+    constants,
+    needs_gcc,
+)
+from tests.export.random_networks import RANGES, Drawn, random_frames, random_network
+
+pytestmark = needs_gcc
+SANITIZERS = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
+STDINT = """\
+typedef signed char int8_t; typedef short int16_t; typedef int int32_t; typedef long int64_t;
+typedef unsigned char uint8_t; typedef unsigned int uint32_t; typedef unsigned long uint64_t;
+#define INT64_C(value) value##L
+"""
+
+
+def wake(net):
+    """Give normalizations statistics that make most layers fire."""
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(1, 3)
+            module.bias.data.normal_(0.2, 0.5)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.2, 1)
+    return net.eval()
+
+
+def parsed(folder):
+    """The syntax tree of network.c."""
+    headers = folder / "headers"
+    headers.mkdir()
+    (headers / "stdint.h").write_text(STDINT)
+    command = ["gcc", "-E", "-P", "-nostdinc", f"-I{headers}", folder / "network.c"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return c_parser.CParser().parse(text)
+
+
+class Finder(c_ast.NodeVisitor):
+    """Operators, types and calls of a syntax tree."""
+
+    def __init__(self, tree):
+        self.operators, self.types, self.calls, self.functions = [], set(), set(), set()
+        self.visit(tree)
+
+    def visit_BinaryOp(self, node):  # noqa: N802
+        self.operators.append(node.op)
+        self.generic_visit(node)
+
+    def visit_Assignment(self, node):  # noqa: N802
+        self.operators.append(node.op)
+        self.generic_visit(node)
+
+    def visit_IdentifierType(self, node):  # noqa: N802
+        self.types |= set(node.names)
+
+    def visit_FuncCall(self, node):  # noqa: N802
+        self.calls.add(node.name.name)
+        self.generic_visit(node)
+
+    def visit_FuncDef(self, node):  # noqa: N802
+        self.functions.add(node.decl.name)
+        self.generic_visit(node)
+
+    @property
+    def products(self):
+        return [op for op in self.operators if op[0] in "*/%"]
+
+
+def seeds(quick, slow):
+    return [*range(quick), *(pytest.param(s, marks=pytest.mark.slow) for s in range(quick, slow))]
+
+
+@pytest.mark.parametrize("seed", seeds(15, 90))
+def test_random_networks_are_equal_after_each_step(seed, tmp_path):
+    integer = random_network(seed)
+    assert_equal_in_c(integer, random_frames(integer, seed), tmp_path, flags=("-O0",))
+
+
+@pytest.mark.parametrize("seed", seeds(4, 30))
+def test_spikes_of_each_layer_are_equal_after_each_step(seed, tmp_path):
+    whole = random_network(seed)
+    frames = random_frames(whole, seed, steps=4)
+    _, spikes = whole(frames)
+    for place, node in enumerate(whole.nodes):
+        if isinstance(node, Neuron | WideNeuron):
+            count = math.prod(node.shape)
+            ones = torch.ones(1, count, dtype=torch.long)
+            output = Output(
+                "spikes", (place,), (count,), 0, 255, ones, torch.zeros(count).long(), 1.0
+            )
+            shown = IntegerNetwork((*whole.nodes[: place + 1], output))
+            shown.to_c(tmp_path)
+            program = build(tmp_path, flags=("-O0",))
+            expected = spikes[node.name].long().flatten(2).cumsum(0)
+            for step in range(1, 5):
+                _, sums = answers(shown, frames[:step], program)
+                assert torch.equal(sums, expected[step - 1])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sums_themselves_are_equal(seed, tmp_path):
+    net = Drawn(seed)
+    low, high = RANGES[seed % len(RANGES)]
+    source = net.input((3, *[4] * (1 + seed % 3)), low, high)
+    sums, others = net.convolution(source), net.pool(source)
+    scaled = net.rescale(sums, sums)
+    net.output(net.gather(source, sums, others, scaled), plain=seed % 2 == 0)
+    frames = random_frames(net.network, seed)
+    assert_equal_in_c(net.network, frames, tmp_path, flags=("-O0",))
+
+
+LAYERS = "8C3-AP2-16C3-16C3-MP2-16C3-GAP-FC32-FC10"
+SPECS = {
+    "ternary": presets.spquant(weight_bits=4, pruned=False),
+    "binary": presets.qsnn(2),
+    "imsnn": presets.imsnn(weight_bits=4),
+    "2-bit spikes": QuantSpec(
+        MembraneSpec(kind="uniform", bits=3, scale="fixed", scale_value=2.0),
+        spike=SpikeSpec(bits=2),
+        weight=WeightSpec(kind="uniform", bits=3),
+    ),
+    "wide": QuantSpec(
+        MembraneSpec(kind="uniform", bits=8, scale="fixed", scale_value=2.0),
+        weight=WeightSpec(kind="uniform", bits=8),
+    ),
+}
+
+
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+@pytest.mark.parametrize("kind", SPECS)
+def test_trained_networks_of_both_hosts_are_equal(host, kind, tmp_path):
+    torch.manual_seed(0)
+    net = wake(StringNet(LAYERS, input_size=(8, 8), spec=SPECS[kind], host=host))
+    frames = torch.randint(0, 4, (3, 4, 2, 8, 8)).float() if kind == "wide" else None
+    frames = (torch.rand(3, 4, 2, 8, 8) < 0.3).float() if frames is None else frames
+    integer = export.to_integer(net, frames[:1, :1])
+    _, spikes = integer(frames)
+    assert all(0 < float((s > 0).float().mean()) < 1 for s in list(spikes.values())[:3])
+    assert_equal_in_c(integer, frames, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+def test_a_residual_network_is_equal(host, tmp_path):
+    torch.manual_seed(0)
+    net = wake(ResidualNet(19, width=0.0625, spec=presets.imsnn(weight_bits=4), host=host))
+    frames = torch.randint(0, 256, (2, 2, 3, 16, 16)).float() / 255
+    assert_equal_in_c(export.to_integer(net, frames[:1, :1]), frames, tmp_path)
+
+
+def free_network(low, high):
+    """A network of shifts alone, whose input is of several bits."""
+    net = Drawn(7)
+    at = net.neuron(net.convolution(net.input((3, 5, 5), low, high)))
+    at = net.neuron(net.linear(net.neuron(net.pool(at)), 12))
+    net.output(net.linear(at, 4), plain=True)
+    return net.network
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_nothing_is_multiplied_where_the_network_says_so(low, high, tmp_path):
+    integer = free_network(low, high)
+    assert integer.multiplications == 0
+    integer.to_c(tmp_path)
+    found = Finder(parsed(tmp_path))
+    assert found.products == []
+    assert found.types <= {"char", "int", "void", "int8_t", "int16_t", "int32_t", "int64_t",
+                           "uint8_t", "uint32_t", "qsnn_input_t", "short", "long", "signed",
+                           "unsigned"}  # fmt: skip
+    assert found.calls <= found.functions
+    assert_equal_in_c(integer, random_frames(integer, 0), tmp_path, flags=("-O0",))
+
+
+def test_products_that_the_network_names_are_found(tmp_path):
+    net = Drawn(1)
+    net.output(net.linear(net.input((3,), 0, 1), 4), plain=False)
+    assert net.network.multiplications == 4
+    net.network.to_c(tmp_path)
+    assert Finder(parsed(tmp_path)).products == ["*"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_both_compilers_have_nothing_to_say(compiler, level, tmp_path):
+    for seed in range(6):
+        integer = random_network(seed)
+        frames = random_frames(integer, seed, steps=2)
+        assert_equal_in_c(integer, frames, tmp_path, compiler=compiler, flags=(level,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_sanitizers_have_nothing_to_say(compiler, seed, tmp_path):
+    integer = random_network(seed)
+    frames = random_frames(integer, seed, steps=2)
+    assert_equal_in_c(integer, frames, tmp_path, compiler=compiler, flags=SANITIZERS)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bytes_are_those_of_the_account(seed, tmp_path):
+    integer = random_network(seed)
+    integer.to_c(tmp_path)
+    said = constants(tmp_path)
+    assert said["TABLE_BYTES"] == sum(each.weights + each.bounds for each in integer.accounts)
+    subprocess.run(["gcc", "-O1", "-c", "network.c"], cwd=tmp_path, check=True)
+    table = subprocess.run(
+        ["size", "-A", "network.o"], cwd=tmp_path, capture_output=True, text=True
+    )
+    sizes = dict(re.findall(r"^\.(bss|data) +(\d+)", table.stdout, re.MULTILINE))
+    assert sizes == {"bss": str(said["RAM_BYTES"]), "data": "0"}
+    assert said["RAM_BYTES"] >= sum(each.states for each in integer.accounts)
+
+
+def test_memory_is_reused(tmp_path):
+    net = Drawn(0)
+    at = net.input((4, 8, 8), 0, 1)
+    for _ in range(6):
+        at = net.add(export.nodes.MaxPool, (4, 8, 8), (at,), takes=(4, 8, 8), kernel=(1, 1),
+                     stride=(1, 1), padding=(0, 0))  # fmt: skip
+    net.output(net.linear(at, 2), plain=True)
+    net.network.to_c(tmp_path)
+    # two buffers of 256 bits in turn, two answers, two sums
+    assert constants(tmp_path)["RAM_BYTES"] == 2 * 256 // 8 + 2 * 8
+
+
+def test_the_program_counts_steps_and_refuses_what_does_not_fit(tmp_path):
+    integer = free_network(-9, 20)
+    integer.to_c(tmp_path)
+    subprocess.run(["make", "main"], cwd=tmp_path, check=True, capture_output=True)
+    frames = random_frames(integer, 3, steps=4, samples=2)
+    stream = as_bytes(integer, frames)
+
+    def run(stream, *words):
+        return subprocess.run([tmp_path / "main", *words], input=stream, capture_output=True)
+
+    expected = integer(frames)[0].sum(0).argmax(1).tolist()
+    assert run(stream, "4").stdout.split() == [str(n).encode() for n in expected]
+    one = run(stream[: len(stream) // 2])
+    assert (one.returncode, one.stdout.split()) == (0, [str(expected[0]).encode()])
+    assert run(b"").stdout == b""
+    for broken in (stream[:-1], b"\xff\x7f" + stream[2:]):
+        result = run(broken, "4")
+        assert result.returncode == 1
+        assert b"error: frames of 75 values from -9 to 20 are needed" in result.stderr
+    assert b"samples of 3 steps" in run(stream, "3").stderr
+
+
+def test_names_begin_as_the_user_wants(tmp_path):
+    integer = free_network(0, 1)
+    integer.to_c(tmp_path, prefix="Digits_v2")
+    header = (tmp_path / "network.h").read_text()
+    assert "void Digits_v2_step(const Digits_v2_input_t *frame);" in header
+    assert constants(tmp_path, "DIGITS_V2")["OUTPUT_SIZE"] == 4
+    build(tmp_path)
+    for prefix in ("", "2d", "a-b", "int x;"):
+        with pytest.raises(ArgumentError, match="prefix"):
+            integer.to_c(tmp_path, prefix=prefix)
+
+
+def test_what_a_user_changed_stays(tmp_path):
+    integer = free_network(0, 1)
+    (tmp_path / "main.c").write_text("mine")
+    integer.to_c(tmp_path)
+    assert (tmp_path / "main.c").read_text() == "mine"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "Makefile", "main.c", "network.c", "network.h", "weights.h",
+    ]  # fmt: skip
+
+
+def test_a_saved_network_is_the_same_in_c(tmp_path):
+    integer = random_network(1)
+    integer.save(tmp_path / "n.safetensors")
+    for name, each in (("a", integer), ("b", export.load(tmp_path / "n.safetensors"))):
+        each.to_c(tmp_path / name)
+    for name in ("network.c", "network.h", "weights.h"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
+
+
+def test_names_and_ranges_of_a_hostile_file_do_no_harm(tmp_path):
+    honest = random_network(0)
+    hostile = [replace(honest.nodes[0], name="*/ int x; /*??/\n\\")]
+    hostile += [replace(n, name=f"*/ #error {n.name}", low=0, high=0) for n in honest.nodes[1:]]
+    network = IntegerNetwork(tuple(hostile))
+    frames = random_frames(honest, 0)
+    network.to_c(tmp_path)
+    _, sums = answers(network, frames, build(tmp_path, flags=("-O0",)))
+    assert torch.equal(sums, honest(frames)[0].flatten(2).sum(0))
+
+
+def test_what_c_cannot_hold_is_refused(tmp_path):
+    honest = free_network(0, 1)
+    neuron = next(p for p, n in enumerate(honest.nodes) if isinstance(n, Neuron))
+    nodes = list(honest.nodes)
+    bounds = nodes[neuron].bounds.clone()
+    bounds[..., 0] = 5000
+    bounds = torch.cat([bounds, bounds[..., :1] - 1], -1)
+    for place, change, words in (
+        (neuron, {"bounds": bounds}, "do not ascend"),
+        (0, {"high": 2**33}, "beyond 32 bits"),
+        (len(nodes) - 1, {"bias": honest.output.bias + 2**62}, "beyond 62 bits"),
+    ):
+        broken = [replace(n, **change) if p == place else n for p, n in enumerate(nodes)]
+        with pytest.raises(ExportError, match=words):
+            IntegerNetwork(tuple(broken)).to_c(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
