@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [("README.md", 3), *(pytest.param(page, count, marks=pytest.mark.slow) for page, count in (("docs/guide.md", 5), ("docs/deploy.md", 3)))]
+PAGES = [
+    ("README.md", 3),
+    *(
+        pytest.param(page, count, marks=pytest.mark.slow)
+        for page, count in (("docs/guide.md", 5), ("docs/deploy.md", 3))
+    ),
+]
 
 
 @pytest.mark.parametrize(("page", "count"), PAGES)

@@ -14,7 +14,9 @@ KINDS = ("uniform", "power_of_two", "binary", "mint", "sigmoid", "statistical", 
 
 
 @pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
-@pytest.mark.parametrize("preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"])
+@pytest.mark.parametrize(
+    "preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"]
+)
 @pytest.mark.filterwarnings("ignore:the step's maximum")
 def test_a_loaded_network_computes_the_same(preset, host, tmp_path):
     network = string_net(preset, host)

@@ -86,4 +86,6 @@ def _speed(integer: integers.IntegerNetwork, frames: Tensor) -> str:
             start = time.perf_counter()
             compiled(frames[:, sample : sample + 1])
             times.append(time.perf_counter() - start)
-    return f"{1000 * statistics.median(times):.2f} ms a sample of {len(frames)} steps, one at a time"
+    return (
+        f"{1000 * statistics.median(times):.2f} ms a sample of {len(frames)} steps, one at a time"
+    )

@@ -85,7 +85,10 @@ def trimmed(
         Bounds, the table with the states and outcomes that are left, and the places of the states
         that are left.
     """
-    ends = bounds.new_full((*bounds.shape[:2], 1), low), bounds.new_full((*bounds.shape[:2], 1), high + 1)
+    ends = (
+        bounds.new_full((*bounds.shape[:2], 1), low),
+        bounds.new_full((*bounds.shape[:2], 1), high + 1),
+    )
     edges = torch.cat([ends[0], bounds, ends[1]], 2)
     happens = (edges[..., 1:] > edges[..., :-1]).any(0)  # [states, outcomes]
     wide = table.charge is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,18 +81,16 @@ class Builder:
             if alike:
                 shape = tuple(first.scale.shape)
                 places = tuple(self._placed(term, shape) for term in (first, *alike))
-                inputs = [self.nodes[place] for place in places]
-                node = self._add(
-                    ("sum", places),
-                    lambda inputs=inputs, places=places: Sum(
-                        "sum", places, inputs[0].shape,
-                        sum(i.low for i in inputs), sum(i.high for i in inputs),
-                    ),
-                )
+                node = self._add(("sum", places), partial(self._sum, places))
                 index = torch.arange(first.index.numel()).reshape(shape)
                 first = Term(node, first.scale, index)
             merged.append(first)
         return tuple(merged)
+
+    def _sum(self, places: tuple[int, ...]) -> Node:
+        inputs = [self.nodes[place] for place in places]
+        low, high = sum(i.low for i in inputs), sum(i.high for i in inputs)
+        return Sum("sum", places, inputs[0].shape, low, high)
 
     def _placed(self, term: Term, shape: Sequence[int]) -> int:
         node = self.nodes[term.node]
@@ -102,7 +101,11 @@ class Builder:
         return self._add(
             ("gather", term.node, order.numpy().tobytes()),
             lambda: Gather(
-                f"{node.name}.order", (term.node,), sample, node.low, node.high,
+                f"{node.name}.order",
+                (term.node,),
+                sample,
+                node.low,
+                node.high,
                 order.to(torch.int32).reshape(sample),
             ),
         )
@@ -140,8 +143,18 @@ class Builder:
         node = self._add(
             ("convolution", place, name, geometry),
             lambda: Convolution(
-                name, (place,), tuple(shape[-spatial - 1 :]), *bound, takes, _small(codes),
-                quantizer.bits, tuple(quantizer.levels), stride, padding, dilation, groups,
+                name,
+                (place,),
+                tuple(shape[-spatial - 1 :]),
+                *bound,
+                takes,
+                _small(codes),
+                quantizer.bits,
+                tuple(quantizer.levels),
+                stride,
+                padding,
+                dilation,
+                groups,
             ),
         )
         per = _per_output(unit, codes) * scale
@@ -172,7 +185,12 @@ class Builder:
         node = self._add(
             ("linear", place, name),
             lambda: Linear(
-                name, (place,), (len(codes),), *bound, _small(codes), quantizer.bits,
+                name,
+                (place,),
+                (len(codes),),
+                *bound,
+                _small(codes),
+                quantizer.bits,
                 tuple(quantizer.levels),
             ),
         )
@@ -207,23 +225,27 @@ class Builder:
         for term in places:
             takes = tuple(term.scale.shape[-spatial - 1 :])
             place = self._placed(term, takes)
-            source, window = self.nodes[place], math.prod(kernel)
             shape = tuple(counts.shape)
-            node = self._add(
-                ("sum_pool", place, kernel, stride, padding, takes),
-                lambda place=place, source=source, takes=takes: SumPool(
-                    f"{source.name}.pool", (place,), shape[-spatial - 1 :],
-                    min(0, source.low) * window if any(padding) else source.low * window,
-                    max(0, source.high) * window if any(padding) else source.high * window,
-                    takes, kernel, stride, padding,
-                ),
-            )
-            scale = term.scale[(..., *[slice(0, 1)] * spatial)].expand(shape) * factor
+            pooled = partial(self._sum_pool, place, shape[-spatial - 1 :], takes, kernel, stride)
+            key = ("sum_pool", place, kernel, stride, padding, takes)
+            node = self._add(key, partial(pooled, padding))
+            scale = term.scale[_corner(spatial)].expand(shape) * factor
             terms.append(Term(node, scale, torch.arange(scale.numel()).reshape(shape)))
         return Value(tuple(terms), pool(value.bias, *args, **kwargs))
 
+    def _sum_pool(
+        self, place: int, shape: tuple[int, ...], takes: tuple[int, ...], *windows: tuple[int, ...]
+    ) -> Node:
+        source, (kernel, _, padding) = self.nodes[place], windows
+        low, high = source.low, source.high
+        if any(padding):
+            low, high = min(0, low), max(0, high)
+        count = math.prod(kernel)
+        name = f"{source.name}.pool"
+        return SumPool(name, (place,), shape, low * count, high * count, takes, *windows)
+
     def _per_channel(self, name: str, term: Term, spatial: int) -> Term:
-        first = term.scale[(..., *[slice(0, 1)] * spatial)].expand(term.scale.shape)
+        first = term.scale[_corner(spatial)].expand(term.scale.shape)
         if not torch.equal(first, term.scale):
             raise ExportError(f"{name} pools places in different units")
         return term
@@ -248,7 +270,7 @@ class Builder:
         if len(terms) != 1:
             raise ExportError(f"{name} takes the greatest of sums in several units")
         term = self._per_channel(name, terms[0], spatial)
-        first = value.bias[(..., *[slice(0, 1)] * spatial)].expand(value.bias.shape)
+        first = value.bias[_corner(spatial)].expand(value.bias.shape)
         if not torch.equal(first, value.bias):
             raise ExportError(f"{name} takes the greatest of sums with different constants")
         term = self._rising(term)
@@ -259,15 +281,22 @@ class Builder:
             (size + 2 * p - k) // s + 1
             for size, p, k, s in zip(takes[1:], padding, kernel, stride, strict=True)
         ]
-        shape = (*term.scale.shape[: -spatial], *sizes)
+        shape = (*term.scale.shape[:-spatial], *sizes)
         node = self._add(
             ("max_pool", place, kernel, stride, padding, takes),
             lambda: MaxPool(
-                f"{source.name}.pool", (place,), shape[-spatial - 1 :], source.low, source.high,
-                takes, kernel, stride, padding,
+                f"{source.name}.pool",
+                (place,),
+                shape[-spatial - 1 :],
+                source.low,
+                source.high,
+                takes,
+                kernel,
+                stride,
+                padding,
             ),
         )
-        corner = (..., *[slice(0, 1)] * spatial)
+        corner = _corner(spatial)
         index = torch.arange(math.prod(shape)).reshape(shape)
         return Value(
             (Term(node, term.scale[corner].expand(shape), index),), value.bias[corner].expand(shape)
@@ -318,21 +347,27 @@ class Builder:
         place = self._add(
             ("join", tuple(nodes), index.contiguous().numpy().tobytes()),
             lambda: Gather(
-                f"{sources[0].name}.join", tuple(nodes), sample, min(s.low for s in sources),
-                max(s.high for s in sources), index.to(torch.int32).reshape(sample),
+                f"{sources[0].name}.join",
+                tuple(nodes),
+                sample,
+                min(s.low for s in sources),
+                max(s.high for s in sources),
+                index.to(torch.int32).reshape(sample),
             ),
         )
         return _whole(place, scale, bias)
 
     def product(self, name: str, a: Value, b: Value) -> Value:
         """Refuse a product of two values."""
-        raise ExportError(f"{name} multiplies two things that it computes, such as attention or a "
-                          "connection that gates: sums are known (cnf='ADD')")
+        raise ExportError(
+            f"{name} multiplies two things that it computes, such as attention or a "
+            "connection that gates: sums are known (cnf='ADD')"
+        )
 
     # Neurons
 
     def _rising(self, term: Term) -> Term:
-        """Turn the sign where a scale is negative, in the codes themselves where that is possible."""
+        """Turn the sign where a scale is negative, in the codes themselves where possible."""
         negative = term.scale < 0
         if not negative.any():
             return term
@@ -369,8 +404,15 @@ class Builder:
         return self._add(
             ("turned", place, tuple(signs.flatten().tolist())),
             lambda: Rescale(
-                f"{node.name}.sign", (place,), node.shape, -greatest, greatest, multipliers,
-                torch.zeros(multipliers.shape[1], dtype=torch.int32), 0, 0,
+                f"{node.name}.sign",
+                (place,),
+                node.shape,
+                -greatest,
+                greatest,
+                multipliers,
+                torch.zeros(multipliers.shape[1], dtype=torch.int32),
+                0,
+                0,
             ),
         )
 
@@ -454,8 +496,14 @@ class Builder:
             self._add(
                 ("rescale", places, name),
                 lambda: Rescale(
-                    f"{name}.input", places, sources[0].shape, -bound, bound,
-                    multipliers[:, each].to(torch.int32), offset[each].to(torch.int32), shift,
+                    f"{name}.input",
+                    places,
+                    sources[0].shape,
+                    -bound,
+                    bound,
+                    multipliers[:, each].to(torch.int32),
+                    offset[each].to(torch.int32),
+                    shift,
                     fraction,
                 ),
             ),
@@ -492,6 +540,11 @@ class Builder:
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
+def _corner(spatial: int) -> Any:
+    """The index of the first place of each map."""
+    return (..., *[slice(0, 1)] * spatial)
+
+
 def _whole(place: int, scale: Tensor, bias: Tensor) -> Value:
     index = torch.arange(scale.numel()).reshape(scale.shape)
     return Value((Term(place, scale, index),), bias)
@@ -512,7 +565,7 @@ def _spread(sizes: Any, spatial: int) -> tuple[int, ...]:
 
 def _small(codes: Tensor) -> Tensor:
     low, high = torch.aminmax(codes)
-    return codes.to(torch.int8 if -128 < int(low) and int(high) < 128 else torch.int16)
+    return codes.to(torch.int8 if int(low) > -128 and int(high) < 128 else torch.int16)
 
 
 def _per_output(unit: Tensor, codes: Tensor) -> Tensor:

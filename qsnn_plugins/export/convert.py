@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.network import IntegerNetwork
-from qsnn_plugins.export.trace import SeveralSamples, trace
+from qsnn_plugins.export.trace import SeveralSamplesError, trace
 
 __all__ = ["to_integer"]
 
@@ -80,7 +80,7 @@ def to_integer(
     copied = copy.deepcopy(network).cpu().eval()
     shorter = [x for x in _shorter(copied, example_input) if x.numel()]
     for x in shorter[:-1]:
-        with suppress(SeveralSamples):
+        with suppress(SeveralSamplesError):
             return _traced(copied, x, grid)
     return _traced(copied, shorter[-1], grid)
 
@@ -105,7 +105,7 @@ def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:
         exponent = math.frexp(float(x.abs().max()))[1]
         unit = 2.0 ** (exponent - _FLOAT_BITS + 1)
     whole = (x.double() / unit).round()
-    if 0 <= float(whole.min()) and float(whole.max()) < 2**_PIXEL_BITS:
+    if float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS:
         return unit, 0, 2**_PIXEL_BITS - 1
     greatest = 2 ** (_FLOAT_BITS - 1) - 1
     if float(whole.abs().max()) > greatest:
@@ -116,4 +116,4 @@ def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:
 def _fits(x: Tensor, unit: float) -> bool:
     whole = x.double() / unit
     is_whole = (whole - whole.round()).abs().max() < 1e-4  # of pixels in float32
-    return bool(is_whole) and 0 <= float(whole.min()) and float(whole.max()) < 2**_PIXEL_BITS
+    return bool(is_whole) and float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS

@@ -100,8 +100,9 @@ def load(path: str | Path) -> IntegerNetwork:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(f"{path} cannot be read as safetensors: {reason}") from None
     if metadata.get("format") != _FORMAT:
-        raise ExportError(f"{path} holds no integer network: `export.to_integer(...).save` writes "
-                          "one")
+        raise ExportError(
+            f"{path} holds no integer network: `export.to_integer(...).save` writes one"
+        )
     try:
         content = json.loads(metadata["network"])
         if content["version"] != _VERSION:
@@ -111,17 +112,17 @@ def load(path: str | Path) -> IntegerNetwork:
         for place, layer in enumerate(layers):
             built.append(_node(place, layer, tensors, built))
         if not built or not isinstance(built[-1], Output):
-            raise _Broken("it has no output at its end")
+            raise _BrokenError("it has no output at its end")
         if sum(isinstance(node, Input) for node in built) != 1:
-            raise _Broken("it has not one input")
-    except _Broken as error:
+            raise _BrokenError("it has not one input")
+    except _BrokenError as error:
         raise ExportError(f"{path} is damaged: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     return IntegerNetwork(tuple(built))
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """What does not fit together."""
 
 
@@ -130,7 +131,7 @@ def _node(place: int, layer: dict[str, Any], tensors: dict[str, Tensor], built: 
     kind = values.pop("kind")
     cls = getattr(known, kind, None) if kind in known.__all__ and kind != "Node" else None
     if cls is None:
-        raise _Broken(f"layer {place} is of kind {kind!r}")
+        raise _BrokenError(f"layer {place} is of kind {kind!r}")
     for name in cls.tensors:
         shape = _sizes(values.pop(f"{name}.shape"), place)
         tensor = tensors[f"{place}.{name}"]
@@ -139,10 +140,12 @@ def _node(place: int, layer: dict[str, Any], tensors: dict[str, Tensor], built: 
             bits = max(1, math.ceil(math.log2(len(levels))))
             places = unpack_codes(tensor, bits, shape)
             if places.numel() and int(places.max()) >= len(levels):
-                raise _Broken(f"layer {place} has codes beyond its levels")
+                raise _BrokenError(f"layer {place} has codes beyond its levels")
             values[name] = _narrow(levels[places])
         elif tuple(tensor.shape) != tuple(shape):
-            raise _Broken(f"layer {place}: {name} has the shape {list(tensor.shape)}, not {shape}")
+            raise _BrokenError(
+                f"layer {place}: {name} has the shape {list(tensor.shape)}, not {shape}"
+            )
         else:
             values[name] = tensor
     for name, value in values.items():
@@ -159,14 +162,14 @@ def _narrow(codes: Tensor) -> Tensor:
 
 def _integers(values: Any, place: int) -> list[int]:
     if not isinstance(values, list) or not all(type(v) is int and abs(v) < _MOST for v in values):
-        raise _Broken(f"layer {place} has {values!r} where integers belong")
+        raise _BrokenError(f"layer {place} has {values!r} where integers belong")
     return values
 
 
 def _sizes(values: Any, place: int) -> list[int]:
     sizes = _integers(values, place)
     if any(size < 0 for size in sizes) or math.prod(sizes) >= _MOST:
-        raise _Broken(f"layer {place} has a tensor of the shape {sizes}")
+        raise _BrokenError(f"layer {place} has a tensor of the shape {sizes}")
     return sizes
 
 
@@ -175,7 +178,7 @@ def _check(place: int, node: Node, built: list[Node]) -> None:
 
     def want(holds: bool, what: str) -> None:
         if not holds:
-            raise _Broken(f"layer {place} ({node.name}) {what}")
+            raise _BrokenError(f"layer {place} ({node.name}) {what}")
 
     want(type(node.name) is str, "has no name")
     want(all(type(v) is int for v in (node.low, node.high)), "has no range")
@@ -240,7 +243,7 @@ def _check_reach(node: Any, source: Node, want: _Want) -> None:
 def _check_gather(node: Gather, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
     index = node.index
     want(not index.is_floating_point() and tuple(index.shape) == node.shape, "has no order")
-    want(0 <= int(index.min()) and int(index.max()) < sum(sizes), "takes places that are not there")
+    want(int(index.min()) >= 0 and int(index.max()) < sum(sizes), "takes places that are not there")
 
 
 def _check_rescale(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
@@ -267,9 +270,10 @@ def _check_neuron(node: Any, count: int, sizes: list[int], inputs: Any, want: _W
          "has other outcomes than bounds")  # fmt: skip
     want(not wide or len(node.charge) == groups, "has other charges than bounds")
     want(0 < states <= 256 and 0 <= node.first_state < states, "has no first state")
-    want(0 <= int(node.next_state.min()) and int(node.next_state.max()) < states,
+    want(int(node.next_state.min()) >= 0 and int(node.next_state.max()) < states,
          "stores states that it has not")  # fmt: skip
-    want(0 <= int(node.spikes.min()) and int(node.spikes.max()) <= 255, "sends no spikes")
+    want(int(node.spikes.min()) >= 0 and int(node.spikes.max()) <= 255, "sends no spikes")
+    want(bool((node.bounds.diff(dim=-1) >= 0).all()), "has bounds that do not ascend")
     want(node.bits == max(1, math.ceil(math.log2(states))), "has states of other bits")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,9 @@ class IntegerNetwork:
 
     def __str__(self) -> str:
         """Print one line per layer, and the whole."""
-        rows = [("layer", "kind", "gives", "weights", "bounds", "states", "multiplications")]
+        rows: list[tuple[str, ...]] = [
+            ("layer", "kind", "gives", "weights", "bounds", "states", "multiplications")
+        ]
         for node, each in zip(self.nodes, self.accounts, strict=True):
             shape = "x".join(map(str, node.shape))
             numbers = (each.weights, each.bounds, each.states, each.multiplications)
@@ -111,7 +113,9 @@ class IntegerNetwork:
         whole = (frames.double() / self.input.unit).round().long()
         return whole.clamp(self.input.low, self.input.high)
 
-    def __call__(self, frames: Tensor, state: State | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, frames: Tensor, state: State | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run steps, from the first state or from `state`, which is changed.
 
         Args:
@@ -206,8 +210,12 @@ def _rescale(node: Rescale, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def _output(node: Output, inputs: Sequence[Tensor]) -> Tensor:
-    total = sum(x.flatten(1).long() * row for x, row in zip(inputs, node.multipliers, strict=True))
-    return total + node.bias
+    count = math.prod(node.shape)
+    total = sum(
+        x.flatten(1).long() * _per_place(row, count)
+        for x, row in zip(inputs, node.multipliers, strict=True)
+    )
+    return total + _per_place(node.bias, count)
 
 
 def _fire(node: Neuron | WideNeuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -225,7 +233,7 @@ def _fire(node: Neuron | WideNeuron, x: Tensor, state: Tensor | None) -> tuple[T
     return node.spikes[outcome].long(), node.next_state[outcome].long()
 
 
-_RUN = {
+_RUN: dict[type, Callable[..., Tensor]] = {
     Convolution: _convolution,
     Linear: _linear,
     SumPool: _sum_pool,

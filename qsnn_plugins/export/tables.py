@@ -68,7 +68,9 @@ def tabulate(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype
     if all(tensor.numel() == 1 for tensor in own if tensor is not getattr(neuron, "mem", None)):
         one = _table(name, neuron, 1, dim, dtype)
         names = ("states", "breaks", "unit", "charge")
-        each = {n: t.expand(channels, *t.shape[1:]) for n in names if (t := getattr(one, n)) is not None}
+        each = {
+            n: t.expand(channels, *t.shape[1:]) for n in names if (t := getattr(one, n)) is not None
+        }
         return replace(one, **each)
     return _table(name, neuron, channels, dim, dtype)
 
@@ -86,14 +88,20 @@ def _table(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype) 
 def _check(name: str, neuron: Any) -> None:
     spec = neuron.quant_spec
     if getattr(neuron, "pruning", None) is not None:
-        raise ExportError(f"{name} masks membranes, which has to sort or to score them: export a "
-                          "network without `pruning`")
+        raise ExportError(
+            f"{name} masks membranes, which has to sort or to score them: export a "
+            "network without `pruning`"
+        )
     if isinstance(neuron.membrane, nn.Identity) or spec.membrane.kind in ("float", "clip"):
-        raise ExportError(f"{name} stores float membranes: quantize them, by a preset or by "
-                          "MembraneSpec(kind='uniform', bits=4)")
+        raise ExportError(
+            f"{name} stores float membranes: quantize them, by a preset or by "
+            "MembraneSpec(kind='uniform', bits=4)"
+        )
     if getattr(neuron.membrane, "scale_of_steps", "given") != "given":
-        raise ExportError(f"{name} measures the scale of its membranes at evaluation, so that it "
-                          "depends on the batch: give membrane.evaluation='running'")
+        raise ExportError(
+            f"{name} measures the scale of its membranes at evaluation, so that it "
+            "depends on the batch: give membrane.evaluation='running'"
+        )
 
 
 class _Step:
@@ -145,7 +153,9 @@ class _Step:
     def rank(self, x: Tensor, q: Tensor, states: Tensor) -> Tensor:
         """Return the place of an outcome among all, [M, C]: by spikes, then by what is stored."""
         counts, stored = self.run(x, q)
-        place = torch.searchsorted(states.contiguous(), stored.T.contiguous()).T.clamp(max=states.shape[1] - 1)
+        place = torch.searchsorted(states.contiguous(), stored.T.contiguous()).T.clamp(
+            max=states.shape[1] - 1
+        )
         known = states.gather(1, place.T).T
         if not torch.equal(known, stored):
             raise ExportError("a neuron stores values that its quantizer has no levels for")
@@ -156,9 +166,7 @@ class _Step:
 
         def of(x: Tensor) -> Tensor:
             q = states.unsqueeze(-1).expand(x.shape)
-            flat = self.rank(
-                x.flatten(1).T.contiguous(), q.flatten(1).T.contiguous(), states
-            )
+            flat = self.rank(x.flatten(1).T.contiguous(), q.flatten(1).T.contiguous(), states)
             return flat.T.reshape(x.shape)
 
         return of
@@ -204,7 +212,9 @@ def _wide(name: str, neuron: Any, step: _Step, states: Tensor) -> StepTable:
 
     count = exact.counts * places.shape[1]
     breaks = _bisect(ranks, (exact.channels, 1), count, torch.float64)
-    each = torch.stack([charge(zero, places[:, s].unsqueeze(0))[0] for s in range(places.shape[1])], 1)
+    each = torch.stack(
+        [charge(zero, places[:, s].unsqueeze(0))[0] for s in range(places.shape[1])], 1
+    )
     return exact.table(places, breaks, charge=each, gain=float(gain[0, 0]))
 
 

@@ -23,16 +23,37 @@ from qsnn_plugins.export.values import Term, Value
 from qsnn_plugins.nn import output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 
-__all__ = ["SeveralSamples", "trace"]
+__all__ = ["SeveralSamplesError", "trace"]
 
-class SeveralSamples(ExportError):
+
+class SeveralSamplesError(ExportError):
     """The example is not of one step of one sample."""
 
 
 # What only moves or copies elements.
 _MOVES = frozenset(
-    "view _unsafe_view reshape _reshape_copy permute transpose t squeeze unsqueeze expand clone "
-    "alias detach select slice contiguous lift_fresh _to_copy flip narrow".split()
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "_reshape_copy",
+        "permute",
+        "transpose",
+        "t",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "clone",
+        "alias",
+        "detach",
+        "select",
+        "slice",
+        "contiguous",
+        "lift_fresh",
+        "_to_copy",
+        "flip",
+        "narrow",
+    ]
 )
 
 
@@ -91,14 +112,16 @@ class _Tracer(TorchDispatchMode):
             return
         self.inside = None
         if not hasattr(module, "quant_spec"):
-            raise ExportError(f"{name} ({type(module).__name__}) stores float membranes: `inject` "
-                              "puts a quantized neuron in its place")
+            raise ExportError(
+                f"{name} ({type(module).__name__}) stores float membranes: `inject` "
+                "puts a quantized neuron in its place"
+            )
         value, spikes = self.values.get(args[0]), output_spikes(output)
         if value is None:
             raise ExportError(f"{name} takes what is not made of sums and spikes")
         leading = 2 if is_multi_step(module) else 1
         if math.prod(spikes.shape[:leading]) != 1:
-            raise SeveralSamples(f"{name} sees more than one sample or step of the example")
+            raise SeveralSamplesError(f"{name} sees more than one sample or step of the example")
         with _disable_current_modes():  # a hook runs inside of this one
             self.values[spikes] = self.builder.neuron(name, module, value, leading)
 
@@ -155,19 +178,23 @@ class _Tracer(TorchDispatchMode):
     def _split(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Value]:
         value = self.values[args[0]]
         parts = [func(value.bias, *args[1:], **kwargs)]
-        parts += [func(t, *args[1:], **kwargs) for term in value.terms for t in (term.scale, term.index)]
+        parts += [
+            func(t, *args[1:], **kwargs) for term in value.terms for t in (term.scale, term.index)
+        ]
         nodes = [term.node for term in value.terms]
         return [
             Value(
-                tuple(Term(n, parts[1 + 2 * k][i], parts[2 + 2 * k][i]) for k, n in enumerate(nodes)),
+                tuple(
+                    Term(n, parts[1 + 2 * k][i], parts[2 + 2 * k][i]) for k, n in enumerate(nodes)
+                ),
                 parts[0][i],
             )
             for i in range(len(output))
         ]
 
     def _cat(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
-        values = [self._of(x) for x in args[0]]
-        if not all(isinstance(value, Value) for value in values):
+        values = [value for x in args[0] if isinstance(value := self._of(x), Value)]
+        if len(values) < len(args[0]):
             raise ExportError(f"{self.where} joins constants with what it computes")
         return self.builder.joined(self.where, values, lambda ts: func(ts, *args[1:], **kwargs))
 
@@ -200,7 +227,8 @@ class _Tracer(TorchDispatchMode):
         if isinstance(a, Value) and isinstance(b, Value):
             return self.builder.product(self.where, a, b)
         value, factor = (a, b) if isinstance(a, Value) else (b, a)
-        assert isinstance(value, Value) and not isinstance(factor, Value)
+        assert isinstance(value, Value)
+        assert not isinstance(factor, Value)
         return value.times(factor)
 
     def _div(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
@@ -233,11 +261,12 @@ class _Tracer(TorchDispatchMode):
     def _convolution(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         x, weight, bias, stride, padding, dilation, transposed, _, groups = args
         if transposed:
-            raise ExportError(f"{self.where} is a transposed convolution: keep it out of what is "
-                              "exported")
+            raise ExportError(
+                f"{self.where} is a transposed convolution: keep it out of what is exported"
+            )
         codes, unit, quantizer = self._codes(weight)
         if math.prod(output.shape[: -weight.dim() + 1]) != 1:
-            raise SeveralSamples(f"{self.where} sees several samples")
+            raise SeveralSamplesError(f"{self.where} sees several samples")
         geometry = tuple(stride), tuple(padding), tuple(dilation), groups
         value = self._operand(x)
         return self.builder.convolution(
@@ -257,10 +286,14 @@ class _Tracer(TorchDispatchMode):
     def _linear_of(self, x: Any, weight: Tensor, bias: Any, output: Tensor) -> Value:
         codes, unit, quantizer = self._codes(weight)
         if math.prod(x.shape[:-1]) != 1:
-            raise SeveralSamples(f"{self.where} applies one matrix in several places, which is a "
-                                 "convolution with a kernel of 1, or sees several samples")
+            raise SeveralSamplesError(
+                f"{self.where} applies one matrix in several places, which is a "
+                "convolution with a kernel of 1, or sees several samples"
+            )
         name = self.running[-1][0]
-        return self.builder.linear(name, self._operand(x), codes, unit, quantizer, bias, output.shape)
+        return self.builder.linear(
+            name, self._operand(x), codes, unit, quantizer, bias, output.shape
+        )
 
     def _operand(self, x: Tensor) -> Value:
         value = self._of(x)
@@ -272,9 +305,12 @@ class _Tracer(TorchDispatchMode):
         name, layer = self.running[-1]
         quantizer = layer_quantizer(layer)
         if quantizer is None:
-            raise ExportError(f"{self.where} has float weights: quantize them, by a preset or by "
-                              "WeightSpec(kind='uniform', bits=8)")
-        codes, unit = quantizer.codes(layer.parametrizations.weight.original.detach())  # type: ignore[union-attr]
+            raise ExportError(
+                f"{self.where} has float weights: quantize them, by a preset or by "
+                "WeightSpec(kind='uniform', bits=8)"
+            )
+        parametrizations: Any = layer.parametrizations
+        codes, unit = quantizer.codes(parametrizations.weight.original.detach())
         if not torch.equal((codes * unit).to(weight.dtype), weight):
             raise ExportError(f"{name}: the weight that it used is not that of its codes")
         return codes, unit, quantizer
@@ -288,7 +324,9 @@ class _Tracer(TorchDispatchMode):
         dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
         keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
         count = math.prod(args[0].shape[d] for d in dims)
-        return self.builder.total(self.where, self.values[args[0]], list(dims), keep).times(1 / count)
+        return self.builder.total(self.where, self.values[args[0]], list(dims), keep).times(
+            1 / count
+        )
 
     def _adaptive_avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         x, size = args[0], list(args[1])
@@ -308,7 +346,6 @@ class _Tracer(TorchDispatchMode):
     def _max_pool(self, func: Any, args: Any, kwargs: Any, output: Any) -> Any:
         value = self.builder.max_pool(self.where, self.values[args[0]], *args[1:])
         return [value, None] if isinstance(output, tuple) else value
-
 
 
 _RULES: dict[str, Callable[..., Any]] = {
@@ -331,9 +368,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "_adaptive_avg_pool2d": _Tracer._adaptive_avg_pool,
     "mean": _Tracer._mean,
     "sum": _Tracer._total,
-    **dict.fromkeys(
-        ("max_pool2d_with_indices", "max_pool3d_with_indices"), _Tracer._max_pool
-    ),
+    **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices"), _Tracer._max_pool),
 }
 
 

@@ -86,8 +86,10 @@ class Verification:
         )
         if self.float_hits is not None and self.integer_hits is not None:
             total = max(self.samples, 1)
-            lines.append(f"accuracy: float {self.float_hits / total:.2%}, integers "
-                         f"{self.integer_hits / total:.2%}")
+            lines.append(
+                f"accuracy: float {self.float_hits / total:.2%}, integers "
+                f"{self.integer_hits / total:.2%}"
+            )
         return "\n".join(lines)
 
 
@@ -145,7 +147,7 @@ def _compare(
                 sent[name].extend(spikes.unbind() if is_multi_step(module) else [spikes])
 
             stack.callback(modules[name].register_forward_hook(note).remove)
-        answer = network(shown if steps is None else shown)
+        answer = network(shown)
     while isinstance(answer, tuple | list):
         answer = answer[0]
     frames = whole if steps is None else whole.expand(steps, *whole.shape)

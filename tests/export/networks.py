@@ -4,10 +4,9 @@ import torch
 from torch import nn
 
 import qsnn_plugins  # noqa: F401  (before torchvision is imported by a host)
-from qsnn_plugins.cost.neurons import is_multi_step, reset_states
 from qsnn_plugins import presets
+from qsnn_plugins.cost.neurons import is_multi_step, reset_states
 from qsnn_plugins.models import StringNet
-
 
 STRING = "8C3-AP2-16C3-MP2-GAP-FC6"
 
@@ -34,7 +33,9 @@ def waken(network, seed=0):
 def string_net(spec=None, host="spikingjelly", string=STRING, channels=2, seed=0):
     """Return a network of a string."""
     torch.manual_seed(seed)
-    network = StringNet(string, in_channels=channels, spec=spec or presets.imsnn(weight_bits=4), host=host)
+    network = StringNet(
+        string, in_channels=channels, spec=spec or presets.imsnn(weight_bits=4), host=host
+    )
     return waken(network, seed)
 
 

@@ -26,7 +26,10 @@ MEMBRANES = (
     MembraneSpec(kind="pruned"),
     MembraneSpec(kind="threshold_centred", bits=3),
     MembraneSpec(kind="tanh", bits=3, scale="fixed", scale_value=0.7),
-    *(MembraneSpec(kind="uniform", bits=bits, scale="fixed", scale_value=1.3) for bits in (1, 2, 4)),
+    *(
+        MembraneSpec(kind="uniform", bits=bits, scale="fixed", scale_value=1.3)
+        for bits in (1, 2, 4)
+    ),
 )
 WEIGHTS = (
     *(WeightSpec(kind="uniform", bits=bits) for bits in (1, 2, 4, 8)),
@@ -137,7 +140,9 @@ def test_a_depthwise_network_with_voting():
     check(string_net(string="8C3-AP2-12DW-GAP-FC20-AP2"), counts())
 
 
-@pytest.mark.parametrize("preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"])
+@pytest.mark.parametrize(
+    "preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"]
+)
 @pytest.mark.filterwarnings("ignore:the step's maximum")
 @pytest.mark.slow
 def test_sums_of_normalized_paths(preset):
@@ -171,9 +176,7 @@ def test_sums_of_spikes_need_no_multiplication():
     seed=st.integers(0, 10**6),
 )
 def test_any_network_in_float64(membrane, weight, spike, per, host, seed):
-    spec = QuantSpec(
-        membrane, SpikeSpec(bits=spike), ThresholdSpec("ordinary", per=per), weight
-    )
+    spec = QuantSpec(membrane, SpikeSpec(bits=spike), ThresholdSpec("ordinary", per=per), weight)
     network = string_net(spec, host, "4C3-AP2-6C3-GAP-FC3", seed=seed).double()
     check(network, counts(seed=seed).double())
 
@@ -234,9 +237,7 @@ def test_verify_counts():
         (QuantSpec(MembraneSpec("clip"), weight=WeightSpec("uniform", bits=4)), "float membranes"),
         (QuantSpec(weight=WeightSpec("float")), "float weights"),
         (
-            QuantSpec(
-                weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.5)
-            ),
+            QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.5)),
             "masks",
         ),
         (
@@ -277,8 +278,11 @@ def test_units_are_checked(unit):
 
 def test_the_network_is_left_as_it_is():
     network = string_net().train()
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()
-              if isinstance(tensor, torch.Tensor)}
+    before = {
+        name: tensor.clone()
+        for name, tensor in network.state_dict().items()
+        if isinstance(tensor, torch.Tensor)
+    }
     export.to_integer(network, counts())
     assert network.training
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
@@ -286,5 +290,5 @@ def test_the_network_is_left_as_it_is():
 
 def test_frames_of_another_shape_are_refused():
     integer = export.to_integer(string_net(), counts())
-    with pytest.raises(QSNNError, match="frames.shape"):
+    with pytest.raises(QSNNError, match=r"frames\.shape"):
         integer(counts(shape=(2, 9, 8)))

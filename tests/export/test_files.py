@@ -49,7 +49,7 @@ def test_codes_are_packed_in_their_bits(saved):
 
 
 def test_nothing_is_left_of_a_file_that_fails(tmp_path, saved):
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         save(saved[0], tmp_path / "missing" / "network.safetensors")
     assert not list(tmp_path.iterdir())
 
@@ -77,7 +77,7 @@ def change(path, target, edit):
 
 
 def neuron_of(content):
-    place = next(i for i, l in enumerate(content["layers"]) if l["kind"] == "WideNeuron")
+    place = next(i for i, layer in enumerate(content["layers"]) if layer["kind"] == "WideNeuron")
     return place, content["layers"][place]
 
 
@@ -100,6 +100,7 @@ EDITS = {
     "first state": lambda c, t: neuron_of(c)[1].update(first_state=300),
     "tensor": lambda c, t: t.pop("1.codes"),
     "next state": lambda c, t: t[f"{neuron_of(c)[0]}.next_state"].fill_(120),
+    "bounds": lambda c, t: t[f"{neuron_of(c)[0]}.bounds"].neg_(),
     "no output": lambda c, t: c["layers"].pop(),
 }
 

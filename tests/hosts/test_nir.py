@@ -1,4 +1,4 @@
-"""What is trained leaves by NIR, once the hosts' neurons are back: weights as they were quantized."""
+"""NIR takes what is trained once the hosts' neurons are back, weights as they were quantized."""
 
 import nir
 import pytest
@@ -47,9 +47,7 @@ def test_snntorch_there_and_back(tmp_path):
         leak, threshold = torch.full((count,), beta), torch.ones(count)
         return snn.Leaky(leak, threshold, init_hidden=True, reset_mechanism="zero", **how)
 
-    network = nn.Sequential(
-        nn.Linear(6, 8), lif(8, 0.9), nn.Linear(8, 3), lif(3, 0.8, output=True)
-    )
+    network = nn.Sequential(nn.Linear(6, 8), lif(8, 0.9), nn.Linear(8, 3), lif(3, 0.8, output=True))
     inject(network, presets.imsnn(weight_bits=4))
     quantized = network[0].weight.detach().clone()
     with pytest.raises((QSNNError, ValueError)) as caught:
