@@ -67,7 +67,7 @@ def to_integer(
         >>> frames = torch.randint(0, 3, (5, 1, 2, 8, 8)).float()
         >>> integer = to_integer(network, frames)
         >>> integer.multiplications, list(integer.neurons)
-        (2, ['blocks.conv1.neuron'])
+        (0, ['blocks.conv1.neuron'])
         >>> answers, spikes = integer(frames)
         >>> answers.shape, answers.dtype
         (torch.Size([5, 1, 2]), torch.int64)

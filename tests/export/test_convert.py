@@ -63,7 +63,7 @@ def test_every_membrane_sends_the_same_spikes(membrane, host):
     integer = check(string_net(spec, host), counts())
     rates = [spikes.float().mean() for spikes in integer(counts())[1].values()]
     assert all(0.005 < rate < 0.995 for rate in rates)
-    assert integer.multiplications == 6  # the answers alone
+    assert integer.multiplications == 0
 
 
 @pytest.mark.parametrize("weight", WEIGHTS, ids=str)
@@ -88,7 +88,7 @@ def test_wide_membranes_are_fixed_point(host):
     membrane = MembraneSpec(kind="uniform", bits=6, scale="fixed", scale_value=1.3)
     spec = QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=4))
     integer = check(string_net(spec, host), counts())
-    assert integer.multiplications > 6
+    assert integer.multiplications > 0
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
@@ -161,7 +161,7 @@ def test_sums_of_spikes_need_no_multiplication():
     inject(network, presets.imsnn(weight_bits=4))
     functional.set_step_mode(network, "m")
     integer = check(waken(network), counts(steps=2, samples=1, shape=(3, 16, 16)))
-    assert integer.multiplications == 4
+    assert integer.multiplications == 0
     assert integer(counts(steps=2, samples=1, shape=(3, 16, 16)))[1]
 
 
