@@ -18,7 +18,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder
+from qsnn_plugins.export.firing import neuron
 from qsnn_plugins.export.nodes import Node
+from qsnn_plugins.export.pooling import average_pool, max_pool, total
+from qsnn_plugins.export.synapses import convolution, linear
 from qsnn_plugins.export.values import Term, Value
 from qsnn_plugins.nn import output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
@@ -123,7 +126,7 @@ class _Tracer(TorchDispatchMode):
         if math.prod(spikes.shape[:leading]) != 1:
             raise SeveralSamplesError(f"{name} sees more than one sample or step of the example")
         with _disable_current_modes():  # a hook runs inside of this one
-            self.values[spikes] = self.builder.neuron(name, module, value, leading)
+            self.values[spikes] = neuron(self.builder, name, module, value, leading)
 
     @property
     def where(self) -> str:
@@ -225,7 +228,10 @@ class _Tracer(TorchDispatchMode):
     def _mul(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         a, b = self._of(args[0]), self._of(args[1])
         if isinstance(a, Value) and isinstance(b, Value):
-            return self.builder.product(self.where, a, b)
+            raise ExportError(
+                f"{self.where} multiplies two things that it computes, such as attention or a "
+                "connection that gates: sums are known (cnf='ADD')"
+            )
         value, factor = (a, b) if isinstance(a, Value) else (b, a)
         assert isinstance(value, Value)
         assert not isinstance(factor, Value)
@@ -269,8 +275,16 @@ class _Tracer(TorchDispatchMode):
             raise SeveralSamplesError(f"{self.where} sees several samples")
         geometry = tuple(stride), tuple(padding), tuple(dilation), groups
         value = self._operand(x)
-        return self.builder.convolution(
-            self.running[-1][0], value, codes, unit, quantizer, geometry, bias, output.shape
+        return convolution(
+            self.builder,
+            self.running[-1][0],
+            value,
+            codes,
+            unit,
+            quantizer,
+            geometry,
+            bias,
+            output.shape,
         )
 
     def _mm(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
@@ -291,8 +305,8 @@ class _Tracer(TorchDispatchMode):
                 "convolution with a kernel of 1, or sees several samples"
             )
         name = self.running[-1][0]
-        return self.builder.linear(
-            name, self._operand(x), codes, unit, quantizer, bias, output.shape
+        return linear(
+            self.builder, name, self._operand(x), codes, unit, quantizer, bias, output.shape
         )
 
     def _operand(self, x: Tensor) -> Value:
@@ -318,13 +332,13 @@ class _Tracer(TorchDispatchMode):
     # Pooling
 
     def _avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
-        return self.builder.average_pool(self.where, self.values[args[0]], func, args[1:], kwargs)
+        return average_pool(self.builder, self.where, self.values[args[0]], func, args[1:], kwargs)
 
     def _mean(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
         keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
         count = math.prod(args[0].shape[d] for d in dims)
-        return self.builder.total(self.where, self.values[args[0]], list(dims), keep).times(
+        return total(self.builder, self.where, self.values[args[0]], list(dims), keep).times(
             1 / count
         )
 
@@ -336,15 +350,15 @@ class _Tracer(TorchDispatchMode):
             raise ExportError(f"{self.where} pools windows of different sizes")
         kernel = [s // o for s, o in zip(x.shape[-2:], size, strict=True)]
         pool = torch.ops.aten.avg_pool2d.default
-        return self.builder.average_pool(self.where, self.values[x], pool, (kernel,), {})
+        return average_pool(self.builder, self.where, self.values[x], pool, (kernel,), {})
 
     def _total(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
         keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
-        return self.builder.total(self.where, self.values[args[0]], list(dims), keep)
+        return total(self.builder, self.where, self.values[args[0]], list(dims), keep)
 
     def _max_pool(self, func: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        value = self.builder.max_pool(self.where, self.values[args[0]], *args[1:])
+        value = max_pool(self.builder, self.where, self.values[args[0]], *args[1:])
         return [value, None] if isinstance(output, tuple) else value
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Term", "Value"]
+from qsnn_plugins.errors import ExportError
+
+__all__ = ["Term", "Value", "corner", "per_channel", "sample_shape", "whole"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +72,30 @@ class Value:
             for t in (*self.terms, *other.terms)
         )
         return Value(tuple(terms), (self.bias + other.bias).expand(shape))
+
+
+def whole(place: int, scale: Tensor, bias: Tensor) -> Value:
+    """Return the value of all of a node, in its order."""
+    index = torch.arange(scale.numel()).reshape(scale.shape)
+    return Value((Term(place, scale, index),), bias)
+
+
+def corner(spatial: int) -> Any:
+    """The index of the first place of each map."""
+    return (..., *[slice(0, 1)] * spatial)
+
+
+def sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Leave out leading dimensions of one element, of batch and time."""
+    sizes = list(shape)
+    while len(sizes) > 1 and sizes[0] == 1:
+        sizes.pop(0)
+    return tuple(sizes)
+
+
+def per_channel(name: str, term: Term, spatial: int) -> Term:
+    """Return a term of one scale per channel, or refuse it."""
+    first = term.scale[corner(spatial)].expand(term.scale.shape)
+    if not torch.equal(first, term.scale):
+        raise ExportError(f"{name} pools places in different units")
+    return term
