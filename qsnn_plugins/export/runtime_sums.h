@@ -1,0 +1,413 @@
+// Sums of a synapse in four ways, and neurons over lanes of channels.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#if defined(__AVX512BW__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "runtime.h"
+
+#if defined(__AVX512BW__)
+#define VECTOR 64
+#elif defined(__AVX2__)
+#define VECTOR 32
+#else
+#define VECTOR 16
+#endif
+
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#define HAS_DOT 1
+#else
+#define HAS_DOT 0
+#endif
+
+namespace {
+
+// Vectors of the compiler: they become whatever the machine has.
+template <class T, int bytes>
+using Vector __attribute__((vector_size(bytes), may_alias)) = T;
+template <class A>
+constexpr int LANES = VECTOR / static_cast<int>(sizeof(A));
+template <class A>
+using Full = Vector<A, VECTOR>;
+
+template <class V>
+inline V load(const void* from) {
+  V v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class A, class W>
+inline Full<A> widened(const W* from) {
+  return __builtin_convertvector(load<Vector<W, LANES<A> * static_cast<int>(sizeof(W))>>(from), Full<A>);
+}
+
+// ---- what each way reads of the input, once per layer
+
+struct Scratch {
+  std::vector<uint16_t> channels;  // of what is not zero, place by place
+  std::vector<int32_t> amounts;    // beside `channels` (PRODUCTS)
+  std::vector<int64_t> ends;       // [steps * places + 1]
+  std::vector<uint8_t> bytes;      // channels padded to fours (DENSE)
+  std::vector<uint32_t> bits;      // [steps * places][planes][words] (PLANES)
+  std::vector<int32_t> totals;     // [steps * places] (PLANES)
+  int64_t words = 0, input_planes = 0, row = 0;
+
+  static Scratch& mine() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+};
+
+// Bit i is set where from[i] is not zero, of 64 bytes.
+inline uint64_t nonzero(const uint8_t* from) {
+#if defined(__AVX512BW__)
+  const __m512i x = _mm512_loadu_si512(from);
+  return _mm512_test_epi8_mask(x, x);
+#elif defined(__AVX2__)
+  const __m256i zero = _mm256_setzero_si256();
+  const auto half = [&](const uint8_t* at) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+    return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, zero)));
+  };
+  return half(from) | static_cast<uint64_t>(half(from + 32)) << 32;
+#else
+  uint64_t bits = 0;
+  for (int i = 0; i < 64; ++i) bits |= static_cast<uint64_t>(from[i] != 0) << i;
+  return bits;
+#endif
+}
+
+inline uint64_t nonzero(const uint8_t* from, int64_t count) {
+  if (count >= 64) return nonzero(from);
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < count; ++i) bits |= static_cast<uint64_t>(from[i] != 0) << i;
+  return bits;
+}
+
+// A channel stands in its place's list as often as its value says.
+inline void list_rows(Scratch& s, int64_t channels, const uint8_t* x, int64_t rows) {
+  s.ends.resize(rows + 1);
+  int64_t at = 0;
+  s.ends[0] = 0;
+  for (int64_t i = 0; i < rows; ++i, x += channels) {
+    for (int64_t c0 = 0; c0 < channels; c0 += 64) {
+      if (static_cast<int64_t>(s.channels.size()) < at + 64 * 256) s.channels.resize(2 * at + 64 * 256);
+      uint16_t* list = s.channels.data();
+      for (uint64_t bits = nonzero(x + c0, channels - c0); bits; bits &= bits - 1) {
+        const int64_t c = c0 + __builtin_ctzll(bits);
+        for (int v = x[c]; v; --v) list[at++] = static_cast<uint16_t>(c);
+      }
+    }
+    s.ends[i + 1] = at;
+  }
+}
+
+template <class X>
+void list_products(Scratch& s, int64_t channels, const X* x, int64_t rows) {
+  s.ends.resize(rows + 1);
+  s.channels.resize(rows * channels);
+  s.amounts.resize(rows * channels);
+  int64_t at = 0;
+  s.ends[0] = 0;
+  for (int64_t i = 0; i < rows; ++i, x += channels) {
+    for (int64_t c = 0; c < channels; ++c) {
+      s.channels[at] = static_cast<uint16_t>(c);
+      s.amounts[at] = static_cast<int32_t>(x[c]);
+      at += x[c] != 0;
+    }
+    s.ends[i + 1] = at;
+  }
+}
+
+inline void pad_bytes(Scratch& s, int64_t channels, const uint8_t* x, int64_t rows) {
+  s.row = (channels + 3) / 4 * 4;
+  s.bytes.assign((rows + 1) * s.row, 0);  // the last row is what lies outside
+  for (int64_t i = 0; i < rows; ++i) std::memcpy(&s.bytes[i * s.row], x + i * channels, channels);
+}
+
+inline void split_bits(Scratch& s, int64_t channels, const uint8_t* x, int64_t rows) {
+  uint8_t all = 0;
+  for (int64_t i = 0; i < rows * channels; ++i) all |= x[i];
+  s.input_planes = 1;
+  while (all >> s.input_planes) ++s.input_planes;
+  s.words = (channels + 31) / 32;
+  s.bits.assign(rows * s.input_planes * s.words, 0);
+  s.totals.resize(rows);
+  for (int64_t i = 0; i < rows; ++i, x += channels) {
+    int32_t total = 0;
+    uint32_t* bits = &s.bits[i * s.input_planes * s.words];
+    for (int64_t c0 = 0; c0 < channels; c0 += 64) {
+      const int64_t n = std::min<int64_t>(64, channels - c0);
+      for (int64_t plane = 0; plane < s.input_planes; ++plane) {
+        uint8_t one[64] = {};
+        for (int64_t c = 0; c < n; ++c) one[c] = static_cast<uint8_t>(x[c0 + c] >> plane & 1);
+        const uint64_t word = nonzero(one);
+        bits[plane * s.words + c0 / 32] = static_cast<uint32_t>(word);
+        if (n > 32) bits[plane * s.words + c0 / 32 + 1] = static_cast<uint32_t>(word >> 32);
+        total += __builtin_popcountll(word) << plane;
+      }
+    }
+    s.totals[i] = total;
+  }
+}
+
+template <class X>
+void prepare(Scratch& s, const Op& op, const Value& from, const X* x, int64_t steps) {
+  const int64_t rows = steps * from.places;
+  if constexpr (sizeof(X) == 1) {
+    if (op.method == ROWS || op.method == ROWS8) return list_rows(s, from.channels, x, rows);
+    if (op.method == DENSE) return pad_bytes(s, from.channels, x, rows);
+    if (op.method == PLANES) return split_bits(s, from.channels, x, rows);
+  }
+  list_products(s, from.channels, x, rows);
+}
+
+// ---- sums of one block of channels: `done(place, sums)` for each place
+
+struct Where {
+  const Op& op;
+  const Value& from;
+  int64_t block, step, begin, end;
+};
+
+template <class A, class W, int lanes, bool products, class F>
+void sum_rows(const Scratch& s, const Where& w, F& done) {
+  constexpr int n = lanes / LANES<A>;
+  static_assert(n > 0, "a block is at least one vector");
+  const int64_t channels = w.from.channels, taps = w.op.taps, first = w.step * w.from.places;
+  const W* weights = static_cast<const W*>(w.op.weights) + w.block * taps * channels * lanes;
+  const int64_t* ends = s.ends.data();
+  for (int64_t p = w.begin; p < w.end; ++p) {
+    Full<A> sums[n] = {};
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t place = w.op.places[p * taps + tap];
+      if (place < 0) continue;
+      const W* rows = weights + tap * channels * lanes;
+      const int64_t last = ends[first + place + 1];
+      for (int64_t i = ends[first + place]; i < last; ++i) {
+        const W* row = rows + s.channels[i] * static_cast<int64_t>(lanes);
+        if constexpr (products) {
+          const A amount = static_cast<A>(s.amounts[i]);
+          for (int j = 0; j < n; ++j) sums[j] += widened<A>(row + j * LANES<A>) * amount;
+        } else {
+          for (int j = 0; j < n; ++j) sums[j] += widened<A>(row + j * LANES<A>);
+        }
+      }
+    }
+    alignas(64) A all[lanes];
+    std::memcpy(all, sums, sizeof all);
+    done(p, all);
+  }
+}
+
+// As `sum_rows`, in 8 bits for as many rows as these hold.
+template <class A, int lanes, class F>
+void sum_rows8(const Scratch& s, const Where& w, F& done) {
+  constexpr int n = lanes / VECTOR;
+  const int64_t channels = w.from.channels, taps = w.op.taps, first = w.step * w.from.places;
+  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * taps * channels * lanes;
+  const int64_t* ends = s.ends.data();
+  for (int64_t p = w.begin; p < w.end; ++p) {
+    alignas(64) A all[lanes] = {};
+    Full<int8_t> sums[n] = {};
+    int64_t left = w.op.flush;
+    const auto flush = [&] {
+      alignas(64) int8_t narrow[lanes];
+      std::memcpy(narrow, sums, sizeof narrow);
+      for (int j = 0; j < lanes; ++j) all[j] = static_cast<A>(all[j] + narrow[j]);
+      for (int j = 0; j < n; ++j) sums[j] = Full<int8_t>{};
+      left = w.op.flush;
+    };
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t place = w.op.places[p * taps + tap];
+      if (place < 0) continue;
+      const int8_t* rows = weights + tap * channels * lanes;
+      int64_t i = ends[first + place];
+      const int64_t last = ends[first + place + 1];
+      while (i < last) {
+        const int64_t stop = std::min(last, i + left);
+        left -= stop - i;
+        for (; i < stop; ++i) {
+          const int8_t* row = rows + s.channels[i] * static_cast<int64_t>(lanes);
+          for (int j = 0; j < n; ++j) sums[j] += load<Full<int8_t>>(row + j * VECTOR);
+        }
+        if (!left) flush();
+      }
+    }
+    flush();
+    done(p, all);
+  }
+}
+
+// Four channels at a time in one product of bytes, four places at a time over the same weights.
+template <class A, class F>
+void sum_dense(const Scratch& s, const Where& w, F& done) {
+  constexpr int lanes = 64, group = 4;
+  const int64_t taps = w.op.taps, fours = s.row / 4;
+  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * taps * s.row * lanes;
+  const int64_t outside = static_cast<int64_t>(s.bytes.size()) - s.row, first = w.step * w.from.places;
+  for (int64_t p = w.begin; p < w.end; p += group) {
+    const int places = static_cast<int>(std::min<int64_t>(group, w.end - p));
+    alignas(64) int32_t all[group][lanes] = {};
+#if HAS_DOT
+    __m512i sums[group][4];
+    for (auto& each : sums)
+      for (auto& sum : each) sum = _mm512_setzero_si512();
+#endif
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const uint8_t* x[group];
+      bool any = false;
+      for (int g = 0; g < group; ++g) {
+        const int64_t place = g < places ? w.op.places[(p + g) * taps + tap] : -1;
+        x[g] = s.bytes.data() + (place < 0 ? outside : (first + place) * s.row);
+        any |= place >= 0;
+      }
+      if (!any) continue;
+      const int8_t* row = weights + tap * s.row * lanes;
+      for (int64_t four = 0; four < fours; ++four, row += 4 * lanes) {
+#if HAS_DOT
+        __m512i codes[4];
+        for (int j = 0; j < 4; ++j) codes[j] = _mm512_loadu_si512(row + 64 * j);
+        for (int g = 0; g < group; ++g) {
+          const __m512i value = _mm512_set1_epi32(load<int32_t>(x[g] + 4 * four));
+          for (int j = 0; j < 4; ++j) sums[g][j] = _mm512_dpbusd_epi32(sums[g][j], value, codes[j]);
+        }
+#else
+        for (int g = 0; g < group; ++g)
+          for (int k = 0; k < 4; ++k) {
+            const int32_t value = x[g][4 * four + k];
+            for (int c = 0; c < lanes; ++c) all[g][c] += value * row[4 * c + k];
+          }
+#endif
+      }
+    }
+#if HAS_DOT
+    std::memcpy(all, sums, sizeof all);
+#endif
+    for (int g = 0; g < places; ++g) {
+      alignas(64) A narrow[lanes];
+      for (int c = 0; c < lanes; ++c) narrow[c] = static_cast<A>(all[g][c]);
+      done(p + g, narrow);
+    }
+  }
+}
+
+// Bits in common, counted: codes are least + scale * Σ 2^b plane_b.
+template <class A, class F>
+void sum_planes(const Scratch& s, const Where& w, F& done) {
+  constexpr int lanes = 64;
+  const int64_t taps = w.op.taps, planes = w.op.planes, first = w.step * w.from.places;
+  const uint32_t* weights = static_cast<const uint32_t*>(w.op.weights) + w.block * taps * s.words * planes * lanes;
+  for (int64_t p = w.begin; p < w.end; ++p) {
+    int32_t total = 0;
+#if defined(__AVX512VPOPCNTDQ__)
+    __m512i sums[4];
+    for (auto& sum : sums) sum = _mm512_setzero_si512();
+#endif
+    alignas(64) int32_t all[lanes] = {};
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t place = w.op.places[p * taps + tap];
+      if (place < 0) continue;
+      total += s.totals[first + place];
+      for (int64_t a = 0; a < s.input_planes; ++a) {
+        const uint32_t* x = &s.bits[((first + place) * s.input_planes + a) * s.words];
+        const uint32_t* row = weights + tap * s.words * planes * lanes;
+        for (int64_t word = 0; word < s.words; ++word)
+          for (int64_t b = 0; b < planes; ++b, row += lanes) {
+            const int shift = static_cast<int>(a + b);
+#if defined(__AVX512VPOPCNTDQ__)
+            const __m512i value = _mm512_set1_epi32(static_cast<int32_t>(x[word]));
+            for (int j = 0; j < 4; ++j) {
+              const __m512i both = _mm512_and_si512(value, _mm512_loadu_si512(row + 16 * j));
+              const __m512i count = _mm512_popcnt_epi32(both);
+              sums[j] = _mm512_add_epi32(sums[j], _mm512_sll_epi32(count, _mm_cvtsi32_si128(shift)));
+            }
+#else
+            for (int c = 0; c < lanes; ++c) all[c] += __builtin_popcount(x[word] & row[c]) << shift;
+#endif
+          }
+      }
+    }
+#if defined(__AVX512VPOPCNTDQ__)
+    std::memcpy(all, sums, sizeof all);
+#endif
+    const int32_t offset = total * static_cast<int32_t>(w.op.least), scale = static_cast<int32_t>(w.op.scale);
+    alignas(64) A narrow[lanes];
+    for (int c = 0; c < lanes; ++c) narrow[c] = static_cast<A>(all[c] * scale + offset);
+    done(p, narrow);
+  }
+}
+
+template <class A, int lanes, class F>
+void sums_of_lanes(const Scratch& s, const Where& w, F& done) {
+  const bool products = w.op.method == PRODUCTS;
+  if (w.op.method == ROWS8) {
+    if constexpr (lanes >= VECTOR) sum_rows8<A, lanes>(s, w, done);
+  } else if (w.op.code_type == I16) {
+    if (products) sum_rows<A, int16_t, lanes, true>(s, w, done);
+    else sum_rows<A, int16_t, lanes, false>(s, w, done);
+  } else {
+    if (products) sum_rows<A, int8_t, lanes, true>(s, w, done);
+    else sum_rows<A, int8_t, lanes, false>(s, w, done);
+  }
+}
+
+template <class A, class F>
+void sums_of(const Scratch& s, const Op& op, const Value& from, int64_t block, int64_t step, int64_t begin,
+             int64_t end, F& done) {
+  const Where w{op, from, block, step, begin, end};
+  if (op.method == DENSE) return sum_dense<A>(s, w, done);
+  if (op.method == PLANES) return sum_planes<A>(s, w, done);
+  if (op.lanes == 128) sums_of_lanes<A, 128>(s, w, done);
+  else if (op.lanes == 64) sums_of_lanes<A, 64>(s, w, done);
+  else sums_of_lanes<A, 32>(s, w, done);
+}
+
+// ---- neurons: outcome k is the number of bounds reached, so spikes and states are sums of differences
+
+template <class A, int states>
+void fire_vectors(const Op& op, int64_t c0, int64_t count, const A* sums, uint8_t* state, uint8_t* out) {
+  constexpr int n = LANES<A>;
+  using Narrow = Vector<uint8_t, n>;
+  const A* bounds = static_cast<const A*>(op.bounds) + c0;
+  const int64_t known = states ? states : op.states, padded = op.padded;
+  for (int64_t j = 0; j < count; j += n) {
+    const Full<A> sum = load<Full<A>>(sums + j), q = widened<A>(state + j);
+    Full<A> spike = Full<A>{} + static_cast<A>(op.spikes[0]), next = Full<A>{} + static_cast<A>(op.next_state[0]);
+    for (int64_t k = 0; k < op.bounds_count; ++k) {
+      Full<A> bound = load<Full<A>>(bounds + k * padded + j);
+      for (int64_t i = 1; i < known; ++i)
+        bound = q == static_cast<A>(i) ? load<Full<A>>(bounds + (i * op.bounds_count + k) * padded + j) : bound;
+      const auto reached = sum >= bound;
+      spike += reached & static_cast<A>(op.spikes[k + 1] - op.spikes[k]);
+      next += reached & static_cast<A>(op.next_state[k + 1] - op.next_state[k]);
+    }
+    const Narrow sent = __builtin_convertvector(spike, Narrow), kept = __builtin_convertvector(next, Narrow);
+    std::memcpy(out + j, &sent, sizeof sent);
+    std::memcpy(state + j, &kept, sizeof kept);
+  }
+}
+
+template <class A>
+void fire_lanes(const Op& op, int64_t c0, int64_t n, const A* sums, uint8_t* state, uint8_t* out) {
+  const auto run = [&](int64_t count, uint8_t* q, uint8_t* sent) {
+    if (op.states == 2) fire_vectors<A, 2>(op, c0, count, sums, q, sent);
+    else if (op.states == 3) fire_vectors<A, 3>(op, c0, count, sums, q, sent);
+    else if (op.states == 4) fire_vectors<A, 4>(op, c0, count, sums, q, sent);
+    else fire_vectors<A, 0>(op, c0, count, sums, q, sent);
+  };
+  if (n % LANES<A> == 0) return run(n, state, out);
+  uint8_t q[128 + VECTOR] = {}, sent[128 + VECTOR];
+  std::memcpy(q, state, n);
+  run(n, q, sent);
+  std::memcpy(state, q, n);
+  std::memcpy(out, sent, n);
+}
+
+}  // namespace
