@@ -66,10 +66,9 @@ class Method(enum.IntEnum):
     """How a synapse is summed, as in runtime.h."""
 
     ROWS = 0
-    ROWS8 = 1
-    PRODUCTS = 2
-    DENSE = 3
-    PLANES = 4
+    PRODUCTS = 1
+    DENSE = 2
+    PLANES = 3
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,6 @@ class Way:
         """Name it."""
         return {
             Method.ROWS: f"rows of the channels that spiked, {self.lanes} lanes",
-            Method.ROWS8: f"rows of the channels that spiked, {self.lanes} lanes, first in 8 bits",
             Method.PRODUCTS: f"rows of what is not zero, multiplied, {self.lanes} lanes",
             Method.DENSE: "dense, four products of bytes at a time",
             Method.PLANES: "bit planes, bits in common counted",
@@ -223,23 +221,22 @@ class Lowered:
         return frames.contiguous()
 
 
-def lower(network: IntegerNetwork, has_dot: bool, vector: int) -> Lowered:
+def lower(network: IntegerNetwork, has_dot: bool) -> Lowered:
     """Return what the runtime does for a network.
 
     Args:
         network: What `to_integer` returned.
         has_dot: Whether the machine multiplies four bytes at a time.
-        vector: Bytes of its vectors.
 
     Raises:
         ExportError: If a value does not fit in 32 bits, or a layer is of a kind that is not known.
     """
-    return _Lowering(network, has_dot, vector).run()
+    return _Lowering(network, has_dot).run()
 
 
 class _Lowering:
-    def __init__(self, network: IntegerNetwork, has_dot: bool, vector: int) -> None:
-        self.nodes, self.has_dot, self.vector = network.nodes, has_dot, vector
+    def __init__(self, network: IntegerNetwork, has_dot: bool) -> None:
+        self.nodes, self.has_dot = network.nodes, has_dot
         self.input = network.input
         self.values: list[Value] = []
         self.layers: list[Layer] = []
@@ -380,8 +377,6 @@ class _Lowering:
         ways: list[Way] = []
         if source.high <= 15:
             ways += [Way(Method.ROWS, n) for n in lanes]
-            if greatest <= 63:
-                ways += [Way(Method.ROWS8, n) for n in lanes if n >= self.vector]
         else:
             ways += [Way(Method.PRODUCTS, n) for n in lanes]
         if self.has_dot and greatest <= 127:

@@ -41,7 +41,7 @@ class _Op(ctypes.Structure):
         for name in (
             *("kind", "out", "_inputs", "inputs"),
             *("_places", "taps", "method", "lanes", "code_type", "sum_type", "_weights"),
-            *("flush", "planes", "scale", "least"),
+            *("group_rows", "flush", "planes", "scale", "least"),
             *("_pairs", "_pair_counts"),
             *("period", "shift", "_multipliers", "_bias"),
             *("fires", "states", "bounds_count", "padded"),
@@ -248,7 +248,10 @@ def _fill_weights(op: _Op, node: Convolution | Linear, layer: Layer, source: Val
         op._weights = keep(torch.where(packed < 2**31, packed, packed - 2**32).int())
     else:
         greatest = int(codes.long().abs().max()) if codes.numel() else 0
-        op.flush = 127 // max(greatest, 1)
+        op.group_rows = max(1, min(127 // max(greatest, 1), 64))
+        if op.group_rows < 8:  # the runtime has loops of 1 to 4 unrolled
+            op.group_rows = min(op.group_rows, 4)
+        op.flush = (2**15 - 1) // max(greatest, 1)
         op._weights = keep(_blocks(codes, way.lanes, 1))
 
 

@@ -5,7 +5,7 @@
 
 enum Type : int64_t { U8, I16, I32, I64 };
 enum Kind : int64_t { SYNAPSE, DEPTHWISE, POOL_SUM, POOL_MAX, SUM, GATHER, RESCALE, NEURON, WIDE, OUTPUT };
-enum Method : int64_t { ROWS, ROWS8, PRODUCTS, DENSE, PLANES };
+enum Method : int64_t { ROWS, PRODUCTS, DENSE, PLANES };
 
 struct Value {
   int64_t offset;  // bytes per step in the arena, or -1 for the frames
@@ -20,7 +20,7 @@ struct Op {
   const int32_t* places;
   int64_t taps, method, lanes, code_type, sum_type;
   const void* weights;
-  int64_t flush;                   // rows that 8 bits hold (ROWS8)
+  int64_t group_rows, flush;       // rows that 8 bits hold, and that 16 do (ROWS)
   int64_t planes, scale, least;    // codes are least + scale * (their planes) (PLANES)
   // elements of a gather: to, from
   const int32_t* pairs;

@@ -155,7 +155,7 @@ def compile_network(
     """Build a network for this machine; see `IntegerNetwork.compile`."""
     if threads is not None and threads < 1:
         raise ArgumentError("threads", threads, "an integer from 1, or None")
-    lowered = lower(network, bool(library().qsnn_has_dot()), library().qsnn_vector_bytes())
+    lowered = lower(network, bool(library().qsnn_has_dot()))
     if frames is None:
         frames = _noise(lowered)
     frames = frames[:_MEASURED_STEPS, : threads or torch.get_num_threads()]

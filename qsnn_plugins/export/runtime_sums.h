@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #if defined(__AVX512BW__) || defined(__AVX2__)
@@ -42,9 +43,50 @@ inline V load(const void* from) {
   return v;
 }
 
+// As many signed or unsigned integers as a vector of A has lanes, from memory.
 template <class A, class W>
 inline Full<A> widened(const W* from) {
+  if constexpr (sizeof(A) == sizeof(W)) {
+    return load<Full<A>>(from);
+  }
+#if defined(__AVX512BW__)
+  constexpr bool sign = std::is_signed_v<W>;
+  if constexpr (sizeof(A) == 2 && sizeof(W) == 1) {
+    const __m256i x = load<__m256i>(from);
+    return (Full<A>)(sign ? _mm512_cvtepi8_epi16(x) : _mm512_cvtepu8_epi16(x));
+  } else if constexpr (sizeof(W) == 1) {
+    const __m128i x = load<__m128i>(from);
+    return (Full<A>)(sign ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x));
+  } else {
+    return (Full<A>)_mm512_cvtepi16_epi32(load<__m256i>(from));
+  }
+#elif defined(__AVX2__)
+  constexpr bool sign = std::is_signed_v<W>;
+  if constexpr (sizeof(A) == 2 && sizeof(W) == 1) {
+    const __m128i x = load<__m128i>(from);
+    return (Full<A>)(sign ? _mm256_cvtepi8_epi16(x) : _mm256_cvtepu8_epi16(x));
+  } else if constexpr (sizeof(W) == 1) {
+    const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return (Full<A>)(sign ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x));
+  } else {
+    return (Full<A>)_mm256_cvtepi16_epi32(load<__m128i>(from));
+  }
+#else
   return __builtin_convertvector(load<Vector<W, LANES<A> * static_cast<int>(sizeof(W))>>(from), Full<A>);
+#endif
+}
+
+// The lower and the upper half of bytes, as 16 bits.
+inline void halves(Full<int8_t> bytes, Full<int16_t>& low, Full<int16_t>& high) {
+#if defined(__AVX512BW__)
+  low += (Full<int16_t>)_mm512_cvtepi8_epi16(_mm512_castsi512_si256((__m512i)bytes));
+  high += (Full<int16_t>)_mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64((__m512i)bytes, 1));
+#else
+  int8_t each[VECTOR];
+  std::memcpy(each, &bytes, sizeof each);
+  low += widened<int16_t>(each);
+  high += widened<int16_t>(each + VECTOR / 2);
+#endif
 }
 
 // ---- what each way reads of the input, once per layer
@@ -106,6 +148,7 @@ inline void list_rows(Scratch& s, int64_t channels, const uint8_t* x, int64_t ro
     }
     s.ends[i + 1] = at;
   }
+  if (static_cast<int64_t>(s.channels.size()) < at + 16) s.channels.resize(at + 16);
 }
 
 template <class X>
@@ -161,7 +204,7 @@ template <class X>
 void prepare(Scratch& s, const Op& op, const Value& from, const X* x, int64_t steps) {
   const int64_t rows = steps * from.places;
   if constexpr (sizeof(X) == 1) {
-    if (op.method == ROWS || op.method == ROWS8) return list_rows(s, from.channels, x, rows);
+    if (op.method == ROWS) return list_rows(s, from.channels, x, rows);
     if (op.method == DENSE) return pad_bytes(s, from.channels, x, rows);
     if (op.method == PLANES) return split_bits(s, from.channels, x, rows);
   }
@@ -176,8 +219,71 @@ struct Where {
   int64_t block, step, begin, end;
 };
 
-template <class A, class W, int lanes, bool products, class F>
+// Rows of weights that a place adds, one behind the other for all of its taps.
+inline int64_t merge(const Scratch& s, const Where& w, int64_t p, int64_t lanes, std::vector<uint32_t>& rows) {
+  const int64_t taps = w.op.taps, first = w.step * w.from.places, channels = w.from.channels;
+  int64_t count = 0;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const int64_t place = w.op.places[p * taps + tap];
+    if (place < 0) continue;
+    const int64_t begin = s.ends[first + place], n = s.ends[first + place + 1] - begin;
+    if (static_cast<int64_t>(rows.size()) < count + n + 64) rows.resize(2 * (count + n) + 64);
+    const uint16_t* list = s.channels.data() + begin;
+    uint32_t* to = rows.data() + count;
+    const uint32_t base = static_cast<uint32_t>(tap * channels);
+    for (int64_t i = 0; i < n; i += 16)  // the list is longer than what it holds
+      for (int64_t j = 0; j < 16; ++j) to[i + j] = (list[i + j] + base) * static_cast<uint32_t>(lanes);
+    count += n;
+  }
+  return count;
+}
+
+// Groups of `known` rows, or of `group`, fit in 8 bits; as many as `flush` in 16.
+template <class A, int lanes, int known, class F>
 void sum_rows(const Scratch& s, const Where& w, F& done) {
+  constexpr int n = lanes / LANES<int16_t>, bytes = lanes / VECTOR;
+  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * w.op.taps * w.from.channels * lanes;
+  const int64_t group = known ? known : w.op.group_rows;
+  thread_local std::vector<uint32_t> merged(4096);
+  for (int64_t p = w.begin; p < w.end; ++p) {
+    const int64_t count = merge(s, w, p, lanes, merged);
+    const uint32_t* rows = merged.data();
+    alignas(64) A all[lanes] = {};
+    Full<int16_t> sums[n] = {};
+    for (int64_t i = 0; i < count;) {
+      const int64_t last = sizeof(A) == 2 ? count : std::min(count, i + w.op.flush);
+      if constexpr (known != 1 && bytes > 0) {
+        for (; i + group <= last; i += group) {
+          Full<int8_t> few[bytes];
+          for (int j = 0; j < bytes; ++j) few[j] = load<Full<int8_t>>(weights + rows[i] + j * VECTOR);
+          for (int64_t k = 1; k < group; ++k)
+            for (int j = 0; j < bytes; ++j) few[j] += load<Full<int8_t>>(weights + rows[i + k] + j * VECTOR);
+          for (int j = 0; j < bytes; ++j) halves(few[j], sums[2 * j], sums[2 * j + 1]);
+        }
+        if (!known && i < last) {
+          Full<int8_t> few[bytes] = {};
+          for (; i < last; ++i)
+            for (int j = 0; j < bytes; ++j) few[j] += load<Full<int8_t>>(weights + rows[i] + j * VECTOR);
+          for (int j = 0; j < bytes; ++j) halves(few[j], sums[2 * j], sums[2 * j + 1]);
+        }
+      }
+      for (; i < last; ++i)
+        for (int j = 0; j < n; ++j) sums[j] += widened<int16_t>(weights + rows[i] + j * LANES<int16_t>);
+      if constexpr (sizeof(A) == 4) {
+        alignas(64) int16_t narrow[lanes];
+        std::memcpy(narrow, sums, sizeof narrow);
+        for (int j = 0; j < lanes; ++j) all[j] += narrow[j];
+        for (int j = 0; j < n; ++j) sums[j] = Full<int16_t>{};
+      }
+    }
+    if constexpr (sizeof(A) == 2) std::memcpy(all, sums, sizeof all);
+    done(p, all);
+  }
+}
+
+// Rows times what the input says, or rows of 16 bits.
+template <class A, class W, int lanes, bool products, class F>
+void sum_products(const Scratch& s, const Where& w, F& done) {
   constexpr int n = lanes / LANES<A>;
   static_assert(n > 0, "a block is at least one vector");
   const int64_t channels = w.from.channels, taps = w.op.taps, first = w.step * w.from.places;
@@ -192,55 +298,15 @@ void sum_rows(const Scratch& s, const Where& w, F& done) {
       const int64_t last = ends[first + place + 1];
       for (int64_t i = ends[first + place]; i < last; ++i) {
         const W* row = rows + s.channels[i] * static_cast<int64_t>(lanes);
-        if constexpr (products) {
-          const A amount = static_cast<A>(s.amounts[i]);
-          for (int j = 0; j < n; ++j) sums[j] += widened<A>(row + j * LANES<A>) * amount;
-        } else {
-          for (int j = 0; j < n; ++j) sums[j] += widened<A>(row + j * LANES<A>);
+        const A amount = products ? static_cast<A>(s.amounts[i]) : A{1};
+        for (int j = 0; j < n; ++j) {
+          const Full<A> codes = widened<A>(row + j * LANES<A>);
+          sums[j] += products ? codes * amount : codes;
         }
       }
     }
     alignas(64) A all[lanes];
     std::memcpy(all, sums, sizeof all);
-    done(p, all);
-  }
-}
-
-// As `sum_rows`, in 8 bits for as many rows as these hold.
-template <class A, int lanes, class F>
-void sum_rows8(const Scratch& s, const Where& w, F& done) {
-  constexpr int n = lanes / VECTOR;
-  const int64_t channels = w.from.channels, taps = w.op.taps, first = w.step * w.from.places;
-  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * taps * channels * lanes;
-  const int64_t* ends = s.ends.data();
-  for (int64_t p = w.begin; p < w.end; ++p) {
-    alignas(64) A all[lanes] = {};
-    Full<int8_t> sums[n] = {};
-    int64_t left = w.op.flush;
-    const auto flush = [&] {
-      alignas(64) int8_t narrow[lanes];
-      std::memcpy(narrow, sums, sizeof narrow);
-      for (int j = 0; j < lanes; ++j) all[j] = static_cast<A>(all[j] + narrow[j]);
-      for (int j = 0; j < n; ++j) sums[j] = Full<int8_t>{};
-      left = w.op.flush;
-    };
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t place = w.op.places[p * taps + tap];
-      if (place < 0) continue;
-      const int8_t* rows = weights + tap * channels * lanes;
-      int64_t i = ends[first + place];
-      const int64_t last = ends[first + place + 1];
-      while (i < last) {
-        const int64_t stop = std::min(last, i + left);
-        left -= stop - i;
-        for (; i < stop; ++i) {
-          const int8_t* row = rows + s.channels[i] * static_cast<int64_t>(lanes);
-          for (int j = 0; j < n; ++j) sums[j] += load<Full<int8_t>>(row + j * VECTOR);
-        }
-        if (!left) flush();
-      }
-    }
-    flush();
     done(p, all);
   }
 }
@@ -347,14 +413,19 @@ void sum_planes(const Scratch& s, const Where& w, F& done) {
 template <class A, int lanes, class F>
 void sums_of_lanes(const Scratch& s, const Where& w, F& done) {
   const bool products = w.op.method == PRODUCTS;
-  if (w.op.method == ROWS8) {
-    if constexpr (lanes >= VECTOR) sum_rows8<A, lanes>(s, w, done);
-  } else if (w.op.code_type == I16) {
-    if (products) sum_rows<A, int16_t, lanes, true>(s, w, done);
-    else sum_rows<A, int16_t, lanes, false>(s, w, done);
+  if (w.op.code_type == I16) {
+    if (products) sum_products<A, int16_t, lanes, true>(s, w, done);
+    else sum_products<A, int16_t, lanes, false>(s, w, done);
+  } else if (products) {
+    sum_products<A, int8_t, lanes, true>(s, w, done);
   } else {
-    if (products) sum_rows<A, int8_t, lanes, true>(s, w, done);
-    else sum_rows<A, int8_t, lanes, false>(s, w, done);
+    switch (w.op.group_rows) {
+      case 1: sum_rows<A, lanes, 1>(s, w, done); break;
+      case 2: sum_rows<A, lanes, 2>(s, w, done); break;
+      case 3: sum_rows<A, lanes, 3>(s, w, done); break;
+      case 4: sum_rows<A, lanes, 4>(s, w, done); break;
+      default: sum_rows<A, lanes, 0>(s, w, done);
+    }
   }
 }
 
