@@ -307,6 +307,11 @@ class _Lowering:
             _KINDS[type(node)], node.name, taken, out, place,
             sums=_sums(source.low, source.high), channels=channels, places=places,
         )
+        if isinstance(node, Rescale):  # whether the products' sum fits in 32 bits too
+            least, greatest = _products(node, [self.values[at] for at in taken])
+            half = 1 << node.shift >> 1
+            fits = -(2**31) <= least - half and greatest + half < 2**31
+            layer = replace(layer, sums=Type.I32 if fits else Type.I64)
         self.layers.append(self.with_neuron(layer, place) if hasattr(node, "bounds") else layer)
         self.of.append(out)
         return 1
@@ -371,7 +376,7 @@ class _Lowering:
         """Return how a synapse may be summed, where it has to be measured which is fastest."""
         lanes = [n for n in (32, 64, 128) if n < 2 * channels or n == 32]
         lanes = [n for n in lanes if n >= min(64, lanes[-1])]
-        greatest = int(node.codes.long().abs().max()) if node.codes.numel() else 0
+        greatest = max(-int(node.codes.min()), int(node.codes.max()))
         if source.type is not Type.U8:
             return tuple(Way(Method.PRODUCTS, n) for n in lanes)
         ways: list[Way] = []
@@ -404,8 +409,9 @@ def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
     lows, highs = [each.low for each in inputs], [each.high for each in inputs]
     if isinstance(node, Convolution | Linear):
         low, high = min(lows[0], 0), max(highs[0], 0)
-        rows = node.codes.flatten(1).long()
-        positive, negative = rows.clamp(min=0).sum(1), rows.clamp(max=0).sum(1)
+        rows = node.codes.flatten(1)
+        positive = rows.clamp(min=0).sum(1, dtype=torch.int64)
+        negative = rows.clamp(max=0).sum(1, dtype=torch.int64)
         least, greatest = positive * low + negative * high, positive * high + negative * low
         return int(least.min()), int(greatest.max())
     if isinstance(node, SumPool):
@@ -416,16 +422,21 @@ def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
     if isinstance(node, Neuron | WideNeuron):
         return int(node.spikes.min()), int(node.spikes.max())
     if isinstance(node, Rescale | Output):
-        ends = [
-            [int(row.long().min()) * end for end in (each.low, each.high)]
-            + [int(row.long().max()) * end for end in (each.low, each.high)]
-            for each, row in zip(inputs, node.multipliers, strict=True)
-        ]
+        least, greatest = _products(node, inputs)
         shift = node.shift if isinstance(node, Rescale) else 0
-        half = 1 << shift >> 1
-        least = (sum(map(min, ends)) + half >> shift) + int(node.bias.long().min())
-        return least, (sum(map(max, ends)) + half >> shift) + int(node.bias.long().max())
+        half, bias = 1 << shift >> 1, node.bias.long()
+        return (least + half >> shift) + int(bias.min()), (greatest + half >> shift) + int(bias.max())
     return min(lows), max(highs)
+
+
+def _products(node: Rescale | Output, inputs: list[Value]) -> tuple[int, int]:
+    """Return the least and the greatest sum of an input's partial products, with 0."""
+    least = greatest = 0
+    for each, row in zip(inputs, node.multipliers, strict=True):
+        factors = int(row.min()), int(row.max())
+        ends = [factor * end for factor in factors for end in (each.low, each.high)]
+        least, greatest = least + min(0, *ends), greatest + max(0, *ends)
+    return least, greatest
 
 
 def _type(name: str, low: int, high: int) -> Type:

@@ -238,21 +238,25 @@ def _fill_weights(op: _Op, node: Convolution | Linear, layer: Layer, source: Val
         op._weights = keep(fours.to(torch.int8))
     elif way.method is Method.PLANES:
         op.planes, op.scale, op.least = code_planes(codes)
-        numbers = (codes.long() - op.least) // op.scale
-        rows = _blocks(numbers, way.lanes, 32)
-        blocks, taps, channels, lanes = rows.shape
-        words = rows.reshape(blocks, taps, channels // 32, 1, 32, lanes)
-        planes = torch.arange(op.planes).reshape(-1, 1, 1)
-        bits = (words >> planes & 1) << torch.arange(32).reshape(-1, 1)
-        packed = bits.sum(-2)  # [blocks, taps, words, planes, lanes] of 32 bits
-        op._weights = keep(torch.where(packed < 2**31, packed, packed - 2**32).int())
+        packed = [_bits(block, op) for block in codes.split(way.lanes)]
+        op._weights = keep(torch.stack(packed))
     else:
-        greatest = int(codes.long().abs().max()) if codes.numel() else 0
+        greatest = max(-int(codes.min()), int(codes.max()))
         op.group_rows = max(1, min(127 // max(greatest, 1), 64))
         if op.group_rows < 8:  # the runtime has loops of 1 to 4 unrolled
             op.group_rows = min(op.group_rows, 4)
         op.flush = (2**15 - 1) // max(greatest, 1)
         op._weights = keep(_blocks(codes, way.lanes, 1))
+
+
+def _bits(codes: Tensor, op: _Op) -> Tensor:
+    """Return the planes of one block, int32 [taps, words, planes, lanes]."""
+    numbers = _blocks((codes.short() - op.least) // op.scale, op.lanes, 32)[0]
+    taps, channels, lanes = numbers.shape
+    words = numbers.reshape(taps, channels // 32, 1, 32, lanes)
+    planes = words >> torch.arange(op.planes).reshape(-1, 1, 1) & 1
+    packed = (planes << torch.arange(32).reshape(-1, 1)).sum(-2)
+    return torch.where(packed < 2**31, packed, packed - 2**32).int()
 
 
 def _without_groups(codes: Tensor, groups: int) -> Tensor:

@@ -107,6 +107,16 @@ void depthwise(const Run& run, const Op& op) {
   }); });
 }
 
+enum class Into { SET, ADD, MAX };
+
+// Bytes may alias anything, so rows are told apart.
+template <class X, class Y>
+void row_into(Into how, const X* __restrict from, Y* __restrict to, int64_t n) {
+  if (how == Into::SET) for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Y>(from[i]);
+  else if (how == Into::ADD) for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Y>(to[i] + from[i]);
+  else for (int64_t i = 0; i < n; ++i) to[i] = std::max<Y>(to[i], static_cast<Y>(from[i]));
+}
+
 void pool(const Run& run, const Op& op) {
   const Value &from = run.value(op.in[0]), &to = run.value(op.out);
   const int64_t c = to.channels;
@@ -121,10 +131,8 @@ void pool(const Run& run, const Op& op) {
       for (int64_t tap = 0; tap < op.taps; ++tap) {
         const int64_t place = op.places[p * op.taps + tap];
         if (place < 0) continue;
-        const X* row = in + (t * from.places + place) * c;
-        if (!begun) for (int64_t j = 0; j < c; ++j) to_row[j] = static_cast<Y>(row[j]);
-        else if (op.kind == POOL_SUM) for (int64_t j = 0; j < c; ++j) to_row[j] = static_cast<Y>(to_row[j] + row[j]);
-        else for (int64_t j = 0; j < c; ++j) to_row[j] = std::max<Y>(to_row[j], static_cast<Y>(row[j]));
+        const Into how = !begun ? Into::SET : op.kind == POOL_SUM ? Into::ADD : Into::MAX;
+        row_into(how, in + (t * from.places + place) * c, to_row, c);
         begun = true;
       }
       if (!begun) std::fill_n(to_row, c, Y{0});
@@ -141,9 +149,7 @@ void sum(const Run& run, const Op& op) {
     using Y = decltype(y);
     Y* out = reinterpret_cast<Y*>(run.data(op.out));
     for (int64_t k = 0; k < op.inputs; ++k) with_type(run.value(op.in[k]).type, [&](auto x) {
-      const auto* in = reinterpret_cast<const decltype(x)*>(run.data(op.in[k]));
-      if (k == 0) for (int64_t i = 0; i < count; ++i) out[i] = static_cast<Y>(in[i]);
-      else for (int64_t i = 0; i < count; ++i) out[i] = static_cast<Y>(out[i] + in[i]);
+      row_into(k ? Into::ADD : Into::SET, reinterpret_cast<const decltype(x)*>(run.data(op.in[k])), out, count);
     });
   });
 }
@@ -168,6 +174,17 @@ void gather(const Run& run, const Op& op) {
   });
 }
 
+template <class S, class X>
+void add_products(S* __restrict total, const X* __restrict in, const int64_t* __restrict by, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) total[j] += static_cast<S>(in[j]) * static_cast<S>(by[j]);
+}
+
+template <class S, class Y>
+void shift_into(const S* __restrict total, int64_t shift, const int64_t* __restrict bias, Y* __restrict out, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) out[j] = static_cast<Y>((total[j] >> shift) + static_cast<S>(bias[j]));
+}
+
+template <class S>
 void rescale(const Run& run, const Op& op) {
   const Value& to = run.value(op.out);
   const int64_t count = run.steps * to.channels * to.places, half = int64_t{1} << op.shift >> 1;
@@ -175,17 +192,15 @@ void rescale(const Run& run, const Op& op) {
   with_type(to.type, [&](auto y) {
     auto* out = reinterpret_cast<decltype(y)*>(run.data(op.out));
     parallel(count / op.period, run.threads, [&](int64_t row) {
-      int64_t total[tile];
+      S total[tile];
       for (int64_t j0 = 0; j0 < op.period; j0 += tile) {
         const int64_t n = std::min(tile, op.period - j0), at = row * op.period + j0;
-        std::fill_n(total, n, half);
+        std::fill_n(total, n, static_cast<S>(half));
         for (int64_t k = 0; k < op.inputs; ++k) with_type(run.value(op.in[k]).type, [&](auto x) {
           const auto* in = reinterpret_cast<const decltype(x)*>(run.data(op.in[k])) + at;
-          const int64_t* m = op.multipliers + k * op.period + j0;
-          for (int64_t j = 0; j < n; ++j) total[j] += static_cast<int64_t>(in[j]) * m[j];
+          add_products(total, in, op.multipliers + k * op.period + j0, n);
         });
-        for (int64_t j = 0; j < n; ++j)
-          out[at + j] = static_cast<decltype(y)>((total[j] >> op.shift) + op.bias[j0 + j]);
+        shift_into(total, op.shift, op.bias + j0, out + at, n);
       }
     });
   });
@@ -204,7 +219,7 @@ void neuron(const Run& run, const Op& op, uint8_t* state) {
         for (int64_t j0 = 0; j0 < op.period; j0 += tile) {
           alignas(64) A sums[tile];
           const int64_t n = std::min(tile, op.period - j0), at = row * op.period + j0;
-          for (int64_t j = 0; j < n; ++j) sums[j] = static_cast<A>(in[t * size + at + j]);
+          row_into(Into::SET, in + t * size + at, sums, n);
           fire_lanes<A>(op, j0, n, sums, state + at, out + t * size + at);
         }
     });
@@ -256,7 +271,7 @@ void step(const Run& run, const Op& op, uint8_t* state, int64_t* answers) {
     case POOL_MAX: pool(run, op); break;
     case SUM: sum(run, op); break;
     case GATHER: gather(run, op); break;
-    case RESCALE: rescale(run, op); break;
+    case RESCALE: op.sum_type == I64 ? rescale<int64_t>(run, op) : rescale<int32_t>(run, op); break;
     case NEURON: narrow ? neuron<int16_t>(run, op, state) : neuron<int32_t>(run, op, state); break;
     case WIDE: wide(run, op, state); break;
     case OUTPUT: output(run, op, answers); break;

@@ -76,6 +76,18 @@ inline Full<A> widened(const W* from) {
 #endif
 }
 
+// The lowest byte of each.
+template <class A>
+inline void narrow_to(uint8_t* to, Full<A> from) {
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(A) == 2) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi16_epi8((__m512i)from));
+  else _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)from));
+#else
+  const auto bytes = __builtin_convertvector(from, Vector<uint8_t, LANES<A>>);
+  std::memcpy(to, &bytes, sizeof bytes);
+#endif
+}
+
 // The lower and the upper half of bytes, as 16 bits.
 inline void halves(Full<int8_t> bytes, Full<int16_t>& low, Full<int16_t>& high) {
 #if defined(__AVX512BW__)
@@ -180,7 +192,7 @@ inline void split_bits(Scratch& s, int64_t channels, const uint8_t* x, int64_t r
   s.input_planes = 1;
   while (all >> s.input_planes) ++s.input_planes;
   s.words = (channels + 31) / 32;
-  s.bits.assign(rows * s.input_planes * s.words, 0);
+  s.bits.assign((rows + 1) * s.input_planes * s.words, 0);  // the last row is what lies outside
   s.totals.resize(rows);
   for (int64_t i = 0; i < rows; ++i, x += channels) {
     int32_t total = 0;
@@ -364,49 +376,61 @@ void sum_dense(const Scratch& s, const Where& w, F& done) {
   }
 }
 
-// Bits in common, counted: codes are least + scale * Σ 2^b plane_b.
+// Bits in common, counted: codes are least + scale * Σ 2^b plane_b. Four places over the same weights.
 template <class A, class F>
 void sum_planes(const Scratch& s, const Where& w, F& done) {
-  constexpr int lanes = 64;
+  constexpr int lanes = 64, group = 4;
   const int64_t taps = w.op.taps, planes = w.op.planes, first = w.step * w.from.places;
+  const int64_t row_words = s.input_planes * s.words, outside = static_cast<int64_t>(s.bits.size()) - row_words;
   const uint32_t* weights = static_cast<const uint32_t*>(w.op.weights) + w.block * taps * s.words * planes * lanes;
-  for (int64_t p = w.begin; p < w.end; ++p) {
-    int32_t total = 0;
+  for (int64_t p = w.begin; p < w.end; p += group) {
+    const int places = static_cast<int>(std::min<int64_t>(group, w.end - p));
+    int32_t totals[group] = {};
+    alignas(64) int32_t all[group][lanes] = {};
+    for (int64_t a = 0; a < s.input_planes; ++a)
+      for (int64_t b = 0; b < planes; ++b) {
+        const int shift = static_cast<int>(a + b);
 #if defined(__AVX512VPOPCNTDQ__)
-    __m512i sums[4];
-    for (auto& sum : sums) sum = _mm512_setzero_si512();
+        __m512i sums[group][4];
+        for (auto& each : sums)
+          for (auto& sum : each) sum = _mm512_setzero_si512();
 #endif
-    alignas(64) int32_t all[lanes] = {};
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t place = w.op.places[p * taps + tap];
-      if (place < 0) continue;
-      total += s.totals[first + place];
-      for (int64_t a = 0; a < s.input_planes; ++a) {
-        const uint32_t* x = &s.bits[((first + place) * s.input_planes + a) * s.words];
-        const uint32_t* row = weights + tap * s.words * planes * lanes;
-        for (int64_t word = 0; word < s.words; ++word)
-          for (int64_t b = 0; b < planes; ++b, row += lanes) {
-            const int shift = static_cast<int>(a + b);
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const uint32_t* x[group];
+          for (int g = 0; g < group; ++g) {
+            const int64_t place = g < places ? w.op.places[(p + g) * taps + tap] : -1;
+            x[g] = s.bits.data() + (place < 0 ? outside : (first + place) * row_words) + a * s.words;
+            if (place >= 0 && shift == 0) totals[g] += s.totals[first + place];
+          }
+          const uint32_t* row = weights + (tap * s.words * planes + b) * lanes;
+          for (int64_t word = 0; word < s.words; ++word, row += planes * lanes) {
 #if defined(__AVX512VPOPCNTDQ__)
-            const __m512i value = _mm512_set1_epi32(static_cast<int32_t>(x[word]));
-            for (int j = 0; j < 4; ++j) {
-              const __m512i both = _mm512_and_si512(value, _mm512_loadu_si512(row + 16 * j));
-              const __m512i count = _mm512_popcnt_epi32(both);
-              sums[j] = _mm512_add_epi32(sums[j], _mm512_sll_epi32(count, _mm_cvtsi32_si128(shift)));
+            __m512i bits[4];
+            for (int j = 0; j < 4; ++j) bits[j] = _mm512_loadu_si512(row + 16 * j);
+            for (int g = 0; g < group; ++g) {
+              const __m512i value = _mm512_set1_epi32(static_cast<int32_t>(x[g][word]));
+              for (int j = 0; j < 4; ++j)
+                sums[g][j] = _mm512_add_epi32(sums[g][j], _mm512_popcnt_epi32(_mm512_and_si512(value, bits[j])));
             }
 #else
-            for (int c = 0; c < lanes; ++c) all[c] += __builtin_popcount(x[word] & row[c]) << shift;
+            for (int g = 0; g < group; ++g)
+              for (int c = 0; c < lanes; ++c) all[g][c] += __builtin_popcount(x[g][word] & row[c]) << shift;
 #endif
           }
-      }
-    }
+        }
 #if defined(__AVX512VPOPCNTDQ__)
-    std::memcpy(all, sums, sizeof all);
+        alignas(64) int32_t counts[group][lanes];
+        std::memcpy(counts, sums, sizeof counts);
+        for (int g = 0; g < group; ++g)
+          for (int c = 0; c < lanes; ++c) all[g][c] += counts[g][c] << shift;
 #endif
-    const int32_t offset = total * static_cast<int32_t>(w.op.least), scale = static_cast<int32_t>(w.op.scale);
-    alignas(64) A narrow[lanes];
-    for (int c = 0; c < lanes; ++c) narrow[c] = static_cast<A>(all[c] * scale + offset);
-    done(p, narrow);
+      }
+    for (int g = 0; g < places; ++g) {
+      const int32_t offset = totals[g] * static_cast<int32_t>(w.op.least), scale = static_cast<int32_t>(w.op.scale);
+      alignas(64) A narrow[lanes];
+      for (int c = 0; c < lanes; ++c) narrow[c] = static_cast<A>(all[g][c] * scale + offset);
+      done(p + g, narrow);
+    }
   }
 }
 
@@ -445,23 +469,27 @@ void sums_of(const Scratch& s, const Op& op, const Value& from, int64_t block, i
 template <class A, int states>
 void fire_vectors(const Op& op, int64_t c0, int64_t count, const A* sums, uint8_t* state, uint8_t* out) {
   constexpr int n = LANES<A>;
-  using Narrow = Vector<uint8_t, n>;
   const A* bounds = static_cast<const A*>(op.bounds) + c0;
-  const int64_t known = states ? states : op.states, padded = op.padded;
+  // bytes may alias anything: what is read in the loop is local
+  const int64_t known = states ? states : op.states, padded = op.padded, bounds_count = op.bounds_count;
+  A spikes[256], nexts[256];
+  for (int64_t k = 0; k <= bounds_count; ++k) {
+    spikes[k] = static_cast<A>(op.spikes[k] - (k ? op.spikes[k - 1] : 0));
+    nexts[k] = static_cast<A>(op.next_state[k] - (k ? op.next_state[k - 1] : 0));
+  }
   for (int64_t j = 0; j < count; j += n) {
     const Full<A> sum = load<Full<A>>(sums + j), q = widened<A>(state + j);
-    Full<A> spike = Full<A>{} + static_cast<A>(op.spikes[0]), next = Full<A>{} + static_cast<A>(op.next_state[0]);
-    for (int64_t k = 0; k < op.bounds_count; ++k) {
+    Full<A> spike = Full<A>{} + spikes[0], next = Full<A>{} + nexts[0];
+    for (int64_t k = 0; k < bounds_count; ++k) {
       Full<A> bound = load<Full<A>>(bounds + k * padded + j);
       for (int64_t i = 1; i < known; ++i)
-        bound = q == static_cast<A>(i) ? load<Full<A>>(bounds + (i * op.bounds_count + k) * padded + j) : bound;
+        bound = q == static_cast<A>(i) ? load<Full<A>>(bounds + (i * bounds_count + k) * padded + j) : bound;
       const auto reached = sum >= bound;
-      spike += reached & static_cast<A>(op.spikes[k + 1] - op.spikes[k]);
-      next += reached & static_cast<A>(op.next_state[k + 1] - op.next_state[k]);
+      spike += reached & spikes[k + 1];
+      next += reached & nexts[k + 1];
     }
-    const Narrow sent = __builtin_convertvector(spike, Narrow), kept = __builtin_convertvector(next, Narrow);
-    std::memcpy(out + j, &sent, sizeof sent);
-    std::memcpy(state + j, &kept, sizeof kept);
+    narrow_to<A>(out + j, spike);
+    narrow_to<A>(state + j, next);
   }
 }
 
