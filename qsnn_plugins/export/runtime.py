@@ -159,7 +159,7 @@ def compile_network(
     if frames is None:
         frames = _noise(lowered)
     frames = frames[:_MEASURED_STEPS, : threads or torch.get_num_threads()]
-    ways = max((len(layer.ways) for layer in lowered.layers), default=1)
+    ways = max(1, *(len(layer.ways) for layer in lowered.layers))
     measured = torch.full((ways, len(lowered.layers)), math.inf, dtype=torch.float64)
     for way in range(ways if ways > 1 else 0):
         layers = [layer.chosen(min(way, len(layer.ways) - 1)) for layer in lowered.layers]
