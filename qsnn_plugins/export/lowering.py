@@ -30,7 +30,18 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 
-__all__ = ["Kind", "Layer", "Lowered", "Method", "Type", "Value", "Way", "code_planes", "lower"]
+__all__ = [
+    "Kind",
+    "Layer",
+    "Lowered",
+    "Method",
+    "Type",
+    "Value",
+    "Way",
+    "code_levels",
+    "code_planes",
+    "lower",
+]
 
 
 class Type(enum.IntEnum):
@@ -164,7 +175,7 @@ class Layer:
             Kind.MAX_POOL: "maxima of windows",
             Kind.SUM: "sum",
             Kind.GATHER: "another order",
-            Kind.RESCALE: "fixed point, a product of each input",
+            Kind.RESCALE: f"fixed point, a product of each input{neuron}",
             Kind.NEURON: f"neurons, {sums}",
             Kind.WIDE: "neurons, bounds by bisection",
             Kind.OUTPUT: "answers",
@@ -255,7 +266,12 @@ class _Lowering:
         while place < len(self.nodes):
             place += self.lower(place, self.nodes[place])
         return Lowered(
-            tuple(self.layers), tuple(self.values), first.shape, first.unit, first.low, first.high,
+            tuple(self.layers),
+            tuple(self.values),
+            first.shape,
+            first.unit,
+            first.low,
+            first.high,
             self.nodes[-1].shape,
         )
 
@@ -297,45 +313,75 @@ class _Lowering:
             raise ExportError(f"{node.name} is a {type(node).__name__}, which the runtime lacks")
         places = math.prod(node.shape) // channels
         low, high = _reach(node, [self.values[at] for at in taken])
+        source = self.values[taken[0]]
+        layer = Layer(
+            _KINDS[type(node)],
+            node.name,
+            taken,
+            -1,
+            place,
+            sums=_sums(source.low, source.high),
+            channels=channels,
+            places=places,
+        )
+        if isinstance(node, Rescale):  # whether the products' sum fits in 32 bits too
+            least, greatest = _products(node, [self.values[at] for at in taken])
+            half = 1 << node.shift >> 1
+            fits = min(least - half, -greatest - half) > -(2**31)
+            layer = replace(layer, sums=Type.I32 if fits else Type.I64)
+            behind = self.neuron_behind(place, channels)
+            if behind is not None and channels % node.multipliers.shape[1] == 0:
+                _type(node.name, low, high)
+                return self.append_both(layer, place, behind)
         if isinstance(node, Output):
             self.values.append(Value(Type.I64, channels, places, low, high))
             out = len(self.values) - 1
         else:
             out = self.value(node.name, channels, places, low, high)
-        source = self.values[taken[0]]
-        layer = Layer(
-            _KINDS[type(node)], node.name, taken, out, place,
-            sums=_sums(source.low, source.high), channels=channels, places=places,
-        )
-        if isinstance(node, Rescale):  # whether the products' sum fits in 32 bits too
-            least, greatest = _products(node, [self.values[at] for at in taken])
-            half = 1 << node.shift >> 1
-            fits = -(2**31) <= least - half and greatest + half < 2**31
-            layer = replace(layer, sums=Type.I32 if fits else Type.I64)
+        layer = replace(layer, out=out)
         self.layers.append(self.with_neuron(layer, place) if hasattr(node, "bounds") else layer)
         self.of.append(out)
         return 1
+
+    def neuron_behind(self, place: int, channels: int) -> Neuron | None:
+        """Return the neuron that alone takes a node's value, if its bounds are per channel."""
+        behind = self.nodes[place + 1] if place + 1 < len(self.nodes) else None
+        if not isinstance(behind, Neuron) or behind.inputs != (place,) or self.takers[place] > 1:
+            return None
+        return None if channels % len(behind.bounds) else behind
+
+    def append_both(self, layer: Layer, place: int, neuron: Neuron) -> int:
+        """Append a layer and the neuron behind it as one."""
+        out = self.value(neuron.name, layer.channels, layer.places, *_reach(neuron, []))
+        self.layers.append(self.with_neuron(replace(layer, out=out), place + 1))
+        self.of += [out, out]
+        return 2
 
     def with_neuron(self, layer: Layer, place: int) -> Layer:
         node = self.nodes[place]
         assert isinstance(node, Neuron | WideNeuron)
         return replace(
-            layer, name=node.name, neuron=place, shape=node.shape,
+            layer,
+            name=node.name,
+            neuron=place,
+            shape=node.shape,
             states=node.bounds.shape[1] if isinstance(node, Neuron) else node.charge.shape[1],
             first_state=node.first_state,
         )
 
     def pool(self, place: int, node: SumPool | MaxPool) -> int:
         channels, *sizes = node.takes
-        if channels == 1 and len(sizes) > 1 and node.kernel[0] == node.stride[0] == 1:
-            if not node.padding[0]:  # what is pooled apart is a channel
-                channels = sizes[0]
+        apart = len(sizes) > 1 and (node.kernel[0], node.stride[0], node.padding[0]) == (1, 1, 0)
+        if channels == 1 and apart:  # what is pooled apart is a channel
+            channels = sizes[0]
         at = self.take(node.inputs[0], channels)
         low, high = _reach(node, [self.values[at]])
         places = math.prod(node.shape) // channels
         out = self.value(node.name, channels, places, low, high)
         kind = Kind.SUM_POOL if isinstance(node, SumPool) else Kind.MAX_POOL
-        self.layers.append(Layer(kind, node.name, (at,), out, place, channels=channels, places=places))
+        self.layers.append(
+            Layer(kind, node.name, (at,), out, place, channels=channels, places=places)
+        )
         self.of.append(out)
         return 1
 
@@ -347,26 +393,23 @@ class _Lowering:
         source = self.values[at]
         low, high = _reach(node, [source])
         places = math.prod(node.shape) // channels
-        depthwise = isinstance(node, Convolution) and node.groups == len(node.codes) == node.takes[0] > 1
+        depthwise = (
+            isinstance(node, Convolution) and node.groups == len(node.codes) == node.takes[0] > 1
+        )
         layer = Layer(
-            Kind.DEPTHWISE if depthwise else Kind.SYNAPSE, node.name, (at,), -1, place,
+            Kind.DEPTHWISE if depthwise else Kind.SYNAPSE,
+            node.name,
+            (at,),
+            -1,
+            place,
             sums=Type.I32 if depthwise else _sums(low, high),
             ways=() if depthwise else self.ways(node, source, channels),
-            channels=channels, places=places,
+            channels=channels,
+            places=places,
         )
-        behind = self.nodes[place + 1] if place + 1 < len(self.nodes) else None
-        if (
-            isinstance(behind, Neuron)
-            and behind.inputs == (place,)
-            and self.takers[place] == 1
-            and not depthwise
-            and channels % len(behind.bounds) == 0
-        ):
-            low, high = _reach(behind, [])
-            out = self.value(behind.name, channels, places, low, high)
-            self.layers.append(self.with_neuron(replace(layer, out=out), place + 1))
-            self.of += [out, out]
-            return 2
+        behind = None if depthwise else self.neuron_behind(place, channels)
+        if behind is not None:
+            return self.append_both(layer, place, behind)
         out = self.value(node.name, channels, places, low, high)
         self.layers.append(replace(layer, out=out))
         self.of.append(out)
@@ -391,6 +434,19 @@ class _Lowering:
         return tuple(ways)
 
 
+def code_levels(codes: Tensor) -> list[int]:
+    """Return the codes that occur, ascending, without a copy of all.
+
+    Example:
+        >>> code_levels(torch.tensor([3, -1, 3]))
+        [-1, 3]
+    """
+    found: set[int] = set()
+    for part in codes.flatten().split(1 << 18):
+        found.update(part.unique().tolist())
+    return sorted(found)
+
+
 def code_planes(codes: Tensor) -> tuple[int, int, int]:
     """Return how many bits codes have as `least + scale * number`, and both of these.
 
@@ -398,7 +454,7 @@ def code_planes(codes: Tensor) -> tuple[int, int, int]:
         >>> code_planes(torch.tensor([-1, 1]))
         (1, 2, -1)
     """
-    levels = codes.unique().tolist()
+    levels = code_levels(codes)
     least = levels[0]
     scale = math.gcd(*(level - least for level in levels)) or 1
     return max(1, ((levels[-1] - least) // scale).bit_length()), scale, least
@@ -422,10 +478,10 @@ def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
     if isinstance(node, Neuron | WideNeuron):
         return int(node.spikes.min()), int(node.spikes.max())
     if isinstance(node, Rescale | Output):
-        least, greatest = _products(node, inputs)
+        bottom, top = _products(node, inputs)
         shift = node.shift if isinstance(node, Rescale) else 0
         half, bias = 1 << shift >> 1, node.bias.long()
-        return (least + half >> shift) + int(bias.min()), (greatest + half >> shift) + int(bias.max())
+        return (bottom + half >> shift) + int(bias.min()), (top + half >> shift) + int(bias.max())
     return min(lows), max(highs)
 
 

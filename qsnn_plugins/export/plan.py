@@ -5,12 +5,22 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from qsnn_plugins.export.lowering import Kind, Layer, Lowered, Method, Type, Value, code_planes
+from qsnn_plugins.export.lowering import (
+    Kind,
+    Layer,
+    Lowered,
+    Method,
+    Type,
+    Value,
+    code_levels,
+    code_planes,
+)
 from qsnn_plugins.export.network import IntegerNetwork
 from qsnn_plugins.export.nodes import (
     Convolution,
@@ -41,6 +51,7 @@ class _Op(ctypes.Structure):
         for name in (
             *("kind", "out", "_inputs", "inputs"),
             *("_places", "taps", "method", "lanes", "code_type", "sum_type", "_weights"),
+            *("stride", "unpacked", "_levels"),
             *("group_rows", "flush", "planes", "scale", "least"),
             *("_pairs", "_pair_counts"),
             *("period", "shift", "_multipliers", "_bias"),
@@ -93,7 +104,7 @@ def build_plan(network: IntegerNetwork, lowered: Lowered) -> Plan:
     ]
     # several steps keep a layer's weights in the cache, as long as values do not crowd them out
     weights = sum(each.numel() * each.element_size() for each in tensors)
-    steps = max(1, min(_MOST_STEPS, max(_VALUES, weights // 4) // max(arena, 1)))
+    steps = max(1, min(_MOST_STEPS, max(_VALUES, weights // 8) // max(arena, 1)))
     header = _Plan((_Op * len(ops))(*ops), len(ops), (_Value * len(values))(*values), arena, steps)
     return Plan(header, tensors)
 
@@ -160,7 +171,7 @@ def _fill(
     if layer.neuron >= 0:
         neuron = network.nodes[layer.neuron]
         assert isinstance(neuron, Neuron | WideNeuron)
-        _fill_neuron(op, neuron, layer, values, out, keep)
+        _fill_neuron(op, neuron, layer, out, keep)
     return op
 
 
@@ -214,11 +225,18 @@ def window_places(
 def _places_of(node: Convolution | Linear, source: Value) -> Tensor:
     if isinstance(node, Linear):  # a place is a tap
         return torch.arange(source.places)[None]
-    return window_places(node.takes[1:], tuple(node.codes.shape[2:]), node.stride, node.padding,
-                         node.dilation)
+    return window_places(
+        node.takes[1:], tuple(node.codes.shape[2:]), node.stride, node.padding, node.dilation
+    )
 
 
-def _fill_weights(op: _Op, node: Convolution | Linear, layer: Layer, source: Value, keep) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _fill_weights(
+    op: _Op,
+    node: Convolution | Linear,
+    layer: Layer,
+    source: Value,
+    keep: Callable[[Tensor], int],
+) -> None:
     codes = node.codes
     if isinstance(node, Linear):
         codes = codes.reshape(len(codes), source.channels, source.places)
@@ -235,18 +253,37 @@ def _fill_weights(op: _Op, node: Convolution | Linear, layer: Layer, source: Val
         rows = _blocks(codes, way.lanes, 4)  # [blocks, taps, C_in, lanes]
         blocks, taps, channels, lanes = rows.shape
         fours = rows.reshape(blocks, taps, channels // 4, 4, lanes).transpose(3, 4)
-        op._weights = keep(fours.to(torch.int8))
+        _keep_codes(op, fours, keep)
     elif way.method is Method.PLANES:
-        op.planes, op.scale, op.least = code_planes(codes)
+        op.planes, op.scale, op.least = code_levels, code_planes(codes)
         packed = [_bits(block, op) for block in codes.split(way.lanes)]
-        op._weights = keep(torch.stack(packed))
+        op._weights, op.stride = keep(torch.stack(packed)), packed[0].numel() * 4
     else:
         greatest = max(-int(codes.min()), int(codes.max()))
         op.group_rows = max(1, min(127 // max(greatest, 1), 64))
         if op.group_rows < 8:  # the runtime has loops of 1 to 4 unrolled
             op.group_rows = min(op.group_rows, 4)
         op.flush = (2**15 - 1) // max(greatest, 1)
-        op._weights = keep(_blocks(codes, way.lanes, 1))
+        _keep_codes(op, _blocks(codes, way.lanes, 1), keep)
+
+
+def _keep_codes(op: _Op, blocks: Tensor, keep: Callable[[Tensor], int]) -> None:
+    """Store codes block by block, two in a byte where there are no more than 16."""
+    blocks = blocks.flatten(1)
+    levels = torch.tensor(code_levels(blocks), dtype=blocks.dtype)
+    if len(levels) > 16 or blocks.dtype is not torch.int8:
+        op._weights, op.stride = keep(blocks), blocks[0].numel() * blocks.element_size()
+        return
+    op.unpacked = -(-blocks.shape[1] // 128) * 128
+    op.stride = op.unpacked // 2
+    packed = torch.empty(len(blocks), op.stride, dtype=torch.uint8)
+    for block, into in zip(blocks, packed, strict=True):
+        places = torch.zeros(op.unpacked, dtype=torch.uint8)
+        places[: len(block)] = torch.bucketize(block, levels, out_int32=True).to(torch.uint8)
+        low, high = places.reshape(-1, 2, 64).unbind(1)
+        into.copy_((low | high << 4).flatten())
+    op._weights = keep(packed)
+    op._levels = keep(torch.nn.functional.pad(levels, (0, 16 - len(levels))))
 
 
 def _bits(codes: Tensor, op: _Op) -> Tensor:
@@ -289,7 +326,13 @@ def _per_period(table: Tensor, value: Value) -> tuple[Tensor, int]:
     return stored, count
 
 
-def _fill_neuron(op: _Op, node: Neuron | WideNeuron, layer: Layer, values, out: Value, keep) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _fill_neuron(
+    op: _Op,
+    node: Neuron | WideNeuron,
+    layer: Layer,
+    out: Value,
+    keep: Callable[[Tensor], int],
+) -> None:
     op.fires, op.states, op.bounds_count = 1, layer.states, node.bounds.shape[-1]
     op._spikes, op._next_state = keep(node.spikes.clone()), keep(node.next_state.clone())
     groups, op.period = _per_period(torch.arange(len(node.bounds)), out)
@@ -297,7 +340,7 @@ def _fill_neuron(op: _Op, node: Neuron | WideNeuron, layer: Layer, values, out: 
         op._bounds, op._charge = keep(node.bounds.int().clone()), keep(node.charge.int().clone())
         op._group = keep(groups.int())
         return
-    dtype = layer.sums.dtype
+    dtype = torch.int16 if layer.sums is Type.I16 else torch.int32
     bounds = node.bounds.long()
     if layer.sums is Type.I16:  # bounds that no sum reaches stay so
         bounds = bounds.clamp(-(2**15), 2**15 - 1)

@@ -49,7 +49,7 @@ void synapse(const Run& run, const Op& op, uint8_t* state) {
   const Value &from = run.value(op.in[0]), &to = run.value(op.out);
   const int64_t size = from.channels * from.places, blocks = (to.channels + op.lanes - 1) / op.lanes;
   // few lists at a time where maps are large, all steps where weights are
-  const int64_t at_once = std::clamp<int64_t>((int64_t{1} << 19) / (size * 2), 1, run.steps);
+  const int64_t at_once = std::clamp<int64_t>((int64_t{1} << 18) / (size * 2), 1, run.steps);
   const int64_t ranges = std::min<int64_t>(run.threads, to.places);
   Scratch& scratch = Scratch::mine();
   for (int64_t first = 0; first < run.steps; first += at_once) {
@@ -63,6 +63,7 @@ void synapse(const Run& run, const Op& op, uint8_t* state) {
       const int64_t block = item / ranges, range = item % ranges, c0 = block * op.lanes;
       const int64_t begin = to.places * range / ranges, end = to.places * (range + 1) / ranges;
       const int64_t n = std::min(op.lanes, to.channels - c0);
+      const void* weights = unpack(op, block);
       for (int64_t t = 0; t < steps; ++t) {
         auto done = [&](int64_t p, const A* sums) {
           const int64_t at = p * to.channels + c0, whole = (first + t) * to.places * to.channels + at;
@@ -75,7 +76,7 @@ void synapse(const Run& run, const Op& op, uint8_t* state) {
             });
           }
         };
-        sums_of<A>(scratch, op, from, block, t, begin, end, done);
+        sums_of<A>(scratch, op, from, weights, t, begin, end, done);
       }
     });
   }
@@ -185,22 +186,29 @@ void shift_into(const S* __restrict total, int64_t shift, const int64_t* __restr
 }
 
 template <class S>
-void rescale(const Run& run, const Op& op) {
+void rescale(const Run& run, const Op& op, uint8_t* state) {
   const Value& to = run.value(op.out);
   const int64_t count = run.steps * to.channels * to.places, half = int64_t{1} << op.shift >> 1;
-  constexpr int64_t tile = 512;
+  constexpr int64_t tile = 128;
   with_type(to.type, [&](auto y) {
     auto* out = reinterpret_cast<decltype(y)*>(run.data(op.out));
-    parallel(count / op.period, run.threads, [&](int64_t row) {
+    const int64_t rows = count / op.period / run.steps;  // a neuron's steps come one after the other
+    parallel(rows, run.threads, [&](int64_t row) {
       S total[tile];
-      for (int64_t j0 = 0; j0 < op.period; j0 += tile) {
-        const int64_t n = std::min(tile, op.period - j0), at = row * op.period + j0;
+      alignas(64) int32_t sums[tile] = {};
+      for (int64_t t = 0; t < run.steps; ++t) for (int64_t j0 = 0; j0 < op.period; j0 += tile) {
+        const int64_t n = std::min(tile, op.period - j0), at = (t * rows + row) * op.period + j0;
         std::fill_n(total, n, static_cast<S>(half));
         for (int64_t k = 0; k < op.inputs; ++k) with_type(run.value(op.in[k]).type, [&](auto x) {
           const auto* in = reinterpret_cast<const decltype(x)*>(run.data(op.in[k])) + at;
           add_products(total, in, op.multipliers + k * op.period + j0, n);
         });
-        shift_into(total, op.shift, op.bias + j0, out + at, n);
+        if (!op.fires) {
+          shift_into(total, op.shift, op.bias + j0, out + at, n);
+          continue;
+        }
+        shift_into(total, op.shift, op.bias + j0, sums, n);
+        fire_lanes<int32_t>(op, j0, n, sums, state + row * op.period + j0, reinterpret_cast<uint8_t*>(out) + at);
       }
     });
   });
@@ -271,7 +279,7 @@ void step(const Run& run, const Op& op, uint8_t* state, int64_t* answers) {
     case POOL_MAX: pool(run, op); break;
     case SUM: sum(run, op); break;
     case GATHER: gather(run, op); break;
-    case RESCALE: op.sum_type == I64 ? rescale<int64_t>(run, op) : rescale<int32_t>(run, op); break;
+    case RESCALE: op.sum_type == I64 ? rescale<int64_t>(run, op, state) : rescale<int32_t>(run, op, state); break;
     case NEURON: narrow ? neuron<int16_t>(run, op, state) : neuron<int32_t>(run, op, state); break;
     case WIDE: wide(run, op, state); break;
     case OUTPUT: output(run, op, answers); break;

@@ -20,6 +20,8 @@ struct Op {
   const int32_t* places;
   int64_t taps, method, lanes, code_type, sum_type;
   const void* weights;
+  int64_t stride, unpacked;        // bytes from block to block; codes of a block that lie two in a byte, or 0
+  const int8_t* levels;            // 16, which those stand for
   int64_t group_rows, flush;       // rows that 8 bits hold, and that 16 do (ROWS)
   int64_t planes, scale, least;    // codes are least + scale * (their planes) (PLANES)
   // elements of a gather: to, from

@@ -1,4 +1,4 @@
-"""Integer networks on the CPU: `runtime.cpp` over a plan of layers, exactly as `IntegerNetwork` runs them."""
+"""Integer networks on the CPU: `runtime.cpp` over a plan of layers, the reference's integers."""
 
 from __future__ import annotations
 
@@ -136,11 +136,13 @@ def _state(neuron: Layer, given: Tensor | None, samples: int) -> Tensor:
         shape = samples, neuron.places, neuron.channels
         return torch.full(shape, neuron.first_state, dtype=torch.uint8)
     if given.numel() != samples * neuron.places * neuron.channels:
-        shape = (samples, *neuron.shape)
-        raise ArgumentError(f"state[{neuron.name!r}].shape", tuple(given.shape), f"{shape}")
+        allowed = str((samples, *neuron.shape))
+        raise ArgumentError(f"state[{neuron.name!r}].shape", tuple(given.shape), allowed)
     if given.numel() and not 0 <= int(given.min()) <= int(given.max()) < neuron.states:
         worst = int(given.max()), int(given.min())
-        raise ArgumentError(f"state[{neuron.name!r}]", worst, f"states from 0 to {neuron.states - 1}")
+        raise ArgumentError(
+            f"state[{neuron.name!r}]", worst, f"states from 0 to {neuron.states - 1}"
+        )
     planes = given.reshape(samples, neuron.channels, neuron.places).transpose(1, 2)
     return planes.to(torch.uint8).clone(memory_format=torch.contiguous_format)
 

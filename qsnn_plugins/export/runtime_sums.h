@@ -223,12 +223,38 @@ void prepare(Scratch& s, const Op& op, const Value& from, const X* x, int64_t st
   list_products(s, from.channels, x, rows);
 }
 
+// Codes of a block that lie two in a byte: those of 64 bytes are 64 of the lower halves, then the upper.
+inline const void* unpack(const Op& op, int64_t block) {
+  const char* stored = static_cast<const char*>(op.weights) + block * op.stride;
+  if (!op.unpacked) return stored;
+  thread_local std::vector<int8_t> codes;
+  codes.resize(std::max<size_t>(codes.size(), static_cast<size_t>(op.unpacked + 64)));
+  int8_t* const begin = codes.data() + -reinterpret_cast<uintptr_t>(codes.data()) % 64;  // no load over two lines
+  int8_t* to = begin;
+  const uint8_t* from = reinterpret_cast<const uint8_t*>(stored);
+  for (int64_t i = 0; i < op.unpacked; i += 128, from += 64, to += 128) {
+#if defined(__AVX512BW__)
+    const __m512i levels = _mm512_broadcast_i32x4(load<__m128i>(op.levels)), mask = _mm512_set1_epi8(15);
+    const __m512i both = _mm512_loadu_si512(from);
+    _mm512_storeu_si512(to, _mm512_shuffle_epi8(levels, _mm512_and_si512(both, mask)));
+    _mm512_storeu_si512(to + 64, _mm512_shuffle_epi8(levels, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask)));
+#else
+    for (int j = 0; j < 64; ++j) {
+      to[j] = op.levels[from[j] & 15];
+      to[j + 64] = op.levels[from[j] >> 4];
+    }
+#endif
+  }
+  return begin;
+}
+
 // ---- sums of one block of channels: `done(place, sums)` for each place
 
 struct Where {
   const Op& op;
   const Value& from;
-  int64_t block, step, begin, end;
+  const void* weights;  // of the block
+  int64_t step, begin, end;
 };
 
 // Rows of weights that a place adds, one behind the other for all of its taps.
@@ -254,7 +280,7 @@ inline int64_t merge(const Scratch& s, const Where& w, int64_t p, int64_t lanes,
 template <class A, int lanes, int known, class F>
 void sum_rows(const Scratch& s, const Where& w, F& done) {
   constexpr int n = lanes / LANES<int16_t>, bytes = lanes / VECTOR;
-  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * w.op.taps * w.from.channels * lanes;
+  const int8_t* weights = static_cast<const int8_t*>(w.weights);
   const int64_t group = known ? known : w.op.group_rows;
   thread_local std::vector<uint32_t> merged(4096);
   for (int64_t p = w.begin; p < w.end; ++p) {
@@ -299,7 +325,7 @@ void sum_products(const Scratch& s, const Where& w, F& done) {
   constexpr int n = lanes / LANES<A>;
   static_assert(n > 0, "a block is at least one vector");
   const int64_t channels = w.from.channels, taps = w.op.taps, first = w.step * w.from.places;
-  const W* weights = static_cast<const W*>(w.op.weights) + w.block * taps * channels * lanes;
+  const W* weights = static_cast<const W*>(w.weights);
   const int64_t* ends = s.ends.data();
   for (int64_t p = w.begin; p < w.end; ++p) {
     Full<A> sums[n] = {};
@@ -328,7 +354,7 @@ template <class A, class F>
 void sum_dense(const Scratch& s, const Where& w, F& done) {
   constexpr int lanes = 64, group = 4;
   const int64_t taps = w.op.taps, fours = s.row / 4;
-  const int8_t* weights = static_cast<const int8_t*>(w.op.weights) + w.block * taps * s.row * lanes;
+  const int8_t* weights = static_cast<const int8_t*>(w.weights);
   const int64_t outside = static_cast<int64_t>(s.bytes.size()) - s.row, first = w.step * w.from.places;
   for (int64_t p = w.begin; p < w.end; p += group) {
     const int places = static_cast<int>(std::min<int64_t>(group, w.end - p));
@@ -382,7 +408,7 @@ void sum_planes(const Scratch& s, const Where& w, F& done) {
   constexpr int lanes = 64, group = 4;
   const int64_t taps = w.op.taps, planes = w.op.planes, first = w.step * w.from.places;
   const int64_t row_words = s.input_planes * s.words, outside = static_cast<int64_t>(s.bits.size()) - row_words;
-  const uint32_t* weights = static_cast<const uint32_t*>(w.op.weights) + w.block * taps * s.words * planes * lanes;
+  const uint32_t* weights = static_cast<const uint32_t*>(w.weights);
   for (int64_t p = w.begin; p < w.end; p += group) {
     const int places = static_cast<int>(std::min<int64_t>(group, w.end - p));
     int32_t totals[group] = {};
@@ -454,9 +480,9 @@ void sums_of_lanes(const Scratch& s, const Where& w, F& done) {
 }
 
 template <class A, class F>
-void sums_of(const Scratch& s, const Op& op, const Value& from, int64_t block, int64_t step, int64_t begin,
+void sums_of(const Scratch& s, const Op& op, const Value& from, const void* weights, int64_t step, int64_t begin,
              int64_t end, F& done) {
-  const Where w{op, from, block, step, begin, end};
+  const Where w{op, from, weights, step, begin, end};
   if (op.method == DENSE) return sum_dense<A>(s, w, done);
   if (op.method == PLANES) return sum_planes<A>(s, w, done);
   if (op.lanes == 128) sums_of_lanes<A, 128>(s, w, done);

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from qsnn_plugins import QuantSpec, export, presets
-from qsnn_plugins.models import NETWORK_STRINGS, ResidualNet, TimeMajorNet, string_net
+from qsnn_plugins.models import ResidualNet, TimeMajorNet, string_net
 from qsnn_plugins.spec import MembraneSpec, WeightSpec
 
 ONE_BIT = QuantSpec(
@@ -62,14 +62,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.memory:
-        return memory(*options.memory, options)
-    print(f"torch {torch.__version__}, {options.threads} thread(s), {options.steps} steps, "
-          f"load average {os.getloadavg()[0]:.1f}")
+        memory(*options.memory, options)
+        return
+    print(
+        f"torch {torch.__version__}, {options.threads} thread(s), {options.steps} steps, "
+        f"load average {os.getloadavg()[0]:.1f}"
+    )
     for name in NETWORKS:
         if options.networks not in name:
             continue
         print(f"\n{name}: times as long as the integer network")
-        print(f"{'rate':>6}{'measured':>10}{'ms':>8}{'host':>8}{'weights once':>14}{'compiled':>10}")
+        print(
+            f"{'rate':>6}{'measured':>10}{'ms':>8}{'host':>8}{'weights once':>14}{'compiled':>10}"
+        )
         for rate in options.rates:
             print(row(name, rate, options), flush=True)
         print(f"memory: {peaks(name, options)}")
@@ -80,7 +85,12 @@ def example(net: TimeMajorNet, steps: int) -> Tensor:
     """Return a sample: 8-bit pixels, or counts of events."""
     generator = torch.Generator().manual_seed(1)
     if net.in_channels == 3:
-        return torch.randint(0, 256, (1, 1, 3, 32, 32), generator=generator).expand(steps, -1, -1, -1, -1) / 255
+        return (
+            torch.randint(0, 256, (1, 1, 3, 32, 32), generator=generator).expand(
+                steps, -1, -1, -1, -1
+            )
+            / 255
+        )
     return torch.poisson(torch.full((steps, 1, 2, 48, 48), 0.1), generator=generator).clamp(max=15)
 
 
@@ -153,6 +163,7 @@ def row(name: str, rate: str, options: argparse.Namespace) -> str:
 
     runs: dict[str, Callable[[], object]] = {"ours": lambda: compiled(frames), "host": host}
     if not options.no_compile:
+        torch._dynamo.reset()
         fast = torch.compile(net)
 
         def run() -> object:
@@ -178,8 +189,10 @@ def row(name: str, rate: str, options: argparse.Namespace) -> str:
 
     cached = statistics.median(each["once"] / each["ours once"] for each in seconds)
     ours = statistics.median(each["ours"] for each in rounds) * 1000
-    return (f"{rate:>6}{measured:>10.1%}{ours:>8.1f}{median('host'):>8}{cached:>14.1f}"
-            f"{median('compiled'):>10}")
+    return (
+        f"{rate:>6}{measured:>10.1%}{ours:>8.1f}{median('host'):>8}{cached:>14.1f}"
+        f"{median('compiled'):>10}"
+    )
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -204,8 +217,10 @@ def peaks(name: str, options: argparse.Namespace) -> str:
             ).stdout
             found[which] = [int(each) / 2**20 for each in text.split()]
     theirs, (whole, ours) = found["torch"][1], found[str(path)]
-    return (f"{theirs:.1f} MB of torch at a call, {ours:.1f} of the integer network "
-            f"({theirs / ours:.1f} times less), {whole:.1f} while it is loaded and compiled")
+    return (
+        f"{theirs:.1f} MB of torch at a call, {ours:.1f} of the integer network "
+        f"({theirs / ours:.1f} times less), {whole:.1f} while it is loaded and compiled"
+    )
 
 
 def memory(name: str, which: str, options: argparse.Namespace) -> None:
@@ -222,7 +237,12 @@ def memory(name: str, which: str, options: argparse.Namespace) -> None:
             net(x)
         print(loaded - before, peak() - before)
         return
-    x = example(ResidualNet(19, width=0.125) if "ResNet" in name else string_net("vgg9_printed_size", width=0.1), options.steps)
+    x = example(
+        ResidualNet(19, width=0.125)
+        if "ResNet" in name
+        else string_net("vgg9_printed_size", width=0.1),
+        options.steps,
+    )
     before = reset_peak()
     integer = export.load(which)
     frames = integer.quantize(x)

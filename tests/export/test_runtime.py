@@ -27,15 +27,47 @@ CODES = {
     "8 bits": (-128, -127, -5, 0, 3, 127),
     "16 bits": (-130, 0, 1, 140),
 }
-INPUTS = {"spikes": (0, 1), "sums of four": (0, 4), "pixels": (0, 255), "16 bits": (0, 40000), "signed": (-20, 300)}
+INPUTS = {
+    "spikes": (0, 1),
+    "sums of four": (0, 4),
+    "pixels": (0, 255),
+    "16 bits": (0, 40000),
+    "signed": (-20, 300),
+}
 GEOMETRIES = {
     "1 x 1": {"takes": (70, 5, 6), "out": 33, "kernel": (1, 1)},
     "3 x 3": {"takes": (65, 6, 5), "out": 130, "kernel": (3, 3), "padding": (1, 1)},
-    "strides": {"takes": (3, 9, 7), "out": 10, "kernel": (3, 2), "stride": (2, 3), "padding": (2, 0)},
+    "strides": {
+        "takes": (3, 9, 7),
+        "out": 10,
+        "kernel": (3, 2),
+        "stride": (2, 3),
+        "padding": (2, 0),
+    },
     "groups": {"takes": (6, 8, 8), "out": 10, "kernel": (3, 3), "groups": 2, "dilation": (2, 1)},
-    "depthwise": {"takes": (40, 6, 6), "out": 40, "kernel": (3, 3), "groups": 40, "padding": (1, 1)},
-    "1 dimension": {"takes": (5, 20), "out": 7, "kernel": (4,), "stride": (2,), "padding": (1,), "dilation": (3,)},
-    "3 dimensions": {"takes": (2, 4, 5, 6), "out": 9, "kernel": (2, 3, 3), "stride": (1, 2, 1), "padding": (1, 0, 1), "dilation": (1, 1, 2)},
+    "depthwise": {
+        "takes": (40, 6, 6),
+        "out": 40,
+        "kernel": (3, 3),
+        "groups": 40,
+        "padding": (1, 1),
+    },
+    "1 dimension": {
+        "takes": (5, 20),
+        "out": 7,
+        "kernel": (4,),
+        "stride": (2,),
+        "padding": (1,),
+        "dilation": (3,),
+    },
+    "3 dimensions": {
+        "takes": (2, 4, 5, 6),
+        "out": 9,
+        "kernel": (2, 3, 3),
+        "stride": (1, 2, 1),
+        "padding": (1, 0, 1),
+        "dilation": (1, 1, 2),
+    },
 }
 
 
@@ -44,7 +76,9 @@ def draw(shape, low, high, seed=0):
     return torch.randint(low, high + 1, shape, generator=generator)
 
 
-def convolution(takes, out, kernel, levels, stride=None, padding=None, dilation=None, groups=1, place=0):
+def convolution(
+    takes, out, kernel, levels, stride=None, padding=None, dilation=None, groups=1, place=0
+):
     spatial = len(kernel)
     stride, dilation = stride or (1,) * spatial, dilation or (1,) * spatial
     padding = padding or (0,) * spatial
@@ -56,8 +90,19 @@ def convolution(takes, out, kernel, levels, stride=None, padding=None, dilation=
     reach = int(codes.abs().flatten(1).sum(1).max()) * 40000
     codes = codes.to(torch.int8 if codes.abs().max() < 128 or codes.min() == -128 else torch.int16)
     return nodes.Convolution(
-        "conv", (place,), (out, *sizes), -reach, reach, takes, codes, 8, levels, stride, padding,
-        dilation, groups,
+        "conv",
+        (place,),
+        (out, *sizes),
+        -reach,
+        reach,
+        takes,
+        codes,
+        8,
+        levels,
+        stride,
+        padding,
+        dilation,
+        groups,
     )
 
 
@@ -69,8 +114,17 @@ def table(shape, groups, states, outcomes, reach, place=1, seed=3):
         bounds[0, 0, 0] = -(2**31)
     spikes, stored = draw((outcomes,), 0, 3, seed + 1), draw((outcomes,), 0, states - 1, seed + 2)
     return nodes.Neuron(
-        "neuron", (place,), shape, 0, 3, bounds, spikes.to(torch.uint8), stored.to(torch.uint8),
-        states - 1, torch.zeros(1, states, dtype=torch.float64), 4,
+        "neuron",
+        (place,),
+        shape,
+        0,
+        3,
+        bounds,
+        spikes.to(torch.uint8),
+        stored.to(torch.uint8),
+        states - 1,
+        torch.zeros(1, states, dtype=torch.float64),
+        4,
     )
 
 
@@ -78,8 +132,14 @@ def network(*layers, takes, low=0, high=1):
     """A network of layers between an input and an output that shows the last."""
     shape = layers[-1].shape
     output = nodes.Output(
-        "output", (len(layers),), shape, -(2**60), 2**60,
-        draw((1, math.prod(shape)), -3, 3).long() * 2**33, draw((math.prod(shape),), -9, 9).long(), 1.0,
+        "output",
+        (len(layers),),
+        shape,
+        -(2**60),
+        2**60,
+        draw((1, math.prod(shape)), -3, 3).long() * 2**33,
+        draw((math.prod(shape),), -9, 9).long(),
+        1.0,
     )
     return IntegerNetwork((nodes.Input("input", (), takes, low, high, 1.0), *layers, output))
 
@@ -88,7 +148,9 @@ def frames(integer, steps=3, samples=2, rate=0.3, seed=5):
     shape = steps, samples, *integer.input.shape
     values = draw(shape, integer.input.low, integer.input.high, seed)
     generator = torch.Generator().manual_seed(seed)
-    return torch.where(torch.rand(shape, generator=generator) < rate, values, torch.zeros(()).long())
+    return torch.where(
+        torch.rand(shape, generator=generator) < rate, values, torch.zeros(()).long()
+    )
 
 
 def check(integer, x=None, compiled=None):
@@ -156,7 +218,9 @@ def test_sums_that_just_fit_in_16_bits_and_those_that_do_not():
 
 
 @pytest.mark.parametrize("groups", [1, 5, 40, 1440])
-@pytest.mark.parametrize(("states", "outcomes"), [(1, 2), (2, 3), (3, 4), (4, 6), (9, 12), (16, 40)])
+@pytest.mark.parametrize(
+    ("states", "outcomes"), [(1, 2), (2, 3), (3, 4), (4, 6), (9, 12), (16, 40)]
+)
 def test_every_table(groups, states, outcomes):
     takes = (6, 6, 6)
     conv = convolution(takes, 40, (3, 3), tuple(range(-7, 8)), padding=(1, 1))
@@ -179,14 +243,30 @@ def test_tables_over_sums_that_others_take_too():
 def test_wide_neurons_behind_fixed_point(groups):
     takes = (8, 6, 6)
     rescale = nodes.Rescale(
-        "rescale", (0, 0), takes, -(2**31), 2**31 - 1,
-        draw((2, groups), -70000, 70000).int(), draw((groups,), -999, 999).int(), 7, 4,
+        "rescale",
+        (0, 0),
+        takes,
+        -(2**31),
+        2**31 - 1,
+        draw((2, groups), -70000, 70000).int(),
+        draw((groups,), -999, 999).int(),
+        7,
+        4,
     )
     bounds = draw((groups, 60), -9000, 9000).sort(-1).values.int()
     neuron = nodes.WideNeuron(
-        "neuron", (1,), takes, 0, 3, draw((groups, 50), -4000, 4000).int(), bounds,
-        draw((61,), 0, 3).to(torch.uint8), draw((61,), 0, 49).to(torch.uint8), 7,
-        torch.zeros(1, 50, dtype=torch.float64), 6,
+        "neuron",
+        (1,),
+        takes,
+        0,
+        3,
+        draw((groups, 50), -4000, 4000).int(),
+        bounds,
+        draw((61,), 0, 3).to(torch.uint8),
+        draw((61,), 0, 49).to(torch.uint8),
+        7,
+        torch.zeros(1, 50, dtype=torch.float64),
+        6,
     )
     for high in (1, 9, 250):  # sums of 32 and of 64 bits
         check(network(rescale, neuron, takes=takes, high=high))
@@ -211,9 +291,16 @@ def test_pools_orders_and_what_takes_another_shape():
 
 SPECS = {
     "ternary": presets.imsnn(weight_bits=4),
-    "binary": QuantSpec(MembraneSpec(kind="uniform", bits=2, scale="fixed"), weight=WeightSpec(kind="binary")),
-    "6 bits": QuantSpec(MembraneSpec(kind="uniform", bits=6, scale="fixed"), weight=WeightSpec(kind="uniform", bits=8)),
-    "spikes of 3 bits": QuantSpec(spike=SpikeSpec(bits=3), weight=WeightSpec(kind="uniform", bits=2)),
+    "binary": QuantSpec(
+        MembraneSpec(kind="uniform", bits=2, scale="fixed"), weight=WeightSpec(kind="binary")
+    ),
+    "6 bits": QuantSpec(
+        MembraneSpec(kind="uniform", bits=6, scale="fixed"),
+        weight=WeightSpec(kind="uniform", bits=8),
+    ),
+    "spikes of 3 bits": QuantSpec(
+        spike=SpikeSpec(bits=3), weight=WeightSpec(kind="uniform", bits=2)
+    ),
 }
 
 
@@ -228,7 +315,9 @@ def test_networks_of_both_hosts(spec, host):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"])
+@pytest.mark.parametrize(
+    "preset", [presets.imsnn(weight_bits=4), presets.qsnn(2)], ids=["imsnn", "qsnn"]
+)
 @pytest.mark.filterwarnings("ignore:the step's maximum")
 def test_residual_networks(preset):
     torch.manual_seed(0)
