@@ -465,11 +465,12 @@ def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
     lows, highs = [each.low for each in inputs], [each.high for each in inputs]
     if isinstance(node, Convolution | Linear):
         low, high = min(lows[0], 0), max(highs[0], 0)
-        rows = node.codes.flatten(1)
-        positive = rows.clamp(min=0).sum(1, dtype=torch.int64)
-        negative = rows.clamp(max=0).sum(1, dtype=torch.int64)
-        least, greatest = positive * low + negative * high, positive * high + negative * low
-        return int(least.min()), int(greatest.max())
+        ends = []
+        for rows in node.codes.flatten(1).split(64):  # int64 copies of few at a time
+            positive, negative = rows.long().clamp(min=0).sum(1), rows.long().clamp(max=0).sum(1)
+            ends.append(int((positive * low + negative * high).min()))
+            ends.append(int((positive * high + negative * low).max()))
+        return min(ends), max(ends)
     if isinstance(node, SumPool):
         window = math.prod(node.kernel)
         return min(lows[0], 0) * window, max(highs[0], 0) * window

@@ -255,7 +255,7 @@ def _fill_weights(
         fours = rows.reshape(blocks, taps, channels // 4, 4, lanes).transpose(3, 4)
         _keep_codes(op, fours, keep)
     elif way.method is Method.PLANES:
-        op.planes, op.scale, op.least = code_levels, code_planes(codes)
+        op.planes, op.scale, op.least = code_planes(codes)
         packed = [_bits(block, op) for block in codes.split(way.lanes)]
         op._weights, op.stride = keep(torch.stack(packed)), packed[0].numel() * 4
     else:
