@@ -1,0 +1,519 @@
+"""What the runtime does for an integer network: which layers, over which values, in which ways.
+
+Every value lies as [places][channels] per sample and step. Where a node takes a value in another
+shape, it is put in that order first.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Gather,
+    Input,
+    Linear,
+    MaxPool,
+    Neuron,
+    Node,
+    Output,
+    Rescale,
+    Sum,
+    SumPool,
+    WideNeuron,
+)
+
+__all__ = [
+    "Kind",
+    "Layer",
+    "Lowered",
+    "Method",
+    "Type",
+    "Value",
+    "Way",
+    "code_levels",
+    "code_planes",
+    "lower",
+]
+
+
+class Type(enum.IntEnum):
+    """How a value is stored, as in runtime.h."""
+
+    U8 = 0
+    I16 = 1
+    I32 = 2
+    I64 = 3
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Torch's name of it."""
+        return (torch.uint8, torch.int16, torch.int32, torch.int64)[self]
+
+
+class Kind(enum.IntEnum):
+    """What a layer does, as in runtime.h."""
+
+    SYNAPSE = 0
+    DEPTHWISE = 1
+    SUM_POOL = 2
+    MAX_POOL = 3
+    SUM = 4
+    GATHER = 5
+    RESCALE = 6
+    NEURON = 7
+    WIDE = 8
+    OUTPUT = 9
+
+
+class Method(enum.IntEnum):
+    """How a synapse is summed, as in runtime.h."""
+
+    ROWS = 0
+    PRODUCTS = 1
+    DENSE = 2
+    PLANES = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to sum a synapse.
+
+    Args:
+        method: How.
+        lanes: Channels of a block.
+    """
+
+    method: Method
+    lanes: int
+
+    def __str__(self) -> str:
+        """Name it."""
+        return {
+            Method.ROWS: f"rows of the channels that spiked, {self.lanes} lanes",
+            Method.PRODUCTS: f"rows of what is not zero, multiplied, {self.lanes} lanes",
+            Method.DENSE: "dense, four products of bytes at a time",
+            Method.PLANES: "bit planes, bits in common counted",
+        }[self.method]
+
+
+@dataclass(frozen=True)
+class Value:
+    """What lies between two layers, of one sample at one step.
+
+    Args:
+        type: How each is stored.
+        channels: The inner dimension.
+        places: The outer one.
+        low: The least that it can be.
+        high: The greatest.
+    """
+
+    type: Type
+    channels: int
+    places: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation of the runtime.
+
+    Args:
+        kind: What it does.
+        name: Of the node.
+        inputs: Places of the values that it takes.
+        out: Place of the one that it gives.
+        node: Place of the node in the network, or -1 where a value is only put in another order.
+        neuron: Place of the neuron that it holds, or -1.
+        sums: How its sums are kept.
+        ways: How it may be summed.
+        way: Which one is taken.
+        channels: Of what it gives.
+        places: Of what it gives.
+        shape: Of the neuron's node.
+        states: Number of the neuron's states.
+        first_state: The neuron's.
+    """
+
+    kind: Kind
+    name: str
+    inputs: tuple[int, ...]
+    out: int
+    node: int
+    neuron: int = -1
+    sums: Type = Type.I32
+    ways: tuple[Way, ...] = ()
+    way: int = 0
+    channels: int = 0
+    places: int = 0
+    shape: tuple[int, ...] = ()
+    states: int = 0
+    first_state: int = 0
+
+    def chosen(self, way: int) -> Layer:
+        """Return it with this way to sum."""
+        return replace(self, way=way) if self.ways else self
+
+    def describe(self) -> str:
+        """Say how it runs."""
+        sums = f"{16 if self.sums is Type.I16 else 32}-bit sums"
+        neuron = ", neurons at once" if self.neuron >= 0 else ""
+        if self.kind is Kind.SYNAPSE:
+            return f"{self.ways[self.way]}, {sums}{neuron}"
+        return {
+            Kind.DEPTHWISE: f"depthwise, {sums}",
+            Kind.SUM_POOL: "sums of windows",
+            Kind.MAX_POOL: "maxima of windows",
+            Kind.SUM: "sum",
+            Kind.GATHER: "another order",
+            Kind.RESCALE: f"fixed point, a product of each input{neuron}",
+            Kind.NEURON: f"neurons, {sums}",
+            Kind.WIDE: "neurons, bounds by bisection",
+            Kind.OUTPUT: "answers",
+        }[self.kind]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A network as the runtime sees it, without its weights.
+
+    Args:
+        layers: In order.
+        values: All values; the first is the input.
+        input_shape: Of one sample at one step.
+        unit: What 1 stands for.
+        low: The least input.
+        high: The greatest.
+        answers: Shape of the output.
+    """
+
+    layers: tuple[Layer, ...]
+    values: tuple[Value, ...]
+    input_shape: tuple[int, ...]
+    unit: float
+    low: int
+    high: int
+    answers: tuple[int, ...]
+
+    @property
+    def neurons(self) -> list[Layer]:
+        """Layers with neurons, in order."""
+        return [layer for layer in self.layers if layer.neuron >= 0]
+
+    def replaced(self, layers: list[Layer]) -> Lowered:
+        """Return it with other layers."""
+        return replace(self, layers=tuple(layers))
+
+    def frames(self, frames: Tensor) -> Tensor:
+        """Return frames [T, N, ...] as the runtime reads them, [N, T, places, channels]."""
+        if tuple(frames.shape[2:]) != self.input_shape or frames.dim() < 2:
+            shape = ("T", "N", *self.input_shape)
+            raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
+        if frames.is_floating_point():
+            frames = (frames.double() / self.unit).round().clamp(self.low, self.high)
+        elif frames.numel() and frames.dtype is not torch.bool:
+            least, greatest = int(frames.min()), int(frames.max())
+            if not self.low <= least <= greatest <= self.high:
+                worst = greatest if greatest > self.high else least
+                raise ArgumentError("frames", worst, f"integers from {self.low} to {self.high}")
+        first = self.values[0]
+        steps, samples = frames.shape[:2]
+        frames = frames.reshape(steps, samples, first.channels, first.places)
+        frames = frames.permute(1, 0, 3, 2).to(first.type.dtype)
+        return frames.contiguous()
+
+
+def lower(network: IntegerNetwork, has_dot: bool) -> Lowered:
+    """Return what the runtime does for a network.
+
+    Args:
+        network: What `to_integer` returned.
+        has_dot: Whether the machine multiplies four bytes at a time.
+
+    Raises:
+        ExportError: If a value does not fit in 32 bits, or a layer is of a kind that is not known.
+    """
+    return _Lowering(network, has_dot).run()
+
+
+class _Lowering:
+    def __init__(self, network: IntegerNetwork, has_dot: bool) -> None:
+        self.nodes, self.has_dot = network.nodes, has_dot
+        self.input = network.input
+        self.values: list[Value] = []
+        self.layers: list[Layer] = []
+        self.of: list[int] = []  # value of each node
+        self.ordered: dict[tuple[int, int], int] = {}
+        self.takers = [0] * len(self.nodes)
+        for node in self.nodes:
+            for place in node.inputs:
+                self.takers[place] += 1
+
+    def run(self) -> Lowered:
+        first = self.input
+        channels = first.shape[0] if first.shape else 1
+        self.value(first.name, channels, math.prod(first.shape) // channels, first.low, first.high)
+        place = 0
+        while place < len(self.nodes):
+            place += self.lower(place, self.nodes[place])
+        return Lowered(
+            tuple(self.layers),
+            tuple(self.values),
+            first.shape,
+            first.unit,
+            first.low,
+            first.high,
+            self.nodes[-1].shape,
+        )
+
+    def value(self, name: str, channels: int, places: int, low: int, high: int) -> int:
+        self.values.append(Value(_type(name, low, high), channels, places, low, high))
+        return len(self.values) - 1
+
+    def take(self, place: int, channels: int) -> int:
+        """Return the value of a node with so many channels, put in that order where it is not."""
+        at = self.of[place]
+        value = self.values[at]
+        if value.channels == channels:
+            return at
+        key = at, channels
+        if key not in self.ordered:
+            name = f"{self.nodes[place].name}.order"
+            count = value.channels * value.places
+            out = self.value(name, channels, count // channels, value.low, value.high)
+            self.layers.append(Layer(Kind.GATHER, name, (at,), out, -1))
+            self.ordered[key] = out
+        return self.ordered[key]
+
+    def lower(self, place: int, node: Node) -> int:
+        """Append a node's layer, and say how many nodes it covers."""
+        if isinstance(node, Input):
+            self.of.append(0)
+            return 1
+        if isinstance(node, Convolution | Linear):
+            return self.synapse(place, node)
+        if isinstance(node, SumPool | MaxPool):
+            return self.pool(place, node)
+        if isinstance(node, Gather):
+            channels = node.shape[0]
+            taken = tuple(self.of[i] for i in node.inputs)
+        elif isinstance(node, Sum | Rescale | Neuron | WideNeuron | Output):
+            channels = self.values[self.of[node.inputs[0]]].channels
+            taken = tuple(self.take(i, channels) for i in node.inputs)
+        else:
+            raise ExportError(f"{node.name} is a {type(node).__name__}, which the runtime lacks")
+        places = math.prod(node.shape) // channels
+        low, high = _reach(node, [self.values[at] for at in taken])
+        source = self.values[taken[0]]
+        layer = Layer(
+            _KINDS[type(node)],
+            node.name,
+            taken,
+            -1,
+            place,
+            sums=_sums(source.low, source.high),
+            channels=channels,
+            places=places,
+        )
+        if isinstance(node, Rescale):  # whether the products' sum fits in 32 bits too
+            least, greatest = _products(node, [self.values[at] for at in taken])
+            half = 1 << node.shift >> 1
+            fits = min(least - half, -greatest - half) > -(2**31)
+            layer = replace(layer, sums=Type.I32 if fits else Type.I64)
+            behind = self.neuron_behind(place, channels)
+            if behind is not None and channels % node.multipliers.shape[1] == 0:
+                _type(node.name, low, high)
+                return self.append_both(layer, place, behind)
+        if isinstance(node, Output):
+            self.values.append(Value(Type.I64, channels, places, low, high))
+            out = len(self.values) - 1
+        else:
+            out = self.value(node.name, channels, places, low, high)
+        layer = replace(layer, out=out)
+        self.layers.append(self.with_neuron(layer, place) if hasattr(node, "bounds") else layer)
+        self.of.append(out)
+        return 1
+
+    def neuron_behind(self, place: int, channels: int) -> Neuron | None:
+        """Return the neuron that alone takes a node's value, if its bounds are per channel."""
+        behind = self.nodes[place + 1] if place + 1 < len(self.nodes) else None
+        if not isinstance(behind, Neuron) or behind.inputs != (place,) or self.takers[place] > 1:
+            return None
+        return None if channels % len(behind.bounds) else behind
+
+    def append_both(self, layer: Layer, place: int, neuron: Neuron) -> int:
+        """Append a layer and the neuron behind it as one."""
+        out = self.value(neuron.name, layer.channels, layer.places, *_reach(neuron, []))
+        self.layers.append(self.with_neuron(replace(layer, out=out), place + 1))
+        self.of += [out, out]
+        return 2
+
+    def with_neuron(self, layer: Layer, place: int) -> Layer:
+        node = self.nodes[place]
+        assert isinstance(node, Neuron | WideNeuron)
+        return replace(
+            layer,
+            name=node.name,
+            neuron=place,
+            shape=node.shape,
+            states=node.bounds.shape[1] if isinstance(node, Neuron) else node.charge.shape[1],
+            first_state=node.first_state,
+        )
+
+    def pool(self, place: int, node: SumPool | MaxPool) -> int:
+        channels, *sizes = node.takes
+        apart = len(sizes) > 1 and (node.kernel[0], node.stride[0], node.padding[0]) == (1, 1, 0)
+        if channels == 1 and apart:  # what is pooled apart is a channel
+            channels = sizes[0]
+        at = self.take(node.inputs[0], channels)
+        low, high = _reach(node, [self.values[at]])
+        places = math.prod(node.shape) // channels
+        out = self.value(node.name, channels, places, low, high)
+        kind = Kind.SUM_POOL if isinstance(node, SumPool) else Kind.MAX_POOL
+        self.layers.append(
+            Layer(kind, node.name, (at,), out, place, channels=channels, places=places)
+        )
+        self.of.append(out)
+        return 1
+
+    def synapse(self, place: int, node: Convolution | Linear) -> int:
+        if isinstance(node, Convolution):
+            at, channels = self.take(node.inputs[0], node.takes[0]), len(node.codes)
+        else:
+            at, channels = self.of[node.inputs[0]], len(node.codes)
+        source = self.values[at]
+        low, high = _reach(node, [source])
+        places = math.prod(node.shape) // channels
+        depthwise = (
+            isinstance(node, Convolution) and node.groups == len(node.codes) == node.takes[0] > 1
+        )
+        layer = Layer(
+            Kind.DEPTHWISE if depthwise else Kind.SYNAPSE,
+            node.name,
+            (at,),
+            -1,
+            place,
+            sums=Type.I32 if depthwise else _sums(low, high),
+            ways=() if depthwise else self.ways(node, source, channels),
+            channels=channels,
+            places=places,
+        )
+        behind = None if depthwise else self.neuron_behind(place, channels)
+        if behind is not None:
+            return self.append_both(layer, place, behind)
+        out = self.value(node.name, channels, places, low, high)
+        self.layers.append(replace(layer, out=out))
+        self.of.append(out)
+        return 1
+
+    def ways(self, node: Convolution | Linear, source: Value, channels: int) -> tuple[Way, ...]:
+        """Return how a synapse may be summed, where it has to be measured which is fastest."""
+        lanes = [n for n in (32, 64, 128) if n < 2 * channels or n == 32]
+        lanes = [n for n in lanes if n >= min(64, lanes[-1])]
+        greatest = max(-int(node.codes.min()), int(node.codes.max()))
+        if source.type is not Type.U8:
+            return tuple(Way(Method.PRODUCTS, n) for n in lanes)
+        ways: list[Way] = []
+        if source.high <= 15:
+            ways += [Way(Method.ROWS, n) for n in lanes]
+        else:
+            ways += [Way(Method.PRODUCTS, n) for n in lanes]
+        if self.has_dot and greatest <= 127:
+            ways.append(Way(Method.DENSE, 64))
+        if source.high <= 7 and code_planes(node.codes)[0] <= 3:
+            ways.append(Way(Method.PLANES, 64))
+        return tuple(ways)
+
+
+def code_levels(codes: Tensor) -> list[int]:
+    """Return the codes that occur, ascending, without a copy of all.
+
+    Example:
+        >>> code_levels(torch.tensor([3, -1, 3]))
+        [-1, 3]
+    """
+    found: set[int] = set()
+    for part in codes.flatten().split(1 << 18):
+        found.update(part.unique().tolist())
+    return sorted(found)
+
+
+def code_planes(codes: Tensor) -> tuple[int, int, int]:
+    """Return how many bits codes have as `least + scale * number`, and both of these.
+
+    Example:
+        >>> code_planes(torch.tensor([-1, 1]))
+        (1, 2, -1)
+    """
+    levels = code_levels(codes)
+    least = levels[0]
+    scale = math.gcd(*(level - least for level in levels)) or 1
+    return max(1, ((levels[-1] - least) // scale).bit_length()), scale, least
+
+
+def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
+    """Return the least and the greatest that a node can give, whatever it says itself."""
+    lows, highs = [each.low for each in inputs], [each.high for each in inputs]
+    if isinstance(node, Convolution | Linear):
+        low, high = min(lows[0], 0), max(highs[0], 0)
+        ends = []
+        for rows in node.codes.flatten(1).split(64):  # int64 copies of few at a time
+            positive, negative = rows.long().clamp(min=0).sum(1), rows.long().clamp(max=0).sum(1)
+            ends.append(int((positive * low + negative * high).min()))
+            ends.append(int((positive * high + negative * low).max()))
+        return min(ends), max(ends)
+    if isinstance(node, SumPool):
+        window = math.prod(node.kernel)
+        return min(lows[0], 0) * window, max(highs[0], 0) * window
+    if isinstance(node, Sum):
+        return sum(lows), sum(highs)
+    if isinstance(node, Neuron | WideNeuron):
+        return int(node.spikes.min()), int(node.spikes.max())
+    if isinstance(node, Rescale | Output):
+        bottom, top = _products(node, inputs)
+        shift = node.shift if isinstance(node, Rescale) else 0
+        half, bias = 1 << shift >> 1, node.bias.long()
+        return (bottom + half >> shift) + int(bias.min()), (top + half >> shift) + int(bias.max())
+    return min(lows), max(highs)
+
+
+def _products(node: Rescale | Output, inputs: list[Value]) -> tuple[int, int]:
+    """Return the least and the greatest sum of an input's partial products, with 0."""
+    least = greatest = 0
+    for each, row in zip(inputs, node.multipliers, strict=True):
+        factors = int(row.min()), int(row.max())
+        ends = [factor * end for factor in factors for end in (each.low, each.high)]
+        least, greatest = least + min(0, *ends), greatest + max(0, *ends)
+    return least, greatest
+
+
+def _type(name: str, low: int, high: int) -> Type:
+    for each in (Type.U8, Type.I16, Type.I32):
+        limits = torch.iinfo(each.dtype)
+        if limits.min <= low and high <= limits.max:
+            return each
+    raise ExportError(f"{name} reaches from {low} to {high}, and the runtime holds 32 bits")
+
+
+def _sums(low: int, high: int) -> Type:
+    # one more than the greatest is the bound that is never reached
+    return Type.I16 if low >= -(2**15) and high < 2**15 - 1 else Type.I32
+
+
+_KINDS = {
+    Gather: Kind.GATHER,
+    Sum: Kind.SUM,
+    Rescale: Kind.RESCALE,
+    Neuron: Kind.NEURON,
+    WideNeuron: Kind.WIDE,
+    Output: Kind.OUTPUT,
+}

@@ -1,0 +1,190 @@
+"""Integer networks on the CPU: `runtime.cpp` over a plan of layers, the reference's integers."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.export.lowering import Layer, Lowered, lower
+from qsnn_plugins.export.network import IntegerNetwork, State
+from qsnn_plugins.export.plan import Plan, build_plan
+from qsnn_plugins.ops.compiler import FLAGS, build
+
+__all__ = ["CompiledNetwork", "compile_network"]
+
+_FOLDER = Path(__file__).parent
+_ROUNDS = 3  # of each way to sum, of which the fastest counts
+_MEASURED_STEPS = 8
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the runtime, built for this machine.
+
+    Raises:
+        BuildError: If it cannot be built.
+        OSError: If it cannot be loaded.
+    """
+    headers = tuple(_FOLDER / name for name in ("runtime.h", "runtime_sums.h"))
+    built = ctypes.CDLL(str(build(_FOLDER / "runtime.cpp", (*FLAGS, "-fwrapv"), headers)))
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    built.qsnn_run_integers.argtypes = (
+        *(pointer, pointer, number, number, number),
+        *(pointer, pointer, pointer, number, pointer),
+    )
+    built.qsnn_run_integers.restype = None
+    built.qsnn_vector_bytes.restype = built.qsnn_has_dot.restype = number
+    return built
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledNetwork:
+    """An integer network built for this machine; see `IntegerNetwork.compile`.
+
+    Args:
+        lowered: Its layers as the runtime sees them, without weights.
+        plan: What the runtime reads.
+        threads: Threads, or None for torch's number at each call.
+    """
+
+    lowered: Lowered
+    plan: Plan
+    threads: int | None
+
+    def __call__(
+        self, frames: Tensor, state: State | None = None, spikes: bool = False
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run steps, from the first state or from `state`, which is changed.
+
+        Args:
+            frames: [T, N, ...], integers, or floats in multiples of the input's unit.
+            state: What an earlier call left, of this or of the reference, or an empty dict to be
+                filled.
+            spikes: Whether spikes are returned too.
+
+        Returns:
+            Answers of each step in integers, int64 [T, N, K]; and the spikes of each layer, uint8
+            [T, N, ...], or nothing.
+
+        Raises:
+            ArgumentError: If the frames do not fit.
+        """
+        return self._run(frames, {} if state is None else state, spikes, None)
+
+    def _run(
+        self, frames: Tensor, state: State, spikes: bool, seconds: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        lowered = self.lowered
+        frames = lowered.frames(frames)
+        samples, steps = frames.shape[:2]
+        states = [_state(each, state.get(each.name), samples) for each in lowered.neurons]
+        sent = [
+            torch.empty(samples, steps, each.places, each.channels, dtype=torch.uint8)
+            for each in (lowered.neurons if spikes else ())
+        ]
+        answers = torch.empty(samples, steps, math.prod(lowered.answers), dtype=torch.int64)
+        if frames.numel():
+            library().qsnn_run_integers(
+                ctypes.byref(self.plan.header),
+                frames.data_ptr(),
+                frames[0, 0].numel() * frames.element_size(),
+                samples,
+                steps,
+                _pointers(states),
+                _pointers(sent) if spikes else None,
+                answers.data_ptr(),
+                self.threads or torch.get_num_threads(),
+                None if seconds is None else seconds.data_ptr(),
+            )
+        for each, stored in zip(lowered.neurons, states, strict=True):
+            state[each.name] = stored.transpose(1, 2).reshape(samples, *each.shape)
+        return answers.transpose(0, 1).reshape(steps, samples, *lowered.answers), {
+            each.name: values.permute(1, 0, 3, 2).reshape(steps, samples, *each.shape)
+            for each, values in zip(lowered.neurons, sent, strict=bool(spikes))
+        }
+
+    def __str__(self) -> str:
+        """Print how each layer is summed, and what the whole takes."""
+        names = [layer.name for layer in self.lowered.layers]
+        width = max(map(len, names))
+        lines = [
+            f"{layer.name.ljust(width)}  {layer.describe()}".rstrip()
+            for layer in self.lowered.layers
+        ]
+        vectors, dot = library().qsnn_vector_bytes() * 8, library().qsnn_has_dot()
+        threads = self.threads or torch.get_num_threads()
+        lines.append(
+            f"vectors of {vectors} bits{', products of bytes' if dot else ''}; {threads} thread"
+            f"{'s' * (threads > 1)}; {self.plan.header.steps} steps at a time; "
+            f"{self.plan.bytes:,} bytes of weights and tables, "
+            f"{self.plan.header.arena * self.plan.header.steps:,} of values"
+        )
+        return "\n".join(lines)
+
+
+def _state(neuron: Layer, given: Tensor | None, samples: int) -> Tensor:
+    """Return the states [N, places, channels] of a layer, which are changed in place."""
+    if given is None:
+        shape = samples, neuron.places, neuron.channels
+        return torch.full(shape, neuron.first_state, dtype=torch.uint8)
+    if given.numel() != samples * neuron.places * neuron.channels:
+        allowed = str((samples, *neuron.shape))
+        raise ArgumentError(f"state[{neuron.name!r}].shape", tuple(given.shape), allowed)
+    if given.numel() and not 0 <= int(given.min()) <= int(given.max()) < neuron.states:
+        worst = int(given.max()), int(given.min())
+        raise ArgumentError(
+            f"state[{neuron.name!r}]", worst, f"states from 0 to {neuron.states - 1}"
+        )
+    planes = given.reshape(samples, neuron.channels, neuron.places).transpose(1, 2)
+    return planes.to(torch.uint8).clone(memory_format=torch.contiguous_format)
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * max(1, len(tensors)))(*(each.data_ptr() for each in tensors))
+
+
+def compile_network(
+    network: IntegerNetwork, threads: int | None = None, frames: Tensor | None = None
+) -> CompiledNetwork:
+    """Build a network for this machine; see `IntegerNetwork.compile`."""
+    if threads is not None and threads < 1:
+        raise ArgumentError("threads", threads, "an integer from 1, or None")
+    lowered = lower(network, bool(library().qsnn_has_dot()))
+    if frames is None:
+        frames = _noise(lowered)
+    frames = frames[:_MEASURED_STEPS, : threads or torch.get_num_threads()]
+    ways = max(1, *(len(layer.ways) for layer in lowered.layers))
+    measured = torch.full((ways, len(lowered.layers)), math.inf, dtype=torch.float64)
+    for way in range(ways if ways > 1 else 0):
+        layers = [layer.chosen(min(way, len(layer.ways) - 1)) for layer in lowered.layers]
+        plan = build_plan(network, lowered.replaced(layers))
+        candidate = CompiledNetwork(lowered.replaced(layers), plan, threads)
+        for _ in range(_ROUNDS):
+            seconds = torch.zeros(len(layers), dtype=torch.float64)
+            candidate._run(frames, {}, False, seconds)
+            measured[way] = torch.minimum(measured[way], seconds)
+        del plan, candidate
+    fastest = measured.argmin(0).tolist()
+    best = lowered.replaced(
+        [
+            layer.chosen(min(way, len(layer.ways) - 1))
+            for layer, way in zip(lowered.layers, fastest, strict=True)
+        ]
+    )
+    return CompiledNetwork(best, build_plan(network, best), threads)
+
+
+def _noise(lowered: Lowered) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = _MEASURED_STEPS, 1, *lowered.input_shape
+    if lowered.high - lowered.low == 1:  # events are rare
+        return (torch.rand(shape, generator=generator) < 0.1).long() + lowered.low
+    return torch.randint(lowered.low, lowered.high + 1, shape, generator=generator)
