@@ -1,8 +1,7 @@
 """Networks that run on integers alone: what was trained leaves the simulation."""
 
 from qsnn_plugins.export.convert import to_integer
-from qsnn_plugins.export.files import load
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.integer import IntegerNetwork, load
 from qsnn_plugins.export.verify import Verification, verify
 
 __all__ = ["IntegerNetwork", "Verification", "load", "to_integer", "verify"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.integer import IntegerNetwork
 from qsnn_plugins.export.trace import SeveralSamplesError, trace
 
 __all__ = ["to_integer"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export import nodes as known
 from qsnn_plugins.export.account import code_bits
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -34,7 +34,7 @@ from qsnn_plugins.export.nodes import (
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 
-__all__ = ["load", "save", "smallest"]
+__all__ = ["read", "save", "smallest"]
 
 _FORMAT = "qsnn-plugins integer network"
 _VERSION = 1
@@ -55,7 +55,7 @@ def smallest(tensor: Tensor) -> Tensor:
     return tensor.to(torch.int64)
 
 
-def save(network: IntegerNetwork, path: str | Path) -> None:
+def save(network: NodeGraph, path: str | Path) -> None:
     """Write a network to a file, which is there whole or not at all.
 
     Args:
@@ -80,14 +80,14 @@ def save(network: IntegerNetwork, path: str | Path) -> None:
         file.write(to_bytes(tensors, metadata={"format": _FORMAT, "network": text}))
 
 
-def load(path: str | Path) -> IntegerNetwork:
-    """Read a network that `save` wrote; nothing in it is run.
+def read(path: str | Path) -> tuple[Node, ...]:
+    """Read the nodes of a network that `save` wrote; nothing in them is run.
 
     Args:
         path: The file.
 
     Returns:
-        The network.
+        The nodes.
 
     Raises:
         ExportError: If the file is missing, damaged, or no integer network.
@@ -119,7 +119,7 @@ def load(path: str | Path) -> IntegerNetwork:
         raise ExportError(f"{path} is damaged: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
-    return IntegerNetwork(tuple(built))
+    return tuple(built)
 
 
 class _BrokenError(Exception):

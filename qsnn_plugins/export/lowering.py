@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -232,7 +232,7 @@ class Lowered:
         return frames.contiguous()
 
 
-def lower(network: IntegerNetwork, has_dot: bool) -> Lowered:
+def lower(network: NodeGraph, has_dot: bool) -> Lowered:
     """Return what the runtime does for a network.
 
     Args:
@@ -246,7 +246,7 @@ def lower(network: IntegerNetwork, has_dot: bool) -> Lowered:
 
 
 class _Lowering:
-    def __init__(self, network: IntegerNetwork, has_dot: bool) -> None:
+    def __init__(self, network: NodeGraph, has_dot: bool) -> None:
         self.nodes, self.has_dot = network.nodes, has_dot
         self.input = network.input
         self.values: list[Value] = []

@@ -1,12 +1,10 @@
-"""The integer network: what it holds, and the reference of how it runs."""
+"""What an integer network holds, and the reference of how it runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,17 +27,14 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 
-if TYPE_CHECKING:
-    from qsnn_plugins.export.runtime import CompiledNetwork
-
-__all__ = ["IntegerNetwork", "State"]
+__all__ = ["NodeGraph", "State"]
 
 State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerNetwork:
-    """A network of integers: sums, comparisons and tables, and no float in between.
+class NodeGraph:
+    """Nodes, and the reference of how they run: sums, comparisons and tables, no float in between.
 
     Args:
         nodes: Inputs before what takes them; the last is the output.
@@ -97,37 +92,6 @@ class IntegerNetwork:
         free = "multiplication-free" if not total[3] else f"{total[3]:,} multiplications per step"
         lines.append(f"integers only, {free}; bytes; input in units of {self.input.unit:.6g}")
         return "\n".join(lines)
-
-    def save(self, path: str | Path) -> None:
-        """Write it as safetensors; see `export.load`."""
-        from qsnn_plugins.export.files import save
-
-        save(self, path)
-
-    def to_c(self, folder: str | Path, prefix: str = "qsnn") -> None:
-        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`."""
-        from qsnn_plugins.export.c import write_c
-
-        write_c(self, folder, prefix)
-
-    def compile(self, threads: int | None = None, frames: Tensor | None = None) -> CompiledNetwork:
-        """Return the same network, built for this machine's CPU: the same integers, fast.
-
-        Each layer is summed in the way that was fastest when it was measured here, at the rates
-        of `frames`. The first call on a machine needs a C++ compiler.
-
-        Args:
-            threads: Threads of a call, or None for torch's number.
-            frames: What the ways are measured with, [T, N, ...] as in a call; noise without.
-
-        Raises:
-            ArgumentError: If an argument is not allowed.
-            BuildError: If there is no compiler.
-            ExportError: If values do not fit in 32 bits.
-        """
-        from qsnn_plugins.export.runtime import compile_network
-
-        return compile_network(self, threads, frames)
 
     def quantize(self, frames: Tensor) -> Tensor:
         """Return the integers of float frames, any shape: the nearest multiples of the unit."""

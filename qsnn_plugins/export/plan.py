@@ -21,7 +21,7 @@ from qsnn_plugins.export.lowering import (
     code_levels,
     code_planes,
 )
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -89,7 +89,7 @@ class Plan:
         return sum(each.numel() * each.element_size() for each in self.tensors)
 
 
-def build_plan(network: IntegerNetwork, lowered: Lowered) -> Plan:
+def build_plan(network: NodeGraph, lowered: Lowered) -> Plan:
     """Lay out weights, tables and values for the ways that are chosen."""
     tensors: list[Tensor] = []
     slots = itertools.count()
@@ -133,7 +133,7 @@ def _offsets(lowered: Lowered) -> tuple[list[int], int]:
 
 
 def _fill(
-    network: IntegerNetwork, values: tuple[Value, ...], layer: Layer, slot: int, kept: list[Tensor]
+    network: NodeGraph, values: tuple[Value, ...], layer: Layer, slot: int, kept: list[Tensor]
 ) -> _Op:
     def keep(tensor: Tensor) -> int:
         kept.append(tensor.contiguous())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.lowering import Layer, Lowered, lower
-from qsnn_plugins.export.network import IntegerNetwork, State
+from qsnn_plugins.export.network import NodeGraph, State
 from qsnn_plugins.export.plan import Plan, build_plan
 from qsnn_plugins.ops.compiler import FLAGS, build
 
@@ -152,7 +152,7 @@ def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
 
 
 def compile_network(
-    network: IntegerNetwork, threads: int | None = None, frames: Tensor | None = None
+    network: NodeGraph, threads: int | None = None, frames: Tensor | None = None
 ) -> CompiledNetwork:
     """Build a network for this machine; see `IntegerNetwork.compile`."""
     if threads is not None and threads < 1:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import is_multi_step, reset_states
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.nn import output_spikes
 
 __all__ = ["LayerCheck", "Verification", "verify"]
@@ -94,7 +94,7 @@ class Verification:
 
 
 def verify(
-    network: nn.Module, integer: IntegerNetwork, batches: Iterable[Any], steps: int | None = None
+    network: nn.Module, integer: NodeGraph, batches: Iterable[Any], steps: int | None = None
 ) -> Verification:
     """Run both networks on the same samples, and compare spikes and answers.
 
@@ -130,7 +130,7 @@ def verify(
 def _compare(
     network: nn.Module,
     modules: dict[str, nn.Module],
-    integer: IntegerNetwork,
+    integer: NodeGraph,
     whole: Tensor,
     shown: Tensor,
     labels: Tensor | None,

@@ -6,9 +6,8 @@ import torch
 
 from qsnn_plugins import export, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.export import nodes, runtime
+from qsnn_plugins.export import IntegerNetwork, nodes, runtime
 from qsnn_plugins.export.lowering import Method, code_planes, lower
-from qsnn_plugins.export.network import IntegerNetwork
 from qsnn_plugins.export.plan import build_plan
 from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.ops.compiler import FLAGS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from qsnn_plugins.errors import ExportError
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -133,7 +133,7 @@ def _c_type(spans: Sequence[Span], sums: dict[int, Span], place: int) -> str:
     return sum_type(sums[place]) if place in sums else spans[place].c_type
 
 
-def plan(network: IntegerNetwork) -> Plan:
+def plan(network: NodeGraph) -> Plan:
     """Return ranges, types and places in memory.
 
     Ranges are proven from the codes and tables, whatever the nodes claim, since memory and

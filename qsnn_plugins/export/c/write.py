@@ -10,7 +10,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.c.helpers import HEADER, HELPERS, MAIN, MAKEFILE
 from qsnn_plugins.export.c.layers import Layers, Table
 from qsnn_plugins.export.c.plan import plan
-from qsnn_plugins.export.network import IntegerNetwork
+from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import Neuron, WideNeuron
 from qsnn_plugins.files import atomic_write
 
@@ -19,7 +19,7 @@ __all__ = ["write_c"]
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-def write_c(network: IntegerNetwork, folder: str | Path, prefix: str = "qsnn") -> None:
+def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> None:
     """Write a network as C99 that allocates nothing and knows no floats.
 
     `network.h`, `network.c` and `weights.h` are written anew; `main.c`, which reads frames from
@@ -44,7 +44,7 @@ def write_c(network: IntegerNetwork, folder: str | Path, prefix: str = "qsnn") -
         >>> ones, zeros = torch.ones(1, 2).long(), torch.zeros(2).long()
         >>> answer = Output("answer", (1,), (2,), -1, 1, ones, zeros, unit=1.0)
         >>> folder = Path(mkdtemp())
-        >>> write_c(IntegerNetwork((image, sums, answer)), folder)
+        >>> write_c(NodeGraph((image, sums, answer)), folder)
         >>> sorted(each.name for each in folder.iterdir())
         ['Makefile', 'main.c', 'network.c', 'network.h', 'weights.h']
     """
@@ -62,7 +62,7 @@ def write_c(network: IntegerNetwork, folder: str | Path, prefix: str = "qsnn") -
             file.write(text)
 
 
-def _files(network: IntegerNetwork) -> dict[str, str]:
+def _files(network: NodeGraph) -> dict[str, str]:
     layers = Layers(network.nodes, plan(network))
     for place in range(len(network.nodes)):
         layers.add(place)
@@ -94,7 +94,7 @@ def _files(network: IntegerNetwork) -> dict[str, str]:
     }
 
 
-def _source(network: IntegerNetwork, layers: Layers, members: list[str]) -> str:
+def _source(network: NodeGraph, layers: Layers, members: list[str]) -> str:
     resets = "".join(
         _reset(place, node)
         for place, node in enumerate(network.nodes)
