@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-class QSNNError(Exception):
+
+class _Retold(type):
+    """Class of errors that torch builds anew where a loading process raised one.
+
+    It does so from a single text, that process's traceback, of which the error's sentence is kept.
+    """
+
+    def __call__(cls: Any, *args: Any, **named: Any) -> Any:
+        text = args[0] if len(args) == 1 else None
+        if isinstance(text, str) and text.startswith(f"Caught {cls.__name__} "):
+            name = f"{cls.__module__}.{cls.__qualname__}: "
+            return _rebuilt(cls, text.rpartition(name)[2].strip())
+        return super().__call__(*args, **named)
+
+
+def _rebuilt(kind: type[QSNNError], *args: Any) -> QSNNError:
+    """An error that says what it said, whatever its constructor takes."""
+    return kind.__new__(kind, *args)
+
+
+class QSNNError(Exception, metaclass=_Retold):
     """Root of every error that `qsnn_plugins` raises on purpose.
 
-    The command line prints its message as one sentence, without a traceback.
+    The command line prints its message as one sentence, without a traceback. What a process that
+    loads data raises has the same class and sentence in the parent, and no attributes.
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), *self.args)
 
 
 class ArgumentError(QSNNError, ValueError):
@@ -78,20 +103,12 @@ scale; did you mean 'bits'?
 class DataError(QSNNError):
     """A data set is missing, truncated or not what it should be.
 
-    Args:
-        message: What is wrong, with the file's name.
-
     Example:
         >>> raise DataError("00001.bin is empty")
         Traceback (most recent call last):
         ...
         qsnn_plugins.errors.DataError: 00001.bin is empty
     """
-
-    def __init__(self, message: str) -> None:
-        # torch builds the error of a loading process anew, with that one's traceback before it
-        name = f"{type(self).__module__}.{type(self).__qualname__}: "
-        super().__init__(message.rpartition(name)[2].strip())
 
 
 class BackendError(QSNNError):

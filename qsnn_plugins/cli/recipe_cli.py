@@ -175,7 +175,7 @@ class RecipeCLI(LightningCLI):
             # Named here, since Lightning looks for `last` before it sets up its callbacks.
             folder = str(Path(settings["default_root_dir"], "checkpoints"))
             callbacks = [*callbacks, RunCheckpoint(folder)]
-        kwargs["callbacks"] = [*callbacks, _SameOptimizer()]
+        kwargs["callbacks"] = [*callbacks, _SameOptimizer(), _KnownMonitors()]
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError) as error:
@@ -191,6 +191,7 @@ class RecipeCLI(LightningCLI):
                 callback.claim(self.trainer)
                 if self._get(self.config, "ckpt_path") == "last":
                     callback.check_last()
+        self._check_folders()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Look at the checkpoint before Lightning does.
@@ -232,12 +233,7 @@ class RecipeCLI(LightningCLI):
 
     def _check_last(self) -> None:
         """Refuse a folder that cannot be written, and to evaluate untrained weights as `last`."""
-        root = Path(self.trainer.default_root_dir)
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            advice = "give another: --trainer.default_root_dir=..."
-            raise RecipeError(f"{root} cannot be written ({error.strerror}): {advice}") from None
+        self._check_folders()
         if self._get(self.config, "ckpt_path") != "last":
             return
         if not any(
@@ -249,6 +245,23 @@ class RecipeCLI(LightningCLI):
             raise no_last_checkpoint(self.trainer.default_root_dir)
 
     before_validate = before_test = before_predict = _check_last
+
+    def _check_folders(self) -> None:
+        """Refuse folders of the run and of its loggers that cannot be made.
+
+        Raises:
+            RecipeError: One cannot be.
+        """
+        trainer = self.trainer
+        of_loggers = [("the logger's save_dir", logger.save_dir) for logger in trainer.loggers]
+        for name, folder in [("trainer.default_root_dir", trainer.default_root_dir), *of_loggers]:
+            if folder is None or not names_local_file(str(folder)):
+                continue
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                reason = f"{folder} cannot be written ({error.strerror})"
+                raise RecipeError(f"{reason}: give another as {name}") from None
 
 
 def no_last_checkpoint(folder: str | Path) -> RecipeError:
@@ -276,6 +289,33 @@ class _SameOptimizer(Callback):
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None and trainer.optimizers:
             check_optimizers(checkpoint, trainer)
+
+
+class _KnownMonitors(Callback):
+    """Refuses to train for checkpoints that a metric is to choose, and never does.
+
+    Where there is a validation, Lightning says so after the first; elsewhere it warns in the log.
+    """
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at what the first epoch has logged."""
+        if trainer.current_epoch == 1 and not trainer.enable_validation:
+            self._check(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at what all have logged."""
+        self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
+        for callback in trainer.checkpoint_callbacks:
+            if not isinstance(callback, ModelCheckpoint) or callback.monitor is None:
+                continue
+            logged = callback._monitor_candidates(trainer)
+            if callback.monitor not in logged and not callback.best_model_path:
+                raise RecipeError(
+                    f"{type(callback).__name__}: monitor={callback.monitor!r} is never logged, so "
+                    f"that no checkpoint is chosen; logged are {', '.join(sorted(logged))}"
+                )
 
 
 def _is_sharded(path: Path) -> bool:

@@ -59,6 +59,8 @@ def _run(words: list[str]) -> None:
 def _misfortune(error: OSError | RuntimeError) -> str | None:
     """What befell a run and is no fault of its code, or None."""
     if isinstance(error, OSError):
+        if error.errno in _ACCESS and error.filename:
+            return f"{error.filename} cannot be opened: {error.strerror}"
         if error.errno not in _DISK:
             return None
         return f"{error.filename or 'the disk'} cannot be written: {error.strerror}"
@@ -70,6 +72,7 @@ def _misfortune(error: OSError | RuntimeError) -> str | None:
     )
 
 
+_ACCESS = (errno.EACCES, errno.EPERM)
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOST_PEER = re.compile(
     r"gloo.*(by peer|[Tt]imed out|error)|NCCL.*(remote|timeout|abort)", re.DOTALL
@@ -79,9 +82,13 @@ _LOST_PEER = re.compile(
 def _how_to_go_on(words: list[str]) -> str:
     if words[0] != "fit":
         return "stopped"
+    own = ("--ckpt_path", "--ckpt_changes")
     again = [
         word
         for before, word in pairwise(["", *words])
-        if before != "--ckpt_path" and word.partition("=")[0] != "--ckpt_path"
+        if before not in own and word.partition("=")[0] not in own
     ]
-    return f"stopped; go on with: lightning {shlex.join(again)} --ckpt_path last"
+    again += ["--ckpt_path", "last"]
+    if Composition.of(again[1:]).config.get("ckpt_changes") == "allow":  # a recipe says so
+        again += ["--ckpt_changes", "refuse"]
+    return f"stopped; go on with: lightning {shlex.join(again)}"

@@ -5,9 +5,8 @@ Each returns the value, or raises ArgumentError.
 
 from __future__ import annotations
 
-import math
-
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 
 def at_least(argument: str, value: int, low: int) -> int:
@@ -26,23 +25,17 @@ def one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
 
 def positive(argument: str, value: float) -> float:
     """A finite number above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise ArgumentError(argument, value, "a finite number above 0")
-    return value
+    return number("a finite number above 0", lambda given: given > 0)(argument, value)
 
 
 def probability(argument: str, value: float) -> float:
     """A number from 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ArgumentError(argument, value, "a probability from 0 to 1")
-    return value
+    return number("a probability from 0 to 1", lambda given: 0 <= given <= 1)(argument, value)
 
 
 def acute_angle(argument: str, value: float) -> float:
     """Degrees from 0 to below 90."""
-    if not 0 <= value < 90:
-        raise ArgumentError(argument, value, "a number from 0 to below 90")
-    return value
+    return number("a number from 0 to below 90", lambda given: 0 <= given < 90)(argument, value)
 
 
 def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
-from qsnn_plugins.lightning.networks import check_optimizer, output_count
+from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.lightning.time_steps import TimedModule
@@ -23,7 +23,6 @@ from qsnn_plugins.nn import (
     TETLoss,
     WeightDecayOn,
     WSDRLoss,
-    parameter_groups,
     quantized_neurons,
     set_weight_epoch,
     soft_weights,
@@ -157,7 +156,7 @@ class SpikingClassifier(TimedModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the trainer's epochs."""
-        optimizer = self.optimizer(parameter_groups(self, self.weight_decay_on))
+        optimizer = build_optimizer(self.optimizer, self, self.weight_decay_on)
         epochs = max(self.trainer.max_epochs or 1, 1)
         scheduler = build_schedule(
             optimizer,

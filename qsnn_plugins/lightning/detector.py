@@ -17,11 +17,11 @@ from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
-from qsnn_plugins.lightning.networks import check_optimizer, output_count
+from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
 from qsnn_plugins.lightning.time_steps import TimedModule
-from qsnn_plugins.nn import YoloLoss, parameter_groups, set_weight_epoch
+from qsnn_plugins.nn import YoloLoss, set_weight_epoch
 
 __all__ = ["SpikingDetector"]
 
@@ -164,7 +164,7 @@ class SpikingDetector(TimedModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the trainer's epochs."""
-        optimizer = self.optimizer(parameter_groups(self, "all"))
+        optimizer = build_optimizer(self.optimizer, self)
         epochs = max(self.trainer.max_epochs or 1, 1)
         scheduler = build_schedule(optimizer, self.schedule, epochs)
         return [optimizer], [scheduler] if scheduler else []

@@ -11,8 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import WeightDecayOn, parameter_groups
 
-__all__ = ["check_optimizer", "output_count"]
+__all__ = ["build_optimizer", "check_optimizer", "output_count"]
 
 
 def output_count(network: nn.Module) -> int:
@@ -60,3 +61,25 @@ takes (Invalid learning rate: -1.0)
         raise ArgumentError("optimizer", name, allowed) from error
     if not isinstance(built, Optimizer):
         raise ArgumentError("optimizer", name, "a class of torch.optim, or one like it")
+
+
+def build_optimizer(
+    build: Callable[[Any], Optimizer], network: nn.Module, weight_decay_on: WeightDecayOn = "all"
+) -> Optimizer:
+    """Build an optimizer of a network's parameters, in `parameter_groups` where it can decay them.
+
+    One that has no weight decay, such as LBFGS, may take a single group only.
+
+    Args:
+        build: Makes an optimizer of parameters or groups of them.
+        network: The network.
+        weight_decay_on: See `parameter_groups`.
+
+    Example:
+        >>> build_optimizer(torch.optim.LBFGS, nn.Linear(3, 2)).defaults["lr"]
+        1
+    """
+    optimizer = build(network.parameters())
+    if "weight_decay" in optimizer.defaults:
+        return build(parameter_groups(network, weight_decay_on))
+    return optimizer

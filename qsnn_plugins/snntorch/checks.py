@@ -35,7 +35,8 @@ def check_flags(**flags: Any) -> None:
 def check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], Tensor]) -> None:
     """Raise an error unless a number, or each element of a tensor, fits."""
     try:
-        is_allowed = bool(fits(torch.as_tensor(value)).all())
+        given = torch.as_tensor(value)
+        is_allowed = given.dtype != torch.bool and bool(fits(given).all())
     except (TypeError, ValueError, RuntimeError):  # what torch makes no tensor of
         is_allowed = False
     if not is_allowed:

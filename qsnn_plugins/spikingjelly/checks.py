@@ -6,6 +6,7 @@ import math
 import numbers
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from qsnn_plugins.errors import ArgumentError, QSNNError
@@ -16,8 +17,8 @@ __all__ = ["check_above", "check_input", "check_surrogate", "check_v_reset"]
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
-        return value.numel() == 1
-    return isinstance(value, numbers.Real)
+        return value.numel() == 1 and value.dtype != torch.bool
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_above(argument: str, value: Any, bound: float) -> None:

@@ -68,6 +68,7 @@ def test_last_goes_on_and_is_tested(lightning):
             "LearningRateMonitor",
             "Cannot use `LearningRateMonitor` callback with `Trainer` that",
         ),
+        ("ModelCheckpoint, init_args: {monitor: acc}", "monitor='acc' is never logged"),
     ],
 )
 def test_what_a_callback_misses_is_one_sentence(callback, sentence, here, capsys):
@@ -126,7 +127,7 @@ def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
     torch.save(torch.load(path, weights_only=True) | {"extra": Trap()}, path)
     process = lightning("test", "-c", "good.yaml", "--ckpt_path", str(path))
     assert process.returncode == 2
-    assert "error: the checkpoint holds Python objects" in process.stderr
+    assert f"error: {path} holds Python objects" in process.stderr
     assert not (folder / "sprung").exists()
     trusting = ("--weights_only", "false")
     lightning("test", "-c", "good.yaml", "--ckpt_path", str(path), *trusting)
@@ -148,10 +149,16 @@ def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning, sig
     assert "Restored all states from the checkpoint" in process.stderr
 
 
-def test_going_on_takes_the_place_of_another_checkpoint():
-    for words in (["--ckpt_path", "a.ckpt"], ["--ckpt_path=a.ckpt"], []):
+def test_going_on_takes_the_place_of_another_checkpoint(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "a b.yaml").write_text((folder / "good.yaml").read_text())
+    changes = ["--ckpt_path", "a.ckpt", "--ckpt_changes", "allow"]
+    for words in (changes, ["--ckpt_path=a.ckpt", "--ckpt_changes=allow"], changes[:2], []):
         advice = training._how_to_go_on(["fit", *words, "-c", "a b.yaml"])
         assert advice == "stopped; go on with: lightning fit -c 'a b.yaml' --ckpt_path last"
+    (folder / "tuned.yaml").write_text("base: good.yaml\nckpt_changes: allow")
+    advice = training._how_to_go_on(["fit", "-c", "tuned.yaml"])
+    assert advice.endswith("fit -c tuned.yaml --ckpt_path last --ckpt_changes refuse")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +169,10 @@ def test_going_on_takes_the_place_of_another_checkpoint():
             "metrics.csv cannot be written: No",
         ),
         (OSError(30, "Read-only file system"), "the disk cannot be written: Read-only"),
+        (
+            PermissionError(13, "Permission denied", "/root/data"),
+            "/root/data cannot be opened: Permission denied",
+        ),
         (
             RuntimeError(
                 "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:534] "
@@ -197,6 +208,12 @@ def test_a_run_folder_that_cannot_be_written_is_one_sentence(here, folder, capsy
     assert re.search(
         r"error: .*file/checkpoints cannot be written \(Not a dir", capsys.readouterr().err
     )
+    own = ("--trainer.enable_checkpointing=false", "--trainer.max_epochs=1")
+    assert here("fit", "-c", "good.yaml", *own, "--trainer.default_root_dir=/proc/x") == 2
+    assert "error: /proc/x cannot be written (No such file" in capsys.readouterr().err
+    logger = "{class_path: CSVLogger, init_args: {save_dir: file/logs}}"
+    assert here("fit", "-c", "good.yaml", *own, f"--trainer.logger={logger}") == 2
+    assert "file/logs cannot be written (Not a directory): give" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -105,6 +105,11 @@ def test_a_cutout_is_a_square():
     assert min(holes) < 16 * 16  # some lie over the border
 
 
+def test_a_switch_is_no_number():
+    with pytest.raises(ArgumentError, match="flip=True is not allowed: give a probability"):
+        NeuromorphicAugmentation(flip=True)
+
+
 def test_a_flip_comes_every_other_time():
     torch.manual_seed(0)
     frames = recording(shape=(1, 1, 4, 4))

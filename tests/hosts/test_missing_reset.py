@@ -1,5 +1,7 @@
 """A state kept across a backward is named, with what resets it, in both hosts."""
 
+import io
+
 import pytest
 import torch
 from spikingjelly.activation_based import functional
@@ -82,4 +84,6 @@ def test_a_trace_of_torch_jit_points_to_torch_export(name):
     with torch.no_grad():
         with pytest.raises(QSNNError, match=r"torch\.export\.export takes it"):
             torch.jit.trace(network, x)
+        with pytest.raises(QSNNError, match=r"torch\.export\.export takes it"):
+            torch.onnx.export(network, (x,), io.BytesIO(), dynamo=False)  # needs no onnx until here
         torch.export.export(network, (x,))

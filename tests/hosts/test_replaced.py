@@ -117,6 +117,15 @@ def test_a_replaced_threshold_is_the_one_that_fires():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        *(
+            (lambda name=name: QuantLIFNode(**{name: True}), f"{name}=True is not allowed")
+            for name in ("tau", "v_threshold", "v_reset")
+        ),
+        *(
+            (lambda name=name: QuantLeaky(**{"beta": 0.5, name: True}), f"{name}=True is not")
+            for name in ("beta", "threshold", "graded_spikes_factor")
+        ),
+        (lambda: QuantLeaky(torch.tensor(True)), "beta=tensor.True. is not allowed"),
         (lambda: QuantLIFNode(v_reset=float("nan")), "v_reset=nan is not allowed: give a finite"),
         (lambda: QuantLIFNode(v_reset=float("inf")), "v_reset=inf"),
         *(

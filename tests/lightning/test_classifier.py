@@ -92,6 +92,17 @@ def test_images_and_recordings_are_not_taken_for_each_other():
         SpikingClassifier(network, time_steps=0)
 
 
+def test_an_optimizer_of_one_group_trains_learned_scales(loader, trainer):
+    network = StringNet("4C3-GAP-FC2", spec=presets.spquant(pruned=False), host="snntorch")
+    model = SpikingClassifier(network, optimizer=partial(torch.optim.LBFGS, lr=0.01, max_iter=2))
+    before = [parameter.clone() for parameter in network.parameters()]
+    t = trainer(max_epochs=1, enable_checkpointing=False)
+    t.fit(model, loader)
+    (group,) = t.optimizers[0].param_groups
+    assert len(group["params"]) == len(before)
+    assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ArgumentError, match="schedule='linear'"):
         SpikingClassifier(StringNet("4C3-GAP-FC2"), schedule="linear")

@@ -236,6 +236,17 @@ def test_a_state_of_an_earlier_version_is_loaded_with_one_warning():
         assert "Missing key" in refusal(here, earlier)[0]
 
 
+def test_a_state_from_before_powers_of_two_were_kept_is_loaded_with_one_warning():
+    saved, here = quantized(kind="power_of_two"), quantized(kind="power_of_two", seed=1)
+    earlier = saved.state_dict()
+    for name in ("power", "_extra_state"):
+        del earlier[f"parametrizations.weight.0.{name}"]
+    with pytest.warns(UserWarning, match="does not say how it was quantized") as caught:
+        here.load_state_dict(earlier)
+    assert len(caught) == 1
+    assert torch.equal(here.weight, saved.weight)
+
+
 def test_a_damaged_one_is_refused():
     state = lif().state_dict()
     state["_extra_state"][3] = 7

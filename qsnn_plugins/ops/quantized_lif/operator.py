@@ -58,13 +58,21 @@ def quantized_lif(
     weight, bias = predictor or (None, None)
     inputs = Inputs(x_seq, v, threshold, scale, initialized, decay, weight, bias)
     variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())
-    if not x_seq.is_cuda:
+    if not x_seq.is_cuda and _are_known(numbers):
         reason = _refused(variant, numbers, x_seq.dtype, threshold.dim() > 0)
         if use_or_warn("cpp", is_named, reason) == "reference":
             return None
     result = forward(*inputs, variant, numbers)
     spikes, last, measured = result[:3]
     return spikes, last if last.dtype == v.dtype else last.to(v.dtype), measured
+
+
+def _are_known(numbers: tuple[float, ...]) -> bool:
+    """Whether none is a symbol, as torch.compile has it for what changed since it compiled."""
+    if not torch.compiler.is_compiling():
+        return True
+    is_known = torch.fx.experimental.symbolic_shapes.has_static_value
+    return all([is_known(number) for number in numbers])
 
 
 @torch.compiler.assume_constant_result
