@@ -53,6 +53,12 @@ def pack_codes(codes: Tensor, bits: int) -> Tensor:
     if flat.numel() and not 0 <= int(flat.min()) <= int(flat.max()) < 2**bits:
         span = f"{int(flat.min())}..{int(flat.max())}"
         raise ArgumentError("codes", span, f"integers from 0 to {2**bits - 1}, which {bits} bits")
+    if _BYTE % bits == 0:  # whole codes in a byte
+        gap = -len(flat) % (_BYTE // bits)
+        rows = torch.cat([flat, flat.new_zeros(gap)]).to(torch.uint8).reshape(-1, _BYTE // bits)
+        return (rows << torch.arange(0, _BYTE, bits, dtype=torch.uint8, device=flat.device)).sum(
+            1, dtype=torch.uint8
+        )
     stream = (flat.unsqueeze(1) >> torch.arange(bits, device=flat.device) & 1).flatten()
     gap = -len(stream) % _BYTE
     octets = torch.cat([stream, stream.new_zeros(gap)]).reshape(-1, _BYTE)
@@ -84,6 +90,10 @@ def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
     if packed.dtype != torch.uint8 or tuple(packed.shape) != (expected,):
         given = f"{packed.dtype} {list(packed.shape)}"
         raise ArgumentError("packed", given, f"uint8 [{expected}]: {count} codes of {bits} bits")
+    if _BYTE % bits == 0:  # whole codes in a byte
+        shifts = torch.arange(0, _BYTE, bits, dtype=torch.uint8, device=packed.device)
+        codes = packed.unsqueeze(1) >> shifts & (2**bits - 1)
+        return codes.flatten()[:count].long().reshape(tuple(shape))
     octets = packed.long().unsqueeze(1) >> torch.arange(_BYTE, device=packed.device) & 1
     stream = octets.flatten()[: count * bits].reshape(count, bits)
     return (stream << torch.arange(bits, device=packed.device)).sum(1).reshape(tuple(shape))
