@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import is_multi_step, reset_states
 from qsnn_plugins.export.network import NodeGraph
+from qsnn_plugins.export.runtime import CompiledNetwork
 from qsnn_plugins.nn import output_spikes
 
 __all__ = ["LayerCheck", "Verification", "verify"]
@@ -94,7 +95,11 @@ class Verification:
 
 
 def verify(
-    network: nn.Module, integer: NodeGraph, batches: Iterable[Any], steps: int | None = None
+    network: nn.Module,
+    integer: NodeGraph,
+    batches: Iterable[Any],
+    steps: int | None = None,
+    compiled: CompiledNetwork | None = None,
 ) -> Verification:
     """Run both networks on the same samples, and compare spikes and answers.
 
@@ -106,6 +111,7 @@ def verify(
         integer: What `to_integer` made of it.
         batches: Frames [T, N, ...], or pairs of frames and labels [N].
         steps: T where each batch is one frame [N, ...], shown at each step.
+        compiled: What `integer.compile()` returned, to run in its place; it is faster.
 
     Returns:
         What was found.
@@ -120,7 +126,7 @@ def verify(
             frames, labels = batch if isinstance(batch, tuple | list) else (batch, None)
             whole = integer.quantize(frames)
             shown = (whole.double() * integer.input.unit).to(dtype)
-            _compare(network, modules, integer, whole, shown, labels, steps, found)
+            _compare(network, modules, integer, whole, shown, labels, steps, found, compiled)
     finally:
         network.train(training)
         reset_states(network)
@@ -136,6 +142,7 @@ def _compare(
     labels: Tensor | None,
     steps: int | None,
     found: Verification,
+    compiled: CompiledNetwork | None,
 ) -> None:
     sent: dict[str, list[Tensor]] = {name: [] for name in integer.neurons}
     reset_states(network)
@@ -151,7 +158,7 @@ def _compare(
     while isinstance(answer, tuple | list):
         answer = answer[0]
     frames = whole if steps is None else whole.expand(steps, *whole.shape)
-    answers, spikes = integer(frames)
+    answers, spikes = integer(frames) if compiled is None else compiled(frames, spikes=True)
     total = answers.double().sum(0) * integer.output.unit
     wanted = answer.double()
     wanted = wanted.sum(0) if wanted.dim() > answers.dim() - 1 else wanted
