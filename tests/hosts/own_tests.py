@@ -90,6 +90,8 @@ def pytest_runtest_setup() -> None:
 
 def pytest_configure() -> None:
     """Replace the neurons of the host that is asked for, before any test is imported."""
+    import qsnn_plugins  # noqa: F401  # in both runs: torchvision runs beside any build of torch
+
     host = os.environ.get("REPLACED_HOST")
     if host:
         {"spikingjelly": replace_spikingjelly, "snntorch": replace_snntorch}[host]()
