@@ -223,7 +223,7 @@ class _Loader:
         original, own = f"{place}original", layer.parametrizations.weight
         is_float = plain in state_dict and original not in state_dict
         if is_float:
-            kind = type(own[0]).__name__
+            kind = type(_inner(own[0], "")[0]).__name__
             note_float_weight(plain, kind, missing_keys, error_msgs)
             state_dict[original] = state_dict.pop(plain)
         elif not (are_changes_allowed() and self._differs(own[0], state_dict, f"{place}0.")):
@@ -239,16 +239,22 @@ class _Loader:
             del state_dict[key]
         state_dict.update(quantizer.state_dict(prefix=f"{place}0."))
         if is_float:  # it says nothing of itself
-            state_dict.pop(f"{place}0.{EXTRA_STATE}", None)
+            state_dict.pop(_inner(quantizer, f"{place}0.")[1] + EXTRA_STATE, None)
 
     @staticmethod
     def _differs(quantizer: nn.Module, state_dict: dict[str, Any], prefix: str) -> bool:
-        if isinstance(quantizer, Transposed):
-            quantizer, prefix = quantizer.quantizer, f"{prefix}quantizer."
+        quantizer, prefix = _inner(quantizer, prefix)
         state = state_dict.get(prefix + EXTRA_STATE)
         if state is None or not isinstance(quantizer, StateFacts):
             return False
         return bool(quantizer.state_differences(state))
+
+
+def _inner(quantizer: Any, prefix: str) -> tuple[nn.Module, str]:
+    """The quantizer that says what its state is, and where in a state dict it does."""
+    if isinstance(quantizer, Transposed):
+        return quantizer.quantizer, f"{prefix}quantizer."
+    return quantizer, prefix
 
 
 def remove_quantizer(layer: nn.Module) -> None:

@@ -20,7 +20,7 @@ from qsnn_plugins.injection import (
     surrogate_note,
     why_other_class,
 )
-from qsnn_plugins.snntorch.lapicque import QuantLapicque
+from qsnn_plugins.snntorch.lapicque import QuantLapicque, leak_and_gain
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 
@@ -111,7 +111,7 @@ def _convert(
     new: QuantLeaky
     if isinstance(old, snntorch.Lapicque):
         # R and C leak, which never learn
-        new = QuantLapicque(_lapicque_leak(old), old.time_step / old.C, **named)
+        new = QuantLapicque(*leak_and_gain(old.time_step, old.R, old.C), **named)
     else:
         # a learned beta may lie beyond the range that it is clamped to
         beta = old.beta.detach().clamp(0, 1)
@@ -132,10 +132,6 @@ def _convert(
     return Conversion(new, surrogate_note(before.partition(".")[0], spec))
 
 
-def _lapicque_leak(old: Any) -> Tensor:
-    return (1 - old.time_step / (old.R * old.C)).reshape(())
-
-
 def _why_left(module: Any, spec: QuantSpec) -> str:
     """Why a neuron stays as it is; nothing where it can be replaced."""
     why = why_other_class(module, QuantLeaky, (snntorch.Leaky, snntorch.Lapicque))
@@ -146,8 +142,10 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
     # our Lapicque has a step of its own, whatever the spec
     if module.inhibition and not (spec.is_plain and isinstance(module, snntorch.Leaky)):
         return "inhibition lets one neuron fire, and all would reset"
-    if isinstance(module, snntorch.Lapicque) and not 0 <= _lapicque_leak(module) <= 1:
-        return f"its leak 1 - Δt/RC is {float(_lapicque_leak(module)):.3g}, not from 0 to 1"
+    if isinstance(module, snntorch.Lapicque):
+        leak = leak_and_gain(module.time_step, module.R, module.C)[0]
+        if not 0 <= leak <= 1:
+            return f"its leak 1 - Δt/RC is {float(leak):.3g}, not from 0 to 1"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,18 @@ from qsnn_plugins.snntorch.checks import check_all
 from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["QuantLapicque"]
+__all__ = ["QuantLapicque", "leak_and_gain"]
+
+
+def leak_and_gain(time_step: Tensor, resistance: Tensor, capacity: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1 - Δt / RC and Δt / C, each of shape [], of the host's Δt, R and C.
+
+    Example:
+        >>> leak_and_gain(torch.tensor(1), torch.tensor(2.0), torch.tensor([2.0]))
+        (tensor(0.7500), tensor(0.5000))
+    """
+    gain = (time_step / capacity).reshape(())
+    return (1 - time_step / (resistance * capacity)).reshape(()), gain
 
 
 class QuantLapicque(QuantLeaky):
@@ -23,7 +35,7 @@ class QuantLapicque(QuantLeaky):
 
     The reset lands one step later, as that of `snntorch.Lapicque`; "zero" takes the new charge
     with it, so that h is 0 in the step after a spike. All else is that of `QuantLeaky`, whose
-    class it has for the tools of snnTorch.
+    class it has for the tools of snnTorch. A state of the host's neuron is loaded by its R and C.
 
     Args:
         leak: 1 - Δt / RC, from 0 to 1.
@@ -103,6 +115,17 @@ class QuantLapicque(QuantLeaky):
     def charge(self, x: Tensor, m: Tensor) -> Tensor:
         """Return `functional.leaky_charge` of x and the stored m, each of shape [N, ...]."""
         return leaky_charge(x, m, self.beta.to(x.dtype), self.gain.to(x.dtype))
+
+    def init_lapicque(self) -> Tensor:
+        """Return `reset_mem()`: the host's name, which networks call in their forward."""
+        return self.reset_mem()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        host = [f"{prefix}{name}" for name in ("time_step", "R", "C")]
+        if all(key in state_dict for key in host):  # there beta is exp(-Δt / RC), and does not leak
+            leak, gain = leak_and_gain(*(state_dict.pop(key) for key in host))
+            state_dict[f"{prefix}beta"], state_dict[f"{prefix}gain"] = leak, gain
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def run_fused(self, x_seq: Tensor) -> None:
         """Leave the steps to the loop: no kernel charges so."""

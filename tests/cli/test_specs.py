@@ -13,6 +13,7 @@ from qsnn_plugins.spec import MembraneSpec
 
 ROOT = Path(__file__).parents[2]
 VGG9 = str(ROOT / "recipes/spquant_vgg9.yaml")
+QSNN = str(ROOT / "recipes/qsnn_resnet19_cifar10.yaml")
 SPEC = "--model.network.spec"
 LONG = "--model.init_args.network.init_args.spec"
 
@@ -157,31 +158,30 @@ def test_the_order_of_options_drops_none(words, membrane):
 
 
 def test_a_kind_that_the_preset_has_keeps_what_was_given(tmp_path):
-    qsnn, bits = str(ROOT / "recipes/qsnn_resnet19_cifar10.yaml"), "recipes/overlays/membranes_4bit"
-    words = ["-c", str(ROOT / f"{bits}.yaml")]
-    assert spec(*words, f"{SPEC}.membrane.kind=uniform", recipe=qsnn) == presets.qsnn(4)
-    assert spec(*words, f"{SPEC}.membrane.kind=tanh", recipe=qsnn).membrane.bits == 2
+    words = ["-c", str(ROOT / "recipes/overlays/membranes_4bit.yaml")]
+    assert spec(*words, f"{SPEC}.membrane.kind=uniform", recipe=QSNN) == presets.qsnn(4)
+    assert spec(*words, f"{SPEC}.membrane.kind=tanh", recipe=QSNN).membrane.bits == 2
     layer = tmp_path / "layer.yaml"
     layer.write_text("model: {network: {spec: null}}")
     words += [f"{SPEC}.membrane.kind=uniform", "-c", str(layer)]
-    assert spec(*words, recipe=qsnn).membrane.bits == 2
+    assert spec(*words, recipe=QSNN).membrane.bits == 2
 
 
 @pytest.mark.parametrize(
-    ("overlay", "word"),
+    ("overlay", "word", "recipe"),
     [
-        ("float", "weight_bits=2"),
-        ("float", "fidelity=released"),
-        ("weights_2bit", "weight_bits=4"),
-        ("pruned", "pruned=false"),
+        ("float", "weight_bits=2", VGG9),
+        ("float", "fidelity=released", QSNN),  # of SpQuant's, the threshold reads it
+        ("weights_2bit", "weight_bits=4", VGG9),
+        ("pruned", "pruned=false", VGG9),
     ],
 )
-def test_an_argument_that_a_part_overrules_is_refused(overlay, word):
+def test_an_argument_that_a_part_overrules_is_refused(overlay, word, recipe):
     layer = ["-c", str(ROOT / f"recipes/overlays/{overlay}.yaml")]
-    assert spec(*layer)  # an overlay's part overrules the recipe's argument
+    assert spec(*layer, recipe=recipe)  # an overlay's part overrules the recipe's argument
     sentence = f"^{SPEC}.{word.split('=')[0]}: .* is not allowed: give None beside "
     with pytest.raises(RecipeError, match=sentence):
-        spec(*layer, f"{SPEC}.{word}")
+        spec(*layer, f"{SPEC}.{word}", recipe=recipe)
 
 
 def test_an_argument_and_a_part_of_one_file_do_not_contradict_each_other(tmp_path):

@@ -181,6 +181,38 @@ def test_lapicque_keeps_its_leak_and_its_reset(made_of, how):
     torch.testing.assert_close(mem, expected[1], rtol=1e-5, atol=1e-6)
 
 
+class WithLapicque(nn.Module):
+    """Network that asks its neuron for its first membrane, as the host's tutorials do."""
+
+    def __init__(self, **made_of):
+        super().__init__()
+        self.lif = snntorch.Lapicque(**made_of)
+
+    def forward(self, x_seq):
+        mem, results = self.lif.init_lapicque(), []
+        for x in x_seq:
+            spk, mem = self.lif(x, mem)
+            results.append((spk, mem))
+        return tuple(torch.stack(part) for part in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("made_of", [{"beta": 0.8}, {"R": 3.0, "C": 1.5}])
+def test_a_network_with_lapicque_runs_and_loads_its_float_state(made_of, strict):
+    torch.manual_seed(0)
+    x = torch.randn(12, 300) * 8
+    trained, net = WithLapicque(**made_of), WithLapicque(beta=0.6)
+    expected = trained(x)
+    assert rate_is_alive(expected[0])
+    inject(net, QuantSpec(MembraneSpec(kind="clip", lower=-1e9, upper=1e9)))
+    with pytest.warns(UserWarning, match="float network"):
+        assert str(net.load_state_dict(trained.state_dict(), strict=strict)).startswith("<All")
+    spk, mem = net(x)
+    assert torch.equal(spk, expected[0])
+    torch.testing.assert_close(mem, expected[1], rtol=1e-5, atol=1e-6)
+    assert net.lif.init_lapicque().count_nonzero() == 0
+
+
 def test_shared_neurons_stay_shared_and_wrapped_ones_are_found():
     shared = snntorch.Leaky(0.5, init_hidden=True)
     wrapped = MultiStep(snntorch.Leaky(0.5, init_hidden=True))
