@@ -55,7 +55,7 @@ DOORS = [
     (
         "spec: imsnn",
         f"spec: {{weight: {START}}}",
-        f"{IN_MODEL}.network.init_args.spec.weight.class_path: weight.class_path='subprocess.",
+        f"{IN_MODEL}.network.init_args.spec.weight.class_path: weight.class_path='subprocess",
     ),
     (
         "spec: imsnn",
