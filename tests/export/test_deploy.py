@@ -1,0 +1,37 @@
+"""The commands of docs/deploy.md, one after the other; training is cut short."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHORT = " --trainer.max_epochs=1 --trainer.limit_train_batches=4 --trainer.limit_val_batches=1"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_the_page_goes_from_training_to_a_program(tmp_path):
+    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    block = re.search(r"```bash\n(.*?)```", page, re.DOTALL).group(1)
+    commands = block.replace("\\\n", " ").strip().splitlines()
+    assert [command.split()[0] for command in commands] == [
+        "lightning", "qsnn", "make", "vgg9/main",
+    ]  # fmt: skip
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    printed = []
+    for command in (commands[0] + SHORT, *commands[1:]):
+        run = subprocess.run(
+            command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        printed.append(run.stdout)
+    assert "the same answer for 360 of 360 samples" in printed[1]
+    answer = re.search(r"this prints (\d+):", printed[1]).group(1)
+    assert printed[3].split() == [answer]
