@@ -215,7 +215,8 @@ def _wide(name: str, neuron: Any, step: _Step, states: Tensor) -> StepTable:
     each = torch.stack(
         [charge(zero, places[:, s].unsqueeze(0))[0] for s in range(places.shape[1])], 1
     )
-    return exact.table(places, breaks, charge=each, gain=float(gain[0, 0]))
+    table = exact.table(places, breaks, charge=each, gain=float(gain[0, 0]))
+    return replace(table, states=own) if own.shape == places.shape else table
 
 
 def _bisect(

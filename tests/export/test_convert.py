@@ -46,9 +46,17 @@ def check(network, x, **how):
     """The same spikes, and answers within what the float network rounds."""
     integer = export.to_integer(network, x, **how)
     answer, spikes = run_float(network, x, integer.neurons)
-    answers, own = integer(x)
+    state = {}
+    answers, own = integer(x, state)
     for name, wanted in spikes.items():
         assert torch.equal(own[name].double(), wanted.double()), name
+    for name, node in integer.neurons.items():
+        neuron = network.get_submodule(name)
+        stored = neuron.v if hasattr(neuron, "v") else neuron.mem
+        levels = node.states.expand(len(stored[0]), -1)  # [C, states]
+        rows = levels.repeat_interleave(state[name].shape[1] // len(levels), 0)
+        values = rows.gather(1, state[name].T.long()).T.reshape(stored.shape)
+        assert torch.equal(values, stored.double() + 0.0), name
     found = answers.double() * integer.output.unit
     while isinstance(answer, tuple):
         answer = answer[0]
