@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# a process that collects results imports the classes of their warnings, and torchvision with them
+import qsnn_plugins  # noqa: F401
+
 # one cache of kernels for all tests and processes of a checkout; commands inherit it
 os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "kernels"))
 

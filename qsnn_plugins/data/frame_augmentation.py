@@ -163,8 +163,8 @@ def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module
     Example:
         >>> frame_augmentation("none", NeuromorphicAugmentation()) is None
         True
-        >>> frame_augmentation("spikformer", NeuromorphicAugmentation(flip=0)).flip
-        0
+        >>> frame_augmentation("spikformer", NeuromorphicAugmentation(flip=0.0)).flip
+        0.0
     """
     if one_of("augment", augment, AUGMENTATIONS) == "spikformer":
         return SpikformerAugmentation(flip=nda.flip)
