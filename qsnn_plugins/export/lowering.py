@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.export.network import NodeGraph
+from qsnn_plugins.export.network import NodeGraph, integer_frames
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -189,19 +189,13 @@ class Lowered:
     Args:
         layers: In order.
         values: All values; the first is the input.
-        input_shape: Of one sample at one step.
-        unit: What 1 stands for.
-        low: The least input.
-        high: The greatest.
+        input: What it is shown.
         answers: Shape of the output.
     """
 
     layers: tuple[Layer, ...]
     values: tuple[Value, ...]
-    input_shape: tuple[int, ...]
-    unit: float
-    low: int
-    high: int
+    input: Input
     answers: tuple[int, ...]
 
     @property
@@ -215,16 +209,10 @@ class Lowered:
 
     def frames(self, frames: Tensor) -> Tensor:
         """Return frames [T, N, ...] as the runtime reads them, [N, T, places, channels]."""
-        if tuple(frames.shape[2:]) != self.input_shape or frames.dim() < 2:
-            shape = ("T", "N", *self.input_shape)
+        if tuple(frames.shape[2:]) != self.input.shape or frames.dim() < 2:
+            shape = ("T", "N", *self.input.shape)
             raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
-        if frames.is_floating_point():
-            frames = (frames.double() / self.unit).round().clamp(self.low, self.high)
-        elif frames.numel() and frames.dtype is not torch.bool:
-            least, greatest = int(frames.min()), int(frames.max())
-            if not self.low <= least <= greatest <= self.high:
-                worst = greatest if greatest > self.high else least
-                raise ArgumentError("frames", worst, f"integers from {self.low} to {self.high}")
+        frames = integer_frames(frames, self.input)
         first = self.values[0]
         steps, samples = frames.shape[:2]
         frames = frames.reshape(steps, samples, first.channels, first.places)
@@ -268,10 +256,7 @@ class _Lowering:
         return Lowered(
             tuple(self.layers),
             tuple(self.values),
-            first.shape,
-            first.unit,
-            first.low,
-            first.high,
+            first,
             self.nodes[-1].shape,
         )
 

@@ -27,7 +27,7 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 
-__all__ = ["NodeGraph", "State"]
+__all__ = ["NodeGraph", "State", "integer_frames"]
 
 State = dict[str, Tensor]
 
@@ -94,11 +94,12 @@ class NodeGraph:
         return "\n".join(lines)
 
     def quantize(self, frames: Tensor) -> Tensor:
-        """Return the integers of float frames, any shape: the nearest multiples of the unit."""
-        if not frames.is_floating_point():
-            return frames.long()
-        whole = (frames.double() / self.input.unit).round().long()
-        return whole.clamp(self.input.low, self.input.high)
+        """Return the integers of float frames, any shape: the nearest multiples of the unit.
+
+        Raises:
+            ArgumentError: If a value is beyond what the network was made for.
+        """
+        return integer_frames(frames, self.input)
 
     def __call__(
         self, frames: Tensor, state: State | None = None
@@ -144,6 +145,23 @@ class NodeGraph:
             value = value.reshape(len(frame), *node.shape)
             values.append(value)
             yield node, value
+
+
+def integer_frames(frames: Tensor, node: Input) -> Tensor:
+    """Return frames, any shape, as the integers that an input takes.
+
+    Raises:
+        ArgumentError: If a value is beyond its range.
+    """
+    whole = (frames.double() / node.unit).round() if frames.is_floating_point() else frames
+    if frames.dtype is not torch.bool and frames.numel():
+        low, high = float(whole.min()), float(whole.max())
+        if not node.low <= low <= high <= node.high:  # NaN is not either
+            worst = frames.flatten()[whole.argmax() if high > node.high else whole.argmin()]
+            unit = "" if node.unit == 1 else f" times {node.unit:.6g}"
+            allowed = f"values from {node.low} to {node.high}{unit}, or export with an example "
+            raise ArgumentError("frames", worst.item(), allowed + "that holds such values")
+    return whole.long()
 
 
 def _convolution(node: Convolution, inputs: Sequence[Tensor]) -> Tensor:

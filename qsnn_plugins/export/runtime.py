@@ -65,7 +65,7 @@ class CompiledNetwork:
         """Run steps, from the first state or from `state`, which is changed.
 
         Args:
-            frames: [T, N, ...], integers, or floats in multiples of the input's unit.
+            frames: [T, N, ...], integers, or floats that `IntegerNetwork.quantize` takes.
             state: What an earlier call left, of this or of the reference, or an empty dict to be
                 filled.
             spikes: Whether spikes are returned too.
@@ -184,7 +184,8 @@ def compile_network(
 
 def _noise(lowered: Lowered) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    shape = _MEASURED_STEPS, 1, *lowered.input_shape
-    if lowered.high - lowered.low == 1:  # events are rare
-        return (torch.rand(shape, generator=generator) < 0.1).long() + lowered.low
-    return torch.randint(lowered.low, lowered.high + 1, shape, generator=generator)
+    shape = _MEASURED_STEPS, 1, *lowered.input.shape
+    low, high = lowered.input.low, lowered.input.high
+    if high - low == 1:  # events are rare
+        return (torch.rand(shape, generator=generator) < 0.1).long() + low
+    return torch.randint(low, high + 1, shape, generator=generator)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import snntorch as snn
 import torch
@@ -294,6 +296,19 @@ def test_the_network_is_left_as_it_is():
     export.to_integer(network, counts())
     assert network.training
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize("value", [256.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_values_beyond_the_range_are_refused(value, dtype):
+    integer = export.to_integer(string_net(), counts())
+    x = counts()
+    x[1, 2, 0, 3, 3] = value
+    if dtype is torch.int64 and not math.isfinite(value):
+        pytest.skip("integers are finite")
+    for network in (integer, integer.compile()):
+        with pytest.raises(ArgumentError, match=r"frames=.* from 0 to 255"):
+            network(x.to(dtype))
 
 
 def test_frames_of_another_shape_are_refused():
