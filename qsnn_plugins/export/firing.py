@@ -14,7 +14,7 @@ from qsnn_plugins.export.builder import Builder
 from qsnn_plugins.export.nodes import Neuron, Node, Rescale, WideNeuron
 from qsnn_plugins.export.signs import rising
 from qsnn_plugins.export.tables import StepTable, tabulate
-from qsnn_plugins.export.values import Term, Value, sample_shape, whole
+from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 
 __all__ = ["neuron"]
 
@@ -32,7 +32,7 @@ def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int)
         builder.inputs[name] = value
         node = _neuron(builder, name, table, value, shape)
         builder.add(key, lambda: node)
-    elif not _same(value, builder.inputs[name]):
+    elif not same(value, builder.inputs[name]):
         raise ExportError(f"{name} takes something else each time that it runs")
     scale = builder.units[name].reshape(-1, *(1,) * (len(shape) - 1)).expand(value.bias.shape)
     factor = getattr(module, "graded_spikes_factor", None)
@@ -146,11 +146,3 @@ def _fewest(columns: Tensor, channels: int) -> Tensor:
         if bool((rows == rows[..., :1]).all()):
             return torch.arange(channels) * rows.shape[-1]
     return torch.arange(columns.shape[1])
-
-
-def _same(a: Value, b: Value) -> bool:
-    alike = len(a.terms) == len(b.terms) and torch.equal(a.bias, b.bias)
-    return alike and all(
-        one.node == other.node and torch.equal(one.scale, other.scale)
-        for one, other in zip(a.terms, b.terms, strict=True)
-    )

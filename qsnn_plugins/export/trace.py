@@ -22,7 +22,7 @@ from qsnn_plugins.export.firing import neuron
 from qsnn_plugins.export.nodes import Node
 from qsnn_plugins.export.pooling import average_pool, max_pool, total
 from qsnn_plugins.export.synapses import convolution, linear
-from qsnn_plugins.export.values import Term, Value
+from qsnn_plugins.export.values import Term, Value, same
 from qsnn_plugins.nn import output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 
@@ -83,13 +83,13 @@ def trace(network: nn.Module, x: Tensor, unit: float, low: int, high: int) -> li
     scale = torch.full(x.shape, unit, dtype=torch.float64)
     tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
     with torch.no_grad(), _watched(network, tracer), tracer:
-        output = network(x)
+        value, again = (tracer.answer(network(x)) for _ in range(2))
     reset_states(network)
-    while isinstance(output, tuple | list) and output:
-        output = output[0]
-    value = tracer.values.get(output) if isinstance(output, Tensor) else None
-    if value is None:
-        raise ExportError("the network's answer is not made of its sums and spikes")
+    if not same(value, again):
+        raise ExportError(
+            f"{type(network).__name__} keeps something from step to step beside its neurons: "
+            "a state of its own has no form in integers"
+        )
     return tracer.builder.finish(value)
 
 
@@ -102,6 +102,7 @@ class _Tracer(TorchDispatchMode):
         self.neurons = all_neurons(network)
         self.running: list[tuple[str, nn.Module]] = []
         self.values = WeakIdKeyDictionary()
+        self.membranes = WeakIdKeyDictionary()  # and what is computed of them
         self.inside: str | None = None  # a neuron, whose steps are its own business
 
     def enter(self, name: str, module: nn.Module) -> None:
@@ -125,6 +126,8 @@ class _Tracer(TorchDispatchMode):
         leading = 2 if is_multi_step(module) else 1
         if math.prod(spikes.shape[:leading]) != 1:
             raise SeveralSamplesError(f"{name} sees more than one sample or step of the example")
+        if isinstance(output, tuple | list):
+            self.membranes.update({tensor: True for tensor in output[1:]})
         with _disable_current_modes():  # a hook runs inside of this one
             self.values[spikes] = neuron(self.builder, name, module, value, leading)
 
@@ -138,7 +141,17 @@ class _Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.inside is not None or not self._knows((args, kwargs)):
+        if self.inside is not None:
+            return func(*args, **kwargs)
+        knows = self._knows((args, kwargs), self.values)
+        if self._knows((args, kwargs), self.membranes):
+            if knows:
+                raise ExportError(f"{self.where} computes with a membrane beside sums and spikes")
+            output = func(*args, **kwargs)
+            leaves = torch.utils._pytree.tree_leaves(output)
+            self.membranes.update({leaf: True for leaf in leaves if isinstance(leaf, Tensor)})
+            return output
+        if not knows:
             return func(*args, **kwargs)
         name = func._overloadpacket.__name__
         rule = _RULES.get(name)
@@ -158,9 +171,24 @@ class _Tracer(TorchDispatchMode):
             self.values[output] = found
         return output
 
-    def _knows(self, values: Any) -> bool:
-        leaves = torch.utils._pytree.tree_leaves(values)
-        return any(isinstance(leaf, Tensor) and leaf in self.values for leaf in leaves)
+    @staticmethod
+    def _knows(arguments: Any, tensors: WeakIdKeyDictionary) -> bool:
+        leaves = torch.utils._pytree.tree_leaves(arguments)
+        return any(isinstance(leaf, Tensor) and leaf in tensors for leaf in leaves)
+
+    def answer(self, output: Any) -> Value:
+        """Return the value of what a network answers: of several things the first."""
+        while isinstance(output, tuple | list) and output:
+            output = output[0]
+        if isinstance(output, Tensor) and output in self.membranes:
+            raise ExportError(
+                "the network answers with a membrane: let it answer with spikes or "
+                "with what a layer computes"
+            )
+        value = self.values.get(output) if isinstance(output, Tensor) else None
+        if value is None:
+            raise ExportError("the network's answer is not made of its sums and spikes")
+        return value
 
     def _of(self, x: Any) -> Value | Tensor | float:
         """The value of an operand, or the constant that it is."""

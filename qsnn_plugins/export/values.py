@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ExportError
 
-__all__ = ["Term", "Value", "corner", "per_channel", "sample_shape", "whole"]
+__all__ = ["Term", "Value", "corner", "per_channel", "same", "sample_shape", "whole"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +99,12 @@ def per_channel(name: str, term: Term, spatial: int) -> Term:
     if not torch.equal(first, term.scale):
         raise ExportError(f"{name} pools places in different units")
     return term
+
+
+def same(a: Value, b: Value) -> bool:
+    """Return whether two values are the same parts of the same nodes."""
+    alike = len(a.terms) == len(b.terms) and torch.equal(a.bias, b.bias)
+    return alike and all(
+        one.node == other.node and torch.equal(one.scale, other.scale)
+        for one, other in zip(a.terms, b.terms, strict=True)
+    )

@@ -275,6 +275,45 @@ class Squared(nn.Module):
         return self.network(x) ** 2
 
 
+class Leaking(Squared):
+    """Adds what it answered before."""
+
+    def forward(self, x):
+        self.kept = self.network(x) + 0.5 * getattr(self, "kept", 0.0)
+        return self.kept
+
+
+def test_a_state_beside_the_neurons_is_refused():
+    with pytest.raises(ExportError, match="keeps something from step to step"):
+        export.to_integer(Leaking(string_net()), counts())
+
+
+class Readout(nn.Module):
+    """Answers with what `use` makes of spikes and membranes."""
+
+    def __init__(self, use):
+        super().__init__()
+        self.fc, self.lif, self.use = nn.Linear(12, 5), snn.Leaky(0.8), use
+
+    def forward(self, x):
+        return self.use(*self.lif(self.fc(x), self.lif.init_leaky()))
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda spikes, membrane: (membrane, spikes), "answers with a membrane"),
+        (lambda spikes, membrane: 2 * membrane, "answers with a membrane"),
+        (lambda spikes, membrane: spikes + membrane, "computes with a membrane"),
+    ],
+)
+def test_membranes_are_no_answers(use, words):
+    network = Readout(use)
+    inject(network, presets.imsnn(weight_bits=4))
+    with pytest.raises(ExportError, match=words):
+        export.to_integer(network, torch.ones(1, 12))
+
+
 def test_an_operator_without_a_form_is_named():
     with pytest.raises(ExportError, match="pow"):
         export.to_integer(Squared(string_net()), counts())
