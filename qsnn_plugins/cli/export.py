@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 from qsnn_plugins.cli.composition import Composition
@@ -41,6 +42,7 @@ def _parser() -> ToolParser:
         usage="qsnn export -c RECIPE [-c OVERLAY] --ckpt_path FILE --to c|safetensors --out DIR",
         description="Turn a trained network into one of integers.",
         epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--ckpt_path", required=True, metavar="FILE", help="checkpoint, or `last`")
