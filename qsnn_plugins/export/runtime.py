@@ -23,6 +23,7 @@ __all__ = ["CompiledNetwork", "compile_network"]
 _FOLDER = Path(__file__).parent
 _ROUNDS = 3  # of each way to sum, of which the fastest counts
 _MEASURED_STEPS = 8
+_MOST_THREADS = 256
 
 
 @cache
@@ -155,8 +156,9 @@ def compile_network(
     network: NodeGraph, threads: int | None = None, frames: Tensor | None = None
 ) -> CompiledNetwork:
     """Build a network for this machine; see `IntegerNetwork.compile`."""
-    if threads is not None and threads < 1:
-        raise ArgumentError("threads", threads, "an integer from 1, or None")
+    # OpenMP would take as many threads as it is told, until there is no memory for their stacks
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+        raise ArgumentError("threads", threads, f"an integer from 1 to {_MOST_THREADS}, or None")
     lowered = lower(network, bool(library().qsnn_has_dot()))
     if frames is None:
         frames = _noise(lowered)

@@ -404,8 +404,9 @@ def test_what_does_not_fit_is_refused():
         compiled(counts(), {name: torch.zeros(3, 5)})
     with pytest.raises(ArgumentError, match="states from 0 to"):
         compiled(counts(), {name: torch.full((3, 8, 8, 8), 77)})
-    with pytest.raises(ArgumentError, match="threads=0"):
-        integer.compile(0)
+    for threads in (0, 257, 10**6, 1.5, True):
+        with pytest.raises(ArgumentError, match=f"threads={threads} is not allowed"):
+            integer.compile(threads)
     reach = 2**24
     codes = torch.full((1, 300), 127, dtype=torch.int8)
     linear = nodes.Linear("fc", (0,), (1,), 0, reach, codes, 8, ())
