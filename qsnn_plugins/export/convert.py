@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.export.integer import IntegerNetwork
 from qsnn_plugins.export.trace import SeveralSamplesError, trace
 
@@ -72,10 +73,9 @@ def to_integer(
         >>> answers.shape, answers.dtype
         (torch.Size([5, 1, 2]), torch.int64)
     """
-    if input_unit is not None and not input_unit > 0:
-        raise ArgumentError("input_unit", input_unit, "a number above 0")
-    if not isinstance(example_input, Tensor) or not example_input.numel():
-        raise ArgumentError("example_input", type(example_input).__name__, "a tensor of values")
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
+    _check(example_input, input_unit)
     grid = _grid(example_input, input_unit)
     copied = copy.deepcopy(network).cpu().eval()
     shorter = [x for x in _shorter(copied, example_input) if x.numel()]
@@ -85,9 +85,30 @@ def to_integer(
     return _traced(copied, shorter[-1], grid)
 
 
+def _check(x: Any, unit: Any) -> None:
+    if not isinstance(x, Tensor) or x.layout is not torch.strided or x.is_meta or x.is_complex():
+        raise ArgumentError("example_input", type(x).__name__, "a dense tensor of real values")
+    if not x.numel() or not x.isfinite().all():
+        raise ArgumentError("example_input", list(x.shape), "values, all of them finite")
+    is_number = isinstance(unit, int | float) and not isinstance(unit, bool)
+    if unit is not None and not (is_number and 0 < unit < math.inf):
+        raise ArgumentError("input_unit", unit, "a number above 0, or None")
+
+
 def _traced(network: nn.Module, x: Tensor, grid: tuple[float, int, int]) -> IntegerNetwork:
     dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    return IntegerNetwork(tuple(trace(network, x.to("cpu", dtype), *grid)))
+    x = x.to("cpu", dtype)
+    try:
+        with torch.no_grad():
+            network(x)
+    except QSNNError:
+        raise
+    # a network of any kind runs here: what it raises at a shape that does not fit is its own
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        allowed = f"a shape that {type(network).__name__} takes ({reason})"
+        raise ArgumentError("example_input.shape", tuple(x.shape), allowed) from error
+    return IntegerNetwork(tuple(trace(network, x, *grid)))
 
 
 def _shorter(network: nn.Module, x: Tensor) -> list[Tensor]:

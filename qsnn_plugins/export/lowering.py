@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.export.network import NodeGraph, integer_frames
+from qsnn_plugins.errors import ExportError
+from qsnn_plugins.export.network import NodeGraph, check_frames, integer_frames
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -209,9 +209,7 @@ class Lowered:
 
     def frames(self, frames: Tensor) -> Tensor:
         """Return frames [T, N, ...] as the runtime reads them, [N, T, places, channels]."""
-        if tuple(frames.shape[2:]) != self.input.shape or frames.dim() < 2:
-            shape = ("T", "N", *self.input.shape)
-            raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
+        check_frames(frames, self.input)
         frames = integer_frames(frames, self.input)
         first = self.values[0]
         steps, samples = frames.shape[:2]

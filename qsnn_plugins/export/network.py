@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 
-__all__ = ["NodeGraph", "State", "integer_frames"]
+__all__ = ["NodeGraph", "State", "check_frames", "integer_frames"]
 
 State = dict[str, Tensor]
 
@@ -117,9 +118,7 @@ class NodeGraph:
         Raises:
             ArgumentError: If the frames do not fit.
         """
-        if tuple(frames.shape[2:]) != self.input.shape:
-            shape = ("T", "N", *self.input.shape)
-            raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
+        check_frames(frames, self.input)
         state = {} if state is None else state
         answers, spikes = [], []
         for frame in self.quantize(frames):
@@ -129,6 +128,13 @@ class NodeGraph:
                     sent[node.name] = value.to(torch.uint8)
             answers.append(value)
             spikes.append(sent)
+        if not answers:
+            size = frames.shape[:2]
+            none = {
+                name: torch.empty(*size, *node.shape, dtype=torch.uint8)
+                for name, node in self.neurons.items()
+            }
+            return torch.empty(*size, *self.output.shape, dtype=torch.int64), none
         each = {name: torch.stack([sent[name] for sent in spikes]) for name in self.neurons}
         return torch.stack(answers), each
 
@@ -145,6 +151,15 @@ class NodeGraph:
             value = value.reshape(len(frame), *node.shape)
             values.append(value)
             yield node, value
+
+
+def check_frames(frames: Any, node: Input) -> None:
+    """Refuse what is no tensor of the shape [T, N, ...] of an input."""
+    if not isinstance(frames, Tensor):
+        raise ArgumentError("frames", type(frames).__name__, "a tensor")
+    if frames.dim() < 2 or tuple(frames.shape[2:]) != node.shape:
+        shape = ("T", "N", *node.shape)
+        raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
 
 
 def integer_frames(frames: Tensor, node: Input) -> Tensor:

@@ -205,6 +205,13 @@ def test_states_are_those_of_the_network():
         assert torch.equal(own, wanted.double() + 0.0)
 
 
+def test_no_steps_have_no_answers():
+    integer = export.to_integer(string_net(), counts())
+    answers, spikes = integer(counts()[:0])
+    assert answers.shape == (0, 3, 6)
+    assert all(sent.shape[:2] == (0, 3) for sent in spikes.values())
+
+
 def test_a_stream_is_a_sequence():
     network, x, state = string_net(), counts(), {}
     integer = export.to_integer(network, x)
@@ -319,7 +326,36 @@ def test_an_operator_without_a_form_is_named():
         export.to_integer(Squared(string_net()), counts())
 
 
-@pytest.mark.parametrize("unit", [0, -1.0])
+@pytest.mark.parametrize("network", [None, "vgg9", nn.Linear])
+def test_what_is_no_network_is_refused(network):
+    with pytest.raises(ArgumentError, match="network="):
+        export.to_integer(network, counts())
+
+
+@pytest.mark.parametrize(
+    "example",
+    [None, [1.0], torch.zeros(0, 1, 2, 8, 8), counts() * float("nan"), counts().to_sparse(),
+     counts().to("meta"), counts() * 1j],
+)  # fmt: skip
+def test_what_is_no_example_is_refused(example):
+    with pytest.raises(ArgumentError, match="example_input="):
+        export.to_integer(string_net(), example)
+
+
+def test_an_example_that_does_not_fit_is_named():
+    with pytest.raises(ArgumentError, match=r"example_input\.shape="):
+        export.to_integer(nn.Sequential(nn.Linear(2, 2)), counts())
+
+
+@pytest.mark.parametrize("frames", [None, [1], counts()[:, :, :1]])
+def test_what_are_no_frames_is_refused(frames):
+    integer = export.to_integer(string_net(), counts())
+    for network in (integer, integer.compile()):
+        with pytest.raises(ArgumentError, match="frames"):
+            network(frames)
+
+
+@pytest.mark.parametrize("unit", [0, -1.0, "a", True, float("inf"), float("nan")])
 def test_units_are_checked(unit):
     with pytest.raises(ArgumentError, match="input_unit"):
         export.to_integer(string_net(), counts(), input_unit=unit)
