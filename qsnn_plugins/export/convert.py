@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.export.firing import ChangingInputError
 from qsnn_plugins.export.integer import IntegerNetwork
 from qsnn_plugins.export.trace import SeveralSamplesError, trace
 
@@ -108,7 +109,21 @@ def _traced(network: nn.Module, x: Tensor, grid: tuple[float, int, int]) -> Inte
         reason = " ".join(str(error).split())
         allowed = f"a shape that {type(network).__name__} takes ({reason})"
         raise ArgumentError("example_input.shape", tuple(x.shape), allowed) from error
-    return IntegerNetwork(tuple(trace(network, x, *grid)))
+    nodes = tuple(trace(network, x, *grid))
+    _check_next_step(network, x, grid)
+    return IntegerNetwork(nodes)
+
+
+def _check_next_step(network: nn.Module, x: Tensor, grid: tuple[float, int, int]) -> None:
+    """Refuse what is fed back, where a network of single steps takes them one by one itself."""
+    if any(is_multi_step(neuron) for neuron in all_neurons(network).values()):
+        return
+    try:
+        trace(network, torch.cat([x, x]), *grid, steps=2)
+    except ChangingInputError:
+        raise
+    except Exception:  # the first dimension is not of steps: the network was followed as it is
+        return
 
 
 def _shorter(network: nn.Module, x: Tensor) -> list[Tensor]:

@@ -16,10 +16,14 @@ from qsnn_plugins.export.signs import rising
 from qsnn_plugins.export.tables import StepTable, tabulate
 from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 
-__all__ = ["neuron"]
+__all__ = ["ChangingInputError", "neuron"]
 
 _WORD = 30  # bits of a fixed-point number, which leave room for a sum of two
 _MULTIPLIER = 31
+
+
+class ChangingInputError(ExportError):
+    """A neuron's input is not computed alike in each step."""
 
 
 def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int) -> Value:
@@ -33,7 +37,10 @@ def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int)
         node = _neuron(builder, name, table, value, shape)
         builder.add(key, lambda: node)
     elif not same(value, builder.inputs[name]):
-        raise ExportError(f"{name} takes something else each time that it runs")
+        raise ChangingInputError(
+            f"{name} takes something else in the next step: what is fed back between steps has no "
+            "form in integers"
+        )
     scale = builder.units[name].reshape(-1, *(1,) * (len(shape) - 1)).expand(value.bias.shape)
     factor = getattr(module, "graded_spikes_factor", None)
     if factor is not None:

@@ -60,7 +60,9 @@ _MOVES = frozenset(
 )
 
 
-def trace(network: nn.Module, x: Tensor, unit: float, low: int, high: int) -> list[Node]:
+def trace(
+    network: nn.Module, x: Tensor, unit: float, low: int, high: int, steps: int = 1
+) -> list[Node]:
     """Return the nodes of a network, inputs before what takes them, the output last.
 
     Args:
@@ -69,17 +71,19 @@ def trace(network: nn.Module, x: Tensor, unit: float, low: int, high: int) -> li
         unit: What an integer 1 of the input stands for.
         low: The least integer of the input.
         high: The greatest.
+        steps: How often x has the same step, along its first dimension.
 
     Raises:
         ExportError: If a part has no form in integers.
     """
     reset_states(network)
     tracer = _Tracer(network, Builder(x.dtype))
-    shape = tuple(x.shape)
+    shape = tuple(x[: len(x) // steps].shape)
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
     place = tracer.builder.input(shape, unit, low, high)
-    index = torch.arange(x.numel()).reshape(x.shape)
+    first = x[: len(x) // steps]
+    index = torch.arange(first.numel()).reshape(first.shape).repeat(steps, *(1,) * (x.dim() - 1))
     scale = torch.full(x.shape, unit, dtype=torch.float64)
     tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
     with torch.no_grad(), _watched(network, tracer), tracer:

@@ -295,6 +295,29 @@ def test_a_state_beside_the_neurons_is_refused():
         export.to_integer(Leaking(string_net()), counts())
 
 
+class Recurrent(nn.Module):
+    """Feeds its spikes back."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.back, self.lif = nn.Linear(12, 5), nn.Linear(5, 5), snn.Leaky(0.8)
+
+    def forward(self, x):
+        membrane, spikes, sent = self.lif.init_leaky(), torch.zeros(x.shape[1], 5), []
+        for step in x:
+            spikes, membrane = self.lif(self.fc(step) + self.back(spikes), membrane)
+            sent.append(spikes)
+        return torch.stack(sent)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 12), (4, 1, 12), (1, 1, 12)])
+def test_what_is_fed_back_is_refused(shape):
+    network = Recurrent()
+    inject(network, presets.imsnn(weight_bits=4))
+    with pytest.raises(ExportError, match="takes something else in the next step"):
+        export.to_integer(network, torch.ones(shape))
+
+
 class Readout(nn.Module):
     """Answers with what `use` makes of spikes and membranes."""
 
