@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,14 @@ def _node(place: int, layer: dict[str, Any], tensors: dict[str, Tensor], built: 
             values[name] = tuple(_integers(value, place))
     node = cls(**values)
     _check(place, node, built)
-    return node
+    wide = torch.int64 if cls is Output else torch.int32
+    types = {"spikes": torch.uint8, "next_state": torch.uint8}
+    tensors_of = {
+        name: getattr(node, name) for name in cls.tensors if name not in ("codes", "states")
+    }
+    if wide is torch.int32 and any(int(t.long().abs().max()) >= _MOST for t in tensors_of.values()):
+        raise _BrokenError(f"layer {place} has integers beyond 32 bits")
+    return replace(node, **{name: t.to(types.get(name, wide)) for name, t in tensors_of.items()})
 
 
 def _narrow(codes: Tensor) -> Tensor:
@@ -273,7 +280,7 @@ def _check_neuron(node: Any, count: int, sizes: list[int], inputs: Any, want: _W
     want(int(node.next_state.min()) >= 0 and int(node.next_state.max()) < states,
          "stores states that it has not")  # fmt: skip
     want(int(node.spikes.min()) >= 0 and int(node.spikes.max()) <= 255, "sends no spikes")
-    want(bool((node.bounds.diff(dim=-1) >= 0).all()), "has bounds that do not ascend")
+    want(bool((node.bounds.long().diff(dim=-1) >= 0).all()), "has bounds that do not ascend")
     want(node.bits == max(1, math.ceil(math.log2(states))), "has states of other bits")
 
 

@@ -79,8 +79,8 @@ def trace(
     reset_states(network)
     tracer = _Tracer(network, Builder(x.dtype))
     shape = tuple(x[: len(x) // steps].shape)
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
+    for _ in range(2):  # of time and batch
+        shape = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
     place = tracer.builder.input(shape, unit, low, high)
     first = x[: len(x) // steps]
     index = torch.arange(first.numel()).reshape(first.shape).repeat(steps, *(1,) * (x.dim() - 1))

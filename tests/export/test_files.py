@@ -32,6 +32,8 @@ def test_what_is_loaded_is_what_was_saved(saved):
     assert torch.equal(answers, again)
     assert all(torch.equal(spikes[name], same[name]) for name in spikes)
     assert str(loaded) == str(integer)
+    for own, other in zip(integer.nodes, loaded.nodes, strict=True):
+        assert all(getattr(own, n).dtype == getattr(other, n).dtype for n in own.tensors), own.name
 
 
 def test_codes_are_packed_in_their_bits(saved):
