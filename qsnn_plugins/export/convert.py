@@ -122,7 +122,9 @@ def _check_next_step(network: nn.Module, x: Tensor, grid: tuple[float, int, int]
         trace(network, torch.cat([x, x]), *grid, steps=2)
     except ChangingInputError:
         raise
-    except Exception:  # the first dimension is not of steps: the network was followed as it is
+    # a further check alone: where the first dimension is of samples, two of them may make the
+    # network raise anything, and what was followed before is right as it is
+    except Exception:
         return
 
 

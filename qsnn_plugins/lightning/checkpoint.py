@@ -179,9 +179,9 @@ class WholeCheckpointIO(TorchCheckpointIO):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:
                 torch.save(checkpoint, file)
+        # torch.save puts an error of its own in front of the disk's
         except Exception as error:
             cause: BaseException | None = error
-            # torch.save puts an error of its own in front of the disk's
             while cause is not None and not isinstance(cause, OSError):
                 cause = cause.__context__
             if cause is None:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from qsnn_plugins import export
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.files import save, smallest
+from qsnn_plugins.export.nodes import Input, Neuron, Output
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
 from tests.export.networks import counts, string_net
 
@@ -34,6 +35,32 @@ def test_what_is_loaded_is_what_was_saved(saved):
     assert str(loaded) == str(integer)
     for own, other in zip(integer.nodes, loaded.nodes, strict=True):
         assert all(getattr(own, n).dtype == getattr(other, n).dtype for n in own.tensors), own.name
+
+
+def test_a_loaded_network_compiles_to_the_same(saved):
+    integer, path = saved
+    answers, spikes = export.load(path).compile()(counts(), spikes=True)
+    wanted, sent = integer(counts())
+    assert torch.equal(answers, wanted)
+    assert all(torch.equal(spikes[name], sent[name]) for name in sent)
+
+
+def test_bounds_far_apart_in_narrow_integers_ascend(tmp_path):
+    bounds = torch.tensor([[[-64, 113]]], dtype=torch.int32)  # 177 apart, each within 8 bits
+    tables = {"spikes": [0, 0, 1], "next_state": [0, 0, 0]}
+    named = {name: torch.tensor(values, dtype=torch.uint8) for name, values in tables.items()}
+    neuron = Neuron(
+        "neuron", (0,), (2,), 0, 1, bounds, **named, first_state=0, states=torch.zeros(1, 1), bits=1
+    )
+    ones, zeros = torch.ones(1, 2).long(), torch.zeros(2).long()
+    nodes = (
+        Input("input", (), (2,), 0, 255, unit=1.0),
+        neuron,
+        Output("answer", (1,), (2,), 0, 1, ones, zeros, unit=1.0),
+    )
+    export.IntegerNetwork(nodes).save(tmp_path / "network.safetensors")
+    loaded = export.load(tmp_path / "network.safetensors")
+    assert torch.equal(loaded.nodes[1].bounds, bounds)
 
 
 def test_codes_are_packed_in_their_bits(saved):
