@@ -16,7 +16,7 @@ from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
-from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
+from qsnn_plugins.lightning.schedule import Schedule, check_schedule, scheduled
 from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.nn import (
     ForwardMonitor,
@@ -45,7 +45,7 @@ class SpikingClassifier(TimedModule):
             neurons' firing rates too.
         optimizer: Optimizer, given the parameters.
         schedule: "cosine" lets the learning rate fall over the trainer's epochs, "constant" keeps
-            it.
+            it, "one_cycle" lets it rise and fall batch by batch (torch's `OneCycleLR`).
         time_steps: T of static images, from 1; None where the data have time steps of their own.
         warmup_epochs: Epochs at the start in which the learning rate rises linearly.
         min_lr: Where the cosine ends and a warm-up begins; None is 0.
@@ -106,7 +106,7 @@ class SpikingClassifier(TimedModule):
             ArgumentError: If images come without `time_steps`, or recordings with it.
         """
         self.network.reset_states()
-        return self.network(self._over_time(frames).to(self.dtype))
+        return self.network(self._over_time(frames.to(self.dtype)))
 
     def _over_time(self, frames: Tensor) -> Tensor:
         shape = list(frames.shape)
@@ -155,18 +155,16 @@ class SpikingClassifier(TimedModule):
         return [StopOnDivergence(), NetworkReport()]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule over the trainer's epochs."""
+        """Return the optimizer and its schedule over the training."""
         optimizer = build_optimizer(self.optimizer, self, self.weight_decay_on)
-        epochs = max(self.trainer.max_epochs or 1, 1)
-        scheduler = build_schedule(
+        return scheduled(
+            self.trainer,
             optimizer,
             self.schedule,
-            epochs,
-            self.warmup_epochs,
-            self.min_lr,
-            self.cosine_epochs,
+            warmup_epochs=self.warmup_epochs,
+            min_lr=self.min_lr,
+            cosine_epochs=self.cosine_epochs,
         )
-        return [optimizer], [scheduler] if scheduler else []
 
     def _mix(
         self, mixing: BatchMixing, frames: Tensor, labels: Tensor, batch_idx: int

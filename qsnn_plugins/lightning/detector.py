@@ -19,7 +19,7 @@ from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
-from qsnn_plugins.lightning.schedule import Schedule, build_schedule, check_schedule
+from qsnn_plugins.lightning.schedule import Schedule, check_schedule, scheduled
 from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.nn import YoloLoss, set_weight_epoch
 
@@ -163,11 +163,8 @@ class SpikingDetector(TimedModule):
         return [StopOnDivergence(), NetworkReport(closing=_closing)]
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule over the trainer's epochs."""
-        optimizer = build_optimizer(self.optimizer, self)
-        epochs = max(self.trainer.max_epochs or 1, 1)
-        scheduler = build_schedule(optimizer, self.schedule, epochs)
-        return [optimizer], [scheduler] if scheduler else []
+        """Return the optimizer and its schedule over the training."""
+        return scheduled(self.trainer, build_optimizer(self.optimizer, self), self.schedule)
 
     def _log_precision(self, stage: str) -> None:
         measured = self.precision.compute()

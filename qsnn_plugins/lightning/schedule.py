@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from lightning.pytorch import Trainer
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from qsnn_plugins.errors import ArgumentError
 
-__all__ = ["Schedule", "build_schedule", "check_schedule"]
+__all__ = ["Schedule", "build_schedule", "check_schedule", "scheduled"]
 
-Schedule = Literal["cosine", "constant"]
+Schedule = Literal["cosine", "constant", "one_cycle"]
 
 
 def check_schedule(
@@ -38,9 +45,31 @@ def check_schedule(
     if cosine_epochs is not None:
         allowed = f"None for schedule {schedule!r}; 'cosine' reads it"
         raise ArgumentError("cosine_epochs", cosine_epochs, allowed)
-    if min_lr is not None and not warmup_epochs:
-        allowed = f"None for schedule {schedule!r}; 'cosine' and warmup_epochs read it"
+    if min_lr is not None and (schedule == "one_cycle" or not warmup_epochs):
+        also = "" if schedule == "one_cycle" else " and warmup_epochs"
+        allowed = f"None for schedule {schedule!r}; 'cosine'{also} reads it"
         raise ArgumentError("min_lr", min_lr, allowed)
+
+
+def scheduled(
+    trainer: Trainer, optimizer: Optimizer, schedule: Schedule, **options: Any
+) -> dict[str, Any]:
+    """Return what `configure_optimizers` does: the optimizer and its schedule in a training.
+
+    Args:
+        trainer: Whose epochs, or batches for "one_cycle", the schedule covers.
+        optimizer: The optimizer with its initial learning rate.
+        schedule: "cosine", "constant" or "one_cycle".
+        **options: `warmup_epochs`, `min_lr` and `cosine_epochs` of `build_schedule`.
+    """
+    epochs = max(trainer.max_epochs or 1, 1)
+    each = schedule == "one_cycle"
+    steps = int(trainer.estimated_stepping_batches) if each else None
+    built = build_schedule(optimizer, schedule, epochs, **options, steps=steps)
+    chosen: dict[str, Any] = {"optimizer": optimizer}
+    if built:
+        chosen["lr_scheduler"] = {"scheduler": built, "interval": "step" if each else "epoch"}
+    return chosen
 
 
 def build_schedule(
@@ -50,25 +79,34 @@ def build_schedule(
     warmup_epochs: int = 0,
     min_lr: float | None = None,
     cosine_epochs: int | None = None,
+    steps: int | None = None,
 ) -> LRScheduler | None:
-    """Build the schedule of an optimizer, to be stepped once per epoch.
+    """Build the schedule of an optimizer, to be stepped once per epoch, "one_cycle" per batch.
 
     A warm-up rises linearly from `min_lr`, or from 1 / (warmup_epochs + 1) of the learning rate
     where `min_lr` is 0. The cosine falls from the learning rate to `min_lr` over the epochs that
-    are left, or over `cosine_epochs`, after which it rises again for as long.
+    are left, or over `cosine_epochs`, after which it rises again for as long. "one_cycle" is
+    torch's `OneCycleLR` without its cycle of the momentum: batch by batch, it rises from a 25th of
+    the learning rate over the warm-up, or three tenths of the training, and falls to almost
+    nothing.
 
     Args:
         optimizer: The optimizer with its initial learning rate.
-        schedule: "cosine" or "constant".
+        schedule: "cosine", "constant" or "one_cycle".
         epochs: Epochs of the whole training, from 1.
         warmup_epochs: Epochs of the warm-up.
         min_lr: The smallest learning rate; None is 0.
         cosine_epochs: Epochs from the greatest to the smallest learning rate (T_max of
             `CosineAnnealingLR`), or None for all that are left.
+        steps: Batches of the whole training, for "one_cycle".
 
     Returns:
         The schedule, or None where the learning rate never changes.
     """
+    if schedule == "one_cycle":
+        rising = min(warmup_epochs / epochs, 1.0) if warmup_epochs else 0.3
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, rates, steps, pct_start=rising, cycle_momentum=False)
     least = min_lr or 0.0
     rest: LRScheduler | None = None
     if schedule == "cosine":
@@ -78,5 +116,5 @@ def build_schedule(
         return rest
     rate = optimizer.param_groups[0]["initial_lr"] if rest else optimizer.param_groups[0]["lr"]
     start = min(least / rate if least else 1 / (warmup_epochs + 1), 1.0)
-    rising = LinearLR(optimizer, start_factor=start, total_iters=warmup_epochs)
-    return SequentialLR(optimizer, [rising, rest], [warmup_epochs]) if rest else rising
+    warmup = LinearLR(optimizer, start_factor=start, total_iters=warmup_epochs)
+    return SequentialLR(optimizer, [warmup, rest], [warmup_epochs]) if rest else warmup

@@ -62,7 +62,8 @@ def load_host(name: HostName) -> ModuleType:
 class TimeDistributed(nn.Sequential):
     """Layers without state, applied to every step of time-major input at once.
 
-    [T, N, ...] is folded to [T·N, ...] and back, so that batch normalization sees all steps.
+    [T, N, ...] is folded to [T·N, ...] and back, so that batch normalization sees all steps. What
+    is the same in all steps, a still image that was expanded over T, is computed once.
 
     Example:
         >>> import torch
@@ -72,6 +73,8 @@ class TimeDistributed(nn.Sequential):
 
     def forward(self, x_seq: Tensor) -> Tensor:
         """Map [T, N, ...] to [T, N, ...]."""
+        if len(x_seq) > 1 and x_seq.stride(0) == 0:
+            return super().forward(x_seq[0]).expand(len(x_seq), *[-1] * (x_seq.dim() - 1))
         return super().forward(x_seq.flatten(0, 1)).unflatten(0, x_seq.shape[:2])
 
 

@@ -90,3 +90,32 @@ def test_the_classifier_follows_its_schedule(loader, trainer):
 def test_a_wrong_argument_is_named(arguments, words):
     with pytest.raises(ArgumentError, match=words):
         SpikingClassifier(StringNet("4C3-GAP-FC2"), **arguments)
+
+
+def test_one_cycle_rises_and_falls_batch_by_batch():
+    seen = rates(10, "one_cycle", warmup_epochs=2, steps=10)
+    assert seen[0] == pytest.approx(0.1 / 25)
+    assert seen[-1] == pytest.approx(0.1 / 25e4)
+    assert max(seen) == seen[1] == pytest.approx(0.1), "the warm-up is a fifth of the batches"
+    assert seen[1:] == sorted(seen[1:], reverse=True)
+    assert max(rates(10, "one_cycle", steps=10)) == pytest.approx(0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_cycle_covers_the_batches_of_a_training(loader, trainer):
+    model = SpikingClassifier(
+        StringNet("4C3-GAP-FC2"),
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+        schedule="one_cycle",
+    )
+    t = trainer(max_epochs=2, enable_checkpointing=False)
+    t.fit(model, loader)
+    (config,) = t.lr_scheduler_configs
+    assert config.interval == "step"
+    assert config.scheduler.total_steps == config.scheduler.last_epoch == 2 * len(loader)
+
+
+@pytest.mark.parametrize("unread", [{"min_lr": 0.01}, {"cosine_epochs": 3}])
+def test_one_cycle_refuses_what_it_does_not_read(unread):
+    with pytest.raises(ArgumentError, match="None for schedule 'one_cycle'; 'cosine' reads it"):
+        SpikingClassifier(StringNet("4C3-GAP-FC2"), schedule="one_cycle", **unread)

@@ -1,5 +1,7 @@
 """Networks from strings: counts against the papers, shapes, and what is refused."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -158,3 +160,20 @@ def test_a_grid_puts_the_numbers_of_a_cell_side_by_side():
 def test_a_grid_needs_a_known_map_and_the_end(layers, size, told):
     with pytest.raises(ArgumentError, match=told):
         StringNet(layers, input_size=size)
+
+
+def test_a_still_image_is_computed_once_for_all_steps():
+    torch.manual_seed(0)
+    network = StringNet("4C3-AP2-6C3-GAP-FC3", in_channels=1).double()
+    other = copy.deepcopy(network)
+    image, seen = torch.rand(5, 1, 8, 8, dtype=torch.float64), []
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    first.register_forward_hook(lambda layer, args, output: seen.append(len(output)))
+    outputs = network(image.expand(3, *image.shape))
+    repeated = other(image.repeat(3, 1, 1, 1, 1))
+    assert seen == [5]
+    torch.testing.assert_close(outputs, repeated)
+    outputs.sum().backward()
+    repeated.sum().backward()
+    for own, its in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, its.grad)

@@ -19,6 +19,7 @@ WITHOUT_ROW = {
     "recipes/sigmoid_quantizer_plif_nmnist.yaml",  # in the third paper's Table I, without accuracy
     "recipes/imsnn_yolov2_gen1.yaml",  # their tables have precisions: test_detection.py
     "recipes/spquant_yolov2_gen1.yaml",
+    "recipes/cifar10_cpu.yaml",  # no paper's: it compares all methods
 }
 TABLES = {
     "imsnn": {"I", "II", "III", "V", "VI"},
