@@ -9,20 +9,25 @@ CUDA ?= cuda13
 VENV := .venv
 BIN := $(VENV)/bin
 LEGACY := .venv-legacy
+# What builds the CUDA kernel where there is no GPU, without torch. CUDA 12 is the oldest that a torch
+# which is admitted comes with.
+NVRTC12 := cupy-cuda12x==14.2.0 nvidia-cuda-nvrtc-cu12==12.4.127 nvidia-cuda-runtime-cu12==12.4.127
+NVRTC13 := cupy-cuda13x==14.2.0 nvidia-cuda-nvrtc==13.5.37 nvidia-cuda-runtime==13.5.37
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu test-mcu test-legacy lint clean
+.PHONY: help demo test test-slow nvrtc test-gpu test-mcu test-legacy lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
 	@echo "make test   run the tests that a change usually breaks"
 	@echo "make test-slow  run the others: every kind of neuron, every recipe, commands as processes"
+	@echo "make nvrtc  install CuPy and NVRTC of CUDA 12 and 13 (360 MB), which test-slow then builds the CUDA kernel with"
 	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
 	@echo "make test-mcu  run the demo's network in C on an emulated Cortex-M3, where Debian's packages are"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
 	@echo "make lint   ruff and mypy, as they run before a commit"
-	@echo "make clean  remove $(VENV), $(LEGACY), caches and build folders; runs/ and data/ stay"
+	@echo "make clean  remove $(VENV) and its like, caches and build folders; runs/ and data/ stay"
 
 # the development extras hold all that the demo needs
 demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
@@ -35,6 +40,8 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m slow
+
+nvrtc: .venv-cuda12/.installed .venv-cuda13/.installed
 
 test-gpu: $(VENV)/.installed-dev $(VENV)/.installed-$(CUDA)
 	$(BIN)/python -m tests.gpu
@@ -54,7 +61,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(LEGACY) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LEGACY) .venv-cuda12 .venv-cuda13 .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find qsnn_plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -70,6 +77,11 @@ $(VENV)/.installed-torch: $(VENV)/.created constraints.txt
 
 $(VENV)/.installed-%: $(VENV)/.installed-torch pyproject.toml
 	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt -e '.[$*]'
+	touch $@
+
+.venv-cuda%/.installed: constraints.txt Makefile
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install $(PIP_ARGS) -c constraints.txt $(NVRTC$*)
 	touch $@
 
 # SpikingJelly goes in without what it asks for, which is a torchvision of another torch; the
