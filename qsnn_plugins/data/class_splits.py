@@ -52,6 +52,44 @@ def split_classes(
     return train, test
 
 
+def class_folds(
+    classes: Sequence[Sequence[Thing]], fold: int, folds: int
+) -> tuple[list[Thing], list[Thing]]:
+    """Return the things that train and those that test in one fold of a cross-validation.
+
+    Each thing tests in one fold. The order is drawn with a fixed seed, class by class, and the
+    folds differ by at most one thing of a class.
+
+    Args:
+        classes: The things of each class.
+        fold: Which of the folds tests, from 0.
+        folds: How many there are.
+
+    Raises:
+        ArgumentError: If there is no such fold.
+
+    Example:
+        >>> tests = [class_folds(["abcdef", "ghi"], fold, 3)[1] for fold in range(3)]
+        >>> [len(test) for test in tests], "".join(sorted(sum(tests, [])))
+        ([3, 3, 3], 'abcdefghi')
+    """
+    check_fold(fold, folds)
+    train: list[Thing] = []
+    test: list[Thing] = []
+    for label, things in enumerate(classes):
+        order = np.random.default_rng([_SEED, label]).permutation(len(things))
+        tests = set(order[fold::folds].tolist())
+        for index, thing in enumerate(things):
+            (test if index in tests else train).append(thing)
+    return train, test
+
+
+def check_fold(fold: int, folds: int) -> None:
+    """Raise ArgumentError where there is no such fold."""
+    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
+        raise ArgumentError("fold", fold, f"an integer from 0 to {folds - 1}")
+
+
 def check_split(test_fraction: float, split: str) -> None:
     """Raise ArgumentError for a `test_fraction` outside (0, 1) or an unknown `split`."""
     if not 0 < test_fraction < 1:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
 from qsnn_plugins.data.atis import read_atis_bin
+from qsnn_plugins.data.class_splits import check_fold, class_folds
 from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import EventReader
@@ -13,11 +15,14 @@ from qsnn_plugins.data.recordings import (
     EventDataset,
     RecordingsDataModule,
     Splits,
+    list_recordings,
     shipped_split,
 )
 
 _SENSOR = (34, 34)
 _DIGITS = tuple("0123456789")
+_FOLDERS = ("Train", "Test")
+_FOLDS = 5
 _MENDELEY = "https://data.mendeley.com/public-files/datasets/468j46mzdv/files"
 
 _NMNIST = EventDataset(
@@ -49,6 +54,8 @@ class NMNIST(RecordingsDataModule):
     Args:
         root: Folder with `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 34 x 34.
+        fold: Which fifth of all recordings, those of both folders, is tested on, 0 to 4; the others
+            train. None is the split as shipped.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -74,7 +81,11 @@ class NMNIST(RecordingsDataModule):
         allow_broken: bool = False,
         augment: str = "none",
         download: bool = False,
+        fold: int | None = None,
     ) -> None:
+        if fold is not None:
+            check_fold(fold, _FOLDS)
+        self.fold = fold
         super().__init__(
             _NMNIST,
             root=root,
@@ -89,5 +100,10 @@ class NMNIST(RecordingsDataModule):
         )
 
     def find(self) -> Splits:
-        """Return the recordings of the two folders."""
-        return shipped_split(self.root, ("Train", "Test"), _DIGITS, ".bin")
+        """Return the recordings of the two folders, or of a fold."""
+        if self.fold is None:
+            return shipped_split(self.root, _FOLDERS, _DIGITS, ".bin")
+        shipped = (list_recordings(self.root / folder, _DIGITS, (".bin",)) for folder in _FOLDERS)
+        # class by class, those of both folders
+        digits = [list(chain(*parts)) for parts in zip(*shipped, strict=True)]
+        return class_folds(digits, self.fold, _FOLDS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qsnn_plugins.data.class_splits import split_classes
+from qsnn_plugins.data.class_splits import class_folds, split_classes
 from qsnn_plugins.errors import ArgumentError
 
 CLASSES = [[(label, number) for number in range(count)] for label, count in enumerate((10, 31, 2))]
@@ -42,3 +42,18 @@ def test_bad_settings_are_named(argument, value):
     settings = {"test_fraction": 0.1, "split": "random"} | {argument: value}
     with pytest.raises(ArgumentError, match=f"^{argument}="):
         split_classes(CLASSES, **settings)
+
+
+def test_each_thing_tests_in_one_fold():
+    splits = [class_folds(CLASSES, fold, 5) for fold in range(5)]
+    everything = [thing for part in CLASSES for thing in part]
+    assert sorted(thing for _, test in splits for thing in test) == everything
+    for train, test in splits:
+        assert sorted(train + test) == everything
+        assert sum(label == 1 for label, _ in test) in (6, 7)
+
+
+@pytest.mark.parametrize("fold", [-1, 5, 1.0, True])
+def test_a_fold_that_is_not_there_is_named(fold):
+    with pytest.raises(ArgumentError, match=r"^fold=.* an integer from 0 to 4"):
+        class_folds(CLASSES, fold, 5)

@@ -57,6 +57,17 @@ def test_settings_arrive(root):
     assert frames[:, 1, 16, 9 * 10 // 34].all()
 
 
+def test_a_fold_tests_on_a_fifth_of_both_folders(root):
+    tests = []
+    for fold in range(5):
+        train, test = NMNIST(str(root), fold=fold).find()
+        assert len(train + test) == 40
+        tests += test
+    assert len({test.path for test in tests}) == len(tests) == 40
+    with pytest.raises(ArgumentError, match=r"^fold=5"):
+        NMNIST(str(root), fold=5)
+
+
 def test_the_cache_lies_where_it_is_told(root, tmp_path):
     NMNIST(str(root)).prepare_data()
     assert len(list((root / ".qsnn_cache").glob("N-MNIST-*.frames"))) == 2
