@@ -20,12 +20,12 @@ from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
-from qsnn_plugins.reproduce.run import Run, checkout_commit, machine_name, model_size
+from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size, run_folder
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "rows_of"]
 
-_MEASURED = Path("runs/measured")
+_RUNS = Path("runs/measured")
 _SEEDS = (42, 43, 44)
 _KEPT = ("epoch", "step", "train_loss", "val_accuracy", "val_accuracy_soft")
 
@@ -79,8 +79,8 @@ class _Record:
 
     def add(self, run: Run, value: float, results: list[Result]) -> None:
         """Add a run to what is there by now, and write both files, each at once."""
-        _MEASURED.mkdir(parents=True, exist_ok=True)
-        with locked(_MEASURED / f".{self.path.stem}.lock"):
+        _RUNS.mkdir(parents=True, exist_ok=True)
+        with locked(_RUNS / f".{self.path.stem}.lock"):
             self._read()
             self._add(run, value, results)
 
@@ -108,13 +108,15 @@ def main(words: list[str]) -> int:
     parser = Parser(
         prog="qsnn measure",
         description="Train and test the rows of a recipe and record the results in docs/results. "
-        "Words that it does not know go to each run.",
+        "A run that was cut off goes on where it was when the same is measured again at the same "
+        "commit. Words that it does not know go to each run.",
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("-c", "--config", action="append", required=True, help="the recipe, then overlays")
     add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
     add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
+    add("--folder", type=Path, default=_RUNS, help=f"of the runs, default: {_RUNS}")
     add("--jobs", type=int, default=1, help="runs at a time; OMP_NUM_THREADS is that of each")
     try:
         _measure(*parser.parse_known_args(words))
@@ -128,23 +130,24 @@ def _measure(options: Namespace, others: list[str]) -> None:
     if options.jobs < 1:
         raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
     recipe, *overlays = options.config
-    rows, commit, machine = rows_of(recipe, options.rows), checkout_commit(), machine_name()
-    machine += f", {options.jobs} runs at a time" if options.jobs > 1 else ""
+    rows, commit = rows_of(recipe, options.rows), checkout_commit()
+    beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""
     started = datetime.now(UTC)
     below = ("-c", recipe, *(word for file in overlays for word in ("-c", file)))
     # a row's words come after the overlays: its width wins over what makes the run small
     words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
-    folder = Path(_MEASURED, name, f"{started:%Y%m%d-%H%M%S-%f}")
     tasks = [
-        (cells, Run(words[overrides], seed, folder / f"row{i}-seed{seed}"))
-        for i, (overrides, cells) in enumerate(rows.items())
+        (cells, Run(words[overrides], seed, Path(options.folder, name, folder)))
+        for overrides, cells in rows.items()
         for seed in options.seeds
+        for folder in [run_folder((*overrides, *others), seed, commit)]
     ]
     record, values = _Record(name), dict[str, list[float]]()
     with ThreadPoolExecutor(options.jobs) as pool:
         accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
         for (cells, run), value in zip(tasks, accuracies, strict=True):
+            begun = run.begin()
             results = [
                 Result(
                     *cell.key,
@@ -155,9 +158,9 @@ def _measure(options: Namespace, others: list[str]) -> None:
                     command=run.command,
                     seed=run.seed,
                     epochs=run.epochs,
-                    date=f"{started:%Y-%m-%d}",
-                    machine=machine,
-                    commit=commit,
+                    date=begun.date,
+                    machine=begun.machine + beside,
+                    commit=begun.commit,
                     log=record.log.name,
                 )
                 for cell in cells

@@ -4,28 +4,72 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.files import atomic_write
 
-__all__ = ["Run", "checkout_commit", "machine_name", "model_size"]
+__all__ = ["Begun", "Run", "checkout_commit", "machine_name", "model_size", "run_folder"]
 
 # By which convention of `qsnn cost` a paper counts, where it has none of its own name.
 _CONVENTIONS = {"bit_budget": "chip"}
+
+
+def run_folder(words: tuple[str, ...], seed: int, commit: str) -> str:
+    """Return the name of a run's folder: the same run at the same commit has the same.
+
+    Args:
+        words: Words of the run, behind those that all runs beside it share.
+        seed: Its seed.
+        commit: Commit of this package.
+
+    Example:
+        >>> run_folder(("--model.network.spec.preset=imsnn",), 42, "77a97f2")
+        'model.network.spec.preset-imsnn-fc25-seed42-77a97f2'
+    """
+    text = " ".join(words)
+    readable = re.sub(r"[^\w.]+", "-", text).strip("-")[:60] or "recipe"
+    return f"{readable}-{sha256(text.encode()).hexdigest()[:4]}-seed{seed}-{commit}"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """When, where and as what a run began, as `run.json` in its folder has it.
+
+    Args:
+        command: The whole command.
+        commit: Commit of this package.
+        date: Day, such as 2026-11-21.
+        machine: Processor or GPU, in words.
+        trained: Whether its training is done.
+    """
+
+    command: str
+    commit: str
+    date: str
+    machine: str
+    trained: bool = False
 
 
 @dataclass(frozen=True)
 class Run:
     """A recipe with the words behind it, a seed, and a folder of its own.
 
+    A run that was cut off goes on from its last checkpoint, and one that is trained is tested
+    alone.
+
     Args:
         words: Words of the recipe, from `-c RECIPE` on.
         seed: Seed of the weights and of the training order.
         folder: Where the run leaves its files.
+        start: The run whose weights it begins with, if any.
 
     Example:
         >>> Run(("-c", "recipes/a.yaml"), 7, Path("runs/a")).command
@@ -35,6 +79,7 @@ class Run:
     words: tuple[str, ...]
     seed: int
     folder: Path
+    start: Run | None = None
 
     @property
     def seeded(self) -> tuple[str, ...]:
@@ -44,18 +89,60 @@ class Run:
     @property
     def command(self) -> str:
         """What trains it."""
-        return " ".join(["lightning fit", *self.seeded])
+        return " ".join(["lightning fit", *self.seeded, *self._weights()])
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint."""
+        return self.folder / "checkpoints" / "last.ckpt"
 
     def accuracy(self) -> float:
-        """Train and test; return the test accuracy in per cent.
+        """Train, as far as that is not done, and test; return the test accuracy in per cent.
 
         Raises:
-            DataError: If one of the two failed; the error names its log.
+            DataError: If one of the two failed; the error names its log. If the folder holds
+                another run.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._call("fit")
+        begun = self.begin()
+        if not begun.trained:
+            is_begun = self.checkpoint.exists()
+            self._call("fit", *(("--ckpt_path=last",) if is_begun else self._weights()))
+            self._write(replace(begun, trained=True))
         self._call("test", "--ckpt_path=last")
         return 100 * float(self._metrics("test")[-1]["test_accuracy"])
+
+    def begin(self) -> Begun:
+        """Return when and as what the run began, which may be now.
+
+        Raises:
+            DataError: If the folder holds another run, or cannot be read.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            begun = Begun(
+                self.command, checkout_commit(), f"{datetime.now(UTC):%Y-%m-%d}", machine_name()
+            )
+            self._write(begun)
+            return begun
+        try:
+            begun = Begun(**json.loads(path.read_text("utf-8")))
+        except (TypeError, ValueError, OSError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+        if begun.command != self.command:
+            raise DataError(f"{self.folder} holds another run: {begun.command}")
+        return begun
+
+    def _write(self, begun: Begun) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.folder / "run.json", "w") as file:
+            json.dump(asdict(begun), file, indent=1)
+            file.write("\n")
+
+    def _weights(self) -> tuple[str, ...]:
+        """The words by which it begins with another run's weights."""
+        if self.start is None:
+            return ()
+        return f"--ckpt_path={self.start.checkpoint}", "--ckpt_changes=allow"
 
     @property
     def epochs(self) -> int:
@@ -63,13 +150,16 @@ class Run:
         return int(self.metrics()[-1]["epoch"]) + 1
 
     def metrics(self) -> list[dict[str, str]]:
-        """One row per validation: epoch, step, what was measured and the last batch's loss."""
-        rows, loss = [], ""
+        """One row per validation: epoch, step, what was measured and the last batch's loss.
+
+        Of epochs that were trained again after the run was cut off, the last ones.
+        """
+        rows, loss = dict[int, dict[str, str]](), ""
         for row in self._metrics("fit"):
             loss = row.get("train_loss") or loss
             if row.get("val_accuracy"):
-                rows.append(row | {"train_loss": loss})
-        return rows
+                rows[int(row["epoch"])] = row | {"train_loss": loss}
+        return [rows[epoch] for epoch in sorted(rows)]
 
     def _call(self, *words: str) -> None:
         quiet = ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={self.folder}"]
@@ -86,10 +176,13 @@ class Run:
             raise DataError(f"{words[0]} ended with status {process.returncode}, see {log}: {last}")
 
     def _metrics(self, word: str) -> list[dict[str, str]]:
-        files = list(self.folder.glob(f"{word}/version_*/metrics.csv"))
-        newest = max(files, key=lambda path: int(path.parent.name.removeprefix("version_")))
-        with newest.open(encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        """What was logged, of all parts of a run that was cut off, the oldest first."""
+        rows: list[dict[str, str]] = []
+        files = self.folder.glob(f"{word}/version_*/metrics.csv")
+        for path in sorted(files, key=lambda path: int(path.parent.name.removeprefix("version_"))):
+            with path.open(encoding="utf-8") as file:
+                rows += csv.DictReader(file)
+        return rows
 
 
 def model_size(words: tuple[str, ...], paper: str) -> int:

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def trained(monkeypatch):
     def call(self, *words):
         calls.append((words, self))
         name = "val_accuracy" if words[0] == "fit" else "test_accuracy"
-        folder = self.folder / words[0] / "version_0"
+        logs = self.folder / words[0]
+        folder = logs / f"version_{len(list(logs.glob('*')))}"
         folder.mkdir(parents=True)
         lines = [f"epoch,step,{name}", f"0,1,{self.seed / 100}", f"1,2,{self.seed / 100}"]
         (folder / "metrics.csv").write_text("\n".join(lines))
@@ -164,22 +166,63 @@ def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
         checkout_commit()
 
 
-def test_a_run_that_fails_names_its_log(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run = Run(("-c", "recipes/absent.yaml"), 1, tmp_path / "run")
+def test_a_run_that_fails_names_its_log(checkout):
+    run = Run(("-c", "recipes/absent.yaml"), 1, checkout / "run")
     with pytest.raises(DataError, match=r"fit ended with status 2, see .*fit\.log: error: there"):
         run.accuracy()
 
 
-def test_the_newest_version_of_a_run_counts(tmp_path):
-    for version, accuracy in ((2, 0.2), (10, 0.9)):
+def test_what_is_trained_is_tested_alone(checkout, trained):
+    run = Run(("-c", DECOLLE), 90, checkout / "run")
+    assert [run.accuracy(), run.accuracy()] == [90.0, 90.0]
+    assert [words[0] for words, _ in trained] == ["fit", "test", "test"]
+
+
+def test_a_run_that_was_cut_off_goes_on(checkout, trained):
+    run = Run(("-c", DECOLLE), 90, checkout / "run")
+    began = run.begin()
+    (checkout / "file").write_text("y")  # what is changed now is no part of what began
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.touch()
+    assert run.accuracy() == 90.0
+    assert [words for words, _ in trained] == [
+        ("fit", "--ckpt_path=last"),
+        ("test", "--ckpt_path=last"),
+    ]
+    assert run.begin() == replace(began, trained=True)
+
+
+def test_a_run_may_begin_with_the_weights_of_another(checkout, trained):
+    float_run = Run(("-c", DECOLLE), 90, checkout / "float")
+    run = Run(("-c", DECOLLE, "--x=1"), 90, checkout / "run", float_run)
+    run.accuracy()
+    weights = (f"--ckpt_path={float_run.checkpoint}", "--ckpt_changes=allow")
+    assert trained[0][0] == ("fit", *weights)
+    assert run.command.endswith(" ".join(weights))
+
+
+def test_a_folder_of_another_run_is_refused(checkout, trained):
+    Run(("-c", DECOLLE), 90, checkout / "run").begin()
+    with pytest.raises(DataError, match=r"run holds another run: lightning fit .*--data\.seed=90"):
+        Run(("-c", DECOLLE), 91, checkout / "run").accuracy()
+    (checkout / "run/run.json").write_text('{"commit": 1}')
+    with pytest.raises(DataError, match=r"run\.json cannot be read"):
+        Run(("-c", DECOLLE), 90, checkout / "run").accuracy()
+
+
+def test_the_parts_of_a_run_that_was_cut_off_are_read_together(tmp_path):
+    for version, epochs in ((2, (0, 1)), (10, (1, 2))):
         folder = tmp_path / f"fit/version_{version}"
         folder.mkdir(parents=True)
-        lines = ["epoch,train_loss,val_accuracy", f"{version},0.7,", f"{version},,{accuracy}"]
-        (folder / "metrics.csv").write_text("\n".join(lines))
+        rows = [f"{epoch},{version},\n{epoch},,0.{epoch}{version}" for epoch in epochs]
+        (folder / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_accuracy", *rows]))
     run = Run((), 1, tmp_path)
-    assert run.metrics() == [{"epoch": "10", "train_loss": "0.7", "val_accuracy": "0.9"}]
-    assert run.epochs == 11
+    assert [(row["epoch"], row["train_loss"], row["val_accuracy"]) for row in run.metrics()] == [
+        ("0", "2", "0.02"),
+        ("1", "10", "0.110"),
+        ("2", "10", "0.210"),
+    ]
+    assert run.epochs == 3
 
 
 @pytest.mark.slow
