@@ -53,7 +53,7 @@ def _neuron(
 ) -> Node:
     terms = builder.merged(value)
     if len(terms) > 1 or table.charge is not None:
-        place, fraction = _rescaled(builder, name, terms, value.bias, table.gain)
+        place, fraction = _rescaled(builder, name, terms, value.bias, table)
         scale = torch.full((math.prod(shape),), 2.0**-fraction, dtype=torch.float64)
         bias = torch.zeros_like(scale)
     else:
@@ -87,19 +87,21 @@ def _neuron(
 
 
 def _rescaled(
-    builder: Builder, name: str, terms: tuple[Term, ...], bias: Tensor, gain: float
+    builder: Builder, name: str, terms: tuple[Term, ...], bias: Tensor, table: StepTable
 ) -> tuple[int, int]:
     """Add the sum of several terms in fixed point; return its node and fraction."""
     shape = tuple(bias.shape)
     places = tuple(builder.placed(term, shape) for term in terms)
     sources = [builder.nodes[place] for place in places]
-    scales = torch.stack([term.scale.flatten() for term in terms]) * gain
-    constant = bias.flatten() * gain
+    scales = torch.stack([term.scale.flatten() for term in terms]) * table.gain
+    constant = bias.flatten() * table.gain
     reach = [max(abs(source.low), abs(source.high)) for source in sources]
     greatest = float(
         (scales.abs() * torch.tensor(reach, dtype=torch.float64).unsqueeze(1)).sum(0).max()
         + constant.abs().max()
     )
+    if table.charge is not None:  # which are in the same unit
+        greatest = max(greatest, float(table.charge.abs().max()))
     fraction = _WORD - max(0, math.ceil(math.log2(max(greatest, 1.0)))) - 1
     most = max(float(scales.abs().max()), 2.0**-_WORD)
     shift = max(0, _MULTIPLIER - 1 - math.ceil(math.log2(most)) - fraction)

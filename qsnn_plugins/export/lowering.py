@@ -69,8 +69,7 @@ class Kind(enum.IntEnum):
     GATHER = 5
     RESCALE = 6
     NEURON = 7
-    WIDE = 8
-    OUTPUT = 9
+    OUTPUT = 8
 
 
 class Method(enum.IntEnum):
@@ -177,7 +176,6 @@ class Layer:
             Kind.GATHER: "another order",
             Kind.RESCALE: f"fixed point, a product of each input{neuron}",
             Kind.NEURON: f"neurons, {sums}",
-            Kind.WIDE: "neurons, bounds by bisection",
             Kind.OUTPUT: "answers",
         }[self.kind]
 
@@ -326,14 +324,14 @@ class _Lowering:
         self.of.append(out)
         return 1
 
-    def neuron_behind(self, place: int, channels: int) -> Neuron | None:
+    def neuron_behind(self, place: int, channels: int) -> Neuron | WideNeuron | None:
         """Return the neuron that alone takes a node's value, if its bounds are per channel."""
         behind = self.nodes[place + 1] if place + 1 < len(self.nodes) else None
-        if not isinstance(behind, Neuron) or behind.inputs != (place,) or self.takers[place] > 1:
+        if not isinstance(behind, Neuron | WideNeuron) or behind.inputs != (place,):
             return None
-        return None if channels % len(behind.bounds) else behind
+        return None if self.takers[place] > 1 or channels % len(behind.bounds) else behind
 
-    def append_both(self, layer: Layer, place: int, neuron: Neuron) -> int:
+    def append_both(self, layer: Layer, place: int, neuron: Neuron | WideNeuron) -> int:
         """Append a layer and the neuron behind it as one."""
         out = self.value(neuron.name, layer.channels, layer.places, *_reach(neuron, []))
         self.layers.append(self.with_neuron(replace(layer, out=out), place + 1))
@@ -497,6 +495,6 @@ _KINDS = {
     Sum: Kind.SUM,
     Rescale: Kind.RESCALE,
     Neuron: Kind.NEURON,
-    WideNeuron: Kind.WIDE,
+    WideNeuron: Kind.NEURON,
     Output: Kind.OUTPUT,
 }

@@ -39,6 +39,7 @@ __all__ = ["Plan", "build_plan"]
 _MOST_STEPS = 8
 _VALUES = 1 << 20  # bytes of values that several steps may take
 _LANES = 128  # bounds are padded to the widest block
+_FEW_BOUNDS = 160  # of all states, where each is compared; more are searched
 
 
 class _Value(ctypes.Structure):
@@ -55,7 +56,7 @@ class _Op(ctypes.Structure):
             *("group_rows", "flush", "planes", "scale", "least"),
             *("_pairs", "_pair_counts"),
             *("period", "shift", "_multipliers", "_bias"),
-            *("fires", "states", "bounds_count", "padded"),
+            *("fires", "states", "bounds_count", "padded", "searched"),
             *("_bounds", "_charge", "_group", "_spikes", "_next_state", "slot"),
         )
     ]
@@ -336,9 +337,9 @@ def _fill_neuron(
     op.fires, op.states, op.bounds_count = 1, layer.states, node.bounds.shape[-1]
     op._spikes, op._next_state = keep(node.spikes.clone()), keep(node.next_state.clone())
     groups, op.period = _per_period(torch.arange(len(node.bounds)), out)
-    if isinstance(node, WideNeuron):
-        op._bounds, op._charge = keep(node.bounds.int().clone()), keep(node.charge.int().clone())
-        op._group = keep(groups.int())
+    if isinstance(node, WideNeuron) or layer.states * op.bounds_count > _FEW_BOUNDS:
+        op.searched, op._bounds, op._group = 1, keep(node.bounds.int()), keep(groups.int())
+        op._charge = keep(node.charge.int()) if isinstance(node, WideNeuron) else None
         return
     dtype = torch.int16 if layer.sums is Type.I16 else torch.int32
     bounds = node.bounds.long()

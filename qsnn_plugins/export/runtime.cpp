@@ -234,26 +234,6 @@ void neuron(const Run& run, const Op& op, uint8_t* state) {
   });
 }
 
-void wide(const Run& run, const Op& op, uint8_t* state) {
-  const Value& to = run.value(op.out);
-  const int64_t size = to.channels * to.places;
-  with_type(run.value(op.in[0]).type, [&](auto x) {
-    const auto* in = reinterpret_cast<const decltype(x)*>(run.data(op.in[0]));
-    auto* out = reinterpret_cast<uint8_t*>(run.data(op.out));
-    parallel(size / op.period, run.threads, [&](int64_t row) {
-      for (int64_t t = 0; t < run.steps; ++t)
-        for (int64_t j = 0; j < op.period; ++j) {
-          const int64_t at = row * op.period + j, g = op.group[j];
-          const int64_t h = static_cast<int64_t>(in[t * size + at]) + op.charge[g * op.states + state[at]];
-          const int32_t* bounds = static_cast<const int32_t*>(op.bounds) + g * op.bounds_count;
-          const int64_t outcome = std::upper_bound(bounds, bounds + op.bounds_count, h) - bounds;
-          out[t * size + at] = op.spikes[outcome];
-          state[at] = op.next_state[outcome];
-        }
-    });
-  });
-}
-
 void output(const Run& run, const Op& op, int64_t* answers) {
   const Value& to = run.value(op.out);
   const int64_t channels = to.channels, places = to.places, size = channels * places;
@@ -281,7 +261,6 @@ void step(const Run& run, const Op& op, uint8_t* state, int64_t* answers) {
     case GATHER: gather(run, op); break;
     case RESCALE: op.sum_type == I64 ? rescale<int64_t>(run, op, state) : rescale<int32_t>(run, op, state); break;
     case NEURON: narrow ? neuron<int16_t>(run, op, state) : neuron<int32_t>(run, op, state); break;
-    case WIDE: wide(run, op, state); break;
     case OUTPUT: output(run, op, answers); break;
   }
 }

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 enum Type : int64_t { U8, I16, I32, I64 };
-enum Kind : int64_t { SYNAPSE, DEPTHWISE, POOL_SUM, POOL_MAX, SUM, GATHER, RESCALE, NEURON, WIDE, OUTPUT };
+enum Kind : int64_t { SYNAPSE, DEPTHWISE, POOL_SUM, POOL_MAX, SUM, GATHER, RESCALE, NEURON, OUTPUT };
 enum Method : int64_t { ROWS, PRODUCTS, DENSE, PLANES };
 
 struct Value {
@@ -31,11 +31,12 @@ struct Op {
   int64_t period, shift;
   const int64_t* multipliers;      // [inputs][period]
   const int64_t* bias;             // [period]
-  // neurons: bounds [states][bounds_count][padded] of the sum's type, or int32 [group][...] (WIDE)
-  int64_t fires, states, bounds_count, padded;
+  // neurons: bounds [states][bounds_count][padded] of the sum's type; where they are searched int32
+  // [group][states][bounds_count], or [group][bounds_count] where charges are added to the sums
+  int64_t fires, states, bounds_count, padded, searched;
   const void* bounds;
-  const int32_t* charge;           // [group][states] (WIDE)
-  const int32_t* group;            // [period] (WIDE)
+  const int32_t* charge;           // [group][states], or none
+  const int32_t* group;            // [period]
   const uint8_t* spikes;           // [bounds_count + 1]
   const uint8_t* next_state;
   int64_t slot;                    // which state, which spikes

@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.lowering import Layer, Lowered, lower
 from qsnn_plugins.export.network import NodeGraph, State
-from qsnn_plugins.export.nodes import Neuron
 from qsnn_plugins.export.plan import Plan, build_plan
 from qsnn_plugins.ops.compiler import FLAGS, build
 
@@ -157,9 +156,6 @@ def compile_network(
     network: NodeGraph, threads: int | None = None, frames: Tensor | None = None
 ) -> CompiledNetwork:
     """Build a network for this machine; see `IntegerNetwork.compile`."""
-    for name, node in network.neurons.items():
-        if isinstance(node, Neuron) and len(node.spikes) > 256:
-            raise ExportError(f"{name} has {len(node.spikes)} outcomes, and the runtime knows 256")
     # OpenMP would take as many threads as it is told, until there is no memory for their stacks
     if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
         raise ArgumentError("threads", threads, f"an integer from 1 to {_MOST_THREADS}, or None")

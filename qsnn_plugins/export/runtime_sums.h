@@ -519,8 +519,31 @@ void fire_vectors(const Op& op, int64_t c0, int64_t count, const A* sums, uint8_
   }
 }
 
+// By bisection, a step of all lanes at a time, where bounds are many or charges are added.
+template <class A>
+void fire_searched(const Op& op, int64_t c0, int64_t n, const A* sums, uint8_t* state, uint8_t* out) {
+  const int32_t *bounds = static_cast<const int32_t*>(op.bounds), *charge = op.charge, *group = op.group + c0;
+  const int32_t states = static_cast<int32_t>(op.states), count = static_cast<int32_t>(op.bounds_count);
+  int32_t h[128], first[128], at[128];
+  for (int64_t j = 0; j < n; ++j) {
+    const int32_t row = group[j] * states + state[j];
+    h[j] = sums[j] + (charge ? charge[row] : 0);
+    at[j] = first[j] = (charge ? group[j] : row) * count;
+  }
+  for (int32_t left = count; left > 0;) {
+    const int32_t half = (left + 1) / 2;
+    for (int64_t j = 0; j < n; ++j) at[j] += bounds[at[j] + half - 1] <= h[j] ? half : 0;
+    left -= half;
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    out[j] = op.spikes[at[j] - first[j]];
+    state[j] = op.next_state[at[j] - first[j]];
+  }
+}
+
 template <class A>
 void fire_lanes(const Op& op, int64_t c0, int64_t n, const A* sums, uint8_t* state, uint8_t* out) {
+  if (op.searched) return fire_searched<A>(op, c0, n, sums, state, out);
   const auto run = [&](int64_t count, uint8_t* q, uint8_t* sent) {
     if (op.states == 2) fire_vectors<A, 2>(op, c0, count, sums, q, sent);
     else if (op.states == 3) fire_vectors<A, 3>(op, c0, count, sums, q, sent);

@@ -218,7 +218,8 @@ def test_sums_that_just_fit_in_16_bits_and_those_that_do_not():
 
 @pytest.mark.parametrize("groups", [1, 5, 40, 1440])
 @pytest.mark.parametrize(
-    ("states", "outcomes"), [(1, 2), (2, 3), (3, 4), (4, 6), (9, 12), (16, 40)]
+    ("states", "outcomes"),
+    [(1, 2), (2, 3), (3, 4), (4, 6), (9, 12), (16, 16), (1, 256), (16, 40), (3, 768)],
 )
 def test_every_table(groups, states, outcomes):
     takes = (6, 6, 6)
@@ -297,9 +298,12 @@ SPECS = {
         MembraneSpec(kind="uniform", bits=6, scale="fixed"),
         weight=WeightSpec(kind="uniform", bits=8),
     ),
-    "spikes of 3 bits": QuantSpec(
-        spike=SpikeSpec(bits=3), weight=WeightSpec(kind="uniform", bits=2)
-    ),
+    **{
+        f"spikes of {bits} bits": QuantSpec(
+            spike=SpikeSpec(bits=bits), weight=WeightSpec(kind="uniform", bits=2)
+        )
+        for bits in (3, 8)
+    },
 }
 
 
