@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,7 +20,7 @@ from qsnn_plugins.export.nodes import (
 )
 from qsnn_plugins.functional.packing.bits import packed_bytes
 
-__all__ = ["NodeAccount", "account", "code_bits", "integer_bytes", "only_shifts"]
+__all__ = ["NodeAccount", "account", "code_bits", "integer_bytes", "level_bits", "only_shifts"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,17 @@ class NodeAccount:
 
 def code_bits(node: Convolution | Linear) -> int:
     """Bits that one code takes."""
-    return max(1, math.ceil(math.log2(len(node.levels))))
+    return level_bits(node.levels)
+
+
+def level_bits(levels: Sequence[int]) -> int:
+    """Bits that one of so many levels takes.
+
+    Example:
+        >>> level_bits((-1, 0, 1))
+        2
+    """
+    return max(1, (len(levels) - 1).bit_length())
 
 
 def integer_bytes(tensor: Tensor) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.nodes import Gather, Input, Node, Output, Sum
+from qsnn_plugins.export.reach import reach
 from qsnn_plugins.export.values import Term, Value, sample_shape, whole
 
 __all__ = ["Builder"]
@@ -35,7 +36,9 @@ class Builder:
     def add(self, key: Any, build: Callable[[], Node]) -> int:
         """Return the place of a node, which is built where the key is new."""
         if key not in self.known:
-            self.nodes.append(build())
+            node = build()
+            reach(node, [self.nodes[place].span for place in node.inputs])  # or it does not fit
+            self.nodes.append(node)
             self.known[key] = len(self.nodes) - 1
         return self.known[key]
 

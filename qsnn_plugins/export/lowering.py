@@ -25,10 +25,12 @@ from qsnn_plugins.export.nodes import (
     Node,
     Output,
     Rescale,
+    Span,
     Sum,
     SumPool,
     WideNeuron,
 )
+from qsnn_plugins.export.reach import products
 
 __all__ = [
     "Kind",
@@ -111,15 +113,13 @@ class Value:
         type: How each is stored.
         channels: The inner dimension.
         places: The outer one.
-        low: The least that it can be.
-        high: The greatest.
+        span: What it can be.
     """
 
     type: Type
     channels: int
     places: int
-    low: int
-    high: int
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def lower(network: NodeGraph, has_dot: bool) -> Lowered:
 class _Lowering:
     def __init__(self, network: NodeGraph, has_dot: bool) -> None:
         self.nodes, self.has_dot = network.nodes, has_dot
-        self.input = network.input
+        self.input, self.spans = network.input, network.spans
         self.values: list[Value] = []
         self.layers: list[Layer] = []
         self.of: list[int] = []  # value of each node
@@ -245,7 +245,7 @@ class _Lowering:
     def run(self) -> Lowered:
         first = self.input
         channels = first.shape[0] if first.shape else 1
-        self.value(first.name, channels, math.prod(first.shape) // channels, first.low, first.high)
+        self.value(first.span, channels, math.prod(first.shape) // channels)
         place = 0
         while place < len(self.nodes):
             place += self.lower(place, self.nodes[place])
@@ -256,8 +256,8 @@ class _Lowering:
             self.nodes[-1].shape,
         )
 
-    def value(self, name: str, channels: int, places: int, low: int, high: int) -> int:
-        self.values.append(Value(_type(name, low, high), channels, places, low, high))
+    def value(self, span: Span, channels: int, places: int) -> int:
+        self.values.append(Value(_type(span), channels, places, span))
         return len(self.values) - 1
 
     def take(self, place: int, channels: int) -> int:
@@ -270,7 +270,7 @@ class _Lowering:
         if key not in self.ordered:
             name = f"{self.nodes[place].name}.order"
             count = value.channels * value.places
-            out = self.value(name, channels, count // channels, value.low, value.high)
+            out = self.value(value.span, channels, count // channels)
             self.layers.append(Layer(Kind.GATHER, name, (at,), out, -1))
             self.ordered[key] = out
         return self.ordered[key]
@@ -293,7 +293,6 @@ class _Lowering:
         else:
             raise ExportError(f"{node.name} is a {type(node).__name__}, which the runtime lacks")
         places = math.prod(node.shape) // channels
-        low, high = _reach(node, [self.values[at] for at in taken])
         source = self.values[taken[0]]
         layer = Layer(
             _KINDS[type(node)],
@@ -301,39 +300,34 @@ class _Lowering:
             taken,
             -1,
             place,
-            sums=_sums(source.low, source.high),
+            sums=_sums(source.span),
             channels=channels,
             places=places,
         )
         if isinstance(node, Rescale):  # whether the products' sum fits in 32 bits too
-            least, greatest = _products(node, [self.values[at] for at in taken])
             half = 1 << node.shift >> 1
-            fits = min(least - half, -greatest - half) > -(2**31)
-            layer = replace(layer, sums=Type.I32 if fits else Type.I64)
-            behind = self.neuron_behind(place, channels)
-            if behind is not None and channels % node.multipliers.shape[1] == 0:
-                _type(node.name, low, high)
-                return self.append_both(layer, place, behind)
+            total = products(node, [self.spans[i] for i in node.inputs]) + Span(half, half)
+            layer = replace(layer, sums=max(Type.I32, _type(total)))
+            if self.fires(place, channels) and channels % node.multipliers.shape[1] == 0:
+                return self.append_both(layer, place)
+        out = self.value(self.spans[place], channels, places)
         if isinstance(node, Output):
-            self.values.append(Value(Type.I64, channels, places, low, high))
-            out = len(self.values) - 1
-        else:
-            out = self.value(node.name, channels, places, low, high)
+            self.values[out] = replace(self.values[out], type=Type.I64)
         layer = replace(layer, out=out)
         self.layers.append(self.with_neuron(layer, place) if hasattr(node, "bounds") else layer)
         self.of.append(out)
         return 1
 
-    def neuron_behind(self, place: int, channels: int) -> Neuron | WideNeuron | None:
-        """Return the neuron that alone takes a node's value, if its bounds are per channel."""
-        behind = self.nodes[place + 1] if place + 1 < len(self.nodes) else None
+    def fires(self, place: int, channels: int) -> bool:
+        """Whether a neuron alone takes a node's value, with bounds per channel."""
+        behind = self.nodes[place + 1]
         if not isinstance(behind, Neuron | WideNeuron) or behind.inputs != (place,):
-            return None
-        return None if self.takers[place] > 1 or channels % len(behind.bounds) else behind
+            return False
+        return self.takers[place] == 1 and channels % len(behind.bounds) == 0
 
-    def append_both(self, layer: Layer, place: int, neuron: Neuron | WideNeuron) -> int:
+    def append_both(self, layer: Layer, place: int) -> int:
         """Append a layer and the neuron behind it as one."""
-        out = self.value(neuron.name, layer.channels, layer.places, *_reach(neuron, []))
+        out = self.value(self.spans[place + 1], layer.channels, layer.places)
         self.layers.append(self.with_neuron(replace(layer, out=out), place + 1))
         self.of += [out, out]
         return 2
@@ -356,9 +350,8 @@ class _Lowering:
         if channels == 1 and apart:  # what is pooled apart is a channel
             channels = sizes[0]
         at = self.take(node.inputs[0], channels)
-        low, high = _reach(node, [self.values[at]])
         places = math.prod(node.shape) // channels
-        out = self.value(node.name, channels, places, low, high)
+        out = self.value(self.spans[place], channels, places)
         kind = Kind.SUM_POOL if isinstance(node, SumPool) else Kind.MAX_POOL
         self.layers.append(
             Layer(kind, node.name, (at,), out, place, channels=channels, places=places)
@@ -372,7 +365,6 @@ class _Lowering:
         else:
             at, channels = self.of[node.inputs[0]], len(node.codes)
         source = self.values[at]
-        low, high = _reach(node, [source])
         places = math.prod(node.shape) // channels
         depthwise = (
             isinstance(node, Convolution) and node.groups == len(node.codes) == node.takes[0] > 1
@@ -383,15 +375,14 @@ class _Lowering:
             (at,),
             -1,
             place,
-            sums=Type.I32 if depthwise else _sums(low, high),
+            sums=Type.I32 if depthwise else _sums(self.spans[place]),
             ways=() if depthwise else self.ways(node, source, channels),
             channels=channels,
             places=places,
         )
-        behind = None if depthwise else self.neuron_behind(place, channels)
-        if behind is not None:
-            return self.append_both(layer, place, behind)
-        out = self.value(node.name, channels, places, low, high)
+        if not depthwise and self.fires(place, channels):
+            return self.append_both(layer, place)
+        out = self.value(self.spans[place], channels, places)
         self.layers.append(replace(layer, out=out))
         self.of.append(out)
         return 1
@@ -404,13 +395,13 @@ class _Lowering:
         if source.type is not Type.U8:
             return tuple(Way(Method.PRODUCTS, n) for n in lanes)
         ways: list[Way] = []
-        if source.high <= 15:
+        if source.span.high <= 15:
             ways += [Way(Method.ROWS, n) for n in lanes]
         else:
             ways += [Way(Method.PRODUCTS, n) for n in lanes]
         if self.has_dot and greatest <= 127:
             ways.append(Way(Method.DENSE, 64))
-        if source.high <= 7 and code_planes(node.codes)[0] <= 3:
+        if source.span.high <= 7 and code_planes(node.codes)[0] <= 3:
             ways.append(Way(Method.PLANES, 64))
         return tuple(ways)
 
@@ -441,53 +432,14 @@ def code_planes(codes: Tensor) -> tuple[int, int, int]:
     return max(1, ((levels[-1] - least) // scale).bit_length()), scale, least
 
 
-def _reach(node: Node, inputs: list[Value]) -> tuple[int, int]:
-    """Return the least and the greatest that a node can give, whatever it says itself."""
-    lows, highs = [each.low for each in inputs], [each.high for each in inputs]
-    if isinstance(node, Convolution | Linear):
-        low, high = min(lows[0], 0), max(highs[0], 0)
-        ends = []
-        for rows in node.codes.flatten(1).split(64):  # int64 copies of few at a time
-            positive, negative = rows.long().clamp(min=0).sum(1), rows.long().clamp(max=0).sum(1)
-            ends.append(int((positive * low + negative * high).min()))
-            ends.append(int((positive * high + negative * low).max()))
-        return min(ends), max(ends)
-    if isinstance(node, SumPool):
-        window = math.prod(node.kernel)
-        return min(lows[0], 0) * window, max(highs[0], 0) * window
-    if isinstance(node, Sum):
-        return sum(lows), sum(highs)
-    if isinstance(node, Neuron | WideNeuron):
-        return int(node.spikes.min()), int(node.spikes.max())
-    if isinstance(node, Rescale | Output):
-        bottom, top = _products(node, inputs)
-        shift = node.shift if isinstance(node, Rescale) else 0
-        half, bias = 1 << shift >> 1, node.bias.long()
-        return (bottom + half >> shift) + int(bias.min()), (top + half >> shift) + int(bias.max())
-    return min(lows), max(highs)
+def _type(span: Span) -> Type:
+    limits = {each: torch.iinfo(each.dtype) for each in Type}
+    return next(t for t, i in limits.items() if i.min <= span.low and span.high <= i.max)
 
 
-def _products(node: Rescale | Output, inputs: list[Value]) -> tuple[int, int]:
-    """Return the least and the greatest sum of an input's partial products, with 0."""
-    least = greatest = 0
-    for each, row in zip(inputs, node.multipliers, strict=True):
-        factors = int(row.min()), int(row.max())
-        ends = [factor * end for factor in factors for end in (each.low, each.high)]
-        least, greatest = least + min(0, *ends), greatest + max(0, *ends)
-    return least, greatest
-
-
-def _type(name: str, low: int, high: int) -> Type:
-    for each in (Type.U8, Type.I16, Type.I32):
-        limits = torch.iinfo(each.dtype)
-        if limits.min <= low and high <= limits.max:
-            return each
-    raise ExportError(f"{name} reaches from {low} to {high}, and the runtime holds 32 bits")
-
-
-def _sums(low: int, high: int) -> Type:
+def _sums(span: Span) -> Type:
     # one more than the greatest is the bound that is never reached
-    return Type.I16 if low >= -(2**15) and high < 2**15 - 1 else Type.I32
+    return Type.I16 if span.low >= -(2**15) and span.high < 2**15 - 1 else Type.I32
 
 
 _KINDS = {

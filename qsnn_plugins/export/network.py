@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,10 +24,12 @@ from qsnn_plugins.export.nodes import (
     Node,
     Output,
     Rescale,
+    Span,
     Sum,
     SumPool,
     WideNeuron,
 )
+from qsnn_plugins.export.reach import spans
 
 __all__ = ["NodeGraph", "State", "check_frames", "integer_frames"]
 
@@ -42,6 +45,15 @@ class NodeGraph:
     """
 
     nodes: tuple[Node, ...]
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """What each node can give, proven from codes and tables: memory and overflow depend on it.
+
+        Raises:
+            ExportError: If something does not fit in 32 bits.
+        """
+        return spans(self.nodes)
 
     @property
     def input(self) -> Input:

@@ -21,10 +21,35 @@ __all__ = [
     "Node",
     "Output",
     "Rescale",
+    "Span",
     "Sum",
     "SumPool",
     "WideNeuron",
 ]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Integers from `low` to `high`."""
+
+    low: int
+    high: int
+
+    def __or__(self, other: Span) -> Span:
+        """Return what holds both."""
+        return Span(min(self.low, other.low), max(self.high, other.high))
+
+    def __add__(self, other: Span) -> Span:
+        """Return what sums may be."""
+        return Span(self.low + other.low, self.high + other.high)
+
+    def __mul__(self, count: int) -> Span:
+        """Return what a sum of so many may be."""
+        return Span(self.low * count, self.high * count)
+
+    def __str__(self) -> str:
+        """Name both ends."""
+        return f"{self.low}..{self.high}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +71,11 @@ class Node:
     high: int
 
     tensors: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def span(self) -> Span:
+        """What it can give."""
+        return Span(self.low, self.high)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qsnn_plugins.export.builder import Builder
 from qsnn_plugins.export.nodes import Convolution, Linear, Rescale, SumPool
-from qsnn_plugins.export.synapses import reach
+from qsnn_plugins.export.reach import sums
 from qsnn_plugins.export.values import Term
 
 __all__ = ["rising"]
@@ -37,11 +38,10 @@ def _turned(builder: Builder, place: int, signs: Tensor) -> int:
         shape = (-1, *(1,) * (node.codes.dim() - 1))
         sign = torch.where(flat[:, 0], -1, 1).to(node.codes.dtype).reshape(shape)
         levels = tuple(sorted({*node.levels, *(-level for level in node.levels)}))
-        low, high = reach(node.codes * sign, builder.nodes[node.inputs[0]])
-        return builder.add(
-            key,
-            lambda: replace(node, codes=node.codes * sign, levels=levels, low=low, high=high),
-        )
+        codes = node.codes * sign
+        span = sums(codes, builder.nodes[node.inputs[0]].span)
+        how: dict[str, Any] = {"codes": codes, "levels": levels, "low": span.low, "high": span.high}
+        return builder.add(key, lambda: replace(node, **how))
     if isinstance(node, SumPool) and per_channel:
         inner = flat[:, :1].expand(-1, math.prod(node.takes[1:])).reshape(node.takes)
         source = _turned(builder, node.inputs[0], inner)

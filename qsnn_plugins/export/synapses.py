@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder
-from qsnn_plugins.export.nodes import Convolution, Linear, Node
+from qsnn_plugins.export.nodes import Convolution, Linear
+from qsnn_plugins.export.reach import sums
 from qsnn_plugins.export.values import Value, whole
 
-__all__ = ["convolution", "linear", "reach"]
+__all__ = ["convolution", "linear"]
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -35,14 +36,15 @@ def convolution(
     takes = tuple(value.bias.shape[-spatial - 1 :])
     place, scale = _operand(builder, name, value, takes)
     stride, padding, dilation, groups = geometry
-    bound = reach(codes, builder.nodes[place])
+    span = sums(codes, builder.nodes[place].span)
     node = builder.add(
         ("convolution", place, name, geometry),
         lambda: Convolution(
             name,
             (place,),
             tuple(shape[-spatial - 1 :]),
-            *bound,
+            span.low,
+            span.high,
             takes,
             _small(codes),
             quantizer.bits,
@@ -78,14 +80,15 @@ def linear(
 ) -> Value:
     """Add a linear layer; what it computes has `shape`."""
     place, scale = _operand(builder, name, value, (codes.shape[1],))
-    bound = reach(codes, builder.nodes[place])
+    span = sums(codes, builder.nodes[place].span)
     node = builder.add(
         ("linear", place, name),
         lambda: Linear(
             name,
             (place,),
             (len(codes),),
-            *bound,
+            span.low,
+            span.high,
             _small(codes),
             quantizer.bits,
             tuple(quantizer.levels),
@@ -98,17 +101,6 @@ def linear(
     if bias is not None:
         constant = constant + bias.double()
     return whole(node, (_per_output(unit, codes) * scale).expand(shape), constant)
-
-
-def reach(codes: Tensor, source: Node) -> tuple[int, int]:
-    """The least and the greatest sum of codes times what a node can give; padding is 0."""
-    flat = _small(codes).flatten(1)
-    low, high = min(source.low, 0), max(source.high, 0)
-    positive = flat.clamp(min=0).sum(1, dtype=torch.int64)
-    negative = flat.clamp(max=0).sum(1, dtype=torch.int64)
-    return (
-        int((positive * low + negative * high).min()), int((positive * high + negative * low).max())
-    )  # fmt: skip
 
 
 def _operand(builder: Builder, name: str, value: Value, shape: Sequence[int]) -> tuple[int, float]:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 
 from qsnn_plugins.export import IntegerNetwork
-from qsnn_plugins.export.c.plan import plan
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -20,6 +19,7 @@ from qsnn_plugins.export.nodes import (
     SumPool,
     WideNeuron,
 )
+from qsnn_plugins.export.reach import spans
 
 RANGES = (0, 1), (0, 3), (0, 255), (-9, 20), (0, 300)
 
@@ -155,11 +155,10 @@ class Drawn:
 
     @property
     def network(self):
-        spans = plan(IntegerNetwork(tuple(self.nodes))).spans
         return IntegerNetwork(
             tuple(
                 replace(node, low=span.low, high=span.high)
-                for node, span in zip(self.nodes, spans, strict=True)
+                for node, span in zip(self.nodes, spans(self.nodes), strict=True)
             )
         )
 

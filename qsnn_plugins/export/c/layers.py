@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qsnn_plugins.export.account import code_bits, integer_bytes, only_shifts
 from qsnn_plugins.export.c.helpers import add_row
-from qsnn_plugins.export.c.plan import Plan, Slot, sum_type, width
+from qsnn_plugins.export.c.plan import Plan, Slot, bit_planes, sum_type, width
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -165,11 +165,12 @@ class Layers:
         self.functions.setdefault(add, text)
 
         span = self.plan.spans[source]
+        most = bit_planes(span)
         in_memory = neuron is None and pixels == 1
         sums = self._values(place) if in_memory else f"memory.sums.of{place}"
         all_sums = f"for (uint32_t c = 0; c < {len(codes)}u; c++)"
         reads = _unsigned(self._read(source, "(uint32_t)at"))
-        test = f"{reads} & 1u" if span.planes == 1 else f"({reads} >> plane) & 1u"
+        test = f"{reads} & 1u" if most == 1 else f"({reads} >> plane) & 1u"
         group_open = group_close = ""
         start, target = "at_pixel", "sums"
         if groups > 1:
@@ -181,14 +182,12 @@ class Layers:
             group_close, start, target = "}\n", "at_group", "of_group"
         tap_open, tap_close, at = window.taps(start, f"row += {c_in * row_bits}u;")
         plane_open = plane_close = find = ""
-        if span.planes > 1:
-            first = f"{span.planes}u"
+        if most > 1:
+            first = f"{most}u"
             if span.low >= 0:
                 first, find = (
                     "planes",
-                    _planes(
-                        span.planes, math.prod(self.nodes[source].shape), self._read(source, "i")
-                    ),
+                    _planes(most, math.prod(self.nodes[source].shape), self._read(source, "i")),
                 )
             plane_open = (
                 f"for (uint32_t plane = {first}; plane-- > 0u;) {{\n"
@@ -197,7 +196,7 @@ class Layers:
             negate = ""
             if span.low < 0:
                 negate = (
-                    f"if (plane == {span.planes - 1}u) {{\n"
+                    f"if (plane == {most - 1}u) {{\n"
                     f"{all_sums} {{\nsums[c] = ({kind})-sums[c];\n}}\n}}\n"
                 )
             plane_close = f"{negate}}}\n"

@@ -6,70 +6,47 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,
-    Gather,
     Input,
     Linear,
-    MaxPool,
     Neuron,
     Node,
     Output,
-    Rescale,
-    Sum,
-    SumPool,
+    Span,
     WideNeuron,
 )
+from qsnn_plugins.export.reach import fitting, reach
+from qsnn_plugins.export.reach import sums as reach_of_sums
 
-__all__ = ["Plan", "Slot", "Span", "plan", "sum_type", "width"]
+__all__ = ["Plan", "Slot", "bit_planes", "plan", "sum_type", "value_type", "width"]
 
-_MOST = 2**31 - 1
-_WIDEST = 2**62
+_MOST = 2**31 - 1  # bits that indices count
 
 
-@dataclass(frozen=True)
-class Span:
-    """Integers from `low` to `high`.
+def value_type(span: Span) -> str:
+    """Return how such values lie in memory; bits are packed into bytes.
 
     Example:
-        >>> Span(0, 1).c_type, Span(0, 15).c_type, Span(-3, 300).c_type
+        >>> value_type(Span(0, 1)), value_type(Span(0, 15)), value_type(Span(-3, 300))
         ('bits', 'uint8_t', 'int16_t')
-        >>> Span(0, 15).planes, Span(-3, 300).planes
+    """
+    if span.low >= 0 and span.high <= 255:
+        return "bits" if span.high <= 1 else "uint8_t"
+    return sum_type(span)
+
+
+def bit_planes(span: Span) -> int:
+    """Return the bits of a value, of which the highest is the sign where there are negative ones.
+
+    Example:
+        >>> bit_planes(Span(0, 15)), bit_planes(Span(-3, 300))
         (4, 10)
     """
-
-    low: int
-    high: int
-
-    @property
-    def c_type(self) -> str:
-        """How such values lie in memory; bits are packed into bytes."""
-        if self.low >= 0 and self.high <= 255:
-            return "bits" if self.high <= 1 else "uint8_t"
-        return "int16_t" if self.low >= -(2**15) and self.high < 2**15 else "int32_t"
-
-    @property
-    def planes(self) -> int:
-        """Bits of a value, of which the highest is the sign where there are negative ones."""
-        sign = self.low < 0
-        return max(1, self.high.bit_length(), (-self.low - 1).bit_length() * sign) + sign
-
-    def __or__(self, other: Span) -> Span:
-        """Return what holds both."""
-        return Span(min(self.low, other.low), max(self.high, other.high))
-
-    def __add__(self, other: Span) -> Span:
-        """Return what sums may be."""
-        return Span(self.low + other.low, self.high + other.high)
-
-    def times(self, factors: Tensor) -> Span:
-        """Return what products may be with any of the factors."""
-        ends = [int(f) * x for f in (factors.min(), factors.max()) for x in (self.low, self.high)]
-        return Span(min(ends), max(ends))
+    sign = span.low < 0
+    return max(1, span.high.bit_length(), (-span.low - 1).bit_length() * sign) + sign
 
 
 def width(c_type: str) -> int:
@@ -130,14 +107,11 @@ class Plan:
 
 
 def _c_type(spans: Sequence[Span], sums: dict[int, Span], place: int) -> str:
-    return sum_type(sums[place]) if place in sums else spans[place].c_type
+    return sum_type(sums[place]) if place in sums else value_type(spans[place])
 
 
 def plan(network: NodeGraph) -> Plan:
     """Return ranges, types and places in memory.
-
-    Ranges are proven from the codes and tables, whatever the nodes claim, since memory and
-    overflow depend on them.
 
     Args:
         network: What `to_integer` or `load` returned.
@@ -152,13 +126,11 @@ def plan(network: NodeGraph) -> Plan:
     spans: list[Span] = []
     sums: dict[int, Span] = {}
     for place, node in enumerate(nodes):
-        span = _span(node, [spans[i] for i in node.inputs], nodes, sums, place)
-        wide = isinstance(node, Output) and place == len(nodes) - 1
-        if not wide and not -_MOST < span.low <= span.high < _MOST:
-            raise ExportError(
-                f"{node.name} gives {span.low}..{span.high}, beyond 32 bits, which the C "
-                "computes in"
-            )
+        span = reach(node, [spans[i] for i in node.inputs])
+        if isinstance(node, Convolution | Linear):
+            source = node.inputs[0]
+            on_the_way = _sums(node, spans[source], isinstance(nodes[source], Input))
+            span = sums[place] = fitting(node, on_the_way)
         bits = math.prod(node.shape) * 32
         bits = (
             max(bits, node.codes.numel() * 16) if isinstance(node, Convolution | Linear) else bits
@@ -189,68 +161,12 @@ def sum_type(span: Span) -> str:
     return "int16_t" if span.low >= -(2**15) and span.high < 2**15 else "int32_t"
 
 
-def _span(
-    node: Node, inputs: Sequence[Span], nodes: Sequence[Node], sums: dict[int, Span], place: int
-) -> Span:
-    if isinstance(node, Input):
-        return Span(node.low, node.high)
-    if isinstance(node, Convolution | Linear):
-        sums[place] = _sums(node, inputs[0], isinstance(nodes[node.inputs[0]], Input))
-        return sums[place]
-    if isinstance(node, SumPool):
-        taps = math.prod(node.kernel)
-        return Span(min(0, inputs[0].low) * taps, max(0, inputs[0].high) * taps)
-    if isinstance(node, MaxPool):
-        return inputs[0]
-    if isinstance(node, Sum):
-        return _total(inputs)
-    if isinstance(node, Gather):
-        span = inputs[0]
-        for each in inputs[1:]:
-            span |= each
-        return span
-    if isinstance(node, Rescale | Output):
-        return _factors(node, inputs)
-    if isinstance(node, Neuron | WideNeuron):
-        if bool((node.bounds.long().diff(dim=-1) < 0).any()):
-            raise ExportError(f"{node.name} has bounds that do not ascend")
-        if isinstance(node, WideNeuron):
-            charged = inputs[0] + Span(int(node.charge.min()), int(node.charge.max()))
-            if not -_MOST < charged.low <= charged.high < _MOST:
-                raise ExportError(f"{node.name} has charges beyond 32 bits")
-        return Span(int(node.spikes.min()), int(node.spikes.max()))
-    raise ExportError(f"{node.name} is of the kind {type(node).__name__}, which has no form in C")
-
-
 def _sums(node: Convolution | Linear, source: Span, is_frame: bool) -> Span:
     """Return what sums may be on the way, bit by bit and row by row."""
-    rows = node.codes.long().flatten(1)
-    low, high = int(rows.clamp(max=0).sum(1).min()), int(rows.clamp(min=0).sum(1).max())
     # a frame may hold any value of its bits, whatever it should hold
-    most = 2**source.planes - 1 if is_frame else max(abs(source.low), abs(source.high))
-    span = Span(low * most, high * most)
-    return span | Span(-high * most, -low * most) if source.low < 0 else span
-
-
-def _factors(node: Rescale | Output, inputs: Sequence[Span]) -> Span:
-    """Return what is left of products, none of which is beyond 62 bits."""
-    rows = node.multipliers.reshape(len(inputs), -1).long()
-    products = [x.times(row) for x, row in zip(inputs, rows, strict=True)]
-    bias = Span(int(node.bias.min()), int(node.bias.max()))
-    reach = sum(max(-each.low, each.high) for each in (*products, bias))
-    if reach >= _WIDEST or int(rows.abs().max()) >= _WIDEST:
-        raise ExportError(f"{node.name} has products beyond 62 bits")
-    total = _total(products)
-    shift = node.shift if isinstance(node, Rescale) else 0
-    half = 1 << shift >> 1
-    return Span((total.low + half) >> shift, (total.high + half) >> shift) + bias
-
-
-def _total(spans: Sequence[Span]) -> Span:
-    total = Span(0, 0)
-    for each in spans:
-        total += each
-    return total
+    most = 2 ** bit_planes(source) - 1 if is_frame else max(abs(source.low), abs(source.high))
+    span = reach_of_sums(node.codes, Span(0, most))
+    return span | span * -1 if source.low < 0 else span
 
 
 def _fused(nodes: Sequence[Node]) -> dict[int, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.c.helpers import HEADER, HELPERS, MAIN, MAKEFILE
 from qsnn_plugins.export.c.layers import Layers, Table
-from qsnn_plugins.export.c.plan import plan
+from qsnn_plugins.export.c.plan import plan, value_type
 from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import Neuron, WideNeuron
 from qsnn_plugins.files import atomic_write
@@ -71,18 +71,18 @@ def _files(network: NodeGraph) -> dict[str, str]:
     ram = -(-sum(size for _, size, _ in members) // greatest) * greatest
     tables = list(layers.tables.values())
     source = network.input
-    span = layers.plan.spans[network.nodes.index(source)]
+    c_type = value_type(source.span)
     header = HEADER.format(
         shape=", ".join(map(str, source.shape)),
         unit=f"{source.unit:.9g}",
         size=math.prod(source.shape),
-        low=span.low,
-        high=span.high,
+        low=source.low,
+        high=source.high,
         outputs=math.prod(network.output.shape),
         ram=ram,
         tables=sum(table.size for table in tables if table.counted),
         levels=sum(table.size for table in tables if not table.counted),
-        type="uint8_t" if span.c_type == "bits" else span.c_type,
+        type="uint8_t" if c_type == "bits" else c_type,
         answer=f"{network.output.unit:.9g}",
     )
     return {
