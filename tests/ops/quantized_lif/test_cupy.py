@@ -10,19 +10,9 @@ import torch
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
 from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, UNIFORM, inputs, run
+from tests.ops.quantized_lif.on_gpu import TYPES, needs_gpu, needs_two_gpus, unaligned
 
-TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
-
-def lacking():
-    if not torch.cuda.is_available():
-        return "there is no CUDA device"
-    reason = cupy.missing()
-    return reason and f"the CUDA kernel cannot run: {reason}"
-
-
-REASON = lacking()
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
+pytestmark = needs_gpu
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +78,7 @@ def test_memory_that_is_not_aligned_or_not_in_rows():
     straight, _, _ = quantized_lif(x_seq, v, 1.0, parameters, backend="reference")
     on_gpu = x_seq.cuda()
     backwards = on_gpu.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
-    unaligned = on_gpu.new_empty(x_seq.numel() + 1)[1:].view(x_seq.shape).copy_(on_gpu)
-    for other in (backwards, unaligned):
+    for other in (backwards, unaligned(on_gpu)):
         leaf = other.detach().requires_grad_()
         spikes, _, _ = quantized_lif(leaf, v.cuda(), 1.0, parameters, backend="cupy")
         assert torch.equal(spikes.cpu(), straight)
@@ -120,7 +109,7 @@ def test_it_runs_on_the_current_stream():
     assert torch.equal(spikes, expected)
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is no second CUDA device")
+@needs_two_gpus
 def test_it_runs_on_the_device_of_its_input():
     x_seq, v = inputs((4, 3, 50))
     expected, *_ = quantized_lif(x_seq, v, 1.0, Parameters(), backend="reference")
@@ -179,6 +168,7 @@ def test_compiled_it_is_the_same():
 
 
 def test_the_hosts_neuron_runs_on_it(monkeypatch):
+    pytest.importorskip("spikingjelly")
     from qsnn_plugins.spikingjelly import TernaryLIFNode
 
     calls, forward = [], cupy.forward
