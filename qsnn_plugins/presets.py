@@ -47,6 +47,10 @@ def _require_paper(fidelity: str) -> None:
         raise ArgumentError("fidelity", fidelity, "'paper': its authors released no code")
 
 
+def _spike(fidelity: Fidelity) -> SpikeSpec:
+    return SpikeSpec(comparison="greater") if _is_released(fidelity) else SpikeSpec()
+
+
 def _power_of_two(bits: int | None) -> WeightSpec:
     if bits is None:
         return WeightSpec()
@@ -62,7 +66,8 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
     """IM-SNN: ternary membranes under a stacked surrogate gradient, power-of-two weights.
 
     Released: five levels from -3 to 1, the default of the code, and weights in equal steps up to
-    2 mean|w| where the paper says powers of two.
+    2 mean|w| where the paper says powers of two. Here as in the other presets with a code,
+    released neurons fire above the threshold, and paper ones by the host's own comparison.
 
     Args:
         weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
@@ -82,7 +87,11 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
     """
     choice((None, *range(2, 9)))("weight_bits", weight_bits)
     if _is_released(fidelity):
-        return QuantSpec(MembraneSpec(levels=RELEASED_LEVELS), weight=_statistical(weight_bits))
+        return QuantSpec(
+            MembraneSpec(levels=RELEASED_LEVELS),
+            _spike(fidelity),
+            weight=_statistical(weight_bits),
+        )
     return QuantSpec(MembraneSpec(), weight=_power_of_two(weight_bits))
 
 
@@ -118,7 +127,10 @@ def spquant(
         pruning = PruningSpec(spatial_ratio=0.35, channel_threshold=0.47)
         weight = _power_of_two(weight_bits)
     return QuantSpec(
-        threshold=threshold, weight=weight, pruning=pruning if pruned else PruningSpec()
+        spike=_spike(fidelity),
+        threshold=threshold,
+        weight=weight,
+        pruning=pruning if pruned else PruningSpec(),
     )
 
 
@@ -157,7 +169,7 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
             gradient="clipped_straight_through",
             scale="step_max",
         )
-    return QuantSpec(membrane, weight=weight)
+    return QuantSpec(membrane, _spike(fidelity), weight=weight)
 
 
 def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> QuantSpec:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_bits
 from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate, primitive
 from qsnn_plugins.spec import SpikeSpec
 
-__all__ = ["Spike"]
+__all__ = ["Spike", "check_comparison"]
+
+
+def check_comparison(argument: str, fire: Any, spec: SpikeSpec, host: bool) -> None:
+    """Raise an error if a surrogate fires at the threshold where a spec says no, or not where yes.
+
+    Args:
+        argument: Its name.
+        fire: A surrogate that a neuron is given, or None for the spec's own.
+        spec: Of the neuron's spikes.
+        host: Whether the host's surrogates fire exactly at the threshold.
+
+    Example:
+        >>> check_comparison("spike_grad", nn.Identity(), SpikeSpec(comparison="greater"), False)
+    """
+    own = fire.fires_at_zero if isinstance(fire, Spike) else host
+    if fire is not None and spec.comparison != "host" and own != spec.fires_at_threshold(host):
+        allowed = f"None: it does not fire as the spec's comparison says, {spec.comparison!r}"
+        raise ArgumentError(argument, fire, allowed)
 
 
 class Spike(nn.Module):
@@ -51,7 +72,8 @@ class Spike(nn.Module):
 
     @classmethod
     def from_spec(cls, spec: SpikeSpec, fires_at_zero: bool = True) -> Spike:
-        """Build the spike that `spec` describes under a host's comparison."""
+        """Build the spike that `spec` describes; its comparison may be the host's."""
+        fires_at_zero = spec.fires_at_threshold(fires_at_zero)
         if spec.bits > 1:
             return cls(fires_at_zero=fires_at_zero, bits=spec.bits)
         return cls(spec.surrogate, spec.sharpness, fires_at_zero)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import Spike
+from qsnn_plugins.nn import Spike, check_comparison
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean
 
@@ -60,6 +60,10 @@ def check_spec(
     if inhibition and not spec.is_plain:
         allowed = "False, or a spec that quantizes nothing: one neuron would fire, all would reset"
         raise ArgumentError("inhibition", inhibition, allowed)
+    check_comparison("spike_grad", spike_grad, spec.spike, host=False)
+    if surrogate_disable and spec.spike.comparison == "greater_equal":
+        allowed = "False where the spec's comparison is 'greater_equal'"
+        raise ArgumentError("surrogate_disable", True, allowed)
     bits = spec.spike.bits
     if bits == 1:
         return

@@ -51,7 +51,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
 
         h[t] = beta m[t-1] + x[t]                    charge
         h[t] ← h[t] M[t]                             mask, where the spec prunes
-        s[t] = 1[h[t] > threshold]                   fire, with a surrogate gradient
+        s[t] = 1[h[t] > threshold]                   fire, with a surrogate gradient;
+                                                     >= where the spec's comparison says so
         m[t] = Q(h[t] - s[t] threshold)              store after the reset ("zero": h (1 - s))
 
     That is `reset_delay=False`. With the host's default, `reset_delay=True`, the charged membrane

@@ -89,7 +89,7 @@ class QuantSpec:
         """
         return (
             self.membrane.kind == "float"
-            and (self.spike.bits, self.spike.value) == (1, "count")
+            and (self.spike.bits, self.spike.value, self.spike.comparison) == (1, "count", "host")
             and not self.threshold.learned
             and not self.pruning.prunes
         )

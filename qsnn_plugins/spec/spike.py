@@ -9,14 +9,16 @@ from qsnn_plugins.functional.surrogate import SurrogateKind
 from qsnn_plugins.spec.checks import choice, integer, number
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 
-__all__ = ["SpikeSpec", "SpikeValue"]
+__all__ = ["Comparison", "SpikeSpec", "SpikeValue"]
 
+Comparison = Literal["host", "greater_equal", "greater"]
 SpikeValue = Literal["count", "threshold"]
 
 _ONE_BIT: Any = {"where": {"bits": (1,)}, "is_forward": False}
 _OPTIONS = {
     "bits": Option(integer(1, 8), 1),
     "value": Option(choice(SpikeValue), "count"),
+    "comparison": Option(choice(Comparison), "host"),
     "surrogate": Option(choice(SurrogateKind), "triangle", **_ONE_BIT),
     "sharpness": Option(number("a number above 0", lambda x: x > 0), 1.0, **_ONE_BIT),
 }
@@ -34,6 +36,9 @@ class SpikeSpec(Part):
         bits: S, from 1, the default, to 8 (bit budget Eq. 6-7).
         value: What is sent on: the "count" 0 .. 2^S - 1, the default, as hosts' networks expect;
             or the count times the "threshold", as Eq. 7 prints. At V_th = 1 they are the same.
+        comparison: Whether a membrane exactly at the threshold fires: "greater_equal" yes,
+            "greater" no, as in the released codes of IM-SNN and Q-SNN; "host", the default, is
+            the host's own rule: yes in SpikingJelly, no in snnTorch.
 
     Raises:
         ArgumentError: If a value is not allowed, or given for an option that is not read.
@@ -51,15 +56,34 @@ class SpikeSpec(Part):
     sharpness: float = NOT_GIVEN
     bits: int = NOT_GIVEN
     value: SpikeValue = NOT_GIVEN
+    comparison: Comparison = NOT_GIVEN
 
     @property
     def greatest(self) -> int:
         """The greatest count of a spike."""
         return 2**self.bits - 1
 
+    def fires_at_threshold(self, host: bool) -> bool:
+        """Whether a membrane exactly at the threshold fires, given the host's own rule.
+
+        Example:
+            >>> SpikeSpec().fires_at_threshold(True)
+            True
+            >>> SpikeSpec(comparison="greater").fires_at_threshold(True)
+            False
+        """
+        return host if self.comparison == "host" else self.comparison == "greater_equal"
+
     def __str__(self) -> str:
         """Say in words what applies."""
         times = " times the threshold" if self.value == "threshold" else ""
+        where = {
+            "host": "",
+            "greater_equal": " at the threshold",
+            "greater": " above the threshold",
+        }
+        fires = where[self.comparison]
+        fires = f", fires{fires}" if fires else ""
         if self.bits == 1:
-            return f"1 bit{times}, {self.surrogate} surrogate (sharpness {self.sharpness})"
-        return f"{self.bits} bits{times}, straight-through"
+            return f"1 bit{times}{fires}, {self.surrogate} surrogate (sharpness {self.sharpness})"
+        return f"{self.bits} bits{times}{fires}, straight-through"

@@ -15,6 +15,7 @@ from qsnn_plugins.nn import (
     Spike,
     StateFacts,
     charges_otherwise,
+    check_comparison,
     initial_threshold,
     membrane_quantizer,
     neuron_facts,
@@ -84,6 +85,7 @@ class QuantNode(StateFacts, BaseNode):
         if surrogate_function is not None and spec.spike.bits > 1:
             allowed = f"None: spikes of {spec.spike.bits} bits have a gradient of their own"
             raise ArgumentError("surrogate_function", surrogate_function, allowed)
+        check_comparison("surrogate_function", surrogate_function, spec.spike, host=True)
         super().__init__(
             v_threshold=float(v_threshold),
             v_reset=None if v_reset is None else float(v_reset),

@@ -23,7 +23,8 @@ class QuantLIFNode(QuantNode):
 
         h[t] = v[t-1] - (v[t-1] - v_reset) / tau + x[t]     charge (decay_input=False)
         h[t] ← h[t] M[t]                                    mask, where the spec prunes
-        s[t] = 1[h[t] >= v_threshold]                       fire, with a surrogate gradient
+        s[t] = 1[h[t] >= v_threshold]                       fire, with a surrogate gradient;
+                                                            > where the spec's comparison says so
         r[t] = s[t] v_reset + (1 - s[t]) h[t]               reset (hard; soft where v_reset=None)
         v[t] = Q(r[t])                                      store
 

@@ -81,6 +81,14 @@ def run(
         wide = torch.promote_types(x_seq.dtype, torch.float32)
         threshold = x_seq.new_full((), threshold, dtype=wide)
     reason = _uncovered(spec, surrogate_function, membrane, pruning)
+    is_late = conventions.get("reset_is_late") and conventions.get("resets", True)
+    if (
+        reason is None
+        and is_late
+        and spec.membrane.kind != "float"
+        and surrogate_function.fires_at_zero
+    ):
+        reason = "a late reset tells a spike by a stored membrane above the threshold"
     reason = reason or refusal(kernel, x_seq, v, threshold, spec.pruning, decay)
     if use_or_warn(kernel, named is not None, reason) == "reference":
         return None
@@ -154,10 +162,14 @@ def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
 
 
 def _current(spec: SpikeSpec, fire: Spike) -> SpikeSpec:
-    """Return the spec of the spikes that are fired: a schedule may have sharpened the surrogate."""
-    if fire.bits > 1:
-        return spec if fire.bits == spec.bits else SpikeSpec(bits=fire.bits, value=spec.value)
-    now: tuple = fire.surrogate, fire.sharpness, fire.bits
-    if now == (spec.surrogate, spec.sharpness, spec.bits):
+    """Return the spec of the spikes that are fired: a schedule may have sharpened the surrogate.
+
+    The comparison of one that differs is left to `Parameters.fires_at_threshold`.
+    """
+    fires = fire.fires_at_zero
+    how: tuple = (fire.bits,) if fire.bits > 1 else (fire.bits, fire.surrogate, fire.sharpness)
+    own = (spec.bits, spec.surrogate, spec.sharpness)[: len(how)]
+    if how == own and spec.fires_at_threshold(fires) == fires:
         return spec
-    return SpikeSpec(now[0], now[1], value=spec.value)
+    surrogate = dict(zip(("surrogate", "sharpness"), how[1:], strict=False))
+    return SpikeSpec(bits=fire.bits, value=spec.value, **surrogate)

@@ -45,7 +45,8 @@ class Parameters:
         reset_is_late: Whether the reset lands one step later, as snnTorch's does by default; the
             hard one is then to 0.
         detach_reset: Whether the gradient is kept from flowing through the reset.
-        fires_at_threshold: Whether a membrane exactly at the threshold fires.
+        fires_at_threshold: Whether a membrane exactly at the threshold fires where the spike's
+            comparison is the host's.
         scale: Of a "uniform" membrane: "given" is one scale for all steps; "step_max" takes max|r|
             of each, and "running" a running average of these, updated before the step stores.
 
@@ -85,7 +86,7 @@ class Parameters:
             raise ArgumentError("v_reset", self.v_reset, "a finite number, or None")
         if self.reset_is_late and self.v_reset:
             raise ArgumentError("v_reset", self.v_reset, "0 or None where the reset is late")
-        if self.keeps_comparison and self.fires_at_threshold:
+        if self.keeps_comparison and self.spike.fires_at_threshold(self.fires_at_threshold):
             allowed = "False where the reset is late and the membrane quantized"
             raise ArgumentError("fires_at_threshold", True, allowed)
         if self.keeps_comparison and self.spike.bits > 1 and self.v_reset is None:
@@ -208,7 +209,7 @@ def _variant(neuron: Parameters, scale_learns: bool, leak_learns: bool, packs: b
         "GREATEST_SPIKE": 2**neuron.spike.bits - 1,
         "RESET_IS_LATE": neuron.reset_is_late,
         "DETACHED": neuron.detach_reset,
-        "FIRES_AT_ZERO": neuron.fires_at_threshold,
+        "FIRES_AT_ZERO": neuron.spike.fires_at_threshold(neuron.fires_at_threshold),
         "SENDS_THRESHOLD": neuron.spike.value == "threshold",
         "SPATIAL": pruning is not None and bool(pruning.spatial_ratio),
         "GATES": neuron.has_gates,
