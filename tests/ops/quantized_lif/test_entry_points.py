@@ -1,4 +1,4 @@
-"""What a machine with a GPU runs, where torch and pytest are, but none of the hosts or Lightning."""
+"""What a machine with a GPU runs where torch and pytest are, but none of the hosts or Lightning."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # processes
 ROOT = Path(__file__).parents[3]
 ABSENT = ("spikingjelly", "snntorch", "lightning", "torchmetrics", "torchvision", "jsonargparse")
 ABSENT += ("rich", "yaml", "safetensors", "PIL", "cupy")
@@ -35,10 +36,15 @@ def test_what_is_here_is_said():
     assert "torch sees no CUDA device" in result.stdout
 
 
-@pytest.mark.slow
 def test_the_tests_of_a_gpu_are_skipped_with_a_reason():
     result = run("pytest", "-m", "gpu", "-rs", "tests/ops/quantized_lif", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "there is no CUDA device" in result.stdout
     assert "passed" not in result.stdout
     assert "error" not in result.stdout
+
+
+def test_the_benchmark_says_what_it_lacks():
+    result = run("tests.benchmarks.quantized_lif_gpu")
+    assert result.returncode == 2
+    assert "there is no CUDA device" in result.stderr
