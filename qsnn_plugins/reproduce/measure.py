@@ -21,6 +21,7 @@ from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size, run_folder
+from qsnn_plugins.reproduce.table import TableRow
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "rows_of"]
@@ -137,13 +138,20 @@ def _measure(options: Namespace, others: list[str]) -> None:
     # a row's words come after the overlays: its width wins over what makes the run small
     words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
+
+    def run_of(row: TableRow, seed: int, start: TableRow | None) -> Run:
+        own = (*row.overrides, *others)
+        folder = Path(options.folder, name, run_folder(own, seed, commit))
+        return Run((*below, *own), seed, folder, run_of(start, seed, None) if start else None)
+
     tasks = [
-        (cells, Run(words[overrides], seed, Path(options.folder, name, folder)))
-        for overrides, cells in rows.items()
+        (cells, run_of(cells[0].row, seed, cells[0].start))
+        for cells in rows.values()
         for seed in options.seeds
-        for folder in [run_folder((*overrides, *others), seed, commit)]
     ]
     record, values = _Record(name), dict[str, list[float]]()
+    for start in {run.start.folder: run.start for _, run in tasks if run.start}.values():
+        start.train()
     with ThreadPoolExecutor(options.jobs) as pool:
         accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
         for (cells, run), value in zip(tasks, accuracies, strict=True):

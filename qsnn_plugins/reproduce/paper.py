@@ -17,9 +17,10 @@ import yaml
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
-__all__ = ["PAPERS", "Paper", "load_paper"]
+__all__ = ["PAPERS", "TABLES", "Paper", "load_paper"]
 
 PAPERS = ("imsnn", "spquant", "qsnn", "sigmoid_quantizer", "bit_budget")
+TABLES = (*PAPERS, "comparison")  # the last: methods beside each other on one network, our own
 _T = TypeVar("_T")
 
 
@@ -28,7 +29,7 @@ class Paper:
     """A paper's tables by their numbers.
 
     Args:
-        paper: Its key, one of `PAPERS`.
+        paper: Its key, one of `TABLES`.
         title: Its title.
         tables: By number.
 
@@ -47,7 +48,7 @@ def load_paper(paper: str) -> Paper:
     """Load a paper's tables.
 
     Args:
-        paper: One of `PAPERS`.
+        paper: One of `TABLES`.
 
     Returns:
         The paper.
@@ -61,8 +62,8 @@ def load_paper(paper: str) -> Paper:
         >>> table.rows["CIFAR-10, this work, ResNet-19, W4 U1.5"].printed["accuracy"]
         '94.11'
     """
-    if paper not in PAPERS:
-        raise ArgumentError("paper", paper, f"one of {', '.join(PAPERS)}")
+    if paper not in TABLES:
+        raise ArgumentError("paper", paper, f"one of {', '.join(TABLES)}")
     name = f"{paper}.yaml"
     try:
         return _paper(yaml.safe_load((files(__package__) / "tables" / name).read_text("utf-8")))

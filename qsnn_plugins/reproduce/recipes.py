@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.reproduce.paper import PAPERS, load_paper
+from qsnn_plugins.reproduce.paper import TABLES, load_paper
 from qsnn_plugins.reproduce.results import RESULTS, CellKey, Result, by_cell, load_results
 from qsnn_plugins.reproduce.table import table_name
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
@@ -60,7 +60,7 @@ def recipes_page(results: Iterable[Result]) -> str:
     measured = by_cell(results)
     whole = any(not result.changes for runs in measured.values() for result in runs)
     parts = [_HEAD.replace("{pending}", "" if whole else _PENDING)]
-    for paper in PAPERS:
+    for paper in TABLES:
         cells = list(trained_cells([paper]))
         parts.append(f"## {load_paper(paper).title}\n")
         for table in dict.fromkeys(cell.table for cell in cells):

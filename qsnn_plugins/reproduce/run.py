@@ -19,7 +19,7 @@ from qsnn_plugins.files import atomic_write
 __all__ = ["Begun", "Run", "checkout_commit", "machine_name", "model_size", "run_folder"]
 
 # By which convention of `qsnn cost` a paper counts, where it has none of its own name.
-_CONVENTIONS = {"bit_budget": "chip"}
+_CONVENTIONS = {"bit_budget": "chip", "comparison": "chip"}
 
 
 def run_folder(words: tuple[str, ...], seed: int, commit: str) -> str:
@@ -103,13 +103,21 @@ class Run:
             DataError: If one of the two failed; the error names its log. If the folder holds
                 another run.
         """
+        self.train()
+        self._call("test", "--ckpt_path=last")
+        return 100 * float(self._metrics("test")[-1]["test_accuracy"])
+
+    def train(self) -> None:
+        """Train, as far as that is not done.
+
+        Raises:
+            DataError: See `accuracy`.
+        """
         begun = self.begin()
         if not begun.trained:
             is_begun = self.checkpoint.exists()
             self._call("fit", *(("--ckpt_path=last",) if is_begun else self._weights()))
             self._write(replace(begun, trained=True))
-        self._call("test", "--ckpt_path=last")
-        return 100 * float(self._metrics("test")[-1]["test_accuracy"])
 
     def begin(self) -> Begun:
         """Return when and as what the run began, which may be now.

@@ -73,6 +73,7 @@ class TableRow:
         notes: What else a reader must know of a cell, by column.
         recipe: Recipe that trains the row, such as "recipes/qsnn_resnet19_cifar10.yaml".
         overrides: Words that follow `-c RECIPE` on the command line.
+        start: Row of the same table, with a recipe, whose trained weights it begins with.
         without_recipe: Why no recipe trains an own row.
 
     Example:
@@ -91,6 +92,7 @@ class TableRow:
     notes: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
+    start: str | None = None
     without_recipe: str = ""
 
     def __post_init__(self) -> None:
@@ -148,6 +150,10 @@ class PaperTable:
                     raise DataError(f"row {row.row!r}: there is no column {unknown.pop()!r}")
             if row.baseline is not None and row.baseline not in self.rows:
                 raise DataError(f"row {row.row!r}: there is no baseline {row.baseline!r}")
+            if row.start is not None:
+                start = self.rows.get(row.start)
+                if start is None or start.start or start.recipe != row.recipe:
+                    raise DataError(f"row {row.row!r}: {row.start!r} is no row to begin with")
 
     def network(self, row: TableRow, column: TableColumn) -> str | None:
         """Key of the network that a cell is counted with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from qsnn_plugins.reproduce.paper import PAPERS, load_paper
+from qsnn_plugins.reproduce.paper import TABLES, load_paper
 from qsnn_plugins.reproduce.results import CellKey
 from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
@@ -46,6 +46,12 @@ class TrainedCell:
         return " ".join(["lightning fit -c", str(self.recipe), *self.row.overrides])
 
     @property
+    def start(self) -> TableRow | None:
+        """The row whose trained weights it begins with."""
+        table = load_paper(self.paper).tables[self.table]
+        return table.rows[self.row.start] if self.row.start else None
+
+    @property
     def printed(self) -> str:
         """What is printed, with its unit and the row's note."""
         value, note = self.row.printed[self.column.name], self.row.notes.get(self.column.name, "")
@@ -65,11 +71,11 @@ class TrainedCell:
         return self.row.without_recipe or ("" if self.row.own else "quoted from other work")
 
 
-def trained_cells(papers: Iterable[str] = PAPERS) -> Iterator[TrainedCell]:
+def trained_cells(papers: Iterable[str] = TABLES) -> Iterator[TrainedCell]:
     """List the cells of the classification tables that a training fills.
 
     Args:
-        papers: Keys of papers.
+        papers: Keys of papers, and "comparison".
 
     Example:
         >>> len({cell.table for cell in trained_cells(["qsnn"])})

@@ -201,6 +201,23 @@ def test_a_run_may_begin_with_the_weights_of_another(checkout, trained):
     assert run.command.endswith(" ".join(weights))
 
 
+def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained):
+    words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "1-bit, from float"]
+    assert measure.main([*words, "--seeds", "90", "--folder", str(checkout / "outside")]) == 0
+    (float_run, fine_tuned) = [run for (word, *_), run in trained if word == "fit"]
+    assert float_run.words == ("-c", "recipes/cifar10_cpu.yaml")
+    assert fine_tuned.start == float_run
+    assert float_run.folder.is_relative_to(checkout / "outside")
+    (result,) = load_results(checkout / "docs/results")
+    assert result.cell == (
+        "comparison",
+        "cifar10_cpu",
+        "linear sigmoids, 1-bit, from float",
+        "accuracy",
+    )
+    assert "--ckpt_changes=allow" in result.command
+
+
 def test_a_folder_of_another_run_is_refused(checkout, trained):
     Run(("-c", DECOLLE), 90, checkout / "run").begin()
     with pytest.raises(DataError, match=r"run holds another run: lightning fit .*--data\.seed=90"):
