@@ -212,12 +212,13 @@ def backward(
     """
     named, inputs = choices(variant), inputs.contiguous()
     x_seq, v, threshold = inputs.x_seq, inputs.v, inputs.threshold
+    learns = named["LEARNING"] != "FIXED"
     neurons, gates = x_seq.shape[1:], named["GATES"]
     grad_spikes = grad_spikes.to(x_seq.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.float().contiguous()
     grad_x = torch.empty_like(x_seq)
     grad_v = torch.empty(neurons if v.shape == neurons else 0, dtype=torch.float32)
-    per_channel = threshold.dim() > 0 and named["LEARNING"] != "FIXED"
+    per_channel = threshold.dim() > 0 and learns
     grad_thresholds = torch.empty(neurons, dtype=torch.float32) if per_channel else None
     sums = torch.zeros(3, dtype=torch.float64)  # of threshold, scale and leak
     built = loaded(variant, numbers, x_seq.dtype, threshold.dim() > 0)
@@ -244,8 +245,8 @@ def backward(
     return (
         grad_x,
         grad_v,
-        threshold_gradient(sums[0], grad_thresholds, threshold),
-        sums[1].float() if named["SCALE_LEARNS"] else nothing,
+        threshold_gradient(sums[0], grad_thresholds, threshold) if learns else nothing,
+        sums[1].float() if named["SCALE_LEARNS"] else nothing.clone(),
         sums[2].float() if named["LEAK_LEARNS"] else nothing.clone(),
         grad_gates.double().sum(-1).float() if gates else grad_gates,
     )

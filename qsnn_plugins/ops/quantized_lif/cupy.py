@@ -295,7 +295,8 @@ def backward(
         return x_seq.new_empty(shape, dtype=torch.float32)
 
     grad_x, grad_v = torch.empty_like(x_seq), empty(*(neurons if v.shape == neurons else (0,)))
-    per_channel = threshold.dim() > 0 and named["LEARNING"] != "FIXED"
+    learns, scale_learns = named["LEARNING"] != "FIXED", named["SCALE_LEARNS"]
+    per_channel = threshold.dim() > 0 and learns
     grad_thresholds = empty(*neurons) if per_channel else None
     segment = min(steps, held_steps(x_seq.dtype))
     launcher = Launcher(
@@ -309,7 +310,7 @@ def backward(
         packed=packed,
         kept=None if is_packed else empty(math.ceil(steps / segment) - 1, *neurons),
     )
-    sums = x_seq.new_zeros(launcher.blocks, 2, dtype=torch.float64)
+    sums = x_seq.new_empty(launcher.blocks if learns or scale_learns else 0, 2, dtype=torch.float64)
     running, call = empty(len(maxima) + 1, 2), launcher.call
     call.sums, call.maxima, call.running = (t.data_ptr() for t in (sums, maxima, running))
     call.segment = segment
@@ -317,12 +318,14 @@ def backward(
         launcher.run_once("qsnn_scales")
     late = named["RESET_IS_LATE"]
     launcher.run("qsnn_backward", places=0 if is_packed else segment + late)
-    total = sums.sum(0)
+    # where nothing learns, nothing more is launched
+    is_summed = scale_learns or (learns and not per_channel)
+    total = sums.sum(0) if is_summed else sums.new_empty(2)
     return (
         grad_x,
         grad_v,
-        threshold_gradient(total[0], grad_thresholds, threshold),
-        total[1].float() if named["SCALE_LEARNS"] else empty(0),
+        threshold_gradient(total[0], grad_thresholds, threshold) if learns else empty(0),
+        total[1].float() if scale_learns else empty(0),
         empty(0),
         empty(0),
     )

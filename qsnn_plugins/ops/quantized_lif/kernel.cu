@@ -148,13 +148,13 @@ QSNN_INLINE Floats<WIDTH> seen(const Known& p, Floats<WIDTH> h, const Floats<WID
     return h;
 }
 
-// The steps of a segment again: h of step from + k is put at k + RESET_IS_LATE, behind the membrane
-// that came before all where a late reset asks for it.
-template <int WIDTH>
+// The steps of a segment again. Where they are kept, h of step from + k is put at k + RESET_IS_LATE,
+// behind the membrane that came before all where a late reset asks for it.
+template <int WIDTH, bool KEEPS>
 QSNN_INLINE void recompute(const Launch& call, Index first, Index from, Index end, const Known& p,
                            const Floats<WIDTH>& threshold, float given, Floats<WIDTH>& q) {
     const Places<WIDTH> places;
-    if constexpr (RESET_IS_LATE) places.put(0, q);
+    if constexpr (KEEPS && RESET_IS_LATE) places.put(0, q);
 #pragma unroll 1
     for (Index chunk = from; chunk < end; chunk += CHUNK<WIDTH>) {
         Lanes<Value, WIDTH> x[CHUNK<WIDTH>];
@@ -166,7 +166,7 @@ QSNN_INLINE void recompute(const Launch& call, Index first, Index from, Index en
             if (chunk + k >= end) break;
             Floats<WIDTH> h;
             advance<WIDTH>(p, x[k], threshold, scale_of(call, chunk + k, given), q, h);
-            places.put((int)(chunk + k - from) + RESET_IS_LATE, h);
+            if constexpr (KEEPS) places.put((int)(chunk + k - from) + RESET_IS_LATE, h);
         }
     }
 }
@@ -183,12 +183,12 @@ QSNN_INLINE void back_from_x(const Launch& call, Index first, Backward<WIDTH>& s
     Index from = 0, kept = first;
     Floats<WIDTH> q = start<WIDTH>(call, first);
     for (; from + size < call.steps; from += size, kept += call.neurons) {
-        recompute<WIDTH>(call, first, from, from + size, p, threshold, given, q);
+        recompute<WIDTH, false>(call, first, from, from + size, p, threshold, given, q);
         store(call.kept + kept, q);
     }
     for (; from >= 0; from -= size) {
         const Index end = from + size < call.steps ? from + size : call.steps;
-        recompute<WIDTH>(call, first, from, end, p, threshold, given, q);
+        recompute<WIDTH, true>(call, first, from, end, p, threshold, given, q);
 #pragma unroll 1
         for (Index chunk = from + (end - 1 - from) / CHUNK<WIDTH> * CHUNK<WIDTH>; chunk >= from; chunk -= CHUNK<WIDTH>) {
             Lanes<Value, WIDTH> up[CHUNK<WIDTH>];

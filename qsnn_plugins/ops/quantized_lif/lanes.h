@@ -15,19 +15,27 @@ static_assert(!PACKS || (STORE == LEVELS && LEVEL_COUNT <= 3 && !RESET_IS_LATE),
 struct Launch : Call {
     Numbers numbers;
 };
+static_assert(sizeof(Launch) <= 4096, "every CUDA takes as much with a launch");
 
 template <typename Type, int WIDTH>
 struct alignas(sizeof(Type) * WIDTH < 16 ? sizeof(Type) * WIDTH : 16) Lanes {
     Type lane[WIDTH];
 };
 
+// A GPU stops where lanes that are read or written at once are not aligned: an emulated one sees it.
+#ifndef QSNN_EXPECT_ALIGNED
+#define QSNN_EXPECT_ALIGNED(place, bytes)
+#endif
+
 template <int WIDTH, typename Type>
 QSNN_INLINE Lanes<Type, WIDTH> load(const Type* from) {
+    QSNN_EXPECT_ALIGNED(from, (alignof(Lanes<Type, WIDTH>)));
     return *reinterpret_cast<const Lanes<Type, WIDTH>*>(from);
 }
 
 template <int WIDTH, typename Type>
 QSNN_INLINE void copy(Type* to, const Lanes<Type, WIDTH>& values) {
+    QSNN_EXPECT_ALIGNED(to, (alignof(Lanes<Type, WIDTH>)));
     *reinterpret_cast<Lanes<Type, WIDTH>*>(to) = values;
 }
 

@@ -31,8 +31,8 @@ struct Scalars {
 
 struct Numbers : Scalars {
     float midpoints[MIDPOINT_COUNT + 1];  // between levels
-    float heights[MIDPOINT_COUNT + 1];  // from one level to the next
-    float levels[LEVEL_COUNT + 1];
+    float heights[HEIGHT_COUNT + 1];  // from one level to the next
+    float levels[TABLE_OF_LEVELS + 1];
     float pair_sums[PAIR_COUNT + 1];  // of MIRRORED
     float pair_heights[PAIR_COUNT + 1];
 };

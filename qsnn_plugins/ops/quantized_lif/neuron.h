@@ -18,8 +18,8 @@
 // that is no constant would move all of a copy out of the registers.
 #ifdef __CUDACC__
 struct Known : Scalars {
-    const float (&midpoints)[MIDPOINT_COUNT + 1], (&heights)[MIDPOINT_COUNT + 1];
-    const float (&levels)[LEVEL_COUNT + 1];
+    const float (&midpoints)[MIDPOINT_COUNT + 1], (&heights)[HEIGHT_COUNT + 1];
+    const float (&levels)[TABLE_OF_LEVELS + 1];
     const float (&pair_sums)[PAIR_COUNT + 1], (&pair_heights)[PAIR_COUNT + 1];
 
     QSNN_INLINE Known(const Numbers& all)

@@ -176,7 +176,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
     return (
         x_seq.new_empty(x_seq.shape),
         wide(*(inputs.v.shape if inputs.v.shape == x_seq.shape[1:] else (0,))),
-        wide(*inputs.threshold.shape),
+        wide(*inputs.threshold.shape) if named["LEARNING"] != "FIXED" else wide(0),
         *(wide() if named[name] else wide(0) for name in ("SCALE_LEARNS", "LEAK_LEARNS")),
         wide(*is_open.shape),
     )
@@ -206,9 +206,16 @@ def _differentiate(
     )
     wanted = ctx.needs_input_grad
     return *(
-        grad.to(tensor.dtype) if want and grad is not None and tensor is not None else None
+        _gradient_of(tensor, grad) if want else None
         for grad, tensor, want in zip(grads, inputs, wanted, strict=False)
     ), *(None for _ in wanted[_COUNT:])
+
+
+def _gradient_of(tensor: Tensor | None, grad: Tensor | None) -> Tensor | None:
+    """Return the gradient of a tensor; that of what a kernel does not let learn is empty."""
+    if tensor is None or grad is None or grad.shape != tensor.shape:
+        return None
+    return grad.to(tensor.dtype)
 
 
 def _through_gate(

@@ -204,11 +204,14 @@ def kernel(
         "silent": silenced[-1] if silenced else LOWEST,
         "centre": (lower + upper) / 2,
     }
-    pairs = _pairs(levels, middle, given["smoothness"], mirrored)
+    pairs = _pairs(levels, middle, given["smoothness"]) if mirrored else []
+    has_heights = named["SLOPE"] == "STACKED" and not mirrored
+    heights = [above - below for below, above in itertools.pairwise(levels)]
+    stored = [max(level, 0.0) if pruned else level for level in levels]
     tables: dict[str, Sequence[float]] = {
         "midpoints": middle,
-        "heights": [above - below for below, above in itertools.pairwise(levels)],
-        "levels": [max(level, 0.0) if pruned else level for level in levels],
+        "heights": heights if has_heights else (),
+        "levels": stored if named["STORE"] == "LEVELS" else (),
         "pair_sums": [both for both, _ in pairs],
         "pair_heights": [height for _, height in pairs],
     }
@@ -234,7 +237,7 @@ def _is_mirrored(levels: Sequence[float], smoothness: float) -> bool:
 
 
 def _pairs(
-    levels: Sequence[float], middle: Sequence[float], smoothness: float, mirrored: bool
+    levels: Sequence[float], middle: Sequence[float], smoothness: float
 ) -> list[tuple[float, float]]:
     """2 cosh of half the distance of the bumps of each pair, and their height."""
     pairs = []
@@ -242,5 +245,5 @@ def _pairs(
         half = smoothness * (middle[-1 - k] - middle[k]) / 2
         alone = 2 * k + 1 == len(middle)  # in the centre, where the pair is one bump twice
         height = (levels[k + 1] - levels[k]) * smoothness / (2 if alone else 1)
-        pairs.append((2 * math.cosh(half) if mirrored else 0.0, height))
+        pairs.append((2 * math.cosh(half), height))
     return pairs

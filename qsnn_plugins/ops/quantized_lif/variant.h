@@ -36,7 +36,10 @@ constexpr bool SILENCES = QSNN_SILENCES;          // a level below 0 is stored a
 constexpr bool MIRRORED = QSNN_MIRRORED, CENTRE_IS_ZERO = QSNN_CENTRE_IS_ZERO;
 
 constexpr int MIDPOINT_COUNT = LEVEL_COUNT > 1 ? LEVEL_COUNT - 1 : 0;
-constexpr int PAIR_COUNT = (MIDPOINT_COUNT + 1) / 2;
+// A table has what is read of it: CUDA before 12.1 takes no more than 4 KiB with a launch.
+constexpr int TABLE_OF_LEVELS = STORE == LEVELS ? LEVEL_COUNT : 0;
+constexpr int HEIGHT_COUNT = SLOPE == STACKED && !MIRRORED ? MIDPOINT_COUNT : 0;
+constexpr int PAIR_COUNT = MIRRORED ? (MIDPOINT_COUNT + 1) / 2 : 0;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != FLOAT;
 constexpr bool MASKS = SPATIAL || GATES;

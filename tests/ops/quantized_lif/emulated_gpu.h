@@ -8,6 +8,7 @@
 #include <ucontext.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -18,6 +19,7 @@
 #define __shared__
 #define __grid_constant__
 #define __launch_bounds__(...)
+#define QSNN_EXPECT_ALIGNED(place, bytes) emulated::expect_aligned(place, bytes)
 
 struct Position {
     unsigned x;
@@ -28,7 +30,7 @@ inline Position threadIdx, blockIdx;
 namespace emulated {
 
 constexpr int THREADS = QSNN_BLOCK, WARP_SIZE = 32;
-constexpr size_t STACK = 1 << 16;
+constexpr size_t STACK = 1 << 18;
 
 struct Fiber {
     ucontext_t context;
@@ -41,8 +43,17 @@ inline ucontext_t scheduler;
 inline double passed_on[THREADS];
 inline void (*work)();
 inline bool backwards;
+inline int misaligned;
 
 inline void wait_for_all() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
+
+// Ends the thread whose access a GPU would refuse.
+inline void expect_aligned(const void* place, size_t bytes) {
+    if (reinterpret_cast<uintptr_t>(place) % bytes == 0) return;
+    misaligned++;
+    fibers[threadIdx.x].has_ended = true;
+    wait_for_all();
+}
 
 inline void start() {
     work();

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from qsnn_plugins.debug import debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
@@ -44,6 +45,18 @@ def test_what_the_kernel_does_not_cover_goes_to_the_reference(reason, changed, c
     assert record.message.startswith("the neuron runs on the reference, not on the C++ kernel: ")
     with pytest.raises(BackendError, match=f"backend 'cpp' cannot run: {reason}"):
         choose(**arguments(**changed), backend="cpp")
+
+
+@pytest.mark.parametrize("name", ["v", "threshold"])
+def test_what_lies_on_another_gpu_is_refused_by_name(name):
+    with FakeTensorMode():
+        there, here = (
+            {each: torch.empty(tensor.shape, device=gpu) for each, tensor in arguments().items()}
+            for gpu in ("cuda:0", "cuda:1")
+        )
+        other = here | {name: there[name]}
+        assert backends.refusal("cupy", **other) == f"{name} is on the device cuda:0"
+        assert "device" not in (backends.refusal("cupy", **here) or "")
 
 
 def test_debug_mode_is_refused():

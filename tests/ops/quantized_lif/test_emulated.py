@@ -1,10 +1,15 @@
 """The GPU's kernel against its reference, on an emulated GPU."""
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, operator, quantized_lif
@@ -21,7 +26,7 @@ from tests.ops.quantized_lif.cases import (
     inputs,
     run,
 )
-from tests.toolchain import needs_compiler
+from tests.toolchain import COMPILER, needs_compiler
 
 pytestmark = needs_compiler
 
@@ -181,6 +186,48 @@ def test_memory_that_is_not_aligned_or_not_in_rows(launches):
         assert torch.equal(result[1], straight[1])
 
 
+def test_a_vector_that_is_not_aligned_is_seen(monkeypatch):
+    """The check can fail: a GPU would stop at what the launcher keeps from happening."""
+    x_seq, v = inputs((4, 64))
+    unaligned = emulation.unaligned(x_seq)
+
+    def vector(name, *arguments):
+        emulation.launch(name.replace("scalar", "vector"), *arguments)
+
+    monkeypatch.setattr(cupy, "launch", vector)
+    arguments = Parameters().variant(), Parameters().numbers()
+    with pytest.raises(RuntimeError, match="accesses are not aligned"):
+        operator.forward(*given(unaligned, v), *arguments)
+
+
+def test_a_backward_of_what_does_not_learn_launches_one_kernel(launches):
+    x_seq, v = inputs((4, 60))
+    for learning, most in ((ThresholdSpec(), 0), (LEARNED, 2)):
+        parameters = Parameters(threshold=learning)
+        kernel = parameters.variant(), tuple(parameters.numbers())
+        arguments = given(x_seq, v)
+        saved = cupy.forward(arguments, *kernel)[2:6]
+        launches.clear()
+        with Computed() as computed:
+            cupy.backward(x_seq, v, *saved, arguments, *kernel)
+        assert launches == ["qsnn_backward_vector"]
+        assert len(computed.names) == most, computed.names
+
+
+class Computed(TorchDispatchMode):
+    """Names of the operators that launch a kernel on a GPU: all that do more than allocate."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **kwargs or {})
+        if not func.is_view and "empty" not in str(func):
+            self.names.append(str(func))
+        return result
+
+
 @pytest.mark.parametrize("name", ["ternary", "float", "3 bits, running"])
 def test_the_order_of_threads_does_not_change_a_bit(name, monkeypatch):
     x_seq, v = inputs((20, 3, 1404))
@@ -252,6 +299,20 @@ def test_several_pass_unchanged():
     check_several()
 
 
+@pytest.fixture
+def changed(tmp_path):
+    """A function that copies the kernel's sources with a change."""
+
+    def change(file, old, new):
+        folder = shutil.copytree(FOLDER, tmp_path / "changed")
+        text = (folder / file).read_text()
+        assert text.count(old) == 1
+        (folder / file).write_text(text.replace(old, new))
+        return folder
+
+    return change
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new"),
@@ -264,11 +325,39 @@ def test_several_pass_unchanged():
         ("kernel.cu", "call.kept + kept - call.neurons", "call.kept + kept"),
     ],
 )
-def test_the_check_can_fail(file, old, new, tmp_path, monkeypatch):
-    shutil.copytree(FOLDER, tmp_path / "changed")
-    text = (tmp_path / "changed" / file).read_text()
-    assert text.count(old) == 1
-    (tmp_path / "changed" / file).write_text(text.replace(old, new))
-    monkeypatch.setattr(emulation, "folder", tmp_path / "changed")
+def test_the_check_can_fail(file, old, new, changed, monkeypatch):
+    monkeypatch.setattr(emulation, "folder", changed(file, old, new))
     with pytest.raises((AssertionError, RuntimeError)):
         check_several()
+
+
+def run_sanitized_emulation(folder):
+    """Run the kernel of a folder over odd shapes, stopped at an access beyond a tensor."""
+    asked = [COMPILER, "-print-file-name=libasan.so"]
+    library = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    if not Path(library).is_absolute():
+        pytest.skip("the compiler has no sanitizers")
+    options = {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"}
+    command = [sys.executable, "-m", "tests.ops.quantized_lif.emulation", str(folder)]
+    environment = {**os.environ, **options}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.slow
+def test_nothing_beyond_a_tensor_is_touched():
+    result = run_sanitized_emulation(FOLDER)
+    assert (result.returncode, result.stdout) == (0, "24\n"), result.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [
+        ("lanes.h", "sums[2 * (Index)blockIdx.x", "sums[2 + 2 * (Index)blockIdx.x", "heap-buffer"),
+        ("lanes.h", "((place * PARTS + i) * BLOCK", "((place * PARTS + i + 1) * BLOCK", "poison"),
+    ],
+)
+def test_an_access_beyond_a_tensor_is_seen(file, old, new, fault, changed):
+    result = run_sanitized_emulation(changed(file, old, new))
+    assert result.returncode != 0
+    assert fault in result.stderr, result.stderr[-2000:]

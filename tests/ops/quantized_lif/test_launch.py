@@ -10,7 +10,7 @@ import torch
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy
 from qsnn_plugins.ops.quantized_lif.schema import Inputs
-from tests.ops.quantized_lif.cases import UNIFORM, inputs
+from tests.ops.quantized_lif.cases import LEARNED, UNIFORM, inputs
 
 
 def stand_in(asked, version="14.2.0", error=None):
@@ -99,16 +99,21 @@ def test_memory_that_is_not_aligned_takes_more_blocks_and_a_sum_for_each(asked, 
     x_seq, v = inputs((2, 256))
     unaligned = torch.zeros(x_seq.numel() + 1)[1:].view(x_seq.shape)
     assert unaligned.data_ptr() % 16 > 0
-    sizes, zeros = [], torch.Tensor.new_zeros
-    kernel = Parameters().variant(), tuple(Parameters().numbers())
+    shapes, empty = [], torch.Tensor.new_empty
+    parameters = Parameters(threshold=LEARNED)
+    kernel = parameters.variant(), tuple(parameters.numbers())
     arguments = Inputs(x_seq, v, torch.tensor(1.0))
     saved = cupy.forward(arguments, *kernel)[2:6]
-    monkeypatch.setattr(
-        torch.Tensor, "new_zeros", lambda *a, **k: (sizes.append(a[1]), zeros(*a, **k))[1]
-    )
+
+    def new_empty(x_seq, *shape, dtype):
+        if dtype == torch.float64:
+            shapes.append(shape)
+        return empty(x_seq, *shape, dtype=dtype)
+
+    monkeypatch.setattr(torch.Tensor, "new_empty", new_empty)
     cupy.backward(unaligned, None, *saved, arguments, *kernel)
     name, grid, *_ = asked[-1]
-    assert (name, grid, sizes) == ("qsnn_backward_scalar", (2,), [2])
+    assert (name, grid, shapes) == ("qsnn_backward_scalar", (2,), [(2, 2)])
 
 
 def test_what_is_missing_is_said(asked, monkeypatch):
