@@ -18,9 +18,57 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "locked", "path_beside", "remove_leftovers", "replace"]
+from qsnn_plugins.errors import ArgumentError
+
+__all__ = [
+    "atomic_write",
+    "checked_path",
+    "locked",
+    "path_beside",
+    "remove_leftovers",
+    "replace",
+    "writable",
+]
 
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+
+
+def checked_path(argument: str, value: object) -> Path:
+    """Return what a caller gave as a path.
+
+    Raises:
+        ArgumentError: If it is none.
+
+    Example:
+        >>> checked_path("path", "networks/vgg9.safetensors").name
+        'vgg9.safetensors'
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
+        raise ArgumentError(argument, value, "a path, as a str or a Path")
+    return Path(value)
+
+
+@contextmanager
+def writable(argument: str, value: object) -> Iterator[Path]:
+    """Return what a caller gave as a path, and say in one sentence where it cannot be written.
+
+    Raises:
+        ArgumentError: If it is no path, or what the block writes there cannot be.
+
+    Example:
+        >>> with writable("path", "nowhere/network.bin") as path, atomic_write(path):
+        ...     pass
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: path='nowhere/network.bin' is not allowed: give a path \
+that can be written (No such file or directory)
+    """
+    path = checked_path(argument, value)
+    try:
+        yield path
+    except OSError as error:
+        allowed = f"a path that can be written ({error.strerror or type(error).__name__})"
+        raise ArgumentError(argument, str(path), allowed) from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, checked_path, writable
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.nn import layer_quantizer
 from qsnn_plugins.spec import QuantSpec
@@ -42,7 +42,8 @@ def save(network: nn.Module, path: str | Path) -> None:
         path: The file, by convention `.safetensors`; it is whole or not there.
 
     Raises:
-        ArgumentError: If the state dict holds something that is no tensor.
+        ArgumentError: If it is no network, its state dict holds something that is no tensor, or
+            nothing can be written there.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -54,6 +55,8 @@ def save(network: nn.Module, path: str | Path) -> None:
         >>> load(file)(torch.zeros(3, 1, 2, 8, 8)).shape
         torch.Size([3, 1, 2])
     """
+    _check_network(network)
+    checked_path("path", path)
     tensors, codes = dict[str, Tensor](), dict[str, Any]()
     shared, first_keys = dict[str, str](), dict[tuple[int, torch.Size], str]()
     for key, value in network.state_dict().items():
@@ -75,7 +78,7 @@ def save(network: nn.Module, path: str | Path) -> None:
         "network": describe(network),
     }
     data = to_bytes(tensors, metadata={"format": _FORMAT, "content": json.dumps(content)})
-    with atomic_write(path) as file:
+    with writable("path", path) as target, atomic_write(target) as file:
         file.write(data)
 
 
@@ -93,7 +96,11 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
 
     Raises:
         ExportError: If the file is missing, damaged, or holds no network that can be built.
+        ArgumentError: If an argument is not of its kind.
     """
+    path = checked_path("path", path)
+    if network is not None:
+        _check_network(network)
     if zipfile.is_zipfile(path):
         description, state = _read_checkpoint(path)
     else:
@@ -107,6 +114,11 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     return network.eval()
+
+
+def _check_network(network: object) -> None:
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
 
 
 def _packed(layer: nn.Module) -> tuple[Tensor, Tensor, dict[str, Any]] | None:

@@ -98,7 +98,7 @@ def account(node: Node) -> NodeAccount:
         size = integer_bytes(node.multipliers) + integer_bytes(node.bias)
         products = 0 if only_shifts(node.multipliers) else count * len(node.inputs)
         return NodeAccount(node.name, kind, bounds=size, multiplications=products)
-    if isinstance(node, Neuron | WideNeuron):
+    if isinstance(node, Neuron):
         tables = [node.bounds, node.spikes, node.next_state]
         tables += [node.charge] if isinstance(node, WideNeuron) else []
         size = sum(integer_bytes(table) for table in tables)

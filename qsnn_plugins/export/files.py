@@ -32,7 +32,7 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 from qsnn_plugins.export.reach import reach
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, checked_path, writable
 from qsnn_plugins.functional.packing.bits import (
     pack_codes,
     packed_bytes,
@@ -45,7 +45,9 @@ __all__ = ["read", "save", "smallest"]
 _FORMAT = "qsnn-plugins integer network"
 _VERSION = 1
 _MOST = 2**31  # elements of a tensor, and integers of 32 bits
+_MOST_WINDOWS = 2**27  # places that they cover, all together
 _PIECE = 1 << 13  # bytes times bits that are unpacked at once
+_TYPES = {"int": int, "float": float, "str": str}
 # what values of other kinds than expected raise on their way into a node
 _ODD = (
     *(ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError),
@@ -73,7 +75,11 @@ def save(network: NodeGraph, path: str | Path) -> None:
     Args:
         network: What `to_integer` returned.
         path: The file, by convention `.safetensors`.
+
+    Raises:
+        ArgumentError: If it cannot be written there.
     """
+    checked_path("path", path)
     tensors: dict[str, Tensor] = {}
     layers = []
     for place, node in enumerate(network.nodes):
@@ -88,7 +94,7 @@ def save(network: NodeGraph, path: str | Path) -> None:
             tensors[f"{place}.{name}"] = tensor.contiguous()
         layers.append({"kind": type(node).__name__, **values})
     text = json.dumps({"version": _VERSION, "layers": layers})
-    with atomic_write(path) as file:
+    with writable("path", path) as target, atomic_write(target) as file:
         file.write(to_bytes(tensors, metadata={"format": _FORMAT, "network": text}))
 
 
@@ -103,9 +109,10 @@ def read(path: str | Path) -> tuple[Node, ...]:
 
     Raises:
         ExportError: If the file is missing, damaged, or no integer network.
+        ArgumentError: If `path` is none.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(checked_path("path", path), framework="pt") as file:
             return _nodes(path, file)
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -135,7 +142,7 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
             raise _BrokenError("it has no output at its end, or others before")
         if sum(isinstance(node, Input) for node in built) != 1:
             raise _BrokenError("it has not one input")
-        names = [node.name for node in built if isinstance(node, Neuron | WideNeuron)]
+        names = [node.name for node in built if isinstance(node, Neuron)]
         if len(set(names)) < len(names):
             raise _BrokenError("several neurons have the same name")
     except (_BrokenError, ExportError) as error:
@@ -154,7 +161,7 @@ def _node(place: int, layer: dict[str, Any], file: Any, built: list[Node]) -> No
     kind = values.pop("kind")
     cls = getattr(known, kind, None) if kind in known.__all__ else None
     if not (isinstance(cls, type) and issubclass(cls, Node)) or cls is Node:
-        raise _BrokenError(f"layer {place} is of kind {kind!r}")
+        raise _BrokenError(f"layer {place} is of kind {kind!r:.80}")
     for name in cls.tensors:
         shape = _sizes(values.pop(f"{name}.shape"), place)
         tensor = file.get_tensor(f"{place}.{name}")
@@ -164,21 +171,30 @@ def _node(place: int, layer: dict[str, Any], file: Any, built: list[Node]) -> No
             raise _BrokenError(
                 f"layer {place}: {name} has the shape {list(tensor.shape)}, not {shape}"
             )
-        else:
+        elif name == "states":
             values[name] = tensor
-    for name, value in values.items():
-        if isinstance(value, list):
-            values[name] = tuple(_integers(value, place))
+        else:
+            values[name] = _whole(tensor, name, torch.int64 if cls is Output else torch.int32)
+    for each in fields(cls):
+        value = values.get(each.name)
+        if each.type == "tuple[int, ...]":
+            values[each.name] = tuple(_integers(value, place))
+        elif each.type in _TYPES and type(value) is not _TYPES[each.type]:
+            raise _BrokenError(f"layer {place} has {each.name} {value!r:.80}, not {each.type}")
     node = cls(**values)
     _check(place, node, built)
-    wide = torch.int64 if cls is Output else torch.int32
-    types = {"spikes": torch.uint8, "next_state": torch.uint8}
-    tensors_of = {
-        name: getattr(node, name) for name in cls.tensors if name not in ("codes", "states")
-    }
-    if wide is torch.int32 and any(int(t.long().abs().max()) >= _MOST for t in tensors_of.values()):
-        raise _BrokenError(f"layer {place} has integers beyond 32 bits")
-    return replace(node, **{name: t.to(types.get(name, wide)) for name, t in tensors_of.items()})
+    bytes_of = [name for name in ("spikes", "next_state") if name in cls.tensors]
+    return replace(node, **{name: getattr(node, name).to(torch.uint8) for name in bytes_of})
+
+
+def _whole(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+    """Return integers in the type of their node."""
+    limits = torch.iinfo(dtype)
+    if tensor.dtype not in (torch.int8, torch.int16, torch.int32, torch.int64):
+        raise _BrokenError(f"{name} are {tensor.dtype}, not integers with a sign")
+    if tensor.numel() and max(-int(tensor.min()), int(tensor.max())) > limits.max:
+        raise _BrokenError(f"{name} are beyond {limits.bits} bits")
+    return tensor.to(dtype)
 
 
 def _codes(packed: Tensor, levels: list[int], shape: list[int], place: int) -> Tensor:
@@ -203,7 +219,7 @@ def _codes(packed: Tensor, levels: list[int], shape: list[int], place: int) -> T
 
 def _integers(values: Any, place: int) -> list[int]:
     if not isinstance(values, list) or not all(type(v) is int and abs(v) < _MOST for v in values):
-        raise _BrokenError(f"layer {place} has {values!r} where integers belong")
+        raise _BrokenError(f"layer {place} has {values!r:.80} where integers belong")
     return values
 
 
@@ -221,11 +237,8 @@ def _check(place: int, node: Node, built: list[Node]) -> None:
         if not holds:
             raise _BrokenError(f"layer {place} ({node.name}) {what}")
 
-    want(type(node.name) is str, "has no name")
-    want(all(type(v) is int for v in (node.low, node.high)), "has no range")
-    want(node.low <= node.high, "has a range that is empty")
     want(0 < math.prod(node.shape) < _MOST and min(node.shape) > 0, "has no shape")
-    want(all(type(i) is int and 0 <= i < place for i in node.inputs), "takes what is not there")
+    want(all(0 <= i < place for i in node.inputs), "takes what is not there")
     inputs = [built[i] for i in node.inputs]
     count, sizes = math.prod(node.shape), [math.prod(i.shape) for i in inputs]
     _CHECKS.get(type(node), _check_same)(node, count, sizes, inputs, want)
@@ -240,7 +253,8 @@ def _check_same(node: Any, count: int, sizes: list[int], inputs: Any, want: _Wan
 
 def _check_input(node: Input, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
     want(not sizes, "is an input with inputs")
-    want(type(node.unit) is float and 0 < node.unit < math.inf, "has no unit")
+    want(node.low <= node.high, "has a range that is empty")
+    want(0 < node.unit < math.inf, "has no unit")
 
 
 def _check_window(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
@@ -248,7 +262,7 @@ def _check_window(node: Any, count: int, sizes: list[int], inputs: Any, want: _W
     kernel = node.codes.shape[2:] if isinstance(node, Convolution) else node.kernel
     dilation = node.dilation if isinstance(node, Convolution) else (1,) * spatial
     each = (kernel, node.stride, node.padding, dilation)
-    want(len(sizes) == 1 and sizes[0] == math.prod(node.takes), "takes an input of another size")
+    want(sizes == [math.prod(node.takes)] and min(node.takes) > 0, "takes an input of another size")
     want(1 <= spatial <= 3 and all(len(v) == spatial for v in each), "has windows of no dimension")
     want(min(*kernel, *node.stride, *dilation) > 0 and min(node.padding) >= 0, "has empty windows")
     expected = [
@@ -257,10 +271,12 @@ def _check_window(node: Any, count: int, sizes: list[int], inputs: Any, want: _W
             node.takes[1:], node.padding, dilation, kernel, node.stride, strict=True
         )
     ]
+    windows = math.prod(expected) * math.prod(kernel)
+    want(windows < _MOST_WINDOWS, "has windows that no memory holds")
     channels = len(node.codes) if isinstance(node, Convolution) else node.takes[0]
     want(tuple(node.shape) == (channels, *expected), "has another shape than its windows give")
     if isinstance(node, Convolution):
-        want(type(node.groups) is int and node.groups > 0, "has no groups")
+        want(node.groups > 0, "has no groups")
         want(node.codes.shape[1] * node.groups == node.takes[0], "takes other channels")
         want(channels % node.groups == 0, "has groups of different sizes")
     elif isinstance(node, MaxPool):
@@ -275,33 +291,32 @@ def _check_linear(node: Linear, count: int, sizes: list[int], inputs: Any, want:
 
 def _check_gather(node: Gather, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
     index = node.index
-    want(not index.is_floating_point() and tuple(index.shape) == node.shape, "has no order")
+    want(tuple(index.shape) == node.shape, "has no order")
     want(int(index.min()) >= 0 and int(index.max()) < sum(sizes), "takes places that are not there")
 
 
 def _check_rescale(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
     _check_same(node, count, sizes, inputs, want)
     groups = node.bias.numel()
-    want(not node.multipliers.is_floating_point() and not node.bias.is_floating_point(),
-         "has multipliers that are no integers")  # fmt: skip
     want(tuple(node.multipliers.shape) == (len(sizes), groups), "has other multipliers than inputs")
     want(groups > 0 and count % groups == 0, "has groups of different sizes")
     if isinstance(node, Rescale):
-        want(type(node.shift) is int and 0 <= node.shift < 63, "has no shift")
+        want(0 <= node.shift < 63, "has no shift")
+    else:
+        want(0 < node.unit < math.inf, "has no unit")
 
 
 def _check_neuron(node: Any, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
     _check_same(node, count, sizes, inputs, want)
+    want(len(sizes) == 1, "takes several inputs")
+    want(node.states.dim() == 2 and node.states.is_floating_point(), "has no values of states")
+    states, outcomes, groups = node.count, len(node.spikes), len(node.bounds)
     wide = isinstance(node, WideNeuron)
-    tables = [node.bounds, node.spikes, node.next_state] + ([node.charge] if wide else [])
-    want(not any(t.is_floating_point() for t in tables), "has tables that are no integers")
-    outcomes, groups = len(node.spikes), len(node.bounds)
-    states = node.charge.shape[1] if wide else node.bounds.shape[1]
     want(groups > 0 and count % groups == 0, "has groups of different sizes")
-    want(node.bounds.dim() == (2 if wide else 3), "has no bounds")
-    want(node.bounds.shape[-1] == outcomes - 1 and len(node.next_state) == outcomes,
-         "has other outcomes than bounds")  # fmt: skip
-    want(not wide or len(node.charge) == groups, "has other charges than bounds")
+    bounds = (groups, outcomes - 1) if wide else (groups, states, outcomes - 1)
+    want(tuple(node.bounds.shape) == bounds, "has other bounds than states and outcomes")
+    want(tuple(node.next_state.shape) == (outcomes,), "has other outcomes than bounds")
+    want(not wide or tuple(node.charge.shape) == (groups, states), "has other charges than bounds")
     want(0 < states <= 256 and 0 <= node.first_state < states, "has no first state")
     want(int(node.next_state.min()) >= 0 and int(node.next_state.max()) < states,
          "stores states that it has not")  # fmt: skip

@@ -22,11 +22,27 @@ class IntegerNetwork(NodeGraph):
     """
 
     def save(self, path: str | Path) -> None:
-        """Write it as safetensors; see `export.load`."""
+        """Write it as safetensors; see `export.load`.
+
+        Args:
+            path: The file, by convention `.safetensors`; it is there whole or not at all.
+
+        Raises:
+            ArgumentError: If it cannot be written there.
+        """
         save(self, path)
 
     def to_c(self, folder: str | Path, prefix: str = "qsnn") -> None:
-        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`."""
+        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`.
+
+        Args:
+            folder: Made where it is missing.
+            prefix: What the names in the header begin with.
+
+        Raises:
+            ArgumentError: If the folder cannot be written, or no name in C begins with the prefix.
+            ExportError: If something in the network goes beyond 32 bits.
+        """
         write_c(self, folder, prefix)
 
     def compile(self, threads: int | None = None, frames: Tensor | None = None) -> CompiledNetwork:
@@ -58,5 +74,6 @@ def load(path: str | Path) -> IntegerNetwork:
 
     Raises:
         ExportError: If the file is missing, damaged, or no integer network.
+        ArgumentError: If `path` is none.
     """
     return IntegerNetwork(read(path))

@@ -287,7 +287,7 @@ class _Lowering:
         if isinstance(node, Gather):
             channels = node.shape[0]
             taken = tuple(self.of[i] for i in node.inputs)
-        elif isinstance(node, Sum | Rescale | Neuron | WideNeuron | Output):
+        elif isinstance(node, Sum | Rescale | Neuron | Output):
             channels = self.values[self.of[node.inputs[0]]].channels
             taken = tuple(self.take(i, channels) for i in node.inputs)
         else:
@@ -321,7 +321,7 @@ class _Lowering:
     def fires(self, place: int, channels: int) -> bool:
         """Whether a neuron alone takes a node's value, with bounds per channel."""
         behind = self.nodes[place + 1]
-        if not isinstance(behind, Neuron | WideNeuron) or behind.inputs != (place,):
+        if not isinstance(behind, Neuron) or behind.inputs != (place,):
             return False
         return self.takers[place] == 1 and channels % len(behind.bounds) == 0
 
@@ -334,13 +334,13 @@ class _Lowering:
 
     def with_neuron(self, layer: Layer, place: int) -> Layer:
         node = self.nodes[place]
-        assert isinstance(node, Neuron | WideNeuron)
+        assert isinstance(node, Neuron)
         return replace(
             layer,
             name=node.name,
             neuron=place,
             shape=node.shape,
-            states=node.bounds.shape[1] if isinstance(node, Neuron) else node.charge.shape[1],
+            states=node.count,
             first_state=node.first_state,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ from qsnn_plugins.export.nodes import (
 )
 from qsnn_plugins.export.reach import spans
 
-__all__ = ["NodeGraph", "State", "check_frames", "integer_frames"]
+__all__ = ["NodeGraph", "State", "check_frames", "check_state", "integer_frames"]
 
 State = dict[str, Tensor]
 
@@ -45,6 +45,13 @@ class NodeGraph:
     """
 
     nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no network."""
+        nodes: Any = self.nodes
+        whole = isinstance(nodes, tuple) and all(isinstance(node, Node) for node in nodes)
+        if not (whole and nodes and isinstance(nodes[-1], Output)):
+            raise ArgumentError("nodes", nodes, "nodes as a tuple, an output the last")
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
@@ -68,9 +75,9 @@ class NodeGraph:
         return last
 
     @property
-    def neurons(self) -> dict[str, Neuron | WideNeuron]:
+    def neurons(self) -> dict[str, Neuron]:
         """Its layers of neurons by name."""
-        return {n.name: n for n in self.nodes if isinstance(n, Neuron | WideNeuron)}
+        return {n.name: n for n in self.nodes if isinstance(n, Neuron)}
 
     @property
     def accounts(self) -> list[NodeAccount]:
@@ -128,15 +135,16 @@ class NodeGraph:
             the spikes of each layer, uint8 [T, N, ...].
 
         Raises:
-            ArgumentError: If the frames do not fit.
+            ArgumentError: If the frames or the state do not fit.
         """
         check_frames(frames, self.input)
-        state = {} if state is None else state
+        known = {name: (node.shape, node.count) for name, node in self.neurons.items()}
+        state = check_state(state, known, frames.shape[1])
         answers, spikes = [], []
         for frame in self.quantize(frames):
             sent = {}
             for node, value in self._step(frame, state):
-                if isinstance(node, Neuron | WideNeuron):
+                if isinstance(node, Neuron):
                     sent[node.name] = value.to(torch.uint8)
             answers.append(value)
             spikes.append(sent)
@@ -156,7 +164,7 @@ class NodeGraph:
             inputs = [values[i] for i in node.inputs]
             if isinstance(node, Input):
                 value = frame
-            elif isinstance(node, Neuron | WideNeuron):
+            elif isinstance(node, Neuron):
                 value, state[node.name] = _fire(node, inputs[0], state.get(node.name))
             else:
                 value = _RUN[type(node)](node, inputs)
@@ -167,11 +175,47 @@ class NodeGraph:
 
 def check_frames(frames: Any, node: Input) -> None:
     """Refuse what is no tensor of the shape [T, N, ...] of an input."""
-    if not isinstance(frames, Tensor):
-        raise ArgumentError("frames", type(frames).__name__, "a tensor")
+    _check_values(frames)
     if frames.dim() < 2 or tuple(frames.shape[2:]) != node.shape:
         shape = ("T", "N", *node.shape)
         raise ArgumentError("frames.shape", tuple(frames.shape), f"the shape {shape}")
+
+
+def check_state(
+    state: Any, neurons: Mapping[str, tuple[tuple[int, ...], int]], samples: int
+) -> State:
+    """Return a state to go on from; refuse what no earlier call of these neurons left.
+
+    Args:
+        state: What is given.
+        neurons: The shape of each layer of neurons and the number of its states, by name.
+        samples: N of the frames.
+    """
+    if state is None:
+        return {}
+    if not isinstance(state, dict):
+        raise ArgumentError("state", state, "a dict that an earlier call filled, or an empty one")
+    for name, stored in state.items():
+        if name not in neurons:
+            raise ArgumentError("state", name, f"states of {', '.join(neurons)}")
+        argument, (shape, count) = f"state[{name!r}]", neurons[name]
+        if not isinstance(stored, Tensor) or stored.is_floating_point() or stored.is_complex():
+            given = stored.dtype if isinstance(stored, Tensor) else type(stored).__name__
+            raise ArgumentError(argument, given, "a tensor of integers")
+        whole = samples, *shape
+        if tuple(stored.shape) not in (whole, (samples, math.prod(shape))):
+            raise ArgumentError(f"{argument}.shape", tuple(stored.shape), str(whole))
+        if stored.numel() and not 0 <= int(stored.min()) <= int(stored.max()) < count:
+            worst = int(stored.max()), int(stored.min())
+            raise ArgumentError(argument, worst, f"states from 0 to {count - 1}")
+    return state
+
+
+def _check_values(frames: Any) -> None:
+    if not isinstance(frames, Tensor) or frames.layout is not torch.strided or frames.is_complex():
+        raise ArgumentError("frames", type(frames).__name__, "a dense tensor of real values")
+    if frames.device.type != "cpu":
+        raise ArgumentError("frames.device", str(frames.device), "a tensor on the CPU")
 
 
 def integer_frames(frames: Tensor, node: Input) -> Tensor:
@@ -180,8 +224,9 @@ def integer_frames(frames: Tensor, node: Input) -> Tensor:
     Raises:
         ArgumentError: If a value is beyond its range.
     """
-    whole = (frames.double() / node.unit).round() if frames.is_floating_point() else frames
-    if frames.dtype is not torch.bool and frames.numel():
+    _check_values(frames)
+    whole = (frames.double() / node.unit).round() if frames.is_floating_point() else frames.long()
+    if frames.numel():
         low, high = float(whole.min()), float(whole.max())
         if not node.low <= low <= high <= node.high:  # NaN is not either
             worst = frames.flatten()[whole.argmax() if high > node.high else whole.argmin()]
@@ -250,7 +295,7 @@ def _output(node: Output, inputs: Sequence[Tensor]) -> Tensor:
     return total + _per_place(node.bias, count)
 
 
-def _fire(node: Neuron | WideNeuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+def _fire(node: Neuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
     x = x.flatten(1)
     if state is None:
         state = torch.full(x.shape, node.first_state)

@@ -231,35 +231,28 @@ class Neuron(Node):
     states: Tensor
     bits: int
 
-    tensors = ("bounds", "spikes", "next_state", "states")
+    tensors: ClassVar[tuple[str, ...]] = ("bounds", "spikes", "next_state", "states")
+
+    @property
+    def count(self) -> int:
+        """Number of states."""
+        return self.states.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
-class WideNeuron(Node):
-    """A neuron of many states, whose input is in fixed point.
+class WideNeuron(Neuron):
+    """A neuron of many states, whose input is in fixed point, and whose bounds hold for all states.
 
-    With the input y, the charge is h = y + charge[g, q]; outcome and all else as in `Neuron`, with
-    bounds on h.
+    With the input y, the charge is h = y + charge[g, q], and outcome k is the number of bounds that
+    it reaches, `bounds[g, k] <= h`, int32, [G, outcomes - 1].
 
     Args:
         charge: int32, [G, states]: what is left of a stored state.
-        bounds: int32, [G, outcomes - 1], ascending.
-        spikes: uint8, [outcomes].
-        next_state: uint8, [outcomes].
-        first_state: State before the first step.
-        states: What the states stand for, float64, [G or 1, states].
-        bits: What a state takes in memory.
     """
 
     charge: Tensor
-    bounds: Tensor
-    spikes: Tensor
-    next_state: Tensor
-    first_state: int
-    states: Tensor
-    bits: int
 
-    tensors = ("charge", "bounds", "spikes", "next_state", "states")
+    tensors = (*Neuron.tensors, "charge")
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,7 +171,7 @@ def _fill(
         op._bias = keep(node.bias.long().expand(count))
     if layer.neuron >= 0:
         neuron = network.nodes[layer.neuron]
-        assert isinstance(neuron, Neuron | WideNeuron)
+        assert isinstance(neuron, Neuron)
         _fill_neuron(op, neuron, layer, out, keep)
     return op
 
@@ -329,7 +329,7 @@ def _per_period(table: Tensor, value: Value) -> tuple[Tensor, int]:
 
 def _fill_neuron(
     op: _Op,
-    node: Neuron | WideNeuron,
+    node: Neuron,
     layer: Layer,
     out: Value,
     keep: Callable[[Tensor], int],

@@ -112,7 +112,7 @@ def _reach(node: Node, inputs: Sequence[Span]) -> Span:
         half = 1 << shift >> 1
         shifted = Span((total.low + half) >> shift, (total.high + half) >> shift)
         return shifted + Span(int(node.bias.min()), int(node.bias.max()))
-    if isinstance(node, Neuron | WideNeuron):
+    if isinstance(node, Neuron):
         return _fired(node, inputs[0])
     span = inputs[0]
     for each in inputs[1:]:
@@ -120,7 +120,7 @@ def _reach(node: Node, inputs: Sequence[Span]) -> Span:
     return span
 
 
-def _fired(node: Neuron | WideNeuron, source: Span) -> Span:
+def _fired(node: Neuron, source: Span) -> Span:
     if bool((node.bounds[..., 1:] < node.bounds[..., :-1]).any()):
         raise ExportError(f"{node.name} has bounds that do not ascend")
     if isinstance(node, WideNeuron):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.lowering import Layer, Lowered, lower
-from qsnn_plugins.export.network import NodeGraph, State
+from qsnn_plugins.export.network import NodeGraph, State, check_frames, check_state
 from qsnn_plugins.export.plan import Plan, build_plan
 from qsnn_plugins.ops.compiler import FLAGS, build
 
@@ -76,16 +76,19 @@ class CompiledNetwork:
             [T, N, ...], or nothing.
 
         Raises:
-            ArgumentError: If the frames do not fit.
+            ArgumentError: If the frames or the state do not fit.
         """
-        return self._run(frames, {} if state is None else state, spikes, None)
+        if not isinstance(spikes, bool):
+            raise ArgumentError("spikes", spikes, "True or False")
+        return self._run(frames, state, spikes, None)
 
     def _run(
-        self, frames: Tensor, state: State, spikes: bool, seconds: Tensor | None
+        self, frames: Tensor, state: State | None, spikes: bool, seconds: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         lowered = self.lowered
         frames = lowered.frames(frames)
         samples, steps = frames.shape[:2]
+        state = check_state(state, {n.name: (n.shape, n.states) for n in lowered.neurons}, samples)
         states = [_state(each, state.get(each.name), samples) for each in lowered.neurons]
         sent = [
             torch.empty(samples, steps, each.places, each.channels, dtype=torch.uint8)
@@ -136,14 +139,6 @@ def _state(neuron: Layer, given: Tensor | None, samples: int) -> Tensor:
     if given is None:
         shape = samples, neuron.places, neuron.channels
         return torch.full(shape, neuron.first_state, dtype=torch.uint8)
-    if given.numel() != samples * neuron.places * neuron.channels:
-        allowed = str((samples, *neuron.shape))
-        raise ArgumentError(f"state[{neuron.name!r}].shape", tuple(given.shape), allowed)
-    if given.numel() and not 0 <= int(given.min()) <= int(given.max()) < neuron.states:
-        worst = int(given.max()), int(given.min())
-        raise ArgumentError(
-            f"state[{neuron.name!r}]", worst, f"states from 0 to {neuron.states - 1}"
-        )
     planes = given.reshape(samples, neuron.channels, neuron.places).transpose(1, 2)
     return planes.to(torch.uint8).clone(memory_format=torch.contiguous_format)
 
@@ -162,6 +157,7 @@ def compile_network(
     lowered = lower(network, bool(library().qsnn_has_dot()))
     if frames is None:
         frames = _noise(lowered)
+    check_frames(frames, network.input)
     frames = frames[:_MEASURED_STEPS, : threads or torch.get_num_threads()]
     ways = max(1, *(len(layer.ways) for layer in lowered.layers))
     measured = torch.full((ways, len(lowered.layers)), math.inf, dtype=torch.float64)

@@ -206,6 +206,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """
     if not isinstance(network, nn.Module):
         raise ArgumentError("network", network, "a torch.nn.Module")
+    if not isinstance(baked, bool):
+        raise ArgumentError("baked", baked, "True or False")
     record: _Record | None = getattr(network, _RECORD, None)
     if record is None:
         parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]

@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from qsnn_plugins import export
-from qsnn_plugins.errors import ExportError
+from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export.files import save, smallest
 from qsnn_plugins.export.nodes import Input, Neuron, Output
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
@@ -78,7 +78,7 @@ def test_codes_are_packed_in_their_bits(saved):
 
 
 def test_nothing_is_left_of_a_file_that_fails(tmp_path, saved):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ArgumentError, match=r"give a path that can be written .No such file"):
         save(saved[0], tmp_path / "missing" / "network.safetensors")
     assert not list(tmp_path.iterdir())
 

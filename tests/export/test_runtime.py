@@ -260,13 +260,13 @@ def test_wide_neurons_behind_fixed_point(groups):
         takes,
         0,
         3,
-        draw((groups, 50), -4000, 4000).int(),
         bounds,
         draw((61,), 0, 3).to(torch.uint8),
         draw((61,), 0, 49).to(torch.uint8),
         7,
         torch.zeros(1, 50, dtype=torch.float64),
         6,
+        draw((groups, 50), -4000, 4000).int(),
     )
     for high in (1, 9, 250):  # sums of 32 and of 64 bits
         check(network(rescale, neuron, takes=takes, high=high))
@@ -405,7 +405,7 @@ def test_what_does_not_fit_is_refused():
         compiled(above)
     name = next(iter(integer.neurons))
     with pytest.raises(ArgumentError, match="shape"):
-        compiled(counts(), {name: torch.zeros(3, 5)})
+        compiled(counts(), {name: torch.zeros(3, 5).int()})
     with pytest.raises(ArgumentError, match="states from 0 to"):
         compiled(counts(), {name: torch.full((3, 8, 8, 8), 77)})
     for threads in (0, 257, 10**6, 1.5, True):

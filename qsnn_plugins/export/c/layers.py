@@ -86,7 +86,7 @@ class Layers:
             body = self._convolution(convolution, self.nodes[convolution], place)  # type: ignore[arg-type]
         elif isinstance(node, Convolution | Linear):
             body = self._convolution(place, node, None)
-        elif isinstance(node, Neuron | WideNeuron):
+        elif isinstance(node, Neuron):
             body = self._neuron(place, node)
         elif isinstance(node, SumPool | MaxPool):
             body = self._pool(place, node)
@@ -236,7 +236,7 @@ class Layers:
         self._table(name, values, c_type, counted=False)
         return c_type, name
 
-    def _decision(self, place: int, node: Neuron | WideNeuron) -> None:
+    def _decision(self, place: int, node: Neuron) -> None:
         """Add what counts the bounds that a sum reaches, and the tables of a neuron."""
         outcomes = len(node.spikes)
         bounds = node.bounds.long()
@@ -246,7 +246,7 @@ class Layers:
             low, high = span.low + int(charge.min()), span.high + int(charge.max())
             bounds = bounds.clamp(low, high + 1)
         stride = 1
-        if isinstance(node, Neuron):
+        if not isinstance(node, WideNeuron):
             # bounds of all states beside each other: the state is an index and no product
             bounds, stride = bounds.transpose(1, 2).contiguous(), bounds.shape[1]
         kind = self._table(f"bounds_{place}", bounds)
@@ -279,7 +279,7 @@ class Layers:
             f"static uint32_t {name}(const {kind} *bounds, int32_t sum)\n{{\n{body}\n}}\n"
         )
 
-    def _fire(self, place: int, node: Neuron | WideNeuron, total: str, at: str, bit: str) -> str:
+    def _fire(self, place: int, node: Neuron, total: str, at: str, bit: str) -> str:
         state = f"memory.state_{place}"
         if isinstance(node, WideNeuron):
             call = f"outcome_{place}(bounds, {total} + (int32_t)charge[state])"
@@ -292,7 +292,7 @@ class Layers:
             f"{self._write(place, at, f'spikes_{place}[outcome]')}\n"
         )
 
-    def _rows(self, place: int, node: Neuron | WideNeuron) -> list[tuple[str, str, int]]:
+    def _rows(self, place: int, node: Neuron) -> list[tuple[str, str, int]]:
         """Pointers into tables that step from group to group: name, declaration, elements."""
         kind = self.tables[f"bounds_{place}"].c_type
         rows = [("bounds", f"const {kind} *", math.prod(node.bounds.shape[1:]))]
@@ -303,14 +303,14 @@ class Layers:
 
     def _fused_open(self, place: int) -> str:
         node = self.nodes[place]
-        assert isinstance(node, Neuron | WideNeuron)
+        assert isinstance(node, Neuron)
         rows = self._rows(place, node)
         return "".join(f"{kind}first_{name} = {name}_{place};\n" for name, kind, _ in rows)
 
     def _fused_step(self, place: int, pixels: int) -> str:
         """Step tables that differ from pixel to pixel."""
         node = self.nodes[place]
-        assert isinstance(node, Neuron | WideNeuron)
+        assert isinstance(node, Neuron)
         if len(node.bounds) < math.prod(node.shape) or pixels == 1:
             return ""
         return "".join(f"first_{name} += {step};\n" for name, _, step in self._rows(place, node))
@@ -318,7 +318,7 @@ class Layers:
     def _fused(self, place: int, channels: int, pixels: int) -> str:
         """Return the neurons of a pixel, which take the sums while they are there."""
         node = self.nodes[place]
-        assert isinstance(node, Neuron | WideNeuron)
+        assert isinstance(node, Neuron)
         self._decision(place, node)
         groups = len(node.bounds)
         skip = 0 if groups == 1 else groups // channels
@@ -336,7 +336,7 @@ class Layers:
         )
         return text.replace("bit_of_pixel", _scaled("pixel", node.bits))
 
-    def _neuron(self, place: int, node: Neuron | WideNeuron) -> str:
+    def _neuron(self, place: int, node: Neuron) -> str:
         self._decision(place, node)
         groups, count = len(node.bounds), math.prod(node.shape)
         rows = self._rows(place, node)
@@ -434,7 +434,7 @@ class Layers:
         """Return all that is written: alignment, bytes and declaration of each member."""
         found = []
         for place, node in enumerate(self.nodes):
-            if isinstance(node, Neuron | WideNeuron):
+            if isinstance(node, Neuron):
                 size = -(-math.prod(node.shape) * node.bits // 8)
                 found.append((1, size, f"uint8_t state_{place}[{size}];"))
             elif isinstance(node, Output):

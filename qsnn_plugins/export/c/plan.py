@@ -16,7 +16,6 @@ from qsnn_plugins.export.nodes import (
     Node,
     Output,
     Span,
-    WideNeuron,
 )
 from qsnn_plugins.export.reach import fitting, reach
 from qsnn_plugins.export.reach import sums as reach_of_sums
@@ -177,7 +176,7 @@ def _fused(nodes: Sequence[Node]) -> dict[int, int]:
             consumers.setdefault(i, []).append(place)
     found = {}
     for place, node in enumerate(nodes):
-        if not isinstance(node, Neuron | WideNeuron) or len(consumers[node.inputs[0]]) > 1:
+        if not isinstance(node, Neuron) or len(consumers[node.inputs[0]]) > 1:
             continue
         source = nodes[node.inputs[0]]
         if not isinstance(source, Convolution | Linear):

@@ -11,8 +11,8 @@ from qsnn_plugins.export.c.helpers import HEADER, HELPERS, MAIN, MAKEFILE
 from qsnn_plugins.export.c.layers import Layers, Table
 from qsnn_plugins.export.c.plan import plan, value_type
 from qsnn_plugins.export.network import NodeGraph
-from qsnn_plugins.export.nodes import Neuron, WideNeuron
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.export.nodes import Neuron
+from qsnn_plugins.files import atomic_write, checked_path, writable
 
 __all__ = ["write_c"]
 
@@ -31,7 +31,7 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
         prefix: What the names in the header begin with.
 
     Raises:
-        ArgumentError: If no name in C begins with the prefix.
+        ArgumentError: If the folder cannot be written, or no name in C begins with the prefix.
         ExportError: If something in the network goes beyond 32 bits.
 
     Example:
@@ -48,18 +48,19 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
         >>> sorted(each.name for each in folder.iterdir())
         ['Makefile', 'main.c', 'network.c', 'network.h', 'weights.h']
     """
-    if not _PREFIX.fullmatch(prefix):
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
         raise ArgumentError("prefix", prefix, "letters, digits and underscores, a letter first")
+    checked_path("folder", folder)
     files = _files(network)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        if name in ("main.c", "Makefile") and (folder / name).exists():
-            continue
-        text = re.sub(r"\bqsnn_(?!plugins)", f"{prefix}_", text)
-        text = re.sub(r"\bQSNN_", f"{prefix.upper()}_", text)
-        with atomic_write(folder / name, "w") as file:
-            file.write(text)
+    with writable("folder", folder) as into:
+        into.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            if name in ("main.c", "Makefile") and (into / name).exists():
+                continue
+            text = re.sub(r"\bqsnn_(?!plugins)", f"{prefix}_", text)
+            text = re.sub(r"\bQSNN_", f"{prefix.upper()}_", text)
+            with atomic_write(into / name, "w") as file:
+                file.write(text)
 
 
 def _files(network: NodeGraph) -> dict[str, str]:
@@ -96,9 +97,7 @@ def _files(network: NodeGraph) -> dict[str, str]:
 
 def _source(network: NodeGraph, layers: Layers, members: list[str]) -> str:
     resets = "".join(
-        _reset(place, node)
-        for place, node in enumerate(network.nodes)
-        if isinstance(node, Neuron | WideNeuron)
+        _reset(place, node) for place, node in enumerate(network.nodes) if isinstance(node, Neuron)
     )
     steps = "\n".join(layers.steps)
     unused = "" if "frame" in steps else "(void)frame;\n"
@@ -150,7 +149,7 @@ typedef char memory_is_as_large_as_said[sizeof(memory) <= QSNN_RAM_BYTES ? 1 : -
 {body}"""
 
 
-def _reset(place: int, node: Neuron | WideNeuron) -> str:
+def _reset(place: int, node: Neuron) -> str:
     if node.first_state == 0:
         size = -(-math.prod(node.shape) * node.bits // 8)
         return f"for (uint32_t i = 0; i < {size}u; i++) {{\nmemory.state_{place}[i] = 0;\n}}\n"
