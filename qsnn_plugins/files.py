@@ -21,6 +21,7 @@ except ImportError:  # Windows
 from qsnn_plugins.errors import ArgumentError
 
 __all__ = [
+    "DAMAGED",
     "atomic_write",
     "checked_path",
     "locked",
@@ -29,6 +30,9 @@ __all__ = [
     "replace",
     "writable",
 ]
+
+# what values of other kinds than were written raise on their way out of a file
+DAMAGED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 

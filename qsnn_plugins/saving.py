@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.files import atomic_write, checked_path, writable
+from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, writable
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.nn import layer_quantizer
 from qsnn_plugins.spec import QuantSpec
@@ -111,7 +111,7 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ExportError(f"{path} does not fit the network: {reason}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     return network.eval()
 
@@ -208,7 +208,7 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         if content["version"] != _VERSION:
             raise ExportError(f"{path} is of version {content['version']}, not {_VERSION}")
         return content["network"], _state(content, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
 
 

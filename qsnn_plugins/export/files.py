@@ -32,7 +32,7 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 from qsnn_plugins.export.reach import reach
-from qsnn_plugins.files import atomic_write, checked_path, writable
+from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, writable
 from qsnn_plugins.functional.packing.bits import (
     pack_codes,
     packed_bytes,
@@ -48,11 +48,6 @@ _MOST = 2**31  # elements of a tensor, and integers of 32 bits
 _MOST_WINDOWS = 2**27  # places that they cover, all together
 _PIECE = 1 << 13  # bytes times bits that are unpacked at once
 _TYPES = {"int": int, "float": float, "str": str}
-# what values of other kinds than expected raise on their way into a node
-_ODD = (
-    *(ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError),
-    *(SafetensorError, TypeError, ValueError),
-)
 
 
 def smallest(tensor: Tensor) -> Tensor:
@@ -129,7 +124,7 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
         content = json.loads(metadata["network"])
         if content["version"] != _VERSION:
             raise ExportError(f"{path} is of version {content['version']}, and {_VERSION} is known")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     built: list[Node] = []
     try:
@@ -147,7 +142,7 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
             raise _BrokenError("several neurons have the same name")
     except (_BrokenError, ExportError) as error:
         raise ExportError(f"{path} is damaged: {error}") from None
-    except _ODD as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     return tuple(built)
 

@@ -143,6 +143,61 @@ def test_what_does_not_fit_together_is_one_sentence(name, saved, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+VALUES = (
+    *(None, True, -1, 0, 1, 7, 2**31, 2**40, 10**30, 0.5, float("nan"), float("inf"), "", "input"),
+    *([], [0], [-1], [3, 3], [0, 0], [10**6], [[1]], ["x"], [1.0], {}, {"kind": "Input"}),
+)
+TYPES = torch.float32, torch.int64, torch.bool, torch.uint8, torch.int8, torch.complex64
+
+
+def leaves(value, path=()):
+    """Paths to everything that JSON holds."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield *path, key
+        if isinstance(inner, dict | list):
+            yield from leaves(inner, (*path, key))
+
+
+def test_values_and_tensors_of_another_kind_never_end_in_a_traceback(saved, tmp_path):
+    draw, refused = random.Random(0), 0
+
+    def edit(content, tensors):
+        *path, last = draw.choice(list(leaves(content)))
+        for key in path:
+            content = content[key]
+        value = content[last]
+        near = type(value) is int and draw.random() < 0.5
+        content[last] = value + draw.choice((-2, -1, 1, 2)) if near else draw.choice(VALUES)
+
+    def edit_tensor(content, tensors):
+        name = draw.choice(list(tensors))
+        tensor = tensors[name]
+        tensors[name] = draw.choice(
+            (
+                lambda: tensor.to(draw.choice(TYPES)),
+                lambda: tensor.flatten()[: draw.randrange(tensor.numel())].clone(),
+                lambda: tensor.unsqueeze(0).clone(),
+                lambda: tensor.roll(1),
+                lambda: tensor[:0].clone(),
+                lambda: tensors[draw.choice(list(tensors))].clone(),
+            )
+        )()
+
+    target = tmp_path / "changed.safetensors"
+    for _ in range(200):
+        change(saved[1], target, edit if draw.random() < 0.7 else edit_tensor)
+        try:
+            loaded = export.load(target)
+        except ExportError:
+            refused += 1
+            continue
+        loaded.to_c(tmp_path / "c")
+        if loaded.input.shape == (2, 8, 8):
+            loaded(counts(high=1))
+    assert refused > 100
+
+
 def test_damaged_bytes_never_end_in_a_traceback(saved, tmp_path):
     content = bytearray(saved[1].read_bytes())
     generator = random.Random(0)
