@@ -185,7 +185,7 @@ def test_values_and_tensors_of_another_kind_never_end_in_a_traceback(saved, tmp_
         )()
 
     target = tmp_path / "changed.safetensors"
-    for _ in range(200):
+    for _ in range(80):
         change(saved[1], target, edit if draw.random() < 0.7 else edit_tensor)
         try:
             loaded = export.load(target)
@@ -195,7 +195,7 @@ def test_values_and_tensors_of_another_kind_never_end_in_a_traceback(saved, tmp_
         loaded.to_c(tmp_path / "c")
         if loaded.input.shape == (2, 8, 8):
             loaded(counts(high=1))
-    assert refused > 100
+    assert refused > 40
 
 
 def test_damaged_bytes_never_end_in_a_traceback(saved, tmp_path):
