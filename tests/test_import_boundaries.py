@@ -13,8 +13,8 @@ ROOT = Path(qsnn_plugins.__file__).parent
 
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
-    {"errors", "files", "command_owners", "lazy"},
-    {"debug", "extras", "stopping", "torchvision_ops"},
+    {"errors", "command_owners", "lazy"},
+    {"debug", "extras", "files", "stopping", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"nn"},
