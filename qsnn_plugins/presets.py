@@ -14,6 +14,7 @@ from typing import Any
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
+from qsnn_plugins.functional.spike import MOST_SPIKE_BITS
 from qsnn_plugins.spec import (
     MembraneSpec,
     PruningSpec,
@@ -205,10 +206,11 @@ def bit_budget(
 
     One-bit weights are a sign and a scale: Eq. 5 rounds to three levels there. Spikes carry the
     threshold as a factor, as Eq. 7 prints, and are clipped to their bits, as it does not.
+    So are the outputs of SEW blocks and the attention matrices of Spikformers (section 6.3).
 
     Args:
         weight_bits: W, from 1 to 8.
-        spike_bits: S, from 1 to 8.
+        spike_bits: S, from 1 to 16.
         fidelity: "paper"; its authors released no code.
 
     Raises:
@@ -216,18 +218,18 @@ def bit_budget(
 
     Example:
         >>> print(bit_budget(weight_bits=4, spike_bits=2).spike)
-        2 bits times the threshold, straight-through
+        2 bits times the threshold, straight-through, sums limited
     """
     _require_paper(fidelity)
     choice(range(1, 9))("weight_bits", weight_bits)
-    choice(range(1, 9))("spike_bits", spike_bits)
+    choice(range(1, MOST_SPIKE_BITS + 1))("spike_bits", spike_bits)
     if weight_bits == 1:
         weight = WeightSpec(kind="binary", regulation="none")
     else:
         weight = WeightSpec(kind="uniform", bits=weight_bits)
     return QuantSpec(
         MembraneSpec(kind="float"),
-        SpikeSpec(bits=spike_bits, value="threshold"),
+        SpikeSpec(bits=spike_bits, value="threshold", limit_sums=True),
         weight=weight,
     )
 

@@ -124,7 +124,7 @@ ARGUMENTS = [
     (lambda: presets.qsnn("2", fidelity="released"), "membrane_bits='2'"),
     (lambda: presets.sigmoid_quantizer(3), "weight_bits=3"),
     (lambda: presets.bit_budget(weight_bits=None), "weight_bits=None"),
-    (lambda: presets.bit_budget(spike_bits=9), "spike_bits=9"),
+    (lambda: presets.bit_budget(spike_bits=17), "spike_bits=17"),
 ]
 
 

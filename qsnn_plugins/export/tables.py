@@ -18,6 +18,7 @@ from qsnn_plugins.errors import ExportError
 
 __all__ = ["StepTable", "tabulate"]
 
+_SPIKE_BITS = 8
 _GREATEST = 2.0**40  # no charge of a network comes near
 _TABLE_STATES = 16
 
@@ -91,6 +92,11 @@ def _check(name: str, neuron: Any) -> None:
         raise ExportError(
             f"{name} masks membranes, which has to sort or to score them: export a "
             "network without `pruning`"
+        )
+    if spec.spike.bits > _SPIKE_BITS:
+        raise ExportError(
+            f"{name} sends spikes of {spec.spike.bits} bits, and its table would have a row for "
+            f"each count: at most {_SPIKE_BITS} bits are exported"
         )
     if isinstance(neuron.membrane, nn.Identity) or spec.membrane.kind in ("float", "clip"):
         raise ExportError(

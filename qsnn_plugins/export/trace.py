@@ -23,7 +23,7 @@ from qsnn_plugins.export.nodes import Node
 from qsnn_plugins.export.pooling import average_pool, max_pool, total
 from qsnn_plugins.export.synapses import convolution, linear
 from qsnn_plugins.export.values import Term, Value, same
-from qsnn_plugins.nn import output_spikes
+from qsnn_plugins.nn import SumLimit, output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 
 __all__ = ["SeveralSamplesError", "trace"]
@@ -111,6 +111,11 @@ class _Tracer(TorchDispatchMode):
 
     def enter(self, name: str, module: nn.Module) -> None:
         self.running.append((name, module))
+        if isinstance(module, SumLimit):
+            raise ExportError(
+                f"{name} limits sums of spikes to {module.bits} bits, which has no form in "
+                "integers here: export a network without `spike.limit_sums`"
+            )
         if name in self.neurons and self.inside is None:
             self.inside = name
 

@@ -68,7 +68,13 @@ from qsnn_plugins.functional.scale import (
     round_through,
     round_to_power_of_two,
 )
-from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
+from qsnn_plugins.functional.spike import (
+    heaviside,
+    limit_sums,
+    limited_attention,
+    multi_bit_primitive,
+    multi_bit_spike,
+)
 from qsnn_plugins.functional.surrogate import derivative, primitive
 from qsnn_plugins.functional.threshold import distance, keep_positive, per_channel
 from qsnn_plugins.functional.weight.binary import binary, binary_codes, ede_schedule
@@ -136,6 +142,8 @@ __all__ = [
     "keep_comparison",
     "keep_positive",
     "lif_charge",
+    "limit_sums",
+    "limited_attention",
     "linear_temperature",
     "max_magnitude",
     "mean_cross_entropy_loss",

@@ -12,10 +12,44 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_bits
+from qsnn_plugins.functional.scale import check_bits, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind, derivative
 
-__all__ = ["heaviside", "multi_bit_primitive", "multi_bit_spike"]
+__all__ = [
+    "MOST_SPIKE_BITS",
+    "check_counts",
+    "heaviside",
+    "limit_sums",
+    "limited_attention",
+    "multi_bit_primitive",
+    "multi_bit_spike",
+]
+
+MOST_SPIKE_BITS = 16  # bit budget, Table 3
+
+
+def check_counts(bits: int, dtype: torch.dtype) -> None:
+    """Raise an error unless a floating point dtype holds every count of S bits exactly.
+
+    Args:
+        bits: S, an integer from 1 to 16.
+        dtype: float16 holds 11 bits, bfloat16 8, wider ones all 16.
+
+    Raises:
+        ArgumentError: If `bits` is not allowed, or too many for the dtype.
+
+    Example:
+        >>> check_counts(11, torch.float16)
+        >>> check_counts(12, torch.float16)
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: x.dtype=torch.float16 is not allowed: \
+give float32 or float64, which hold all counts of spikes of 12 bits
+    """
+    check_bits("bits", bits, most=MOST_SPIKE_BITS)
+    if 2**bits > 2 / torch.finfo(dtype).eps:
+        allowed = f"float32 or float64, which hold all counts of spikes of {bits} bits"
+        raise ArgumentError("x.dtype", dtype, allowed)
 
 
 class _Heaviside(torch.autograd.Function):
@@ -104,14 +138,15 @@ def multi_bit_spike(
         step: V_th, the height of one count, a number or a tensor that broadcasts to `x`. If it
             wants a gradient, ∂s/∂V_th = -x / V_th² inside the range; together with the
             distance's own -1 that is -h / V_th², the slope of h / V_th.
-        bits: S, an integer from 1 to 8.
+        bits: S, an integer from 1 to 16.
         fires_at_zero: Whether a membrane exactly at a multiple of the threshold counts it.
 
     Returns:
         Counts from 0 to 2^S - 1, shape and dtype of `x`.
 
     Raises:
-        ArgumentError: If `bits` or a number given as `step` is not allowed.
+        ArgumentError: If `bits` or a number given as `step` is not allowed, or the dtype of `x`
+            does not hold 2^S - 1.
 
     Example:
         >>> h = torch.tensor([-0.5, 0.9, 1.0, 2.5, 9.0], requires_grad=True)
@@ -120,7 +155,7 @@ def multi_bit_spike(
         >>> spikes.tolist(), h.grad.tolist()
         ([0.0, 0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 1.0, 1.0, 0.0])
     """
-    check_bits("bits", bits)
+    check_counts(bits, x.dtype)
     if not isinstance(step, Tensor):
         if not step > 0:
             raise ArgumentError("step", step, "a number above 0")
@@ -134,7 +169,7 @@ def multi_bit_primitive(x: Tensor, step: Tensor | float = 1.0, bits: int = 2) ->
     Args:
         x: Distance h - V_th, any shape.
         step: V_th.
-        bits: S, an integer from 1 to 8.
+        bits: S, an integer from 1 to 16.
 
     Returns:
         Values from 0 to 2^S, shape of `x`.
@@ -146,5 +181,75 @@ def multi_bit_primitive(x: Tensor, step: Tensor | float = 1.0, bits: int = 2) ->
         >>> multi_bit_primitive(torch.tensor([-2.0, 0.5, 9.0]), bits=2)
         tensor([0.0000, 1.5000, 4.0000])
     """
-    check_bits("bits", bits)
+    check_bits("bits", bits, most=MOST_SPIKE_BITS)
     return (x / step + 1).clamp(0, 2**bits)
+
+
+def limit_sums(x: Tensor, bits: int, unit: float = 1.0) -> Tensor:
+    r"""Limit sums of spikes to the bits of one spike (bit budget, section 6.3).
+
+        y = clip(x, 0, (2^S - 1) unit)
+
+    The sum of two spikes of S bits, which a SEW block sends on, has S + 1. The gradient is
+    straight-through where nothing is clipped, the bounds included, and 0 beyond, as that of
+    `multi_bit_spike`.
+
+    Args:
+        x: Sums, any shape.
+        bits: S, an integer from 1 to 16.
+        unit: Value of a count of 1, above 0: V_th where spikes are sent times their threshold.
+
+    Returns:
+        Values from 0 to (2^S - 1) unit, shape and dtype of `x`.
+
+    Raises:
+        ArgumentError: If `bits` or `unit` is not allowed, or the dtype of `x` does not hold
+            2^S - 1.
+
+    Example:
+        >>> x = torch.tensor([0.0, 3.0, 4.0, 6.0], requires_grad=True)
+        >>> y = limit_sums(x, bits=2)
+        >>> y.sum().backward()
+        >>> y.tolist(), x.grad.tolist()
+        ([0.0, 3.0, 3.0, 3.0], [1.0, 1.0, 0.0, 0.0])
+    """
+    check_floating("x", x)
+    check_counts(bits, x.dtype)
+    if not unit > 0:
+        raise ArgumentError("unit", unit, "a number above 0")
+    return x.clamp(0.0, (2**bits - 1) * unit)
+
+
+def limited_attention(
+    q: Tensor, k: Tensor, v: Tensor, bits: int, unit: float = 1.0, scale: float = 1.0
+) -> Tensor:
+    r"""Spiking self-attention whose attention matrix has S bits (bit budget, section 6.3).
+
+        A = clip(Q K^T, 0, (2^S - 1) unit²),    y = A V scale
+
+    Spikformer is without the clip; with it Q and K have to be multiplied first. The paper does not
+    say of which matrix: this is the one that attention matrix names elsewhere, in its own integer
+    steps, before the scale.
+
+    Args:
+        q: Spikes of the queries, [..., L, D]: L tokens of one head with D channels.
+        k: Spikes of the keys, [..., L, D].
+        v: Spikes of the values, [..., L, D].
+        bits: S, an integer from 1 to 16.
+        unit: Value of a count of 1 in `q` and `k`, above 0.
+        scale: Factor of the result, Spikformer's is 0.125.
+
+    Returns:
+        Shape [..., L, D].
+
+    Raises:
+        ArgumentError: If an argument is not allowed, see `limit_sums`.
+
+    Example:
+        >>> q = k = v = torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+        >>> limited_attention(q, k, v, bits=1)  # A = [[2, 1], [1, 1]], clipped to 1
+        tensor([[1., 2.],
+                [1., 2.]])
+    """
+    matrix = limit_sums(q @ k.transpose(-2, -1), bits, unit**2)
+    return (matrix @ v) * scale

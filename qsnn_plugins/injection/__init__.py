@@ -17,6 +17,7 @@ from qsnn_plugins.injection.report import (
     FloatParameter,
     InjectionReport,
     LeftNeuron,
+    LimitedSum,
     QuantizedWeight,
     ReplacedNeuron,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LayerSpecs",
     "LeftAlone",
     "LeftNeuron",
+    "LimitedSum",
     "QuantizedWeight",
     "ReplacedNeuron",
     "SpecLike",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from torch import nn
 
+from qsnn_plugins.nn import SumLimit
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = [
@@ -51,7 +52,7 @@ def _one(_: nn.Module) -> float:
     return 1.0
 
 
-def _nothing(_: nn.Module) -> None:
+def _nothing(_: nn.Module, __: Any = None) -> None:
     pass
 
 
@@ -67,6 +68,9 @@ class HostAdapter:
         channel_dim: Which dimension of a neuron's input holds the channels.
         threshold: A neuron's threshold, a number or a tensor; 1 where it has none.
         after_swap: Called with the network after neurons were swapped, in either direction.
+        attention: The neurons whose spikes a module multiplies with each other; None where it is
+            no attention.
+        limit_attention: Gives an attention a limit of its matrix, or takes it away for None.
     """
 
     name: str
@@ -75,6 +79,8 @@ class HostAdapter:
     channel_dim: Callable[[nn.Module], int] = _first
     threshold: Callable[[nn.Module], Any] = _one
     after_swap: Callable[[nn.Module], None] = _nothing
+    attention: Callable[[nn.Module], Sequence[nn.Module] | LeftAlone | None] = _nothing
+    limit_attention: Callable[[nn.Module, SumLimit | None], None] = _nothing
 
 
 def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> str:

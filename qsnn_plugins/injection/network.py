@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection.floats import float_parameters, matrices
 from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone, find_hosts
+from qsnn_plugins.injection.limits import SumPlace, find_sums
 from qsnn_plugins.injection.neurons import (
     Neuron,
     find_neurons,
@@ -53,6 +54,7 @@ class _Record:
 
     neurons: list[Neuron]
     layers: list[nn.Module]  # those that were quantized
+    sums: list[SumPlace]
 
 
 def inject(
@@ -79,6 +81,10 @@ def inject(
     first threshold, as the report says, unless they are `absolute_levels`. Where it has none that
     is finite and one for all, they stay as they are.
 
+    Where `spike.limit_sums` asks for it, outputs of SEW blocks (modules that say ADD, AND or IAND
+    in `cnf` or `connect_f`) and the attention matrices of SpikingJelly's `SpikingSelfAttention`
+    are clipped to the bits of the spikes of the neurons in them.
+
     Build the optimizer afterwards where a spec brings parameters of its own, such as learned
     thresholds. The first and the last layer with weights are those of the whole network, see
     `nn.end_layers`; each reads its own spec's option for them.
@@ -99,8 +105,8 @@ def inject(
         absolute_levels: Whether levels are not in units of each neuron's first threshold.
 
     Returns:
-        What was replaced, left alone and quantized, and every matrix parameter that stays float; a
-        table when printed.
+        What was replaced, left alone, quantized and limited, and every matrix parameter that stays
+        float; a table when printed.
 
     Raises:
         ArgumentError: If there is nothing to replace, the network was injected before or is a
@@ -165,16 +171,21 @@ def inject_hosts(
     )
     if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
+    limited, sums, unlimited = find_sums(network, hosts, neurons, chosen)
     weights, notes = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
     for neuron in swapped:
         _put(network, neuron.names, neuron.new)
-    setattr(network, _RECORD, _Record(swapped, [layers[row.name] for row in weights]))
+    for place in sums:
+        place.put()
+    setattr(network, _RECORD, _Record(swapped, [layers[row.name] for row in weights], sums))
     for host in hosts:
         host.after_swap(network)
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
-    report = InjectionReport(tuple(replaced), tuple(left), tuple(weights), floats, notes)
+    report = InjectionReport(
+        tuple(replaced), tuple(left), tuple(weights), floats, tuple(limited), notes + unlimited
+    )
     _warn(report)
     return report
 
@@ -226,6 +237,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
         _put(network, neuron.names, neuron.module)
     for layer in record.layers:
         remove_quantizer(layer)
+    for place in record.sums:
+        place.remove()
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)

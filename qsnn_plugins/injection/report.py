@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FloatParameter", "InjectionReport", "LeftNeuron", "QuantizedWeight", "ReplacedNeuron"]
+__all__ = [
+    "FloatParameter",
+    "InjectionReport",
+    "LeftNeuron",
+    "LimitedSum",
+    "QuantizedWeight",
+    "ReplacedNeuron",
+]
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,23 @@ class FloatParameter:
 
 
 @dataclass(frozen=True)
+class LimitedSum:
+    """A module whose sums of spikes are limited to the bits of one.
+
+    Args:
+        names: Its full names in the network.
+        kind: Its class.
+        bits: Bits of a sum.
+        what: Which sums: its "output" or its "attention matrix".
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    bits: int
+    what: str
+
+
+@dataclass(frozen=True)
 class InjectionReport:
     """What an injection did; a table when it is printed.
 
@@ -94,6 +118,7 @@ class InjectionReport:
         left: Neurons that were left alone.
         weights: Layers whose weights were quantized.
         floats: Matrix parameters that stay float.
+        limited: Modules whose sums of spikes are limited, where `spike.limit_sums` asks for it.
         notes: What became of a spec that no layer has as it is.
 
     Example:
@@ -113,6 +138,7 @@ class InjectionReport:
     left: tuple[LeftNeuron, ...] = ()
     weights: tuple[QuantizedWeight, ...] = ()
     floats: tuple[FloatParameter, ...] = ()
+    limited: tuple[LimitedSum, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, list[Any]]:
@@ -138,5 +164,7 @@ class InjectionReport:
             yield "weight", w.name, w.kind, str(w.bits), w.note
         for p in self.floats:
             yield "float", ", ".join(p.names), p.kind, str(p.bits), f"{p.count:,} weights: {p.why}"
+        for s in self.limited:
+            yield "limited", ", ".join(s.names), s.kind, str(s.bits), s.what
         for note in self.notes:
             yield "note", "", "", "", note

@@ -22,7 +22,7 @@ from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
 from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
 from qsnn_plugins.nn.regulate import Regulate
 from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer, soft_weights
-from qsnn_plugins.nn.spike import Spike, check_comparison
+from qsnn_plugins.nn.spike import Spike, SumLimit, check_comparison
 from qsnn_plugins.nn.state import StateFacts, allow_spec_changes
 from qsnn_plugins.nn.statistical import Statistical
 from qsnn_plugins.nn.uniform import Uniform
@@ -57,6 +57,7 @@ __all__ = [
     "Spike",
     "StateFacts",
     "Statistical",
+    "SumLimit",
     "TETLoss",
     "Transposed",
     "Uniform",

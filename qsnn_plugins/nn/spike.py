@@ -8,11 +8,18 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_bits
-from qsnn_plugins.functional.spike import heaviside, multi_bit_primitive, multi_bit_spike
+from qsnn_plugins.functional.spike import (
+    MOST_SPIKE_BITS,
+    heaviside,
+    limit_sums,
+    limited_attention,
+    multi_bit_primitive,
+    multi_bit_spike,
+)
 from qsnn_plugins.functional.surrogate import SurrogateKind, check_surrogate, primitive
 from qsnn_plugins.spec import SpikeSpec
 
-__all__ = ["Spike", "check_comparison"]
+__all__ = ["Spike", "SumLimit", "check_comparison"]
 
 
 def check_comparison(argument: str, fire: Any, spec: SpikeSpec, host: bool) -> None:
@@ -65,7 +72,7 @@ class Spike(nn.Module):
     ) -> None:
         super().__init__()
         check_surrogate("surrogate", surrogate)
-        check_bits("bits", bits)
+        check_bits("bits", bits, most=MOST_SPIKE_BITS)
         self.surrogate, self.sharpness, self.fires_at_zero = surrogate, sharpness, fires_at_zero
         self.bits = bits
         self.spiking = True
@@ -98,3 +105,37 @@ class Spike(nn.Module):
         if self.bits > 1:
             how = f"bits={self.bits}"
         return f"{how}, fires_at_zero={self.fires_at_zero}"
+
+
+class SumLimit(nn.Module):
+    """Limit of sums of spikes to the bits of one: `functional.limit_sums`.
+
+    Args:
+        bits: S, from 1 to 16.
+        unit: Value of a count of 1.
+
+    Raises:
+        ArgumentError: If `bits` is not allowed.
+
+    Example:
+        >>> import torch
+        >>> SumLimit(bits=2)(torch.tensor([1.0, 6.0]))
+        tensor([1., 3.])
+    """
+
+    def __init__(self, bits: int, unit: float = 1.0) -> None:
+        super().__init__()
+        check_bits("bits", bits, most=MOST_SPIKE_BITS)
+        self.bits, self.unit = bits, unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return limited sums, any shape."""
+        return limit_sums(x, self.bits, self.unit)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """Return attention with a limited matrix, [..., L, D]: `functional.limited_attention`."""
+        return limited_attention(q, k, v, self.bits, self.unit, scale)
+
+    def extra_repr(self) -> str:
+        """Name the bits, and the unit where it is not 1."""
+        return f"bits={self.bits}" + f", unit={self.unit:g}" * (self.unit != 1)

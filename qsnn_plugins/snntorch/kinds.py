@@ -135,7 +135,7 @@ class MultiBitLeaky(QuantLeaky):
 
     Args:
         beta: See `QuantLeaky`, as for all arguments that are not explained here.
-        bits: S, from 1 to 8.
+        bits: S, from 1 to 16.
         value: What is sent on, the "count" or the count times the "threshold".
         membrane: What is stored, by default 32 bits; other membranes need `reset_delay=False` with
             "subtract".

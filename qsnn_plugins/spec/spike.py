@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qsnn_plugins.functional.spike import MOST_SPIKE_BITS
 from qsnn_plugins.functional.surrogate import SurrogateKind
-from qsnn_plugins.spec.checks import choice, integer, number
+from qsnn_plugins.spec.checks import boolean, choice, integer, number
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 
 __all__ = ["Comparison", "SpikeSpec", "SpikeValue"]
@@ -16,9 +17,10 @@ SpikeValue = Literal["count", "threshold"]
 
 _ONE_BIT: Any = {"where": {"bits": (1,)}, "is_forward": False}
 _OPTIONS = {
-    "bits": Option(integer(1, 8), 1),
+    "bits": Option(integer(1, MOST_SPIKE_BITS), 1),
     "value": Option(choice(SpikeValue), "count"),
     "comparison": Option(choice(Comparison), "host"),
+    "limit_sums": Option(boolean, False),
     "surrogate": Option(choice(SurrogateKind), "triangle", **_ONE_BIT),
     "sharpness": Option(number("a number above 0", lambda x: x > 0), 1.0, **_ONE_BIT),
 }
@@ -33,12 +35,15 @@ class SpikeSpec(Part):
             spike of several bits has the straight-through gradient within its range instead.
         sharpness: Its sharpness, above 0; the triangle's half width is 1 / sharpness. 1 by
             default, and read with one bit alone.
-        bits: S, from 1, the default, to 8 (bit budget Eq. 6-7).
+        bits: S, from 1, the default, to 16 (bit budget Eq. 6-7).
         value: What is sent on: the "count" 0 .. 2^S - 1, the default, as hosts' networks expect;
             or the count times the "threshold", as Eq. 7 prints. At V_th = 1 they are the same.
         comparison: Whether a membrane exactly at the threshold fires: "greater_equal" yes,
             "greater" no, as in the released codes of IM-SNN and Q-SNN; "host", the default, is
             the host's own rule: yes in SpikingJelly, no in snnTorch.
+        limit_sums: Whether sums of spikes are clipped to S bits too: outputs of SEW blocks, and
+            attention matrices of Spikformers (bit budget, section 6.3). It is read by `inject`,
+            whose report says what is limited; a neuron has no such sum. False by default.
 
     Raises:
         ArgumentError: If a value is not allowed, or given for an option that is not read.
@@ -57,6 +62,7 @@ class SpikeSpec(Part):
     bits: int = NOT_GIVEN
     value: SpikeValue = NOT_GIVEN
     comparison: Comparison = NOT_GIVEN
+    limit_sums: bool = NOT_GIVEN
 
     @property
     def greatest(self) -> int:
@@ -77,6 +83,7 @@ class SpikeSpec(Part):
     def __str__(self) -> str:
         """Say in words what applies."""
         times = " times the threshold" if self.value == "threshold" else ""
+        limit = ", sums limited" if self.limit_sums else ""
         where = {
             "host": "",
             "greater_equal": " at the threshold",
@@ -85,5 +92,5 @@ class SpikeSpec(Part):
         fires = where[self.comparison]
         fires = f", fires{fires}" if fires else ""
         if self.bits == 1:
-            return f"1 bit{times}{fires}, {self.surrogate} surrogate (sharpness {self.sharpness})"
-        return f"{self.bits} bits{times}{fires}, straight-through"
+            return f"1 bit{times}{fires}, {self.surrogate} surrogate (sharpness {self.sharpness}){limit}"
+        return f"{self.bits} bits{times}{fires}, straight-through{limit}"

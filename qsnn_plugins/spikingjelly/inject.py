@@ -21,6 +21,7 @@ from qsnn_plugins.injection import (
     why_other_class,
 )
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spikingjelly.attention import attention, limit_attention
 from qsnn_plugins.spikingjelly.base import QuantNode
 from qsnn_plugins.spikingjelly.legacy import forget_reset_cache
 from qsnn_plugins.spikingjelly.neuron import QuantIFNode, QuantLIFNode, QuantParametricLIFNode
@@ -127,5 +128,12 @@ def _convert(
 
 
 ADAPTER = HostAdapter(
-    "spikingjelly", _is_neuron, _convert, _channel_dim, _threshold, forget_reset_cache
+    "spikingjelly",
+    _is_neuron,
+    _convert,
+    _channel_dim,
+    _threshold,
+    forget_reset_cache,
+    attention,
+    limit_attention,
 )

@@ -214,7 +214,7 @@ class MultiBitLIFNode(QuantLIFNode):
 
     Args:
         tau: See `QuantLIFNode`, as for all arguments that are not explained here.
-        bits: S, from 1 to 8.
+        bits: S, from 1 to 16.
         value: What is sent on, the "count" or the count times the "threshold".
         membrane: What is stored of the membrane, by default all 32 bits of it.
         threshold_spec: Whether and how the threshold learns.
@@ -258,7 +258,7 @@ class MultiBitIFNode(QuantIFNode):
 
     Args:
         v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
-        bits: S, from 1 to 8.
+        bits: S, from 1 to 16.
         value: What is sent on, the "count" or the count times the "threshold".
         membrane: What is stored of the membrane, by default all 32 bits of it.
         threshold_spec: Whether and how the threshold learns.

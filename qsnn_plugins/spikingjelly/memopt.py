@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_bits
+from qsnn_plugins.functional.spike import MOST_SPIKE_BITS
 
 __all__ = ["LevelCompressor", "Packed"]
 
@@ -39,7 +40,7 @@ class LevelCompressor(SpikeCompressor):
     leaves other inputs uncompressed.
 
     Args:
-        bits: Bits an element, from 1 to 8.
+        bits: Bits an element, from 1 to 16.
 
     Raises:
         ArgumentError: If `bits` is not allowed; at `compress`, if there are more values.
@@ -53,7 +54,7 @@ class LevelCompressor(SpikeCompressor):
     """
 
     def __init__(self, bits: int = 2) -> None:
-        check_bits("bits", bits)
+        check_bits("bits", bits, most=MOST_SPIKE_BITS)
         self.bits = bits
 
     def compress(self, x: Tensor) -> Packed:

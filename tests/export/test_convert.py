@@ -254,6 +254,10 @@ def test_verify_counts():
         (QuantSpec(MembraneSpec("clip"), weight=WeightSpec("uniform", bits=4)), "float membranes"),
         (QuantSpec(weight=WeightSpec("float")), "float weights"),
         (
+            QuantSpec(spike=SpikeSpec(bits=9), weight=WeightSpec("uniform", bits=4)),
+            "spikes of 9 bits.* at most 8 bits",
+        ),
+        (
             QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.5)),
             "masks",
         ),

@@ -8,6 +8,8 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
     distance,
     heaviside,
+    limit_sums,
+    limited_attention,
     multi_bit_primitive,
     multi_bit_spike,
     reset,
@@ -21,12 +23,13 @@ def test_one_bit_fires_at_zero_or_above_it():
 
 
 @pytest.mark.parametrize("fires_at_zero", [True, False])
-@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("bits", [*range(1, 9), 11, 16])
 @pytest.mark.parametrize("threshold", [1.0, 0.5, 3.0])
 def test_several_bits_count_the_threshold(bits, threshold, fires_at_zero):
     """Bit budget Eq. 7, clipped; multiples of the threshold included."""
     rng = np.random.default_rng(bits)
-    h = np.round(rng.uniform(-2, 2**bits + 2, 2000) * 16) / 16 * threshold
+    h = np.round(rng.uniform(-2, 2**bits + 2, 2000) * 16) / 16
+    h = np.append(h, [-0.0625, 2**bits - 1, 2**bits - 0.0625, 2**bits]) * threshold
     greatest = 2**bits - 1
     count = np.floor(h / threshold) if fires_at_zero else np.ceil(h / threshold) - 1
     x = torch.tensor(h - threshold)
@@ -53,7 +56,7 @@ def test_counts_are_monotone_and_within_their_bits(bits, threshold, values):
     assert set(spikes.tolist()) <= set(range(2**bits))
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("bits", [1, 2, 4, 16])
 def test_gradient_of_several_bits_is_that_of_its_primitive(bits):
     rng = np.random.default_rng(3)
     h, threshold, step = rng.uniform(-2, 2.0**bits + 3, 500), 0.8, 1e-6
@@ -120,8 +123,8 @@ def test_dtype_is_kept(dtype):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"bits": 0}, "bits=0 is not allowed: give an integer from 1 to 8"),
-        ({"bits": 9}, "bits=9"),
+        ({"bits": 0}, "bits=0 is not allowed: give an integer from 1 to 16"),
+        ({"bits": 17}, "bits=17"),
         ({"bits": 2.0}, r"bits=2\.0"),
         ({"step": 0.0}, r"step=0\.0 is not allowed: give a number above 0"),
     ],
@@ -129,3 +132,57 @@ def test_dtype_is_kept(dtype):
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         multi_bit_spike(torch.zeros(1), **arguments)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.5])
+@pytest.mark.parametrize("bits", [1, 2, 8, 16])
+def test_sums_are_limited_to_the_bits_of_a_spike(bits, unit):
+    """Bit budget, section 6.3: sums of two spikes by numpy; the gradient is 1 within."""
+    rng, greatest = np.random.default_rng(bits), 2**bits - 1
+    sums = rng.integers(0, greatest + 1, (2, 3000)).sum(0) - 1.0  # IAND may be below 0
+    sums[:3] = 0, greatest, greatest + 1
+    upstream = rng.normal(size=sums.shape)
+    x = torch.tensor(sums * unit, requires_grad=True)
+    y = limit_sums(x, bits, unit)
+    y.backward(torch.tensor(upstream))
+    assert np.array_equal(y.detach().numpy(), np.minimum(np.maximum(sums, 0), greatest) * unit)
+    assert np.array_equal(x.grad.numpy(), upstream * ((sums >= 0) & (sums <= greatest)))
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.5])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_attention_matrices_are_limited_to_the_bits_of_a_spike(bits, unit):
+    """clip(Q K^T) V, forward and backward written out in numpy."""
+    rng, scale = np.random.default_rng(bits), 0.125
+    q, k, v = rng.integers(0, 2**bits, (3, 2, 5, 6)) * unit
+    q *= rng.random(q.shape) < 2 / 2**bits
+    upstream, limit = rng.normal(size=v.shape), (2**bits - 1) * unit**2
+    products = np.einsum("bid,bjd->bij", q, k)
+    clipped = np.where(products > limit, limit, products)
+    grad_matrix = np.einsum("bid,bjd->bij", upstream, v) * scale * (products <= limit)
+    leaves = [torch.tensor(a, requires_grad=True) for a in (q, k, v)]
+    y = limited_attention(*leaves, bits, unit, scale)
+    y.backward(torch.tensor(upstream))
+    assert 0.1 < (products > limit).mean() < 1
+    assert np.array_equal(y.detach().numpy(), np.einsum("bij,bjd->bid", clipped, v) * scale)
+    expected = (
+        np.einsum("bij,bjd->bid", grad_matrix, k),
+        np.einsum("bij,bid->bjd", grad_matrix, q),
+        np.einsum("bij,bid->bjd", clipped, upstream) * scale,
+    )
+    for leaf, grad in zip(leaves, expected, strict=True):
+        np.testing.assert_allclose(leaf.grad.numpy(), grad, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "arguments", "message"),
+    [
+        (torch.zeros(1), {"bits": 17}, "bits=17 is not allowed: give an integer from 1 to 16"),
+        (torch.zeros(1), {"bits": 2, "unit": 0.0}, r"unit=0\.0 is not allowed"),
+        (torch.zeros(1, dtype=torch.int32), {"bits": 2}, r"x\.dtype=torch\.int32"),
+        (torch.zeros(1, dtype=torch.bfloat16), {"bits": 9}, r"x\.dtype=torch\.bfloat16"),
+    ],
+)
+def test_bad_limits_are_named(x, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        limit_sums(x, **arguments)

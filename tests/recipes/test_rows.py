@@ -39,9 +39,8 @@ def test_a_row_without_a_recipe_has_a_reason():
     assert [cell.key for cell in CELLS if not cell.recipe and not cell.without] == []
 
 
-def test_every_own_row_has_a_recipe_but_those_with_too_many_bits():
-    own = [cell for cell in CELLS if cell.row.own and not cell.recipe]
-    assert {cell.row.settings["spike_bits"] for cell in own} == {16}
+def test_every_own_row_has_a_recipe():
+    assert [cell.key for cell in CELLS if cell.row.own and not cell.recipe] == []
 
 
 def test_every_recipe_trains_a_row():

@@ -17,7 +17,7 @@ from qsnn_plugins.spikingjelly.memopt import LevelCompressor
 
 
 @given(
-    bits=st.integers(1, 8),
+    bits=st.integers(1, 16),
     shape=st.lists(st.integers(0, 5), min_size=0, max_size=4),
     factor=st.sampled_from([1.0, 0.3, 1e-3]),
     dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),

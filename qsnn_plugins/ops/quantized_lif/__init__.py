@@ -17,6 +17,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_floating
+from qsnn_plugins.functional.spike import check_counts
 from qsnn_plugins.ops.quantized_lif import operator, reference
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose, from_environment
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
@@ -111,6 +112,7 @@ def _check(
 ) -> Tensor:
     """Check the arguments of `quantized_lif`, and return v as a tensor."""
     check_floating("x_seq", x_seq)
+    check_counts(parameters.spike.bits, x_seq.dtype)
     least, shape = (3, "[T, N, C, ...]") if parameters.prunes else (1, "[T, N, ...]")
     if x_seq.dim() < least or x_seq.shape[0] == 0:
         raise ArgumentError("x_seq.shape", tuple(x_seq.shape), f"{shape} with T >= 1")

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -226,3 +227,39 @@ MASKED = {
     "late, 2 bits": Parameters(spike=SpikeSpec(bits=2), threshold=LEARNED, **LATE),
     "no reset": Parameters(threshold=LEARNED, resets=False, **LATE),
 }
+
+
+def sixteen_bits(threshold, seed=0):
+    """A neuron of 16-bit spikes: x_seq and upstream, then spikes and grad_x by numpy in float64.
+
+    All numbers are multiples of 1/32, so that float32 holds each exactly.
+    """
+    rng = np.random.default_rng(seed)
+    x = np.round(rng.uniform(-0.2, 1.3, (3, 4, 50)) * 2**16 * threshold * 8) / 8
+    x[:, :, :3] = np.array([-1.0, 2**16 - 1, 2**17]) * threshold
+    upstream = np.round(rng.normal(size=x.shape) * 8) / 8
+    spikes, q, inside = np.zeros_like(x), np.zeros(x.shape[1:]), np.zeros_like(x)
+    for t, current in enumerate(x):
+        h = 0.5 * q + current
+        spikes[t] = np.clip(np.floor(h / threshold), 0, 2**16 - 1)
+        inside[t] = (h >= 0) & (h < 2**16 * threshold)
+        q = np.where(spikes[t] > 0, 0.0, h)
+    grad, later = np.zeros_like(x), np.zeros(x.shape[1:])
+    for t in reversed(range(len(x))):
+        later = upstream[t] * inside[t] / threshold + (spikes[t] == 0) * 0.5 * later
+        grad[t] = later
+    parameters = Parameters(MembraneSpec(kind="float"), SpikeSpec(bits=16), detach_reset=True)
+    return parameters, *(torch.tensor(a) for a in (x, upstream, spikes, grad))
+
+
+def assert_sixteen_bits(backend, dtype):
+    """Compare a backend with `sixteen_bits`."""
+    for threshold in (1.0, 0.5):
+        parameters, x, upstream, spikes, grad = sixteen_bits(threshold)
+        leaf = x.to(dtype).requires_grad_()
+        sent, _, _ = quantized_lif(leaf, 0.0, threshold, parameters, backend=backend)
+        sent.backward(upstream.to(dtype))
+        assert {0, 2**16 - 1} <= set(sent.flatten().tolist())
+        assert len(sent.unique()) > 300
+        assert torch.equal(sent.double(), spikes)
+        assert torch.equal(leaf.grad.double(), grad)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.ops.quantized_lif import Parameters, cpp, operator, quantized_lif
 from qsnn_plugins.ops.quantized_lif.schema import VALUES, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
@@ -18,9 +19,11 @@ from tests.ops.quantized_lif.cases import (
     PRUNINGS,
     SEPARATE,
     UNIFORM,
+    assert_sixteen_bits,
     inputs,
     masked,
     run,
+    sixteen_bits,
 )
 from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
 from tests.toolchain import needs_compiler
@@ -61,6 +64,22 @@ def test_equals_the_reference_in_double_precision(parameters):
     assert len(maxima) == 5 * parameters.measures
     assert all(gradient.abs().max() > 0.01 for gradient in gradients)
     assert_gradients(gradients, exact[3:])
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [("cpp", torch.float32), ("reference", torch.float32), ("reference", torch.float64)],
+)
+def test_sixteen_bits_of_a_spike_are_exact(backend, dtype):
+    assert_sixteen_bits(backend, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("backend", ["cpp", "reference"])
+def test_counts_that_a_dtype_does_not_hold_are_refused(backend, dtype):
+    parameters, x, *_ = sixteen_bits(1.0)
+    with pytest.raises(ArgumentError, match=r"x\.dtype=.*give float32 or float64"):
+        quantized_lif(x.to(dtype), 0.0, 1.0, parameters, backend=backend)
 
 
 @pytest.mark.parametrize("learning", ["fixed", "ordinary", "separate"])

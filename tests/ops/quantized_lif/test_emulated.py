@@ -23,6 +23,7 @@ from tests.ops.quantized_lif.cases import (
     QUICK,
     SEPARATE,
     UNIFORM,
+    assert_sixteen_bits,
     inputs,
     run,
 )
@@ -86,6 +87,11 @@ def assert_equal(parameters, x_seq, v, threshold, tolerance=1e-5, total=1e-5):
     for mine, other in zip(ours[5:], theirs[5:], strict=True):
         torch.testing.assert_close(mine, other, rtol=total, atol=10 * total)
     return ours
+
+
+@pytest.mark.slow
+def test_sixteen_bits_of_a_spike_are_exact():
+    assert_sixteen_bits("cpp", torch.float32)
 
 
 # each is built for itself; a few of the covering set are quick

@@ -1,0 +1,144 @@
+"""Which sums of spikes in a network are limited to the bits of a spike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone
+from qsnn_plugins.injection.neurons import Neuron, module_names
+from qsnn_plugins.injection.report import LimitedSum
+from qsnn_plugins.nn import SumLimit
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["SumPlace", "find_sums"]
+
+# SpikingJelly's blocks say what joins their branches in `cnf`, those of SEW-ResNet's authors and of
+# who follows them in `connect_f`
+_CONNECTIONS = ("cnf", "connect_f")
+_FUNCTIONS = ("ADD", "AND", "IAND")
+_NOTHING = (
+    "spike.limit_sums limits nothing: the network has no SEW block (a module that says ADD, AND or "
+    "IAND in cnf or connect_f) and no SpikingSelfAttention"
+)
+
+
+@dataclass
+class SumPlace:
+    """A module whose sums are limited, and its host where they are those of its attention."""
+
+    module: nn.Module
+    limit: SumLimit
+    host: HostAdapter | None
+
+    def put(self) -> None:
+        """Limit the sums."""
+        self.module.add_module("sum_limit", self.limit)
+        if self.host is None:
+            self.module.register_forward_hook(_limit_output, prepend=True)
+        else:
+            self.host.limit_attention(self.module, self.limit)
+
+    def remove(self) -> None:
+        """Undo `put`."""
+        if self.host is None:
+            hooks = self.module._forward_hooks
+            for key in [key for key, hook in hooks.items() if hook is _limit_output]:
+                del hooks[key]
+        else:
+            self.host.limit_attention(self.module, None)
+        del self.module.sum_limit
+
+
+# no closure: the copy of a block has to find its own limit
+def _limit_output(block: Any, inputs: Any, output: Tensor) -> Tensor:
+    return block.sum_limit(output)
+
+
+def find_sums(
+    network: nn.Module,
+    hosts: Sequence[HostAdapter],
+    neurons: Sequence[Neuron],
+    chosen: Mapping[int, QuantSpec | LeftAlone],
+) -> tuple[list[LimitedSum], list[SumPlace], tuple[str, ...]]:
+    """Find the outputs of SEW blocks and the attention matrices whose neurons' spec limits sums.
+
+    Args:
+        network: A network whose neurons are not swapped yet.
+        hosts: Adapters that know which modules are attention.
+        neurons: Its neurons, with what replaces them.
+        chosen: Specs by the id of each neuron.
+
+    Returns:
+        What is limited; where; and notes of what could not be.
+    """
+    specs = {
+        id(neuron.module): spec
+        for neuron in neurons
+        if neuron.new is not None and isinstance(spec := chosen[id(neuron.module)], QuantSpec)
+    }
+    if not any(spec.spike.limit_sums for spec in specs.values()):
+        return [], [], ()
+    rows, places, notes = list[LimitedSum](), list[SumPlace](), list[str]()
+    names = module_names(network)
+    for module in network.modules():
+        what, host, spiking = _sums_of(module, hosts)
+        if isinstance(spiking, LeftAlone):
+            limit: SumLimit | LeftAlone | None = spiking
+        else:
+            ids = set(map(id, spiking))
+            limit = _limit_of([n for n in neurons if id(n.module) in ids], specs)
+        name, kind = names[id(module)], type(module).__name__
+        if isinstance(limit, LeftAlone):
+            notes.append(f"the {what} of {name[0]} ({kind}) is not limited: {limit.why}")
+        elif limit is not None:
+            rows.append(LimitedSum(name, kind, limit.bits, what))
+            places.append(SumPlace(module, limit, host))
+    return rows, places, tuple(notes if rows or notes else [_NOTHING])
+
+
+def _sums_of(
+    module: nn.Module, hosts: Sequence[HostAdapter]
+) -> tuple[str, HostAdapter | None, Sequence[nn.Module] | LeftAlone]:
+    """What a module adds up, whose attention it is, and the neurons whose spikes it adds."""
+    for host in hosts:
+        spiking = host.attention(module)
+        if spiking is not None:
+            return "attention matrix", host, spiking
+    joins = (getattr(module, name, None) for name in _CONNECTIONS)
+    if any(how in _FUNCTIONS for how in joins if isinstance(how, str)):
+        return "output", None, list(module.modules())
+    return "", None, ()
+
+
+def _limit_of(
+    neurons: Sequence[Neuron], specs: Mapping[int, QuantSpec]
+) -> SumLimit | LeftAlone | None:
+    """The limit that all of some neurons have; None where none of them has one."""
+    limits = set[tuple[int, float] | None]()
+    for neuron in neurons:
+        spec = specs.get(id(neuron.module))
+        if spec is None or not spec.spike.limit_sums:
+            limits.add(None)
+            continue
+        unit = _unit(neuron) if spec.spike.value == "threshold" else 1.0
+        if unit is None:
+            return LeftAlone(f"{neuron.names[0]} has no one threshold above 0")
+        limits.add((spec.spike.bits, unit))
+    if limits <= {None}:
+        return None
+    first, *others = limits
+    if others or first is None:
+        return LeftAlone("its neurons differ in spike.bits, spike.limit_sums or threshold")
+    return SumLimit(*first)
+
+
+def _unit(neuron: Neuron) -> float | None:
+    threshold = neuron.host.threshold(neuron.module)
+    values = threshold.detach().flatten().tolist() if isinstance(threshold, Tensor) else [threshold]
+    unit = float(values[0])
+    return unit if len(set(values)) == 1 and 0 < unit < math.inf else None
