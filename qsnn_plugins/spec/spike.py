@@ -83,14 +83,14 @@ class SpikeSpec(Part):
     def __str__(self) -> str:
         """Say in words what applies."""
         times = " times the threshold" if self.value == "threshold" else ""
-        limit = ", sums limited" if self.limit_sums else ""
         where = {
             "host": "",
-            "greater_equal": " at the threshold",
-            "greater": " above the threshold",
+            "greater_equal": ", fires at the threshold",
+            "greater": ", fires above the threshold",
         }
-        fires = where[self.comparison]
-        fires = f", fires{fires}" if fires else ""
+        fires = times + where[self.comparison]
+        limit = ", sums limited" if self.limit_sums else ""
         if self.bits == 1:
-            return f"1 bit{times}{fires}, {self.surrogate} surrogate (sharpness {self.sharpness}){limit}"
-        return f"{self.bits} bits{times}{fires}, straight-through{limit}"
+            surrogate = f"{self.surrogate} surrogate (sharpness {self.sharpness})"
+            return f"1 bit{fires}, {surrogate}{limit}"
+        return f"{self.bits} bits{fires}, straight-through{limit}"
