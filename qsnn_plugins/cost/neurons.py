@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ __all__ = [
     "all_neurons",
     "evaluate_batches",
     "is_multi_step",
+    "listed_alone",
     "neuron_states",
     "reset_states",
     "stored_membrane",
@@ -100,6 +102,33 @@ def reset_states(network: Any) -> None:
             module.reset_mem()
         elif hasattr(module, "_memories"):
             module.reset()
+
+
+@contextmanager
+def listed_alone(network: nn.Module) -> Iterator[None]:
+    """List the neurons of a network as all that snnTorch has.
+
+    `snntorch.utils.reset` resets what is in a list of the class. A copy of a neuron is not in it,
+    and those that a network was copied from are none of its business.
+    """
+    neurons = [n for n in all_neurons(network).values() if hasattr(n, "instances")]
+    found = {id(n.instances): n.instances for n in neurons}
+    lists: list[Any] = list(found.values())
+    before = [list(each) for each in lists]
+    for each in lists:
+        each[:] = neurons
+    try:
+        yield
+    finally:
+        for each, entries in zip(lists, before, strict=True):
+            each[:] = [entry for entry in entries if _is_alive(entry)]
+
+
+def _is_alive(entry: Any) -> bool:
+    try:
+        return isinstance(entry, nn.Module)
+    except ReferenceError:  # a proxy of a neuron that is gone
+        return False
 
 
 def evaluate_batches(

@@ -20,11 +20,17 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.layers import SynapseKind, layer_kind
-from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, neuron_states, reset_states
+from qsnn_plugins.cost.neurons import (
+    all_neurons,
+    is_multi_step,
+    listed_alone,
+    neuron_states,
+    reset_states,
+)
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.nn import MembranePruning, output_spikes
 
-__all__ = ["StepMode", "Trace", "trace"]
+__all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
 
 StepMode = Literal["m", "s"]
 
@@ -179,7 +185,7 @@ def trace(
     for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
         try:
             x = torch.zeros(input_shape, device=device)
-            return _run(_copy(network, device), x, step_mode)
+            return _run(isolated_copy(network, device), x, step_mode)
         except QSNNError:
             raise
         # a network of any kind runs here: what it raises at a shape that does not fit is its own
@@ -192,33 +198,42 @@ def trace(
     raise ArgumentError("input_shape", tuple(input_shape), allowed) from cause
 
 
-def _copy(network: nn.Module, device: str) -> nn.Module:
-    """Copy a network to a device, with states that carry gradients too; "meta" copies no values."""
+def isolated_copy(network: nn.Module, device: str) -> nn.Module:
+    """Copy a network to a device, without its hooks; states that carry gradients are copied too.
+
+    Args:
+        network: Any network; it is left as it is.
+        device: Where the copy is; "meta" copies no values.
+
+    Example:
+        >>> isolated_copy(nn.Linear(2, 1), "meta").weight.device
+        device(type='meta')
+    """
     memo: dict[int, Any] = {}
     for module in network.modules():
-        own = (module._parameters, module._buffers, vars(module), vars(module).get("_memories", {}))
-        for value in (value for values in own for value in values.values()):
+        for value in torch.utils._pytree.tree_leaves(vars(module)):
             if isinstance(value, ModuleType):  # which cannot be copied, and need not be
                 memo[id(value)] = value
             elif isinstance(value, Tensor) and id(value) not in memo:
                 memo[id(value)] = _copy_tensor(value, device)
-    return copy.deepcopy(network, memo)
+    copied = copy.deepcopy(network, memo)
+    for module in copied.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return copied
 
 
 def _copy_tensor(tensor: Tensor, device: str) -> Tensor:
-    moved = tensor.detach().to(device)
+    moved = tensor.detach().to(device).clone()
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(moved, requires_grad=tensor.requires_grad)
-    return moved.clone()
+    return moved
 
 
 def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
-    for module in network.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
     reset_states(network)
     tracer = _Tracer(network)
-    with torch.no_grad(), _watched(network, tracer), tracer:
+    with torch.no_grad(), listed_alone(network), _watched(network, tracer), tracer:
         tracer.origins[x] = _Origin(is_input=True)
         with warnings.catch_warnings():  # a scale of evaluation matters to nobody here
             warnings.simplefilter("ignore")

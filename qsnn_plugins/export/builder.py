@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,30 @@ from torch import Tensor
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.nodes import Gather, Input, Node, Output, Sum
 from qsnn_plugins.export.reach import reach
-from qsnn_plugins.export.values import Term, Value, sample_shape, whole
+from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 
-__all__ = ["Builder"]
+__all__ = ["ANSWERS", "Builder", "Charge"]
+
+ANSWERS = (
+    "It has to be that of each step, [T, N, ...], or their sum or mean over all steps: y[-1], "
+    "some of the steps, weights per step, a maximum over time, and a state beside the neurons' "
+    "have no form in integers"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Charge:
+    """What the integers stand for that a layer of neurons takes and sends: x = scale a + bias.
+
+    Args:
+        scale: float64, [places].
+        bias: float64, [places].
+        spike: What one spike stands for, float64, [channels].
+    """
+
+    scale: Tensor
+    bias: Tensor
+    spike: Tensor
 
 
 class Builder:
@@ -30,8 +51,8 @@ class Builder:
         self.dtype = dtype
         self.nodes: list[Node] = []
         self.known: dict[Any, int] = {}
-        self.units: dict[str, Tensor] = {}  # what a spike of a neuron stands for
-        self.inputs: dict[str, Value] = {}
+        self.inputs: dict[str, Value] = {}  # of neurons
+        self.charges: dict[str, Charge] = {}
 
     def add(self, key: Any, build: Callable[[], Node]) -> int:
         """Return the place of a node, which is built where the key is new."""
@@ -47,8 +68,15 @@ class Builder:
         return self.add("input", lambda: Input("input", (), shape, low, high, unit))
 
     def merged(self, value: Value) -> tuple[Term, ...]:
-        """Join terms of equal scale in a sum."""
-        terms = list(value.terms)
+        """Join terms of the same integers, and those of equal scale in a sum."""
+        terms: list[Term] = []
+        for term in value.terms:
+            for k, known in enumerate(terms):
+                if known.node == term.node and torch.equal(known.index, term.index):
+                    terms[k] = Term(term.node, known.scale + term.scale, term.index)
+                    break
+            else:
+                terms.append(term)
         merged: list[Term] = []
         while terms:
             first = terms.pop(0)
@@ -90,6 +118,12 @@ class Builder:
     def joined(self, name: str, values: list[Value], join: Callable[..., Tensor]) -> Value:
         """Join values as `join` joins their tensors."""
         merged = [self.merged(value) for value in values]
+        if all(same(value, values[0]) for value in values):
+            parts = [
+                Term(t.node, join([t.scale] * len(values)), join([t.index] * len(values)))
+                for t in merged[0]
+            ]
+            return Value(tuple(parts), join([v.bias for v in values]))
         if {len(terms) for terms in merged} != {1}:
             raise ExportError(f"{name} joins sums in several units")
         terms = [terms[0] for terms in merged]
@@ -117,9 +151,14 @@ class Builder:
         )
         return whole(place, scale, bias)
 
-    def finish(self, value: Value) -> list[Node]:
-        """Add the output, and return the nodes that it needs, in order."""
-        value = _one_step(value)
+    def finish(self, value: Value, steps: int) -> list[Node]:
+        """Add the output, and return the nodes that it needs, in order.
+
+        Args:
+            value: What a call answers.
+            steps: How many steps it ran: the answer is of each, or of all together.
+        """
+        value = _one_step(value, steps)
         terms = self.merged(value)
         if not terms:
             raise ExportError("the network's answer does not depend on its input")
@@ -142,17 +181,14 @@ class Builder:
         return _needed(self.nodes)
 
 
-def _one_step(value: Value) -> Value:
-    """Take the first of the steps that a network counts by itself, if they are alike."""
+def _one_step(value: Value, steps: int) -> Value:
+    """Return what each step adds to the answer."""
     count = len(value.bias) if value.bias.dim() > 1 else 1
     if count == 1:
-        return value
-    first = value.moved(lambda tensor: tensor[:1])
-    tensors = [(value.bias, first.bias)]
-    for term, one in zip(value.terms, first.terms, strict=True):
-        tensors += [(term.scale, one.scale), (term.index, one.index)]
-    if not all(torch.equal(each, one.expand(each.shape)) for each, one in tensors):
-        raise ExportError("the network's answer has a first dimension that is no step")
+        return value.times(1 / steps)
+    first = value.first()
+    if count != steps or len(first.bias) != 1:
+        raise ExportError(f"the network's answer has a first dimension that is no step. {ANSWERS}")
     return first
 
 

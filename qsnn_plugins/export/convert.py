@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.cost.neurons import all_neurons, is_multi_step
-from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.export.firing import ChangingInputError
+from qsnn_plugins.cost.neurons import listed_alone
+from qsnn_plugins.cost.trace import isolated_copy
+from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.export.calls import Calls, ways_to_call
 from qsnn_plugins.export.integer import IntegerNetwork
+from qsnn_plugins.export.rehearsal import rehearsed
 from qsnn_plugins.export.trace import SeveralSamplesError, trace
 
 __all__ = ["to_integer"]
@@ -77,13 +77,27 @@ def to_integer(
     if not isinstance(network, nn.Module):
         raise ArgumentError("network", network, "a torch.nn.Module")
     _check(example_input, input_unit)
+    dtype = _dtype(network)
     grid = _grid(example_input, input_unit)
-    copied = copy.deepcopy(network).cpu().eval()
-    shorter = [x for x in _shorter(copied, example_input) if x.numel()]
-    for x in shorter[:-1]:
-        with suppress(SeveralSamplesError):
-            return _traced(copied, x, grid)
-    return _traced(copied, shorter[-1], grid)
+    copied = isolated_copy(network, "cpu").cpu().eval()
+    x = example_input.detach().to("cpu", dtype)
+    several: SeveralSamplesError | None = None
+    with listed_alone(copied):
+        for calls, frames in ways_to_call(copied, x, "example_input"):
+            try:
+                return _converted(copied, calls, frames, grid)
+            except SeveralSamplesError as error:
+                several = several or error
+    assert several is not None
+    raise several
+
+
+def _converted(
+    network: nn.Module, calls: Calls, frames: Tensor, grid: tuple[float, int, int]
+) -> IntegerNetwork:
+    nodes, charges = trace(network, calls.example(frames), *grid, calls)
+    whole = (frames.double() / grid[0]).round()
+    return IntegerNetwork(rehearsed(network, nodes, charges, calls, whole))
 
 
 def _check(x: Any, unit: Any) -> None:
@@ -96,43 +110,16 @@ def _check(x: Any, unit: Any) -> None:
         raise ArgumentError("input_unit", unit, "a number above 0, or None")
 
 
-def _traced(network: nn.Module, x: Tensor, grid: tuple[float, int, int]) -> IntegerNetwork:
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    x = x.to("cpu", dtype)
-    try:
-        with torch.no_grad():
-            network(x)
-    except QSNNError:
-        raise
-    # a network of any kind runs here: what it raises at a shape that does not fit is its own
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        allowed = f"a shape that {type(network).__name__} takes ({reason})"
-        raise ArgumentError("example_input.shape", tuple(x.shape), allowed) from error
-    nodes = tuple(trace(network, x, *grid))
-    _check_next_step(network, x, grid)
-    return IntegerNetwork(nodes)
-
-
-def _check_next_step(network: nn.Module, x: Tensor, grid: tuple[float, int, int]) -> None:
-    """Refuse what is fed back, where a network of single steps takes them one by one itself."""
-    if any(is_multi_step(neuron) for neuron in all_neurons(network).values()):
-        return
-    try:
-        trace(network, torch.cat([x, x]), *grid, steps=2)
-    except ChangingInputError:
-        raise
-    # a further check alone: where the first dimension is of samples, two of them may make the
-    # network raise anything, and what was followed before is right as it is
-    except Exception:
-        return
-
-
-def _shorter(network: nn.Module, x: Tensor) -> list[Tensor]:
-    """The example cut to one step of one sample, in the ways in which it may be meant."""
-    takes_steps = any(is_multi_step(neuron) for neuron in all_neurons(network).values())
-    both = x[:1, :1] if x.dim() > 1 else x
-    return [both] if takes_steps else [x[:1], both]
+def _dtype(network: nn.Module) -> torch.dtype:
+    """What a network computes in."""
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ExportError(f"{name} holds values that are not finite")
+    dtypes = {tensor.dtype for _, tensor in tensors if tensor.is_floating_point()}
+    if dtypes <= {torch.float32, torch.float64}:
+        return next((p.dtype for p in network.parameters()), torch.float32)
+    raise ArgumentError("network", sorted(map(str, dtypes)), "float32 or float64: network.float()")
 
 
 def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:

@@ -10,20 +10,16 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.bounds import integer_bounds, trimmed
-from qsnn_plugins.export.builder import Builder
+from qsnn_plugins.export.builder import Builder, Charge
 from qsnn_plugins.export.nodes import Neuron, Node, Rescale, WideNeuron
 from qsnn_plugins.export.signs import rising
 from qsnn_plugins.export.tables import StepTable, tabulate
 from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 
-__all__ = ["ChangingInputError", "neuron"]
+__all__ = ["neuron"]
 
 _WORD = 30  # bits of a fixed-point number, which leave room for a sum of two
 _MULTIPLIER = 31
-
-
-class ChangingInputError(ExportError):
-    """A neuron's input is not computed alike in each step."""
 
 
 def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int) -> Value:
@@ -32,24 +28,29 @@ def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int)
     key = ("neuron", name)
     if key not in builder.known:
         table = tabulate(name, module, shape[0], len(shape) + 1, builder.dtype)
-        builder.units[name] = table.unit
+        factor = getattr(module, "graded_spikes_factor", None)
+        spike = table.unit if factor is None else table.unit * factor.detach().double()
         builder.inputs[name] = value
-        node = _neuron(builder, name, table, value, shape)
+        node = _neuron(builder, name, table, value, shape, spike)
         builder.add(key, lambda: node)
     elif not same(value, builder.inputs[name]):
-        raise ChangingInputError(
-            f"{name} takes something else in the next step: what is fed back between steps has no "
-            "form in integers"
+        raise ExportError(
+            f"{name} takes something else when it runs again: what is fed back between steps, "
+            "layers that change from step to step, and a neuron in two places have no form in "
+            "integers; steps come first, as in [T, N, ...]"
         )
-    scale = builder.units[name].reshape(-1, *(1,) * (len(shape) - 1)).expand(value.bias.shape)
-    factor = getattr(module, "graded_spikes_factor", None)
-    if factor is not None:
-        scale = scale * factor.detach().double()
+    spike = builder.charges[name].spike.reshape(-1, *(1,) * (len(shape) - 1))
+    scale = spike.expand(value.bias.shape)
     return whole(builder.known[key], scale, torch.zeros_like(value.bias))
 
 
 def _neuron(
-    builder: Builder, name: str, table: StepTable, value: Value, shape: tuple[int, ...]
+    builder: Builder,
+    name: str,
+    table: StepTable,
+    value: Value,
+    shape: tuple[int, ...],
+    spike: Tensor,
 ) -> Node:
     terms = builder.merged(value)
     if len(terms) > 1 or table.charge is not None:
@@ -60,6 +61,7 @@ def _neuron(
         term = rising(builder, terms[0])
         place = builder.placed(term, shape)
         scale, bias = term.scale.flatten(), value.bias.flatten()
+    builder.charges[name] = Charge(scale / table.gain, bias, spike)
     source = builder.nodes[place]
     low, high = source.low, source.high
     channels = len(table.breaks)

@@ -143,7 +143,7 @@ class NodeGraph:
         answers, spikes = [], []
         for frame in self.quantize(frames):
             sent = {}
-            for node, value in self._step(frame, state):
+            for node, value in self.step(frame, state):
                 if isinstance(node, Neuron):
                     sent[node.name] = value.to(torch.uint8)
             answers.append(value)
@@ -158,7 +158,16 @@ class NodeGraph:
         each = {name: torch.stack([sent[name] for sent in spikes]) for name in self.neurons}
         return torch.stack(answers), each
 
-    def _step(self, frame: Tensor, state: State) -> Iterator[tuple[Node, Tensor]]:
+    def step(
+        self, frame: Tensor, state: State, sent: Mapping[str, Tensor] | None = None
+    ) -> Iterator[tuple[Node, Tensor]]:
+        """Run one step, and yield what each node gives.
+
+        Args:
+            frame: [N, ...], integers.
+            state: What the step before left, which is changed.
+            sent: Spikes of layers by name that are handed on in place of their own.
+        """
         values: list[Tensor] = []
         for node in self.nodes:
             inputs = [values[i] for i in node.inputs]
@@ -169,7 +178,7 @@ class NodeGraph:
             else:
                 value = _RUN[type(node)](node, inputs)
             value = value.reshape(len(frame), *node.shape)
-            values.append(value)
+            values.append((sent or {}).get(node.name, value))
             yield node, value
 
 

@@ -263,10 +263,12 @@ class Output(Node):
         multipliers: int64, [inputs, G].
         bias: int64, [G].
         unit: What 1 stands for, a float.
+        is_mean: Whether the float network answers with the mean over the steps, not their sum.
     """
 
     multipliers: Tensor
     bias: Tensor
     unit: float
+    is_mean: bool = False
 
     tensors = ("multipliers", "bias")

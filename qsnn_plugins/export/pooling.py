@@ -106,7 +106,11 @@ def max_pool(
 def total(builder: Builder, name: str, value: Value, dims: list[int], keep: bool) -> Value:
     """Add sums over dimensions."""
     dims = sorted(d % value.bias.dim() for d in dims)
+    for d in dims:  # the same integers are counted, not summed
+        value = value.counted(d)
     count = math.prod(value.bias.shape[d] for d in dims)
+    if not count:
+        return Value((), torch.zeros_like(value.bias).sum(dims, keep))
     others = [d for d in range(value.bias.dim()) if d not in dims]
 
     def last(tensor: Tensor) -> Tensor:

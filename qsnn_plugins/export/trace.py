@@ -17,12 +17,13 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
 from qsnn_plugins.errors import ExportError
-from qsnn_plugins.export.builder import Builder
+from qsnn_plugins.export.builder import Builder, Charge
+from qsnn_plugins.export.calls import Calls, first_of
 from qsnn_plugins.export.firing import neuron
 from qsnn_plugins.export.nodes import Node
 from qsnn_plugins.export.pooling import average_pool, max_pool, total
 from qsnn_plugins.export.synapses import convolution, linear
-from qsnn_plugins.export.values import Term, Value, same
+from qsnn_plugins.export.values import Term, Value
 from qsnn_plugins.nn import SumLimit, output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 
@@ -56,52 +57,60 @@ _MOVES = frozenset(
         "_to_copy",
         "flip",
         "narrow",
+        "repeat",
+        "roll",
+        "index",
+        "index_select",
     ]
 )
+# What depends on the shape of a tensor alone.
+_CONSTANTS = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones",
+              "new_full", "new_empty", "new_empty_strided")  # fmt: skip
+_RANDOM = ("rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_", "uniform_",
+           "normal_", "poisson", "native_dropout", "multinomial")  # fmt: skip
 
 
 def trace(
-    network: nn.Module, x: Tensor, unit: float, low: int, high: int, steps: int = 1
-) -> list[Node]:
-    """Return the nodes of a network, inputs before what takes them, the output last.
+    network: nn.Module, x: Tensor, unit: float, low: int, high: int, calls: Calls
+) -> tuple[list[Node], dict[str, Charge]]:
+    """Follow a run of a network.
+
+    Where a call runs several steps, all of them are shown the same, and followed as one.
 
     Args:
         network: At evaluation; its states are forgotten.
-        x: Input of one sample and one step, as the network takes it.
+        x: Input of one sample, as the network takes it.
         unit: What an integer 1 of the input stands for.
         low: The least integer of the input.
         high: The greatest.
-        steps: How often x has the same step, along its first dimension.
+        calls: How the network is called.
+
+    Returns:
+        The nodes, inputs before what takes them, the output last; and what the sums of each neuron
+        stand for.
 
     Raises:
         ExportError: If a part has no form in integers.
     """
     reset_states(network)
-    tracer = _Tracer(network, Builder(x.dtype))
-    shape = tuple(x[: len(x) // steps].shape)
-    for _ in range(2):  # of time and batch
-        shape = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
-    place = tracer.builder.input(shape, unit, low, high)
-    first = x[: len(x) // steps]
-    index = torch.arange(first.numel()).reshape(first.shape).repeat(steps, *(1,) * (x.dim() - 1))
+    tracer = _Tracer(network, Builder(x.dtype), calls)
+    frame = x[0, 0] if calls.takes_steps else x[0]
+    place = tracer.builder.input(tuple(frame.shape), unit, low, high)
+    index = torch.arange(frame.numel()).reshape(frame.shape).expand(x.shape).contiguous()
     scale = torch.full(x.shape, unit, dtype=torch.float64)
     tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
     with torch.no_grad(), _watched(network, tracer), tracer:
-        value, again = (tracer.answer(network(x)) for _ in range(2))
+        value = tracer.answer(network(x))
     reset_states(network)
-    if not same(value, again):
-        raise ExportError(
-            f"{type(network).__name__} keeps something from step to step beside its neurons: "
-            "a state of its own has no form in integers"
-        )
-    return tracer.builder.finish(value)
+    return tracer.builder.finish(value, calls.steps or 1), tracer.builder.charges
 
 
 class _Tracer(TorchDispatchMode):
     """Knows the value of each tensor, and lets the builder add what is computed."""
 
-    def __init__(self, network: nn.Module, builder: Builder) -> None:
+    def __init__(self, network: nn.Module, builder: Builder, calls: Calls) -> None:
         super().__init__()
+        self.takes_one_step = not calls.takes_steps and calls.steps == 1
         self.builder = builder
         self.neurons = all_neurons(network)
         self.running: list[tuple[str, nn.Module]] = []
@@ -109,13 +118,15 @@ class _Tracer(TorchDispatchMode):
         self.membranes = WeakIdKeyDictionary()  # and what is computed of them
         self.inside: str | None = None  # a neuron, whose steps are its own business
 
-    def enter(self, name: str, module: nn.Module) -> None:
+    def enter(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.running.append((name, module))
         if isinstance(module, SumLimit):
             raise ExportError(
                 f"{name} limits sums of spikes to {module.bits} bits, which has no form in "
                 "integers here: export a network without `spike.limit_sums`"
             )
+        if isinstance(module, nn.Linear) and self.takes_one_step and args and args[0].dim() > 2:
+            raise SeveralSamplesError(f"{self.where} sees more than one sample or step")
         if name in self.neurons and self.inside is None:
             self.inside = name
 
@@ -133,12 +144,17 @@ class _Tracer(TorchDispatchMode):
         if value is None:
             raise ExportError(f"{name} takes what is not made of sums and spikes")
         leading = 2 if is_multi_step(module) else 1
-        if math.prod(spikes.shape[:leading]) != 1:
-            raise SeveralSamplesError(f"{name} sees more than one sample or step of the example")
-        if isinstance(output, tuple | list):
-            self.membranes.update({tensor: True for tensor in output[1:]})
+        states = [*output[1:]] if isinstance(output, tuple | list) else []
+        states += [getattr(module, name, None) for name in ("v", "v_seq", "mem")]
+        self.membranes.update({state: True for state in states if isinstance(state, Tensor)})
         with _disable_current_modes():  # a hook runs inside of this one
-            self.values[spikes] = neuron(self.builder, name, module, value, leading)
+            count = len(spikes) if value.is_repeated() else 1
+            if math.prod(spikes.shape[:leading]) != count:
+                raise SeveralSamplesError(
+                    f"{name} sees more than one sample or step of the example"
+                )
+            first = neuron(self.builder, name, module, value.first(), leading)
+            self.values[spikes] = first.repeated(count)
 
     @property
     def where(self) -> str:
@@ -157,6 +173,8 @@ class _Tracer(TorchDispatchMode):
             if knows:
                 raise ExportError(f"{self.where} computes with a membrane beside sums and spikes")
             output = func(*args, **kwargs)
+            if not isinstance(output, Tensor | tuple | list):
+                raise ExportError(f"{self.where} decides by a membrane what it computes")
             leaves = torch.utils._pytree.tree_leaves(output)
             self.membranes.update({leaf: True for leaf in leaves if isinstance(leaf, Tensor)})
             return output
@@ -171,7 +189,7 @@ class _Tracer(TorchDispatchMode):
                 return output
             raise ExportError(f"{self.where} runs {name}, which has no form in integers here")
         output = func(*args, **kwargs)
-        found = rule(self, func, args, kwargs, output)
+        found = self._follow(rule, func, args, kwargs, output)
         if isinstance(output, tuple | list):
             for tensor, value in zip(output, found, strict=False):
                 if value is not None:
@@ -180,6 +198,21 @@ class _Tracer(TorchDispatchMode):
             self.values[output] = found
         return output
 
+    def _follow(self, rule: Any, func: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        """Apply a rule, of steps that are alike along the first dimension to the first of them."""
+        place = 1 if rule is _Tracer._addmm else 0
+        value = self.values.get(args[place]) if isinstance(args[place], Tensor) else None
+        if rule not in _PER_SAMPLE or value is None or not value.is_repeated():
+            return rule(self, func, args, kwargs, output)
+        first = args[place][:1]
+        self.values[first] = value.first()
+        args = (*args[:place], first, *args[place + 1 :])
+        found = rule(self, func, args, kwargs, torch.utils._pytree.tree_map(_first_row, output))
+        count = len(value.bias)
+        if isinstance(found, list):
+            return [each and each.repeated(count) for each in found]
+        return found.repeated(count)
+
     @staticmethod
     def _knows(arguments: Any, tensors: WeakIdKeyDictionary) -> bool:
         leaves = torch.utils._pytree.tree_leaves(arguments)
@@ -187,14 +220,13 @@ class _Tracer(TorchDispatchMode):
 
     def answer(self, output: Any) -> Value:
         """Return the value of what a network answers: of several things the first."""
-        while isinstance(output, tuple | list) and output:
-            output = output[0]
-        if isinstance(output, Tensor) and output in self.membranes:
+        output = first_of(output)
+        if output in self.membranes:
             raise ExportError(
                 "the network answers with a membrane: let it answer with spikes or "
                 "with what a layer computes"
             )
-        value = self.values.get(output) if isinstance(output, Tensor) else None
+        value = self.values.get(output)
         if value is None:
             raise ExportError("the network's answer is not made of its sums and spikes")
         return value
@@ -204,6 +236,15 @@ class _Tracer(TorchDispatchMode):
         if isinstance(x, Tensor):
             return self.values[x] if x in self.values else x.double()
         return float(x)
+
+    def _constant(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        return None
+
+    def _random(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        raise ExportError(
+            f"{self.where} is random ({func._overloadpacket.__name__}): draw what it is shown, "
+            "such as a Poisson code, before it is called"
+        )
 
     # Moves
 
@@ -375,9 +416,8 @@ class _Tracer(TorchDispatchMode):
         dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
         keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
         count = math.prod(args[0].shape[d] for d in dims)
-        return total(self.builder, self.where, self.values[args[0]], list(dims), keep).times(
-            1 / count
-        )
+        value = total(self.builder, self.where, self.values[args[0]], list(dims), keep)
+        return value.times(1 / count)
 
     def _adaptive_avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         x, size = args[0], list(args[1])
@@ -399,7 +439,26 @@ class _Tracer(TorchDispatchMode):
         return [value, None] if isinstance(output, tuple) else value
 
 
+def _first_row(tensor: Tensor) -> Tensor:
+    return tensor[:1]
+
+
+# Where the first dimension is of samples alone.
+_PER_SAMPLE = frozenset(
+    [
+        _Tracer._convolution,
+        _Tracer._mm,
+        _Tracer._addmm,
+        _Tracer._linear,
+        _Tracer._avg_pool,
+        _Tracer._adaptive_avg_pool,
+        _Tracer._max_pool,
+    ]
+)
+
 _RULES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(_CONSTANTS, _Tracer._constant),
+    **dict.fromkeys(_RANDOM, _Tracer._random),
     **dict.fromkeys(_MOVES, _Tracer._move),
     **dict.fromkeys(("split", "split_with_sizes", "unbind", "chunk"), _Tracer._split),
     **dict.fromkeys(("cat", "stack"), _Tracer._cat),
@@ -431,13 +490,13 @@ def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
             continue
 
         def enter(module: nn.Module, args: Any, name: str = name) -> None:
-            tracer.enter(name, module)
+            tracer.enter(name, module, args)
 
-        def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
-            tracer.leave(name, module, args, output)
+        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
+            tracer.leave(name, module, (*args, *kwargs.values()), output)
 
         handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave))
+        handles.append(module.register_forward_hook(leave, with_kwargs=True))
     try:
         yield
     finally:

@@ -73,6 +73,37 @@ class Value:
         )
         return Value(tuple(terms), (self.bias + other.bias).expand(shape))
 
+    def is_repeated(self, dim: int = 0) -> bool:
+        """Return whether there are several along a dimension, all alike."""
+        tensors = [self.bias, *(tensor for t in self.terms for tensor in (t.scale, t.index))]
+        if not self.bias.dim() or self.bias.shape[dim] < 2:
+            return False
+        return all(torch.equal(each, each.narrow(dim, 0, 1).expand_as(each)) for each in tensors)
+
+    def first(self, dim: int = 0) -> Value:
+        """Return the first along a dimension, which stays, if they are alike; else all."""
+        if not self.is_repeated(dim):
+            return self
+        return self.moved(lambda tensor: tensor.narrow(dim, 0, 1))
+
+    def counted(self, dim: int) -> Value:
+        """Return the sum along a dimension, which stays, where it is of the same integers."""
+        if not self.bias.numel():
+            return self
+        terms = []
+        for term in self.terms:
+            first = term.index.narrow(dim, 0, 1)
+            if not torch.equal(term.index, first.expand_as(term.index)):
+                return self
+            terms.append(Term(term.node, term.scale.sum(dim, keepdim=True), first.contiguous()))
+        return Value(tuple(terms), self.bias.sum(dim, keepdim=True))
+
+    def repeated(self, count: int) -> Value:
+        """Return what is one along the first dimension as often as `count`."""
+        if count == 1:
+            return self
+        return self.moved(lambda tensor: tensor.expand(count, *tensor.shape[1:]).contiguous())
+
 
 def whole(place: int, scale: Tensor, bias: Tensor) -> Value:
     """Return the value of all of a node, in its order."""
@@ -105,6 +136,8 @@ def same(a: Value, b: Value) -> bool:
     """Return whether two values are the same parts of the same nodes."""
     alike = len(a.terms) == len(b.terms) and torch.equal(a.bias, b.bias)
     return alike and all(
-        one.node == other.node and torch.equal(one.scale, other.scale)
+        one.node == other.node
+        and torch.equal(one.scale, other.scale)
+        and torch.equal(one.index, other.index)
         for one, other in zip(a.terms, b.terms, strict=True)
     )

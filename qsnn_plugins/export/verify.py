@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import is_multi_step, reset_states
-from qsnn_plugins.export.network import NodeGraph
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.export.calls import Calls, ways_to_call
+from qsnn_plugins.export.network import NodeGraph, check_frames
+from qsnn_plugins.export.nodes import Convolution, Linear
 from qsnn_plugins.export.runtime import CompiledNetwork
 from qsnn_plugins.nn import output_spikes
+from qsnn_plugins.nn.weight import layer_quantizer
 
 __all__ = ["LayerCheck", "Verification", "verify"]
 
@@ -103,48 +107,134 @@ def verify(
 ) -> Verification:
     """Run both networks on the same samples, and compare spikes and answers.
 
-    The float network is shown what the integers stand for. It is left at evaluation as it was, its
-    states forgotten.
+    The float network is shown what the integers stand for, as it is used: all steps at once, one
+    after the other, or the frame of which it makes steps itself. It is left as it was, its states
+    forgotten.
 
     Args:
-        network: The float network, time-major, or counting steps by itself.
+        network: The float network.
         integer: What `to_integer` made of it.
         batches: Frames [T, N, ...], or pairs of frames and labels [N].
-        steps: T where each batch is one frame [N, ...], shown at each step.
+        steps: T where each batch is one frame [N, ...], shown at each step; None for a network that
+            knows how many.
         compiled: What `integer.compile()` returned, to run in its place; it is faster.
 
     Returns:
         What was found.
+
+    Raises:
+        ArgumentError: If the network is not the one that was exported, there is no batch, or an
+            argument is not allowed.
     """
+    _check(network, integer, batches, steps, compiled)
     found = Verification(layers={name: LayerCheck() for name in integer.neurons})
-    modules = dict(network.named_modules())
-    training = network.training
-    network.eval()
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
+    modes = {module: module.training for module in network.modules()}
+    calls: Calls | None = None
     try:
+        network.eval()
+        _check_weights(network, integer)
         for batch in batches:
             frames, labels = batch if isinstance(batch, tuple | list) else (batch, None)
-            whole = integer.quantize(frames)
-            shown = (whole.double() * integer.input.unit).to(dtype)
-            _compare(network, modules, integer, whole, shown, labels, steps, found, compiled)
+            whole = _frames(integer, frames, steps)
+            shown = _shown(network, integer, whole)
+            calls = calls or _calls(network, shown, integer.input.shape)
+            if not calls.takes_steps and calls.steps != 1:
+                whole, shown = _still(whole, shown, calls.steps)
+            _compare(network, integer, calls, whole, shown, labels, found, compiled)
     finally:
-        network.train(training)
         reset_states(network)
+        for module, mode in modes.items():
+            module.training = mode
+    if not found.samples:
+        raise ArgumentError("batches", 0, "one batch or more")
     return found
+
+
+def _check(network: Any, integer: Any, batches: Any, steps: Any, compiled: Any) -> None:
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
+    if not isinstance(integer, NodeGraph):
+        raise ArgumentError("integer", integer, "what to_integer returned")
+    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+        raise ArgumentError("batches", type(batches).__name__, "a list of frames, or of pairs")
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise ArgumentError("steps", steps, "an integer from 1, or None")
+    if compiled is not None and not isinstance(compiled, CompiledNetwork):
+        raise ArgumentError("compiled", compiled, "what integer.compile() returned, or None")
+
+
+def _check_weights(network: nn.Module, integer: NodeGraph) -> None:
+    """Refuse a network that is not the one that was exported, or that was trained since."""
+    modules = dict(network.named_modules())
+    name = type(network).__name__
+    for neuron in integer.neurons:
+        if not hasattr(modules.get(neuron), "quant_spec"):
+            raise ArgumentError("network", name, f"the one that was exported, which has {neuron}")
+    for node in integer.nodes:
+        if not isinstance(node, Convolution | Linear):
+            continue
+        layer: Any = modules.get(node.name)
+        quantizer = None if layer is None else layer_quantizer(layer)
+        if quantizer is None:
+            raise ArgumentError("network", name, f"the one that was exported, with {node.name}")
+        codes, _ = quantizer.codes(layer.parametrizations.weight.original.detach())
+        ours, theirs = node.codes.flatten(1).long(), codes.flatten(1).long().cpu()
+        if ours.shape != theirs.shape or not (
+            ((ours == theirs).all(1) | (ours == -theirs).all(1)).all()
+        ):
+            allowed = f"the one that was exported: the weights of {node.name} are others"
+            raise ArgumentError("network", name, allowed)
+
+
+def _frames(integer: NodeGraph, frames: Any, steps: int | None) -> Tensor:
+    """Return a batch in integers, [T, N, ...]; T is 1 where a frame alone was given."""
+    dims = len(integer.input.shape)
+    if isinstance(frames, Tensor) and frames.dim() == dims + 1:
+        frames = frames.expand(steps or 1, *frames.shape)
+    elif steps is not None:
+        shape = tuple(getattr(frames, "shape", ()))
+        raise ArgumentError(
+            "batches", shape, "frames [N, ...] with `steps`, or [T, N, ...] without"
+        )
+    check_frames(frames, integer.input)
+    return integer.quantize(frames).cpu()
+
+
+def _shown(network: nn.Module, integer: NodeGraph, whole: Tensor) -> Tensor:
+    like = next(network.parameters(), torch.empty(0))
+    return (whole.double() * integer.input.unit).to(like.device, like.dtype)
+
+
+def _calls(network: nn.Module, shown: Tensor, sample: tuple[int, ...]) -> Calls:
+    for calls, frames in ways_to_call(network, shown, "batches"):
+        if tuple(frames.shape[2:]) == sample:
+            return calls
+    raise ArgumentError("batches", tuple(shown.shape), "frames that the network takes")
+
+
+def _still(whole: Tensor, shown: Tensor, steps: int | None) -> tuple[Tensor, Tensor]:
+    """Return a frame as often as the network shows it."""
+    if not torch.equal(whole, whole[:1].expand_as(whole)):
+        raise ArgumentError(
+            "batches", "frames that change", "still ones, which the network repeats"
+        )
+    if len(whole) == 1 and steps is not None:
+        whole, shown = (x.expand(steps, *x.shape[1:]) for x in (whole, shown))
+    return whole, shown
 
 
 def _compare(
     network: nn.Module,
-    modules: dict[str, nn.Module],
     integer: NodeGraph,
+    calls: Calls,
     whole: Tensor,
     shown: Tensor,
     labels: Tensor | None,
-    steps: int | None,
     found: Verification,
     compiled: CompiledNetwork | None,
 ) -> None:
     sent: dict[str, list[Tensor]] = {name: [] for name in integer.neurons}
+    modules = dict(network.named_modules())
     reset_states(network)
     with torch.no_grad(), ExitStack() as stack:
         for name in sent:
@@ -154,37 +244,46 @@ def _compare(
                 sent[name].extend(spikes.unbind() if is_multi_step(module) else [spikes])
 
             stack.callback(modules[name].register_forward_hook(note).remove)
-        answer = network(shown)
-    while isinstance(answer, tuple | list):
-        answer = answer[0]
-    frames = whole if steps is None else whole.expand(steps, *whole.shape)
-    answers, spikes = integer(frames) if compiled is None else compiled(frames, spikes=True)
+        answer = calls.run(network, shown).cpu()
+    answers, spikes = integer(whole) if compiled is None else compiled(whole, spikes=True)
     total = answers.double().sum(0) * integer.output.unit
     wanted = answer.double()
-    wanted = wanted.sum(0) if wanted.dim() > answers.dim() - 1 else wanted
+    if wanted.numel() == answers.numel():
+        wanted = wanted.reshape(answers.shape).sum(0)
+    elif integer.output.is_mean:
+        total = total / len(answers)
     wanted = wanted.reshape(total.shape)
     found.samples += len(total)
-    same = total.argmax(1) == wanted.argmax(1)
-    found.same_answers += int(same.sum())
-    found.largest_difference = max(
-        found.largest_difference, float((total - wanted).abs().max()) if total.numel() else 0.0
-    )
+    ours, theirs = total.argmax(1), wanted.argmax(1)
+    found.same_answers += int((ours == theirs).reshape(len(total), -1).all(1).sum())
+    if total.numel():
+        off = float((total - wanted).abs().max())
+        found.largest_difference = max(found.largest_difference, off)
     if labels is not None:
-        found.float_hits = (found.float_hits or 0) + int((wanted.argmax(1) == labels).sum())
-        found.integer_hits = (found.integer_hits or 0) + int((total.argmax(1) == labels).sum())
+        if not isinstance(labels, Tensor) or labels.shape != theirs.shape:
+            shape = list(getattr(labels, "shape", [type(labels).__name__]))
+            raise ArgumentError("batches", shape, f"labels of the shape {list(theirs.shape)}")
+        labels = labels.cpu()
+        found.float_hits = (found.float_hits or 0) + int((theirs == labels).sum())
+        found.integer_hits = (found.integer_hits or 0) + int((ours == labels).sum())
     for name, own in spikes.items():
-        theirs = torch.stack(sent[name]).reshape(own.shape)
-        unit = _unit(modules[name])
+        if len(sent[name]) != len(own):
+            raise ArgumentError(
+                "network", f"{len(sent[name])} steps of {name}", f"one that runs {len(own)}"
+            )
+        unit = _unit(modules[name], sent[name][0])
         check = found.layers[name]
         check.spikes += own.numel()
         check.sent += int((own > 0).sum())
-        check.differ += int((own.double() != (theirs.double() / unit).round()).sum())
+        for ours, theirs in zip(own, sent[name], strict=True):
+            counts = (theirs.double() / unit).round().cpu()
+            check.differ += int((ours.double() != counts.reshape(ours.shape)).sum())
 
 
-def _unit(neuron: Any) -> float:
-    """What one spike of a neuron stands for."""
-    value = neuron.quant_spec.spike.value
+def _unit(neuron: Any, spikes: Tensor) -> Tensor | float:
+    """What one spike of a neuron stands for, of what it sends in a step."""
     factor = getattr(neuron, "graded_spikes_factor", None)
-    unit = 1.0 if factor is None else float(factor.detach())
-    threshold = getattr(neuron, "v_threshold", getattr(neuron, "threshold", 1.0))
-    return unit * float(torch.as_tensor(threshold).detach()) if value == "threshold" else unit
+    unit = 1.0 if factor is None else factor.detach().double()
+    if neuron.quant_spec.spike.value != "threshold":
+        return unit
+    return unit * torch.as_tensor(neuron._cell(spikes).threshold).detach().double()
