@@ -199,7 +199,9 @@ def trace(
 
 
 def isolated_copy(network: nn.Module, device: str) -> nn.Module:
-    """Copy a network to a device, without its hooks; states that carry gradients are copied too.
+    """Copy a network to a device; states that carry gradients are copied too.
+
+    Forward hooks that hold on to what is outside of the network, closures, are left out.
 
     Args:
         network: Any network; it is left as it is.
@@ -218,8 +220,9 @@ def isolated_copy(network: nn.Module, device: str) -> nn.Module:
                 memo[id(value)] = _copy_tensor(value, device)
     copied = copy.deepcopy(network, memo)
     for module in copied.modules():
-        module._forward_hooks.clear()
-        module._forward_pre_hooks.clear()
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for key in [k for k, hook in hooks.items() if getattr(hook, "__closure__", None)]:
+                del hooks[key]
     return copied
 
 
