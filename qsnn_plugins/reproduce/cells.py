@@ -59,8 +59,6 @@ def _cell(
     mean = fmean(result.value for result in results) if results else None
     computed, missing = _compute(paper, table, row, column)
     verdict, reason = _verdict(row, column, computed if mean is None else mean, missing)
-    if verdict is Verdict.DIFFERS and not reason:
-        reason = _changed_run(results)
     return Cell(
         *key,
         row.printed[column.name],
@@ -70,7 +68,7 @@ def _cell(
         column.rule_for(row.group),
         verdict,
         reason,
-        column.measured,
+        column.measured_in(row),
     )
 
 
@@ -78,7 +76,7 @@ def _compute(
     paper: str, table: PaperTable, row: TableRow, column: TableColumn
 ) -> tuple[float | None, str | None]:
     """The computed value, or None and what it takes."""
-    if column.measured:
+    if column.measured_in(row):
         return None, f"a measurement: {row.recipe}" if row.recipe else "a measurement"
     try:
         return _case(paper, table, row, column).compute(), None
@@ -118,9 +116,3 @@ def _case(paper: str, table: PaperTable, row: TableRow, column: TableColumn) -> 
         {name: c.unit for name, c in columns},
         _case(paper, table, base, column) if base else None,
     )
-
-
-def _changed_run(results: list[Result]) -> str | None:
-    """Say that a result is of less than the recipe, where it is."""
-    changes = next((" ".join(result.changes) for result in results if result.changes), None)
-    return f"another network: measured with {changes}" if changes else None

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
-from qsnn_plugins.reproduce.paper import PAPERS, load_paper
-from qsnn_plugins.reproduce.results import RESULTS, load_results
+from qsnn_plugins.reproduce.paper import PAPERS, Paper, load_paper
+from qsnn_plugins.reproduce.results import RESULTS, Result, load_results
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,9 @@ def main(words: list[str]) -> int:
     """Print or write what was asked; 0 if done, 2 where it cannot be, with one sentence."""
     try:
         options = _parser().parse_args(words)
-        cells = _cells(options)
+        papers = _papers(options)
+        results = [r for r in load_results(options.results) if r.paper in papers]
+        cells = _cells(papers, results, options.table)
         if options.json:
             print(_json(chain(*cells.values())))
         elif options.markdown:
@@ -56,9 +58,9 @@ def main(words: list[str]) -> int:
             pages = (paper_page(paper, found, options.table) for paper, found in cells.items())
             print("\n".join(pages), end="")
         elif options.write:
-            _write(cells)
+            _write(cells, results)
         else:
-            _print(cells, options.table)
+            _print(cells, results, options.table)
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -72,24 +74,25 @@ def _json(cells: Iterable[Cell]) -> str:
     return json.dumps(plain, indent=2)
 
 
-def _cells(options: Namespace) -> dict[str, list[Cell]]:
+def _papers(options: Namespace) -> dict[str, Paper]:
     papers = {key: load_paper(key) for key in ([options.paper] if options.paper else PAPERS)}
     if options.table and not any(options.table in paper.tables for paper in papers.values()):
         known = "; ".join(f"{key} has {', '.join(paper.tables)}" for key, paper in papers.items())
         raise ArgumentError("table", options.table, f"one that is there: {known}")
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
-    results = load_results(options.results)
+    return {key: paper for key, paper in papers.items() if options.table in (None, *paper.tables)}
+
+
+def _cells(
+    papers: Mapping[str, Paper], results: list[Result], table: str | None
+) -> dict[str, list[Cell]]:
     from qsnn_plugins.reproduce.cells import build_cells
 
-    return {
-        key: build_cells(paper, results, options.table)
-        for key, paper in papers.items()
-        if options.table is None or options.table in paper.tables
-    }
+    return {key: build_cells(paper, results, table) for key, paper in papers.items()}
 
 
-def _write(cells: Mapping[str, list[Cell]]) -> None:
+def _write(cells: Mapping[str, list[Cell]], results: list[Result]) -> None:
     if not PAGES.parent.is_dir():
         raise ArgumentError("folder", str(PAGES.parent), "one that is there: go to a checkout")
     from qsnn_plugins.reproduce.markdown import paper_page, totals_page
@@ -97,22 +100,30 @@ def _write(cells: Mapping[str, list[Cell]]) -> None:
     PAGES.mkdir(exist_ok=True)
     pages = {f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
     if set(cells) == set(PAPERS):
-        pages["README.md"] = totals_page(cells)
+        pages["README.md"] = totals_page(cells, results)
     for name, page in pages.items():
         with atomic_write(PAGES / name, "w") as file:
             file.write(page)
         print(PAGES / name)
 
 
-def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
+def _print(cells: Mapping[str, list[Cell]], results: list[Result], table: str | None) -> None:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
-    from qsnn_plugins.reproduce.layout import lay_out
+    from qsnn_plugins.reproduce.layout import LEGEND, lay_out
+    from qsnn_plugins.reproduce.measured import (
+        MEASURED_COLUMNS,
+        MEASURED_NOTE,
+        MEASURED_TITLE,
+        measured_rows,
+    )
 
     console = Console()
     for standing, count in count_standings(chain(*cells.values())).items():
         console.print(f"{count:5} cells {standing}", style=_STYLES.get(standing, "dim"))
+    console.print(Text(f"\n{LEGEND}"))
     for paper, found in cells.items():
         known = load_paper(paper)
         console.print(f"\n[bold]{known.title}")
@@ -123,6 +134,13 @@ def _print(cells: Mapping[str, list[Cell]], table: str | None) -> None:
             networks = (f"network: {network}" for network in layout.networks)
             for line in chain(layout.reasons, rules, networks, layout.missing, layout.notes):
                 console.print(Text(line, "dim"))
+    if table is None and (runs := measured_rows(results)):
+        shown = Table(title=f"\n{MEASURED_TITLE}", title_justify="left", caption=MEASURED_NOTE)
+        for column in MEASURED_COLUMNS:
+            shown.add_column(column, overflow="fold")
+        for run in runs:
+            shown.add_row(*map(Text, run))
+        console.print(shown)
 
 
 def _table(layout: TableLayout) -> Table:

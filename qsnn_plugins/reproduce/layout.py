@@ -14,11 +14,12 @@ from qsnn_plugins.reproduce.table import PaperTable, TableColumn, table_name
 __all__ = ["TableLayout", "lay_out"]
 
 LEGEND = (
-    "A cell is the printed value, and after it what we compute or, in columns that a training or "
-    "hardware fills, what we measured: `=` where it has the printed digits, `≠` where it has not, "
-    "with the difference, and the number of the reason or `?` where none is known. A printed value "
-    "alone waits for a measurement, a network or a rule. `–` stands where no number is printed, or "
-    "none that our copy lets one read."
+    "Each cell begins with the value that the paper prints. What follows is ours: in a column "
+    "marked computed it is counted from the network by a rule below the table, in one marked "
+    "measured it was trained, or timed, with the row's own recipe. `=` ours has the printed "
+    "digits; `≠` it has not, with the difference and the number of the reason below, or `?` "
+    "where none is known. A printed value alone waits for a measurement, a network or a rule; "
+    "`–` stands where no number is printed or none can be read in our copy."
 )
 
 
@@ -67,7 +68,7 @@ def lay_out(paper: Paper, cells: Iterable[Cell], table: str | None = None) -> It
 
     Example:
         >>> from qsnn_plugins.reproduce import load_paper
-        >>> [layout.title for layout in lay_out(load_paper("spquant"), [])]
+        >>> [layout.title for layout in lay_out(load_paper("spquant"), [], "10")]
         ['Table 10: Theoretical energy']
     """
     by_table: dict[str, dict[tuple[str, str], Cell]] = {}
@@ -90,7 +91,7 @@ def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayo
     return TableLayout(
         f"{table_name(table.table)}: {table.caption}",
         f"{table.place[0].upper()}{table.place[1:]}{page}. {table.note}".strip(),
-        ("", *(f"{column.title} ({column.unit})" for column in columns)),
+        ("", *(_title(column) for column in columns)),
         tuple(rows),
         tuple(standings),
         tuple(f"[{number}] {reason}" for reason, number in numbers.items()),
@@ -103,6 +104,11 @@ def _lay_out(table: PaperTable, cells: dict[tuple[str, str], Cell]) -> TableLayo
         ),
         _gather(table, cells.values(), lambda cell: table.rows[cell.row].notes.get(cell.column)),
     )
+
+
+def _title(column: TableColumn) -> str:
+    kind = "measured" if column.measured is True else "computed" if column.rules else ""
+    return f"{column.title} ({column.unit})" + (f", {kind}" if kind else "")
 
 
 def _text(cell: Cell, numbers: dict[str, int]) -> str:

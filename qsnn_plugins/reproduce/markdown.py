@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from qsnn_plugins.reproduce.cell import Cell, Standing, count_standings
 from qsnn_plugins.reproduce.layout import LEGEND, TableLayout, lay_out
+from qsnn_plugins.reproduce.measured import (
+    MEASURED_COLUMNS,
+    MEASURED_NOTE,
+    MEASURED_TITLE,
+    measured_rows,
+)
 from qsnn_plugins.reproduce.paper import load_paper
+from qsnn_plugins.reproduce.results import Result
 
 __all__ = ["paper_page", "totals_page"]
 
@@ -37,11 +44,12 @@ def paper_page(paper: str, cells: list[Cell], table: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def totals_page(cells: Mapping[str, list[Cell]]) -> str:
+def totals_page(cells: Mapping[str, list[Cell]], results: Iterable[Result] = ()) -> str:
     """Write the page that leads to the papers' pages.
 
     Args:
         cells: Of each paper.
+        results: What was measured.
 
     Returns:
         Markdown.
@@ -63,6 +71,12 @@ def totals_page(cells: Mapping[str, list[Cell]]) -> str:
         "`qsnn reproduce PAPER --table N` prints one table, `--json` its cells. No rule sees a "
         "printed value: a test doubles them all, and what is computed stays as it is.",
         "",
+        f"## {MEASURED_TITLE}",
+        "",
+        MEASURED_NOTE,
+        "",
+        *_rows(MEASURED_COLUMNS, measured_rows(results)),
+        "",
     ]
     return "\n".join(lines)
 
@@ -82,9 +96,7 @@ def _table(layout: TableLayout) -> Iterator[str]:
     yield from (f"## {layout.title}", "", layout.description, "")
     if not layout.rows:
         return
-    yield f"| {' | '.join(layout.columns)} |"
-    yield "|---|" + "---:|" * (len(layout.columns) - 1)
-    yield from (f"| {' | '.join(row)} |" for row in layout.rows)
+    yield from _rows(layout.columns, layout.rows)
     yield ""
     for title, lines in (
         ("Reasons:", layout.reasons),
@@ -95,3 +107,9 @@ def _table(layout: TableLayout) -> Iterator[str]:
     ):
         if lines:
             yield from (title, "", *(f"- {line}" for line in lines), "")
+
+
+def _rows(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield "|---|" + "---:|" * (len(columns) - 1)
+    yield from (f"| {' | '.join(row)} |" for row in rows)

@@ -27,9 +27,10 @@ _HEAD = """\
 
 Every row of the papers' classification tables, with the command that trains it from the root of a
 checkout. The test of a trained network is the same command with `test` for `fit`, and
-`--ckpt_path last`. `printed` is what the paper prints; `measured` is what we measured and recorded
-in [docs/results](../docs/results/README.md), with the words that were added to the command where
-the run was a smaller one.{pending}
+`--ckpt_path last`. `printed` is what the paper prints; `measured` is what we measured with that
+command and recorded in [docs/results](../docs/results/README.md).{pending} Runs on other data, of
+smaller networks or fewer epochs have
+[a table of their own](../docs/reproduction/README.md#what-we-measured-on-what).
 
 `-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does. Files are laid
 on top of each other in their order, then options such as `--model.network.spec.weight_bits=2`:
@@ -41,7 +42,7 @@ network's classes, channels and input size are those of the data, unless a recip
 SpikingJelly's own (SEW-ResNet, Spikformer).
 """
 
-_PENDING = " No row has been run at its full size yet: that waits for a GPU."
+_PENDING = " No row has been\nrun at its full size yet: that waits for a GPU."
 
 
 def recipes_page(results: Iterable[Result]) -> str:
@@ -58,9 +59,14 @@ def recipes_page(results: Iterable[Result]) -> str:
         '# Recipes'
     """
     measured = by_cell(results)
+<<<<<<< HEAD
     whole = any(not result.changes for runs in measured.values() for result in runs)
     parts = [_HEAD.replace("{pending}", "" if whole else _PENDING)]
     for paper in TABLES:
+=======
+    parts = [_HEAD.replace("{pending}", "" if measured else _PENDING)]
+    for paper in PAPERS:
+>>>>>>> 3083239 (Reproduction: runs on other data have a table of their own; what trained masks save needs a measurement; SpQuant-SNN's tables are all listed)
         cells = list(trained_cells([paper]))
         parts.append(f"## {load_paper(paper).title}\n")
         for table in dict.fromkeys(cell.table for cell in cells):
@@ -105,8 +111,7 @@ def _pooled(results: list[Result]) -> Iterator[str]:
             text += f" ± {stdev(values):.2f} ({len(values)} seeds)"
         epochs = f"{first.epochs} epochs, {first.date}, {first.machine}, {first.commit[:7]}"
         seeds = "seed " + ", ".join(str(run.seed) for run in runs)
-        added = f"with `{' '.join(first.changes)}`, " if first.changes else ""
-        yield f"{text} {added}{epochs}, {seeds}, [log](../docs/results/{first.log})"
+        yield f"{text} {epochs}, {seeds}, [log](../docs/results/{first.log})"
 
 
 def main(words: list[str]) -> int:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class Result:
         machine: Processor or GPU, in words.
         commit: Commit of this package.
         log: The log, relative to the folder of results.
+        data: The data set that it was trained and tested on, such as "EventDigits".
+        network: The network in words, such as "vggsnn, width 0.25".
+        time_steps: Its steps; 0, as the two above are empty, where nothing was recorded.
 
     Raises:
         DataError: If there is no such cell, or a value is not what it should be.
@@ -72,6 +75,9 @@ class Result:
     machine: str
     commit: str
     log: str
+    data: str = ""
+    network: str = ""
+    time_steps: int = 0
 
     def __post_init__(self) -> None:
         for part in fields(self):
@@ -114,7 +120,8 @@ class Result:
         table, where = tables[self.table], f"{self.paper}, table {self.table},"
         if self.row not in table.rows:
             raise DataError(f"{where} has no row {self.row!r}")
-        if self.column not in table.columns or not table.columns[self.column].measured:
+        known = table.columns.get(self.column)
+        if known is None or not known.measured_in(table.rows[self.row]):
             raise DataError(f"{where} has no measured column {self.column!r}")
         if self.unit != (unit := table.columns[self.column].unit):
             raise DataError(f"unit is {self.unit!r}: {where} column {self.column!r} has {unit!r}")
@@ -140,10 +147,14 @@ def load_results(folder: Path) -> list[Result]:
 
 
 def by_cell(results: Iterable[Result]) -> dict[CellKey, list[Result]]:
-    """Gather the results of each cell."""
+    """Gather the results of each cell: those of its row's own words.
+
+    A run on other data, of a smaller network or with fewer epochs is no value of the cell.
+    """
     gathered: dict[CellKey, list[Result]] = {}
     for result in results:
-        gathered.setdefault(result.cell, []).append(result)
+        if not result.changes:
+            gathered.setdefault(result.cell, []).append(result)
     return gathered
 
 
@@ -167,9 +178,10 @@ def read_results(path: Path) -> Iterable[Result]:
 
 def _result(values: Any) -> Result:
     names = {part.name for part in fields(Result)}
+    needed = {part.name for part in fields(Result) if part.default is MISSING}
     if not isinstance(values, dict):
         raise DataError(f"a result is {type(values).__name__}: give an object")
-    if names != set(values):
-        lacking, unknown = sorted(names - set(values)), sorted(set(values) - names)
+    if not needed <= set(values) <= names:
+        lacking, unknown = sorted(needed - set(values)), sorted(set(values) - names)
         raise DataError(f"a result lacks {lacking} and has {unknown} too many")
     return Result(**values)

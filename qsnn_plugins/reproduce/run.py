@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
@@ -193,6 +195,36 @@ class Run:
         return rows
 
 
+class Setup(NamedTuple):
+    """What a run trains, on what: see `Result`."""
+
+    data: str
+    network: str
+    time_steps: int
+
+
+def run_setup(words: tuple[str, ...]) -> Setup:
+    """Return what a command line trains, as `lightning fit --print_config` says.
+
+    Args:
+        words: Words of the recipe, from `-c RECIPE` on.
+
+    Raises:
+        DataError: If it cannot be parsed.
+    """
+    config = yaml.safe_load(_qsnn("fit", *words, "--print_config"))
+    data, model = config["data"], config["model"]["init_args"]
+    network = model["network"]["init_args"]
+    kind = model["network"]["class_path"].rpartition(".")[2]
+    name = network.get("name") or network.get("layers") or f"{kind} {network.get('depth', '')}"
+    width = network.get("width", 1)
+    return Setup(
+        data["class_path"].rpartition(".")[2],
+        name.strip() + (f", width {width:g}" if width != 1 else ""),
+        model.get("time_steps") or data["init_args"].get("time_steps") or 1,
+    )
+
+
 def model_size(words: tuple[str, ...], paper: str) -> int:
     """Return the bytes of a recipe's network as its paper counts them, by `qsnn cost`.
 
@@ -204,16 +236,21 @@ def model_size(words: tuple[str, ...], paper: str) -> int:
         DataError: If it cannot be counted.
     """
     options = ["--json", "--full_precision", f"--convention={_CONVENTIONS.get(paper, paper)}"]
+    counted: dict[str, Any] = json.loads(_qsnn("cost", *words, *options))
+    return counted["memory"]["total"]
+
+
+def _qsnn(*words: str) -> str:
+    """What a command of this package prints."""
     process = subprocess.run(
-        [sys.executable, "-m", "qsnn_plugins", "cost", *words, *options],
+        [sys.executable, "-m", "qsnn_plugins", *words],
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     if process.returncode:
-        raise DataError(f"qsnn cost {' '.join(words)}: {process.stderr.strip().splitlines()[-1]}")
-    counted: dict[str, Any] = json.loads(process.stdout)
-    return counted["memory"]["total"]
+        raise DataError(f"{' '.join(words)}: {process.stderr.strip().splitlines()[-1]}")
+    return process.stdout
 
 
 def checkout_commit() -> str:

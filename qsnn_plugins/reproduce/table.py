@@ -25,7 +25,8 @@ class TableColumn:
         unit: Of the printed numbers.
         rules: Names of rules by group of rows; "all" is every other group.
         reasons: Why cells differ from what is computed, by group of rows.
-        measured: Whether it takes a training, or hardware, to fill it.
+        measured: Whether it takes a training, or hardware, to fill it; the name of a setting where
+            that is so in the rows that have it, such as "pruned".
         settings: What the column alone decides, such as its data set.
         network: Key of the network counted in this column of the authors' own rows, where it is
             not the row's.
@@ -41,7 +42,7 @@ class TableColumn:
     unit: str
     rules: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    measured: bool = False
+    measured: bool | str = False
     settings: Mapping[str, Setting] = field(default_factory=dict)
     network: str | None = None
     recipe: str | None = None
@@ -53,6 +54,10 @@ class TableColumn:
     def rule_for(self, group: str | None) -> str | None:
         """Name of the rule of a group's cells."""
         return self.rules.get(group or "all", self.rules.get("all"))
+
+    def measured_in(self, row: TableRow) -> bool:
+        """Whether the row's cell is filled by measuring."""
+        return self.measured is True or bool(self.measured and row.settings.get(self.measured))
 
 
 @dataclass(frozen=True)

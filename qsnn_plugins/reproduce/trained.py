@@ -88,7 +88,7 @@ def trained_cells(papers: Iterable[str] = TABLES) -> Iterator[TrainedCell]:
 
 
 def _cells(paper: str, table: PaperTable) -> Iterator[TrainedCell]:
-    measured = [column for column in table.columns.values() if column.measured]
+    measured = [column for column in table.columns.values() if column.measured is True]
     for row in table.rows.values():
         printed = [column for column in measured if column.name in row.printed]
         unit = next((u for u in _UNITS if any(column.unit == u for column in printed)), None)

@@ -22,7 +22,7 @@ WITHOUT_ROW = {
 }
 TABLES = {
     "imsnn": {"I", "II", "III", "V", "VI"},
-    "spquant": {"5", "7", "8"},
+    "spquant": {"4", "5", "7", "8"},
     "qsnn": {"1", "fig3", "fig5"},
     "sigmoid_quantizer": {"III", "IV", "V", "fig2"},
     "bit_budget": {"1", "2", "3", "5"},

@@ -31,7 +31,7 @@ def test_a_page_is_fresh(paper, now):
 
 def test_the_totals_are_fresh(now):
     page = (DOCS / "reproduction" / "README.md").read_text("utf-8")
-    assert page == totals_page(now), "run `qsnn reproduce --write`"
+    assert page == totals_page(now, load_results(DOCS / "results")), "run `qsnn reproduce --write`"
 
 
 def test_json(capsys):
@@ -51,6 +51,21 @@ def test_the_terminal(capsys, monkeypatch):
     assert "103.46 = 103.4634" in text
     assert "cells need a measurement" in text
     assert "Table VI:" not in text
+    assert "Each cell begins with the value that the paper prints" in text
+    assert "weights (MB), computed" in text
+    assert "mAP (1), measured" in text
+    assert "What we measured, on what" not in text
+
+
+def test_the_terminal_ends_with_what_was_measured(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.chdir(DOCS.parent)
+    assert main(["qsnn"]) == 0
+    cells, runs = capsys.readouterr().out.split("What we measured, on what")
+    assert "99.72" not in cells
+    assert "EventDigits" in runs
+    assert "99.72" in runs
+    assert "NMNIST" not in runs  # another paper's
 
 
 def test_a_table_of_every_paper_that_has_it(capsys):

@@ -13,7 +13,7 @@ from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import load_results, measure
 from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.measure import rows_of
-from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size
+from qsnn_plugins.reproduce.run import Run, Setup, checkout_commit, model_size, run_setup
 
 DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(Run, "_call", call)
     monkeypatch.setattr(measure, "model_size", lambda words, paper: 2_000 + len(words))
+    monkeypatch.setattr(measure, "run_setup", lambda words: Setup("NMNIST", "decolle", len(words)))
     return calls
 
 
@@ -76,6 +77,8 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
     first = results[0]
     assert first.changes == ("-c", "recipes/overlays/small.yaml", "--trainer.max_epochs=2")
     assert (first.value, first.seed, first.epochs) == (90.0, 90, 2)
+    words = 7  # -c recipe -c small -c float --trainer
+    assert (first.data, first.network, first.time_steps) == ("NMNIST", "decolle", words)
     assert first.command == (
         f"lightning fit -c {DECOLLE} -c recipes/overlays/small.yaml -c recipes/overlays/float.yaml "
         "--trainer.max_epochs=2 --seed_everything=90 --data.seed=90"
@@ -251,6 +254,18 @@ def test_the_model_size_is_the_papers(monkeypatch):
         for words in ((), ("-c", "recipes/overlays/float.yaml"))
     ]
     assert [f"{size / 2**20:.2f}" for size in sizes] == ["0.21", "6.48"]  # printed, Table III
+
+
+@pytest.mark.slow
+def test_what_a_run_trains_on_what(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = ("-c", "recipes/qsnn_vggsnn_cifar10dvs.yaml", "-c", "recipes/overlays/embedded.yaml")
+    assert run_setup(words) == ("EventDigits", "vggsnn, width 0.25", 6)
+    assert run_setup(("-c", "recipes/imsnn_resnet19_cifar10.yaml")) == (
+        *("CIFAR10", "ResidualNet 19", 2),
+    )
+    with pytest.raises(DataError, match=r"fit -c absent.yaml --print_config: error: "):
+        run_setup(("-c", "absent.yaml"))
 
 
 def test_results_are_written_after_every_run(checkout, trained, monkeypatch):

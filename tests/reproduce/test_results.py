@@ -1,12 +1,16 @@
 """Measured results: what is complete is read, what is not is refused with one sentence."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import Standing, Verdict, build_cells, load_paper, load_results
+from qsnn_plugins.reproduce.measured import measured_rows
+from qsnn_plugins.reproduce.results import by_cell
 
+RECORDED = Path(__file__).parents[2] / "docs/results"
 ROW = "CIFAR-10, Q-SNN, ResNet19, 1w-2u"
 GOOD = {
     "paper": "qsnn",
@@ -59,10 +63,38 @@ def test_a_measured_difference_is_shown(folder):
     assert cell.difference == pytest.approx(-0.1)
 
 
-def test_a_smaller_run_says_so(folder):
-    words = ["-c", "recipes/overlays/embedded.yaml"]
-    cell = cell_of(load_results(folder(GOOD | {"overrides": words})))
-    assert cell.reason == "another network: measured with -c recipes/overlays/embedded.yaml"
+@pytest.mark.parametrize(
+    "words", [["-c", "recipes/overlays/embedded.yaml"], ["--trainer.max_epochs=1"]]
+)
+def test_a_run_of_other_words_is_no_value_of_the_cell(words, folder):
+    small = GOOD | {"overrides": words, "value": 50.0, "seed": 2}
+    cell = cell_of(load_results(folder([small])))
+    assert (cell.measured, cell.standing) == (None, Standing.UNMEASURED)
+    assert cell_of(load_results(folder([small, GOOD]))).measured == GOOD["value"]
+
+
+def test_what_was_measured_on_what(folder):
+    setup = {"data": "EventDigits", "network": "vggsnn, width 0.25", "time_steps": 6}
+    small = GOOD | setup | {"overrides": ["-c", "recipes/overlays/embedded.yaml", "--x=1"]}
+    again = small | {"table": "fig5", "row": "Q-SNN with WS-DR, ResNet19, 1w-2u"}
+    (row,) = measured_rows(load_results(folder([GOOD, small, again, small | {"seed": 3}])))
+    assert row[:4] == ("EventDigits", "vggsnn, width 0.25", "6", ROW)
+    assert row[4:8] == ("95.10 ± 0.00", "300", "1, 3", "embedded.yaml --x=1")
+    assert row[8] == "77a97f2, qsnn.log"
+    unknown = {key: value for key, value in small.items() if key not in setup}
+    (row,) = measured_rows(load_results(folder([unknown])))
+    assert row[:3] == ("?", "?", "?")
+
+
+def test_nothing_recorded_is_lost():
+    """Every recorded value is in its cell or in the table of what was measured on what."""
+    results = load_results(RECORDED)
+    shown = {(row[8], value) for row in measured_rows(results) for value in row[6].split(", ")}
+    for result in results:
+        in_cell = any(result in found for found in by_cell([result]).values())
+        key = f"{result.commit[:7]}, {result.log.removesuffix('.csv')}", str(result.seed)
+        assert in_cell or key in shown
+        assert in_cell == (not result.changes)
 
 
 @pytest.mark.parametrize(

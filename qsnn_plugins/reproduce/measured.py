@@ -1,0 +1,71 @@
+"""What was measured on what: the runs whose words go beyond those of a paper's row.
+
+They say that a recipe learns, on the data at hand and in the time at hand. None is a value of a
+paper's cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean, stdev
+
+from qsnn_plugins.reproduce.results import Result
+
+__all__ = ["MEASURED_COLUMNS", "MEASURED_NOTE", "MEASURED_TITLE", "measured_rows"]
+
+MEASURED_TITLE = "What we measured, on what"
+MEASURED_NOTE = (
+    "Runs of `qsnn measure` with other data, a smaller network or fewer epochs than the row of the "
+    "paper whose recipe they take: not comparable with what is printed. The mean of the test "
+    "accuracies after the last epoch, ± their standard deviation over the seeds."
+)
+MEASURED_COLUMNS = (
+    "data set",
+    "network",
+    "steps",
+    "as the row",
+    "accuracy (%)",
+    "epochs",
+    "seeds",
+    "changed by",
+    "commit, record",
+)
+
+
+def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
+    """Give one row of texts for the runs that differ in their seeds alone.
+
+    Args:
+        results: Of any runs; those of a row's own words stand in its cell and are left out.
+
+    Returns:
+        Texts under `MEASURED_COLUMNS`.
+
+    Example:
+        >>> measured_rows([])
+        []
+    """
+    groups: dict[tuple[str, ...], dict[int, Result]] = {}
+    for result in results:
+        if result.changes:
+            key = (result.recipe, *result.overrides, result.commit, result.date)
+            # one run fills the cells of several tables: it is counted once
+            groups.setdefault(key, {}).setdefault(result.seed, result)
+    return [_row(list(runs.values())) for runs in groups.values()]
+
+
+def _row(runs: list[Result]) -> tuple[str, ...]:
+    first, values = runs[0], [run.value for run in runs]
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return (
+        first.data or "?",
+        first.network or "?",
+        str(first.time_steps or "?"),
+        first.row,
+        f"{fmean(values):.2f}{spread}",
+        str(first.epochs),
+        ", ".join(str(run.seed) for run in runs),
+        " ".join(Path(w).name if w.endswith(".yaml") else w for w in first.changes if w != "-c"),
+        f"{first.commit[:7]}, {first.log.removesuffix('.csv')}",
+    )
