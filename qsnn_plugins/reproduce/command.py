@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
     try:
         options = _parser().parse_args(words)
         papers = _papers(options)
-        results = [r for r in load_results(options.results) if r.paper in papers]
+        results = load_results(options.results)
         cells = _cells(papers, results, options.table)
         if options.json:
             print(_json(chain(*cells.values())))
@@ -60,7 +60,8 @@ def main(words: list[str]) -> int:
         elif options.write:
             _write(cells, results)
         else:
-            _print(cells, results, options.table)
+            of_one = [result for result in results if options.paper in (None, result.paper)]
+            _print(cells, of_one, options.table)
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

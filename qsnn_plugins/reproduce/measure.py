@@ -20,12 +20,8 @@ from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
-<<<<<<< HEAD
-from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size, run_folder
-from qsnn_plugins.reproduce.table import TableRow
-=======
 from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size, run_folder, run_setup
->>>>>>> 3083239 (Reproduction: runs on other data have a table of their own; what trained masks save needs a measurement; SpQuant-SNN's tables are all listed)
+from qsnn_plugins.reproduce.table import TableRow
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
 __all__ = ["main", "rows_of"]
@@ -154,12 +150,9 @@ def _measure(options: Namespace, others: list[str]) -> None:
         for seed in options.seeds
     ]
     record, values = _Record(name), dict[str, list[float]]()
-<<<<<<< HEAD
+    setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
     for start in {run.start.folder: run.start for _, run in tasks if run.start}.values():
         start.train()
-=======
-    setups = {own: run_setup(own) for own in words.values()}
->>>>>>> 3083239 (Reproduction: runs on other data have a table of their own; what trained masks save needs a measurement; SpQuant-SNN's tables are all listed)
     with ThreadPoolExecutor(options.jobs) as pool:
         accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
         for (cells, run), value in zip(tasks, accuracies, strict=True):

@@ -1,4 +1,4 @@
-"""What was measured on what: the runs whose words go beyond those of a paper's row.
+"""What was measured on what: the runs that are those of no paper's row.
 
 They say that a recipe learns, on the data at hand and in the time at hand. None is a value of a
 paper's cell.
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean, stdev
 
+from qsnn_plugins.reproduce.paper import PAPERS
 from qsnn_plugins.reproduce.results import Result
 
 __all__ = ["MEASURED_COLUMNS", "MEASURED_NOTE", "MEASURED_TITLE", "measured_rows"]
@@ -37,7 +38,8 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     """Give one row of texts for the runs that differ in their seeds alone.
 
     Args:
-        results: Of any runs; those of a row's own words stand in its cell and are left out.
+        results: Of any runs; those of a paper's row with its own words stand in its cell and are
+            left out.
 
     Returns:
         Texts under `MEASURED_COLUMNS`.
@@ -48,7 +50,7 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     """
     groups: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in results:
-        if result.changes:
+        if result.changes or result.paper not in PAPERS:
             key = (result.recipe, *result.overrides, result.commit, result.date)
             # one run fills the cells of several tables: it is counted once
             groups.setdefault(key, {}).setdefault(result.seed, result)
@@ -57,6 +59,7 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
 
 def _row(runs: list[Result]) -> tuple[str, ...]:
     first, values = runs[0], [run.value for run in runs]
+    words = (word for word in first.changes or first.overrides if word != "-c")
     spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
     return (
         first.data or "?",
@@ -66,6 +69,6 @@ def _row(runs: list[Result]) -> tuple[str, ...]:
         f"{fmean(values):.2f}{spread}",
         str(first.epochs),
         ", ".join(str(run.seed) for run in runs),
-        " ".join(Path(w).name if w.endswith(".yaml") else w for w in first.changes if w != "-c"),
+        " ".join(Path(word).name if word.endswith(".yaml") else word for word in words),
         f"{first.commit[:7]}, {first.log.removesuffix('.csv')}",
     )

@@ -59,14 +59,8 @@ def recipes_page(results: Iterable[Result]) -> str:
         '# Recipes'
     """
     measured = by_cell(results)
-<<<<<<< HEAD
-    whole = any(not result.changes for runs in measured.values() for result in runs)
-    parts = [_HEAD.replace("{pending}", "" if whole else _PENDING)]
-    for paper in TABLES:
-=======
     parts = [_HEAD.replace("{pending}", "" if measured else _PENDING)]
-    for paper in PAPERS:
->>>>>>> 3083239 (Reproduction: runs on other data have a table of their own; what trained masks save needs a measurement; SpQuant-SNN's tables are all listed)
+    for paper in TABLES:
         cells = list(trained_cells([paper]))
         parts.append(f"## {load_paper(paper).title}\n")
         for table in dict.fromkeys(cell.table for cell in cells):
