@@ -307,7 +307,7 @@ def backward(
         grad_x=grad_x,
         grad_v=grad_v if v.shape == neurons else None,
         grad_thresholds=grad_thresholds,
-        packed=packed,
+        packed=packed.contiguous(),
         kept=None if is_packed else empty(math.ceil(steps / segment) - 1, *neurons),
     )
     sums = x_seq.new_empty(launcher.blocks if learns or scale_learns else 0, 2, dtype=torch.float64)

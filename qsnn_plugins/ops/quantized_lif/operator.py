@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.ops.quantized_lif.backends import use_or_warn
+from qsnn_plugins.ops.quantized_lif.order import MemoryOrder
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.ops.quantized_lif.schema import Inputs, choices
 
@@ -121,8 +122,11 @@ backward = torch.ops.qsnn_plugins.quantized_lif_backward.default
 
 def _forward_on(kernels: Any) -> Any:
     def run(*values: Any) -> tuple[Tensor, ...]:
-        *inputs, variant, numbers = values
-        return kernels.forward(Inputs(*inputs), variant, tuple(numbers))
+        *tensors, variant, numbers = values
+        inputs, order = Inputs(*tensors), MemoryOrder.of(tensors[0], variant)
+        results = kernels.forward(order.enter_all(inputs), variant, tuple(numbers))
+        spikes, last, measured, packed, *more = results
+        return order.leave(spikes), order.leave(last), measured, order.leave(packed), *more
 
     return run
 
@@ -130,8 +134,16 @@ def _forward_on(kernels: Any) -> Any:
 def _backward_on(kernels: Any) -> Any:
     def run(*values: Any) -> tuple[Tensor, ...]:
         *saved, variant, numbers = values
-        grads, inputs = saved[:-_COUNT], Inputs(*saved[-_COUNT:])
-        return kernels.backward(*grads, inputs, variant, tuple(numbers))
+        grad_spikes, grad_last, maxima, packed, *more = saved[:-_COUNT]
+        inputs = Inputs(*saved[-_COUNT:])
+        order = MemoryOrder.of(inputs.x_seq, variant)
+        entering = order.enter(grad_spikes), None if grad_last is None else order.enter(grad_last)
+        membranes = order.enter(packed) if packed.numel() else packed
+        given = *entering, maxima, membranes, *more, order.enter_all(inputs)
+        grad_x, grad_v, grad_threshold, *others = kernels.backward(*given, variant, tuple(numbers))
+        if grad_threshold.numel():  # along one dimension at most, so in the same order
+            grad_threshold = grad_threshold.reshape(inputs.threshold.shape)
+        return order.leave(grad_x), order.leave(grad_v), grad_threshold, *others
 
     return run
 
@@ -146,18 +158,20 @@ def _(*values: Any) -> tuple[Tensor, ...]:
     *tensors, variant, _numbers = values
     inputs, named = Inputs(*tensors), choices(variant)
     x_seq, steps = inputs.x_seq, len(inputs.x_seq)
+    order = MemoryOrder.of(x_seq, variant)
+    entered = order.enter(x_seq).shape
     masks, gates = named["SPATIAL"] or named["GATES"], named["GATES"]
-    packed = cupy.packed_shape(x_seq.shape) if named["PACKS"] else (0,)
+    packed = cupy.packed_shape(entered) if named["PACKS"] else (0,)
     channels = x_seq.shape[:3] if gates else (0,)
 
     def wide(*shape: int) -> Tensor:
         return x_seq.new_empty(shape, dtype=torch.float32)
 
     return (
-        x_seq.new_empty(x_seq.shape),
-        wide(*x_seq.shape[1:]),
+        order.leave(x_seq.new_empty(entered)),
+        order.leave(wide(*entered[1:])),
         wide(steps, 3) if masks else wide(0 if named["SCALE"] == "GIVEN" else steps),
-        x_seq.new_empty(packed, dtype=torch.int32),
+        order.leave(x_seq.new_empty(packed, dtype=torch.int32)),
         wide(*x_seq.shape[:2]) if named["SPATIAL"] else wide(0),
         x_seq.new_empty(channels, dtype=torch.bool),
         x_seq.new_empty(channels, dtype=None if inputs.weight is None else inputs.weight.dtype),
@@ -168,14 +182,15 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 def _(*values: Any) -> tuple[Tensor, ...]:
     *saved, variant, _numbers = values
     is_open, inputs, named = saved[5], Inputs(*saved[-_COUNT:]), choices(variant)
-    x_seq = inputs.x_seq
+    x_seq, order = inputs.x_seq, MemoryOrder.of(inputs.x_seq, variant)
+    entered = order.enter(x_seq).shape
 
     def wide(*shape: int) -> Tensor:
         return x_seq.new_empty(shape, dtype=torch.float32)
 
     return (
-        x_seq.new_empty(x_seq.shape),
-        wide(*(inputs.v.shape if inputs.v.shape == x_seq.shape[1:] else (0,))),
+        order.leave(x_seq.new_empty(entered)),
+        order.leave(wide(*(entered[1:] if inputs.v.shape == x_seq.shape[1:] else (0,)))),
         wide(*inputs.threshold.shape) if named["LEARNING"] != "FIXED" else wide(0),
         *(wide() if named[name] else wide(0) for name in ("SCALE_LEARNS", "LEAK_LEARNS")),
         wide(*is_open.shape),

@@ -170,6 +170,11 @@ def inputs(shape, seed=0, dtype=torch.float32):
     return x_seq.to(dtype), v.to(dtype)
 
 
+def channels_last(x_seq):
+    """The same values [..., C, H, W], channels side by side in memory."""
+    return x_seq.movedim(-3, -1).contiguous().movedim(-1, -3)
+
+
 def run(parameters, x_seq, v, threshold, backend, seed=1):
     """Spikes, last state, what was measured, and the gradients for random upstream gradients.
 
