@@ -19,6 +19,7 @@ from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.exporting import _batches
 from qsnn_plugins.cost.neurons import reset_states
+from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.export import to_integer
 
 TOOLS = {
