@@ -1,8 +1,8 @@
-"""One `QuantSpec` a paper.
+"""One `QuantSpec` per paper.
 
 `fidelity="paper"` follows the paper's equations with their misprints mended, "released" the code
-that the authors published. The default is the paper's form throughout: it is the one whose
-networks answer alike for a sample alone and in a batch, and whose levels fit the bits it names.
+that the authors published. The default is always the paper's form: its networks give a sample
+the same answer alone and in a batch, and its levels fit the bits that it names.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def main(words: list[str]) -> int:
         prog="qsnn measure",
         description="Train and test the rows of a recipe and record the results in docs/results. "
         "A run that was cut off goes on where it was when the same is measured again at the same "
-        "commit. Words that it does not know go to each run.",
+        "commit. Other options are passed on to `lightning fit` and `lightning test`.",
         allow_abbrev=False,
     )
     add = parser.add_argument
