@@ -16,7 +16,7 @@ NVRTC13 := cupy-cuda13x==14.2.0 nvidia-cuda-nvrtc==13.5.37 nvidia-cuda-runtime==
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow nvrtc test-gpu test-mcu test-legacy lint clean
+.PHONY: help demo test test-slow nvrtc test-gpu test-mcu test-legacy docs lint clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
 	@echo "make test-mcu  run the demo's network in C on an emulated Cortex-M3, where Debian's packages are"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
+	@echo "make docs   build the site with its API reference in docs/_build/html"
 	@echo "make lint   ruff and mypy, as they run before a commit"
 	@echo "make clean  remove $(VENV) and its like, caches and build folders; runs/ and data/ stay"
 
@@ -55,13 +56,17 @@ test-legacy: $(LEGACY)/.installed
 	$(LEGACY)/bin/python -m pytest tests/spikingjelly \
 		$(addprefix qsnn_plugins/spikingjelly/,base.py inject.py kinds.py legacy.py neuron.py)
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(LEGACY) .venv-cuda12 .venv-cuda13 .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LEGACY) .venv-cuda12 .venv-cuda13 .cache build dist docs/_build docs/api/generated *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find qsnn_plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.created:

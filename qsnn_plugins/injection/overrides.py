@@ -23,7 +23,7 @@ class LayerSpecs:
 
     A pattern is matched against full module names as `fnmatch` does, upper and lower case apart;
     `*` matches dots too. It covers the modules that it matches and everything below them:
-    "layer1" covers layer1 and all its parts, "layer1.*" the parts alone, and "*.conv1" each conv1
+    `"layer1"` covers layer1 and all its parts, `"layer1.*"` the parts alone, `"*.conv1"` each conv1
     that is not at the top. Of several patterns that cover a module the most specific one counts:
     the one with more characters that are no wildcards, and among equals the one with fewer
     wildcards.

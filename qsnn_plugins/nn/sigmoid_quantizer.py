@@ -163,7 +163,7 @@ def soft_weights(network: nn.Module) -> Iterator[list[SigmoidQuantizer]]:
         network: Any network.
 
     Yields:
-        Its `SigmoidQuantizer`s, soft within the block and as they were after it.
+        Each `SigmoidQuantizer` in it, soft within the block and as they were after it.
 
     Example:
         >>> weight = torch.tensor([-0.5, 0.5, 0.02])

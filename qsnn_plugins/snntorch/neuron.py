@@ -201,7 +201,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         return leaky_charge(x, m, self.beta.to(x.dtype).clamp(0, 1))
 
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Run one step over input_ [N, ...] from mem, or from the state that was kept."""
+        """Run one step over `input_` [N, ...] from `mem`, or from the state that was kept."""
         refuse_jit(self)
         check_input(input_, self.mem if mem is None else mem, self.beta.device, self.channels)
         if self.init_hidden and mem is not None:
