@@ -250,7 +250,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         """
         has_hooks = self._forward_hooks or self._forward_pre_hooks
         sends_spikes_alone = self.init_hidden and not self.output
-        if self._runs_host_steps or has_hooks or not sends_spikes_alone or self.beta.dim() > 0:
+        if self._runs_host_steps or has_hooks or not sends_spikes_alone:
             return None
         if self._charges_otherwise:
             return None

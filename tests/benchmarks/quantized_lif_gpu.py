@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.ops.quantized_lif import Parameters, cupy, quantized_lif, reference
+from qsnn_plugins.ops.quantized_lif import Parameters, compiled, cupy, quantized_lif, reference
 from qsnn_plugins.spec import MembraneSpec, PruningSpec
 from tests.benchmarks.gpu_table import moved, render
 
@@ -107,11 +107,10 @@ def rows(x_seq: Tensor, grad: Tensor, longest_compiled: int) -> Iterator[tuple[s
     def kernel(name: str, parameters: Parameters) -> Row:
         return row(name, fused(parameters, device, KERNELS[device]), parameters)
 
-    def loop(name: str, parameters: Parameters, wrap: Callable = lambda run: run) -> Row:
-        return row(name, wrap(fused(parameters, device, "reference")))
+    def loop(name: str, parameters: Parameters, steps: Callable = reference.quantized_lif) -> Row:
+        return row(name, looped(parameters, device, steps))
 
     compiles = len(x_seq) <= longest_compiled
-    pruned = Parameters(pruning=PruningSpec(spatial_ratio=0.5))
     yield "LIFNode", lambda name: hosted(name, row, x_seq)
     if compiles:
         yield (
@@ -124,22 +123,38 @@ def rows(x_seq: Tensor, grad: Tensor, longest_compiled: int) -> Iterator[tuple[s
     yield "4 bits, fixed scale", lambda name: kernel(name, Parameters(FOUR_BITS))
     measured = Parameters(FOUR_BITS, scale="step_max")
     yield "4 bits, step's maximum", lambda name: kernel(name, measured)
-    yield "ternary, reference", lambda name: loop(name, Parameters())
-    yield "masked, reference", lambda name: loop(name, pruned)
-    if compiles:
-        for kind, parameters in (("ternary", Parameters()), ("masked", pruned)):
+    for kind, parameters in (
+        ("ternary", Parameters()),
+        ("learned leak", Parameters(has_rate=True)),
+        ("masked", Parameters(pruning=PruningSpec(spatial_ratio=0.5))),
+    ):
+        yield f"{kind}, reference", lambda name, own=parameters: loop(name, own)
+        if compiles:
             yield (
                 f"{kind}, reference, torch.compile",
-                lambda name, parameters=parameters: loop(name, parameters, torch.compile),
+                lambda name, own=parameters: loop(name, own, compiled_or_error),
             )
 
 
 def fused(parameters: Parameters, device: str, backend: str) -> Run:
     """Return the fused neuron from rest, its threshold and scale on the device already."""
     one = torch.tensor(1.0, device=device)
-    if backend == "reference":
-        return lambda x: reference.quantized_lif(x, x.new_zeros(()), one, parameters, one)[0]
     return lambda x: quantized_lif(x, 0.0, one, parameters, one, backend=backend)[0]
+
+
+def looped(parameters: Parameters, device: str, steps: Callable) -> Run:
+    """Return the reference from rest, with a leak that learns where the neuron has a rate."""
+    one, rest = torch.tensor(1.0, device=device), torch.zeros((), device=device)
+    rate = torch.tensor(0.5, device=device, requires_grad=True) if parameters.has_rate else None
+    return lambda x: steps(x, rest, one, parameters, one, decay=rate)[0]
+
+
+def compiled_or_error(*arguments: Any, **named: Any) -> tuple[Tensor, ...]:
+    """Run the compiled reference, which a GPU takes where its kernel covers no mask or leak."""
+    result = compiled.quantized_lif(*arguments, **named)
+    if compiled.failed:
+        raise RuntimeError("torch could not compile it")
+    return result
 
 
 def spikingjelly_run(device: str, wrap: Callable[[Any], Any] = lambda node: node) -> Run:

@@ -4,6 +4,8 @@
     cpp          C++ and OpenMP on the CPU, built on first use
     cupy         CUDA through CuPy on a GPU, built on first use; it has not been run on one yet
 
+On a GPU, masks and leaks that cupy does not cover run on the reference under torch.compile.
+
 The environment's QSNN_BACKEND, or the argument `backend`, choose one by name. Otherwise the kernel
 of the input's device runs where it can, and the log says once why it does not.
 """
@@ -18,7 +20,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.functional.spike import check_counts
-from qsnn_plugins.ops.quantized_lif import operator, reference
+from qsnn_plugins.ops.quantized_lif import compiled, operator, reference
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose, from_environment
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 
@@ -96,6 +98,8 @@ def quantized_lif(
     name = choose(x_seq, v, threshold, backend, parameters.pruning, tensors.get("decay"))
     arguments: Any = (x_seq, v, threshold, parameters)
     tensors |= {"predictor": predictor if parameters.has_gates else None}
+    if name == "compiled":
+        return compiled.quantized_lif(*arguments, **tensors)
     if name != "reference":
         is_named = (backend or from_environment()) is not None
         result = operator.quantized_lif(*arguments, **tensors, is_named=is_named)

@@ -13,9 +13,19 @@ from torch import Tensor
 from qsnn_plugins.debug import is_debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
+from qsnn_plugins.ops.quantized_lif.fallback import instead
 from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["BACKENDS", "choose", "from_environment", "kernel_of", "refusal", "use_or_warn"]
+__all__ = [
+    "BACKENDS",
+    "choose",
+    "decide",
+    "from_environment",
+    "kernel_of",
+    "refusal",
+    "use_or_warn",
+    "warn_once",
+]
 
 BACKENDS = ("reference", "cpp", "cupy")
 DEVICES = {"cpp": "cpu", "cupy": "cuda"}
@@ -43,7 +53,7 @@ def choose(
         leak: Decay or rate of the membrane, if it is a tensor.
 
     Returns:
-        One of `BACKENDS`.
+        One of `BACKENDS`, or "compiled", the reference under torch.compile.
 
     Raises:
         ArgumentError: If there is no backend of this name.
@@ -59,9 +69,40 @@ def choose(
     named = backend or from_environment()
     if named == "reference":
         return named
-    kernel = named or kernel_of(x_seq)
+    tensors = x_seq, v, threshold
+    return decide(named or kernel_of(x_seq), named is not None, *tensors, pruning, leak)
+
+
+def decide(
+    kernel: str,
+    is_named: bool,
+    x_seq: Tensor,
+    v: Tensor,
+    threshold: Tensor,
+    pruning: PruningSpec | None = None,
+    leak: Tensor | None = None,
+) -> str:
+    """Return what runs, where a kernel would if it could: it, "reference" or "compiled".
+
+    Args:
+        kernel: "cpp" or "cupy".
+        is_named: Whether it was asked for by name.
+        x_seq: See `choose`, as for the others.
+        v: Shape [N, ...] or [].
+        threshold: V_th.
+        pruning: What is masked, if anything is.
+        leak: Decay or rate of the membrane, if it is a tensor.
+
+    Raises:
+        BackendError: If the kernel was named and cannot run.
+    """
     reason = refusal(kernel, x_seq, v, threshold, pruning, leak)
-    return use_or_warn(kernel, named is not None, reason)
+    covered = reason is None or reason != _uncovered(kernel, x_seq, pruning, leak)
+    if covered or is_named or is_debugging():
+        return use_or_warn(kernel, is_named, reason)
+    name, why_not = instead(x_seq.device.type, len(x_seq))
+    warn_once(kernel, f"{reason}; {why_not}" if why_not else str(reason), name)
+    return name
 
 
 def refusal(
@@ -95,6 +136,18 @@ def refusal(
             return f"{name} is on the device {tensor.device}"
     if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
         return f"the threshold has the shape {tuple(threshold.shape)}"
+    uncovered = _uncovered(kernel, x_seq, pruning, leak)
+    if uncovered is not None:
+        return uncovered
+    if is_debugging():
+        return "debug mode looks at every step"
+    return _missing(kernel)
+
+
+def _uncovered(
+    kernel: str, x_seq: Tensor, pruning: PruningSpec | None, leak: Tensor | None
+) -> str | None:
+    """Which leak or mask a kernel does not cover, or None if it covers them."""
     if leak is not None and leak.dim() > 0:
         return f"the leak has the shape {tuple(leak.shape)}"
     if leak is not None and leak.requires_grad and kernel == "cupy":
@@ -106,9 +159,7 @@ def refusal(
             return f"blocks of {pruning.block} x {pruning.block} share an importance"
         if x_seq.dim() < 3:
             return f"x_seq has the shape {tuple(x_seq.shape)}, of which nothing can be masked"
-    if is_debugging():
-        return "debug mode looks at every step"
-    return _missing(kernel)
+    return None
 
 
 def _is_along_one_dimension(own: Sequence[int], neurons: Sequence[int]) -> bool:
@@ -187,13 +238,13 @@ def _missing(kernel: str) -> str | None:
 
 
 @torch.compiler.assume_constant_result
-def warn_once(kernel: str, reason: str) -> None:
-    """Log why a kernel is refused, the first time that it is for this reason."""
-    _warn(kernel, reason)
+def warn_once(kernel: str, reason: str, name: str = "reference") -> None:
+    """Log why a kernel is refused and what runs, the first time that it is for this reason."""
+    _warn(kernel, reason, name)
 
 
 @cache
-def _warn(kernel: str, reason: str) -> None:
-    names = {"cpp": "C++", "cupy": "CUDA"}
-    text = "the neuron runs on the reference, not on the %s kernel: %s"
-    _log.warning(text, names[kernel], reason)
+def _warn(kernel: str, reason: str, name: str) -> None:
+    names = {"cpp": "C++", "cupy": "CUDA", "compiled": "compiled reference"}
+    text = "the neuron runs on the %s, not on the %s kernel: %s"
+    _log.warning(text, names.get(name, name), names[kernel], reason)

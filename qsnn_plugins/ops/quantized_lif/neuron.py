@@ -11,11 +11,11 @@ from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.pruning import MembranePruning
 from qsnn_plugins.nn.spike import Spike
-from qsnn_plugins.ops.quantized_lif import operator
+from qsnn_plugins.ops.quantized_lif import compiled, operator
 from qsnn_plugins.ops.quantized_lif.backends import (
+    decide,
     from_environment,
     kernel_of,
-    refusal,
     use_or_warn,
 )
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
@@ -89,8 +89,10 @@ def run(
         and surrogate_function.fires_at_zero
     ):
         reason = "a late reset tells a spike by a stored membrane above the threshold"
-    reason = reason or refusal(kernel, x_seq, v, threshold, spec.pruning, decay)
     if use_or_warn(kernel, named is not None, reason) == "reference":
+        return None
+    name = decide(kernel, named is not None, x_seq, v, threshold, spec.pruning, decay)
+    if name == "reference":
         return None
     store: Any = membrane
     has_scale = spec.membrane.kind == "uniform"
@@ -115,9 +117,13 @@ def run(
     if parameters.has_gates:
         predictor = observer.predictor.weight, observer.predictor.bias
     tensors = scale, initialized, decay, predictor
-    result = operator.quantized_lif(
-        x_seq, v, threshold, parameters, *tensors, is_named=named is not None
-    )
+    result: tuple[Tensor, Tensor, Tensor] | None
+    if name == "compiled":
+        result = compiled.quantized_lif(x_seq, v, threshold, parameters, *tensors)
+    else:
+        result = operator.quantized_lif(
+            x_seq, v, threshold, parameters, *tensors, is_named=named is not None
+        )
     if result is None:
         return None
     spikes, last, measured = result

@@ -29,6 +29,7 @@ def quantized_lif(
     initialized: Tensor | None = None,
     decay: Tensor | None = None,
     predictor: tuple[Tensor, Tensor | None] | None = None,
+    run: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]] = Cell.run,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, the last stored membrane and what was measured; see `ops.quantized_lif`.
 
@@ -44,6 +45,7 @@ def quantized_lif(
         decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1. The rate
             1 / tau where `parameters.has_rate`.
         predictor: Weight [C, C] and bias [C] that score the channels, where they are masked.
+        run: Runs the steps; `compiled` gives one of its own.
 
     Returns:
         Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and max|r| of each step,
@@ -78,7 +80,7 @@ def quantized_lif(
         reset_time=_reset_time(p),
         detach_reset=p.detach_reset,
     )
-    spikes, last = cell.run(currents, v.to(currents.dtype).expand(x_seq.shape[1:]))
+    spikes, last = run(cell, currents, v.to(currents.dtype).expand(x_seq.shape[1:]))
     measured = (uniform.maxima if uniform else []) or shares
     statistics = torch.stack(measured).float() if measured else x_seq.new_empty(0).float()
     return spikes.to(x_seq.dtype), last.to(v.dtype), statistics

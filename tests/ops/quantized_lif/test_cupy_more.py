@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from qsnn_plugins.errors import BackendError
-from qsnn_plugins.ops.quantized_lif import Parameters, cupy, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, compiled, cupy, quantized_lif
 from qsnn_plugins.ops.quantized_lif.schema import Inputs
-from qsnn_plugins.spec import MembraneSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec
 from tests.ops.quantized_lif.cases import LEARNED, UNIFORM, inputs, run
 from tests.ops.quantized_lif.on_gpu import needs_gpu, needs_two_gpus, unaligned
 
@@ -205,3 +205,32 @@ def test_a_membrane_of_256_levels():
     theirs = run(parameters, x_seq, v, 0.75, "reference")
     assert torch.equal(ours[0].cpu(), theirs[0])
     assert torch.equal(ours[1].cpu(), theirs[1])
+
+
+@pytest.mark.parametrize("kind", ["learned rate", "decay per channel", "masked"])
+def test_what_the_kernel_does_not_cover_runs_compiled(kind, monkeypatch):
+    calls, own = [], compiled.quantized_lif
+    monkeypatch.setattr(
+        compiled, "quantized_lif", lambda *a, **k: (calls.append(1), own(*a, **k))[1]
+    )
+    parameters, decay = {
+        "learned rate": (Parameters(has_rate=True), torch.tensor(0.5, requires_grad=True)),
+        "decay per channel": (
+            Parameters(decays=True, fires_at_threshold=False),
+            torch.tensor([[0.25], [0.5], [0.75]]),
+        ),
+        "masked": (Parameters(pruning=PruningSpec(spatial_ratio=0.3)), 0.5),
+    }[kind]
+    x_seq, v = inputs((4, 2, 3, 50))
+    results = []
+    for device in ("cuda", "cpu"):
+        leaf = x_seq.to(device).requires_grad_()
+        leak = decay.to(device) if isinstance(decay, torch.Tensor) else decay
+        more = {"backend": None if device == "cuda" else "reference"}
+        spikes, last, _ = quantized_lif(leaf, v.to(device), 1.0, parameters, decay=leak, **more)
+        (grad,) = torch.autograd.grad((spikes * spikes.detach().cumsum(0)).sum(), leaf)
+        results.append([spikes.cpu(), last.cpu(), grad.cpu()])
+    assert calls == [1]
+    for mine, other in zip(*results, strict=True):
+        # a compiled product and sum may round once, and a membrane at a threshold fall on its side
+        assert torch.isclose(mine, other, rtol=1e-4, atol=1e-4).float().mean() > 0.99
