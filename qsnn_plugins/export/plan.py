@@ -11,16 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qsnn_plugins.export.lowering import (
-    Kind,
-    Layer,
-    Lowered,
-    Method,
-    Type,
-    Value,
-    code_levels,
-    code_planes,
-)
+from qsnn_plugins.export.lowered import Kind, Layer, Lowered, Method, Type, Value
+from qsnn_plugins.export.lowering import code_levels, code_planes
 from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import (
     Convolution,

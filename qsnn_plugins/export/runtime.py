@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.export.lowering import Layer, Lowered, lower
+from qsnn_plugins.export.lowered import Layer, Lowered
+from qsnn_plugins.export.lowering import lower
 from qsnn_plugins.export.network import NodeGraph, State, check_frames, check_state
 from qsnn_plugins.export.plan import Plan, build_plan
 from qsnn_plugins.ops.compiler import FLAGS, build

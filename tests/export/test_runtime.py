@@ -7,7 +7,8 @@ import torch
 from qsnn_plugins import export, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork, nodes, runtime
-from qsnn_plugins.export.lowering import Method, code_planes, lower
+from qsnn_plugins.export.lowered import Method
+from qsnn_plugins.export.lowering import code_planes, lower
 from qsnn_plugins.export.plan import build_plan
 from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.ops.compiler import FLAGS

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.c.helpers import HEADER, HELPERS, MAIN, MAKEFILE
-from qsnn_plugins.export.c.layers import Layers, Table
+from qsnn_plugins.export.c.layers import Layers
 from qsnn_plugins.export.c.plan import plan, value_type
+from qsnn_plugins.export.c.writer import Table
 from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import Neuron
 from qsnn_plugins.files import atomic_write, checked_path, writable
