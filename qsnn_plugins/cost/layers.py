@@ -134,14 +134,12 @@ class SynapseCost:
 
     @property
     def s_ace(self) -> float:
-        """MACs · BB (bit budget Eq. 8); 0 for a product, which the paper leaves out."""
-        return arithmetic_effort(self.macs, self.bit_budget) if self.kind != "product" else 0
+        """MACs · BB (bit budget Eq. 8); of a product, whose factors have S bits each, MACs T S S."""
+        return arithmetic_effort(self.macs, self.bit_budget)
 
     @property
     def ns_ace(self) -> float | None:
         """S-ACE times the share of active inputs (bit budget Eq. 9)."""
-        if self.kind == "product":
-            return 0
         if self.activity is None:
             return None
         return arithmetic_effort(self.macs, self.bit_budget, self.activity)

@@ -27,7 +27,7 @@ _SYNAPSE_VALUES = (
     "accumulations",
     "multiplications",
 )
-_NETWORK_VALUES = ("macs", "product_macs", "sops", *_SYNAPSE_VALUES[2:])
+_NETWORK_VALUES = ("macs", "product_macs", "product_s_ace", "sops", *_SYNAPSE_VALUES[2:])
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,24 @@ class NetworkCost:
         return sum(s.macs for s in self.synapses if s.kind == "product")
 
     @property
+    def product_s_ace(self) -> float:
+        """Bit operations of products of two activations: MACs · T · S · S."""
+        return sum(s.s_ace for s in self.synapses if s.kind == "product")
+
+    @property
     def sops(self) -> int:
         """MACs · T · S of layers with weights, as the bit-budget paper counts them."""
         return sum(s.sops for s in self.synapses if s.kind != "product")
 
     @property
     def s_ace(self) -> float:
-        """S-ACE in bit operations (bit budget Eq. 8)."""
-        return sum(s.s_ace for s in self.synapses)
+        """S-ACE of layers with weights in bit operations (bit budget Eq. 8)."""
+        return sum(s.s_ace for s in self.synapses if s.kind != "product")
 
     @property
     def ns_ace(self) -> float | None:
-        """NS-ACE in bit operations (bit budget Eq. 9)."""
-        return _sum(s.ns_ace for s in self.synapses)
+        """NS-ACE of layers with weights in bit operations (bit budget Eq. 9)."""
+        return _sum(s.ns_ace for s in self.synapses if s.kind != "product")
 
     @property
     def synaptic_operations(self) -> float | None:

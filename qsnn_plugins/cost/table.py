@@ -133,11 +133,13 @@ def _memory(cost: NetworkCost, counted: MemoryConvention) -> Table:
 
 
 def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
-    products = f", and {short(cost.product_macs)} of attention" if cost.product_macs else ""
     rows = [
-        ("MACs", f"{short(cost.macs)} a step{products}; SOPs (MACs T S) {short(cost.sops)}"),
+        ("MACs", f"{short(cost.macs)} a step; SOPs (MACs T S) {short(cost.sops)}"),
         ("S-ACE", f"{short(cost.s_ace)} bit operations; NS-ACE {short(cost.ns_ace) or '?'}"),
     ]
+    if cost.product_macs:
+        macs, effort = short(cost.product_macs), short(cost.product_s_ace)
+        rows.append(("attention", f"{macs} MACs a step between spikes; {effort} bit operations"))
     left = _share_left(cost.remaining_macs, sum(s.total_macs for s in cost.synapses))
     if left is not None and left < 1:
         rows.append(("pruned", f"{left:.1%} of the MACs are left"))

@@ -94,9 +94,26 @@ def test_bit_budget_table_five(name, bits, printed):
     spec = presets.bit_budget(weight_bits=bits) if bits else FLOAT
     cost = report(network, spec, (4, 1, 3, 32, 32), activity=0.25)
     assert cost.s_ace / 1e9 == pytest.approx(printed, rel=0.02)
-    first, *rest = cost.synapses
+    first, *rest = (s for s in cost.synapses if s.kind != "product")
     expected = first.s_ace + 0.25 * sum(s.s_ace for s in rest)
     assert cost.ns_ace == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("bits", "is_limited"), [(1, False), (3, False), (3, True)])
+def test_attention_has_a_line_of_its_own(bits, is_limited):
+    """Two products of 64 tokens in each of two blocks, in an order that the limit decides."""
+    spike = SpikeSpec(bits=bits, limit_sums=is_limited)
+    network = HostedNet("spikformer_2_384", width=0.25, spec=replace(FLOAT, spike=spike))
+    cost = report(network, None, (4, 1, 3, 32, 32))
+    channels, tokens, heads = 96, 64, 12
+    # V K^T is channels of a head square, Q K^T tokens square
+    each = channels * tokens * (tokens if is_limited else channels // heads)
+    assert cost.product_macs == 2 * 2 * each
+    assert cost.product_s_ace == cost.product_macs * 4 * bits * bits
+    assert cost.s_ace == sum(s.s_ace for s in cost.synapses if s.kind != "product")
+    assert cost.to_dict()["operations"]["product_s_ace"] == cost.product_s_ace
+    (line,) = (row for row in str(cost).splitlines() if row.startswith("attention"))
+    assert "MACs a step between spikes" in line
 
 
 def test_wider_spikes_cost_more_operations_and_bits():
