@@ -69,7 +69,7 @@ def report(
         raise ArgumentError("time_steps", time_steps, "an integer from 1")
     if isinstance(activity, int | float):
         activity = Activity.uniform(activity)
-    traced = trace(network, shape, step_mode)
+    traced = trace(network, shape, step_mode, spec)
     if time_steps is None:
         # a network that repeats its input by itself has the steps that its neurons run
         time_steps = max(shape[0], min((n.steps for n in traced.neurons.values()), default=1))

@@ -134,7 +134,7 @@ class SynapseCost:
 
     @property
     def s_ace(self) -> float:
-        """MACs · BB (bit budget Eq. 8); of a product, whose factors have S bits each, MACs T S S."""
+        """MACs · BB (bit budget Eq. 8); of a product, both of whose factors have S bits, T S S."""
         return arithmetic_effort(self.macs, self.bit_budget)
 
     @property

@@ -28,7 +28,9 @@ from qsnn_plugins.cost.neurons import (
     reset_states,
 )
 from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.injection import limit_attentions
 from qsnn_plugins.nn import MembranePruning, output_spikes
+from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
 
@@ -170,6 +172,7 @@ def trace(
     network: nn.Module,
     input_shape: tuple[int, ...],
     step_mode: StepMode = "m",
+    spec: QuantSpec | None = None,
 ) -> Trace:
     """Run a copy of a network once, and return what its layers did.
 
@@ -177,6 +180,8 @@ def trace(
         network: Any network; it is left as it is.
         input_shape: [T, N, ...], or what the network takes where it counts steps by itself.
         step_mode: "m": the network takes all steps at once; "s": one after the other.
+        spec: Whether attention matrices are limited, which decides what is multiplied first; None
+            leaves that as it is.
 
     Raises:
         ArgumentError: If the network does not take an input of this shape.
@@ -185,7 +190,10 @@ def trace(
     for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
         try:
             x = torch.zeros(input_shape, device=device)
-            return _run(isolated_copy(network, device), x, step_mode)
+            copied = isolated_copy(network, device)
+            if spec is not None:
+                limit_attentions(copied, spec.spike.bits if spec.spike.limit_sums else None)
+            return _run(copied, x, step_mode)
         except QSNNError:
             raise
         # a network of any kind runs here: what it raises at a shape that does not fit is its own

@@ -11,6 +11,7 @@ from qsnn_plugins.injection.hosts import (
     surrogate_note,
     why_other_class,
 )
+from qsnn_plugins.injection.limits import limit_attentions
 from qsnn_plugins.injection.network import FilterFn, SpecLike, eject, inject, inject_hosts
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
@@ -38,6 +39,7 @@ __all__ = [
     "eject",
     "inject",
     "inject_hosts",
+    "limit_attentions",
     "surrogate_note",
     "why_other_class",
 ]

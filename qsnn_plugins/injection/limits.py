@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone
+from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.neurons import Neuron, module_names
 from qsnn_plugins.injection.report import LimitedSum
 from qsnn_plugins.nn import SumLimit
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["SumPlace", "find_sums"]
+__all__ = ["SumPlace", "find_sums", "limit_attentions"]
 
 # SpikingJelly's blocks say what joins their branches in `cnf`, those of SEW-ResNet's authors and of
 # who follows them in `connect_f`
@@ -101,6 +101,23 @@ def find_sums(
     return rows, places, tuple(notes if rows or notes else [_NOTHING])
 
 
+def limit_attentions(network: nn.Module, bits: int | None) -> None:
+    """Have every attention of a network multiply as under a limit, or as its host does for None.
+
+    Example:
+        >>> limit_attentions(nn.Sequential(nn.Linear(2, 2)), bits=2)
+    """
+    hosts = find_hosts(network)
+    for module in list(network.modules()):
+        _, host, spiking = _sums_of(module, hosts)
+        if host is None or isinstance(spiking, LeftAlone):
+            continue
+        if hasattr(module, "sum_limit"):
+            host.limit_attention(module, None)
+        if bits is not None:
+            host.limit_attention(module, SumLimit(bits))
+
+
 def _sums_of(
     module: nn.Module, hosts: Sequence[HostAdapter]
 ) -> tuple[str, HostAdapter | None, Sequence[nn.Module] | LeftAlone]:
@@ -111,6 +128,8 @@ def _sums_of(
             return "attention matrix", host, spiking
     joins = (getattr(module, name, None) for name in _CONNECTIONS)
     if any(how in _FUNCTIONS for how in joins if isinstance(how, str)):
+        if isinstance(module, nn.Sequential):  # which might run its limit as one of its layers
+            return "output", None, LeftAlone("a Sequential has no place for what limits it")
         return "output", None, list(module.modules())
     return "", None, ()
 
@@ -133,7 +152,8 @@ def _limit_of(
         return None
     first, *others = limits
     if others or first is None:
-        return LeftAlone("its neurons differ in spike.bits, spike.limit_sums or threshold")
+        differ = "its neurons differ in spike.bits, spike.limit_sums or threshold"
+        return LeftAlone(f"{differ}, or some are left alone")
     return SumLimit(*first)
 
 

@@ -112,6 +112,10 @@ def test_attention_has_a_line_of_its_own(bits, is_limited):
     assert cost.product_s_ace == cost.product_macs * 4 * bits * bits
     assert cost.s_ace == sum(s.s_ace for s in cost.synapses if s.kind != "product")
     assert cost.to_dict()["operations"]["product_s_ace"] == cost.product_s_ace
+    plain = HostedNet("spikformer_2_384", width=0.25)
+    assert report(plain, network.spec, (4, 1, 3, 32, 32)).product_macs == cost.product_macs
+    again = report(network, FLOAT, (4, 1, 3, 32, 32)).product_macs
+    assert again == report(plain, FLOAT, (4, 1, 3, 32, 32)).product_macs
     (line,) = (row for row in str(cost).splitlines() if row.startswith("attention"))
     assert "MACs a step between spikes" in line
 

@@ -109,6 +109,24 @@ def test_each_block_has_the_bits_of_its_neurons_and_what_cannot_be_limited_is_to
     assert note in str(report)
 
 
+def test_a_block_that_runs_its_children_is_left_as_it_is():
+    network = network_of(nn.Sequential(neuron.IFNode()))
+    network[1].cnf = "ADD"
+    with pytest.warns(UserWarning, match=r"output of 1 \(Sequential\) is not limited"):
+        inject(network, limiting())
+    assert len(network[1]) == 1
+
+
+def test_what_was_ejected_can_be_injected_again():
+    network = network_of(Block())
+    for bits in (1, 2):
+        inject(network, limiting(bits))
+        assert network[1](torch.full((6,), 9.0)).tolist() == [2.0**bits - 1] * 6
+        functional.reset_net(network)
+        assert len(network[1]._forward_hooks) == 1
+        eject(network)
+
+
 def test_a_network_without_such_sums_is_told():
     network = nn.Sequential(nn.Linear(2, 2), snntorch.Leaky(beta=0.5))
     with pytest.warns(UserWarning, match=r"spike\.limit_sums limits nothing"):
