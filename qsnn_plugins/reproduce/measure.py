@@ -142,7 +142,8 @@ def _measure(options: Namespace, others: list[str]) -> None:
     def run_of(row: TableRow, seed: int, start: TableRow | None) -> Run:
         own = (*row.overrides, *others)
         folder = Path(options.folder, name, run_folder(own, seed, commit))
-        return Run((*below, *own), seed, folder, run_of(start, seed, None) if start else None)
+        begun = run_of(start, seed, None) if start else None
+        return Run((*below, *own), seed, folder, begun, row.trains)
 
     tasks = [
         (cells, run_of(cells[0].row, seed, cells[0].start))

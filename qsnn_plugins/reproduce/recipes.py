@@ -32,6 +32,9 @@ command and recorded in [docs/results](../docs/results/README.md).{pending} Runs
 smaller networks or fewer epochs have
 [a table of their own](../docs/reproduction/README.md#what-we-measured-on-what).
 
+A row whose command begins with `lightning test` is not trained: it takes the weights that the
+table's `float` row has left in `runs`, under another spec (`--ckpt_changes=allow`).
+
 `-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does. Files are laid
 on top of each other in their order, then options such as `--model.network.spec.weight_bits=2`:
 mappings merge, a list or a value replaces, null resets an option. In a spec, a part whose `kind`

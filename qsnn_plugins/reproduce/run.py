@@ -72,6 +72,7 @@ class Run:
         seed: Seed of the weights and of the training order.
         folder: Where the run leaves its files.
         start: The run whose weights it begins with, if any.
+        trains: Whether it trains at all, and does not only test the weights of `start`.
 
     Example:
         >>> Run(("-c", "recipes/a.yaml"), 7, Path("runs/a")).command
@@ -82,6 +83,7 @@ class Run:
     seed: int
     folder: Path
     start: Run | None = None
+    trains: bool = True
 
     @property
     def seeded(self) -> tuple[str, ...]:
@@ -90,8 +92,9 @@ class Run:
 
     @property
     def command(self) -> str:
-        """What trains it."""
-        return " ".join(["lightning fit", *self.seeded, *self._weights()])
+        """What trains it, or tests what it does not train."""
+        word = "fit" if self.trains else "test"
+        return " ".join([f"lightning {word}", *self.seeded, *self._weights()])
 
     @property
     def checkpoint(self) -> Path:
@@ -106,7 +109,7 @@ class Run:
                 another run.
         """
         self.train()
-        self._call("test", "--ckpt_path=last")
+        self._call("test", *(("--ckpt_path=last",) if self.trains else self._weights()))
         return 100 * float(self._metrics("test")[-1]["test_accuracy"])
 
     def train(self) -> None:
@@ -116,7 +119,7 @@ class Run:
             DataError: See `accuracy`.
         """
         begun = self.begin()
-        if not begun.trained:
+        if self.trains and not begun.trained:
             is_begun = self.checkpoint.exists()
             self._call("fit", *(("--ckpt_path=last",) if is_begun else self._weights()))
             self._write(replace(begun, trained=True))
@@ -157,6 +160,8 @@ class Run:
     @property
     def epochs(self) -> int:
         """Epochs that were trained."""
+        if not self.trains and self.start is not None:
+            return self.start.epochs
         return int(self.metrics()[-1]["epoch"]) + 1
 
     def metrics(self) -> list[dict[str, str]]:

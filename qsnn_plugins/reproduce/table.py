@@ -79,6 +79,7 @@ class TableRow:
         recipe: Recipe that trains the row, such as "recipes/qsnn_resnet19_cifar10.yaml".
         overrides: Words that follow `-c RECIPE` on the command line.
         start: Row of the same table, with a recipe, whose trained weights it begins with.
+        trains: Whether it trains them on; a row that does not only tests them.
         without_recipe: Why no recipe trains an own row.
 
     Example:
@@ -98,6 +99,7 @@ class TableRow:
     recipe: str | None = None
     overrides: tuple[str, ...] = ()
     start: str | None = None
+    trains: bool = True
     without_recipe: str = ""
 
     def __post_init__(self) -> None:
@@ -155,6 +157,8 @@ class PaperTable:
                     raise DataError(f"row {row.row!r}: there is no column {unknown.pop()!r}")
             if row.baseline is not None and row.baseline not in self.rows:
                 raise DataError(f"row {row.row!r}: there is no baseline {row.baseline!r}")
+            if not row.trains and row.start is None:
+                raise DataError(f"row {row.row!r}: it neither trains nor has a start")
             if row.start is not None:
                 start = self.rows.get(row.start)
                 if start is None or start.start or start.recipe != row.recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from qsnn_plugins.reproduce.paper import TABLES, load_paper
 from qsnn_plugins.reproduce.results import CellKey
@@ -42,8 +43,14 @@ class TrainedCell:
 
     @property
     def command(self) -> str:
-        """What trains it."""
-        return " ".join(["lightning fit -c", str(self.recipe), *self.row.overrides])
+        """What trains it, or tests the weights that the row it starts from has left."""
+        words = " ".join(["-c", str(self.recipe), *self.row.overrides])
+        if self.row.trains or self.start is None:
+            return f"lightning fit {words}"
+        files = [self.recipe, *(word for word in self.start.overrides if word.endswith(".yaml"))]
+        run = "+".join(Path(str(file)).stem for file in files)
+        checkpoint = f"runs/{run}/checkpoints/last.ckpt"
+        return f"lightning test {words} --ckpt_path={checkpoint} --ckpt_changes=allow"
 
     @property
     def start(self) -> TableRow | None:

@@ -277,3 +277,16 @@ def test_results_are_written_after_every_run(checkout, trained, monkeypatch):
     assert seen == [(1, 1.0), (2, 2.0)]
     assert json.dumps(seen)
     assert run_module.machine_name()
+
+
+def test_a_row_may_test_the_weights_of_another_without_training(checkout, trained):
+    recipe = "recipes/imsnn_resnet19_cifar10.yaml"
+    assert measure.main(["-c", recipe, "--rows", "clipped at -5.0", "--seeds", "90"]) == 0
+    (fit, float_run), (test, clipped) = trained
+    assert fit == ("fit",)
+    assert float_run.words[2:] == ("-c", "recipes/overlays/float.yaml")
+    assert test == ("test", f"--ckpt_path={float_run.checkpoint}", "--ckpt_changes=allow")
+    assert "--model.network.spec.membrane.lower=-5" in clipped.words
+    (result,) = load_results(checkout / "docs/results")
+    assert (result.row, result.value, result.epochs) == ("clipped at -5.0", 90.0, 2)
+    assert result.command.startswith(f"lightning test -c {recipe} -c recipes/overlays/clipped.yaml")

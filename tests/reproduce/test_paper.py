@@ -87,6 +87,7 @@ def test_a_good_table_loads():
         ("settings: {", "group: own\n        settings: {", "there is no group 'own'"),
         ("settings: {", "baseline: second\n        settings: {", "there is no baseline 'second'"),
         ("settings: {", "start: second\n        settings: {", "'second' is no row to begin with"),
+        ("settings: {", "trains: false\n        settings: {", "it neither trains nor has a start"),
         ("settings: {", "overrides: -c x\n        settings: {", "give a list of words"),
         ("settings: {", "reasons: {size: who knows}\n        settings: {", "a reason begins with"),
         ("    rows:", "    rows:\n      - {row: first, settings: {}, printed: {}}", "twice"),
