@@ -87,7 +87,8 @@ def inject(
 
     Build the optimizer afterwards where a spec brings parameters of its own, such as learned
     thresholds. The first and the last layer with weights are those of the whole network, see
-    `nn.end_layers`; each reads its own spec's option for them.
+    `nn.end_layers`; each reads its own spec's option for them. The first neuron is the first in the
+    order of definition, see `ThresholdSpec.first_layer`.
 
     Args:
         network: A network with neurons of a host.
@@ -161,7 +162,9 @@ def inject_hosts(
         id(module): _choose(module, names[id(module)], specs, filter_fn)
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
     }
-    for neuron in neurons:
+    for place, neuron in enumerate(neurons):
+        if place == 0 and isinstance(own := chosen[id(neuron.module)], QuantSpec):
+            chosen[id(neuron.module)] = own.of_first_neuron()
         if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
             why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
             chosen[id(neuron.module)] = LeftAlone(why)

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.time_major import HostName, TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import HostName, Init, TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import choice
 
@@ -122,6 +122,8 @@ class ResidualNet(TimeMajorNet):
         spec: How the network is quantized.
         host: Whose neurons it is built of.
         overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
+        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -146,8 +148,10 @@ class ResidualNet(TimeMajorNet):
         spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
         overrides: dict[str, QuantSpec | None] | None = None,
+        decay_input: bool = False,
+        init: Init = "torch",
     ) -> None:
-        super().__init__(in_channels, spec, host, overrides)
+        super().__init__(in_channels, spec, host, overrides, decay_input, init)
         choice(Depth)("depth", depth)
         choice(Stem)("stem", stem)
         choice(Normalization)("normalization", normalization)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.layers import Token, parse_layers
-from qsnn_plugins.models.time_major import HostName, TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import HostName, Init, TimeDistributed, TimeMajorNet, begin_wide
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import choice
 
@@ -130,6 +130,8 @@ class StringNet(TimeMajorNet):
             wider weights, see `begin_wide`.
         width: Factor on the channels of all layers but the one that gives outputs, above 0.
         overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
+        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.
@@ -155,8 +157,10 @@ class StringNet(TimeMajorNet):
         normalized: Normalized = "all",
         width: float = 1.0,
         overrides: dict[str, QuantSpec | None] | None = None,
+        decay_input: bool = False,
+        init: Init = "torch",
     ) -> None:
-        super().__init__(in_channels, spec, host, overrides)
+        super().__init__(in_channels, spec, host, overrides, decay_input, init)
         choice(Normalized)("normalized", normalized)
         self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
         shape, numbers = _Shape(in_channels, input_size), Counter[str]()

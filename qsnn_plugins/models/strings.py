@@ -9,7 +9,7 @@ from types import MappingProxyType
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.layers import parse_layers
 from qsnn_plugins.models.string_net import Normalized, StringNet
-from qsnn_plugins.models.time_major import HostName
+from qsnn_plugins.models.time_major import HostName, Init
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["NETWORK_STRINGS", "NetworkString", "string_net"]
@@ -156,6 +156,8 @@ def string_net(
     spec: QuantSpec | None = None,
     host: HostName = "spikingjelly",
     overrides: dict[str, QuantSpec | None] | None = None,
+    decay_input: bool = False,
+    init: Init = "torch",
 ) -> StringNet:
     """Build one of `NETWORK_STRINGS`; what is None is as the paper has it.
 
@@ -169,6 +171,8 @@ def string_net(
         spec: How the network is quantized.
         host: Whose neurons it is built of.
         overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
+        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Returns:
         The network.
@@ -194,4 +198,6 @@ def string_net(
         known.normalized if normalized is None else normalized,
         width,
         overrides,
+        decay_input,
+        init,
     )

@@ -14,11 +14,12 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import LayerSpecs
 from qsnn_plugins.nn import quantize_weights, weight_layers
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.checks import boolean, choice
 
-__all__ = ["HostName", "TimeDistributed", "TimeMajorNet", "begin_wide", "load_host"]
+__all__ = ["HostName", "Init", "TimeDistributed", "TimeMajorNet", "begin_wide", "load_host"]
 
 HostName = Literal["spikingjelly", "snntorch"]
+Init = Literal["torch", "kaiming_fan_out"]
 
 _RATE = 1 / 6
 
@@ -71,6 +72,13 @@ class TimeDistributed(nn.Sequential):
         torch.Size([4, 1, 3])
     """
 
+    def begin_kaiming(self) -> None:
+        """Draw the weights of convolutions as `init="kaiming_fan_out"` says, see `TimeMajorNet`."""
+        if any(isinstance(layer, nn.BatchNorm2d) for layer in self):
+            for layer in self:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
     def forward(self, x_seq: Tensor) -> Tensor:
         """Map [T, N, ...] to [T, N, ...]."""
         if len(x_seq) > 1 and x_seq.stride(0) == 0:
@@ -87,6 +95,10 @@ class TimeMajorNet(nn.Module):
         host: Whose neurons it is built of.
         overrides: Other specs for the modules that a pattern covers, see `qsnn_plugins.inject`;
             what None covers has float membranes and float weights.
+        decay_input: Whether neurons divide their input by tau = 2, as SpikingJelly's own do.
+        init: How convolutions begin that normalization follows: "torch" as torch draws them, from
+            a uniform distribution of variance 1 / (3 fan-in); "kaiming_fan_out" from
+            N(0, 2 / (k² C_out)), as the released codes of TET, IM-SNN, Q-SNN and LT-SNN.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -115,8 +127,13 @@ class TimeMajorNet(nn.Module):
         spec: QuantSpec | None = None,
         host: HostName = "spikingjelly",
         overrides: Mapping[str, QuantSpec | None] | None = None,
+        decay_input: bool = False,
+        init: Init = "torch",
     ) -> None:
         super().__init__()
+        boolean("decay_input", decay_input)
+        choice(Init)("init", init)
+        self._decay_input, self._init = decay_input, init
         if in_channels < 1:
             raise ArgumentError("in_channels", in_channels, "an integer from 1")
         self.in_channels, self.spec, self.host_name = in_channels, spec or QuantSpec(), host
@@ -127,9 +144,11 @@ class TimeMajorNet(nn.Module):
 
     def neuron(self, name: str, channels: int) -> nn.Module:
         """Build the neuron that stands at a full name, over so many channels."""
-        self._neuron_names.append(name)
         spec = self._specs.of(name) or QuantSpec.full_precision()
-        return load_host(self.host_name).build_neuron(spec, channels)
+        if not self._neuron_names:
+            spec = spec.of_first_neuron()
+        self._neuron_names.append(name)
+        return load_host(self.host_name).build_neuron(spec, channels, self._decay_input)
 
     def add_with_neuron(self, name: str, synapse: nn.Module, channels: int) -> None:
         """Append a block of a synapse and the neuron behind it."""
@@ -145,6 +164,10 @@ class TimeMajorNet(nn.Module):
             ArgumentError: If an override covers nothing.
         """
         self.out_channels = out_channels
+        if self._init == "kaiming_fan_out":
+            for synapse in self.modules():
+                if isinstance(synapse, TimeDistributed):
+                    synapse.begin_kaiming()
         layers = weight_layers(self)
         self._specs.check([*self._neuron_names, *layers])
         specs = {name: spec.weight for name in layers if (spec := self._specs.of(name)) is not None}

@@ -28,7 +28,9 @@ class Binary(StateFacts):
 
     The defaults are the paper's: the layer is standardised (Eq. 14, WS-DR), γ is the mean of |ŵ|
     in each output channel. The paper names no backward; the sign's is straight through where
-    |ŵ| <= 1, and γ is a constant, as in the released code.
+    |ŵ| <= 1, and γ is a constant, as in the released code. That leaves the 32 % of standardised
+    weights beyond 1 without a gradient; `gradient="ede"`, what the code has, reaches all of them
+    early in a training.
 
     The released code is `scale="power_of_two", regulation="channel", gradient="ede"`: channels are
     standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the backward is the

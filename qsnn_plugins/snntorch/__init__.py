@@ -24,7 +24,9 @@ __all__ = [
 ]
 
 
-def build_neuron(spec: QuantSpec, channels: int | None = None) -> MultiStep:
+def build_neuron(
+    spec: QuantSpec, channels: int | None = None, decay_input: bool = False
+) -> MultiStep:
     """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
 
     It is the papers' u[t] = 0.5 u[t-1] + x[t] with a hard reset in the same step.
@@ -32,6 +34,7 @@ def build_neuron(spec: QuantSpec, channels: int | None = None) -> MultiStep:
     Args:
         spec: How the neuron is quantized; its weight part is not read here.
         channels: Channels of its input; needed where each learns a threshold or is masked.
+        decay_input: Whether the input is halved too.
 
     Raises:
         ArgumentError: If `channels` is needed and missing.
@@ -48,4 +51,4 @@ def build_neuron(spec: QuantSpec, channels: int | None = None) -> MultiStep:
         spec=spec,
         channels=channels,
     )
-    return MultiStep(neuron)
+    return MultiStep(neuron, gain=0.5 if decay_input else None)

@@ -22,6 +22,7 @@ class MultiStep(nn.Module):
 
     Args:
         neuron: A neuron that keeps its state in itself, such as `QuantLeaky`.
+        gain: Factor of the input, which snnTorch's neurons do not divide by tau, or None for 1.
 
     Raises:
         ArgumentError: If `neuron` is no neuron of snnTorch; at a forward, if the input has no two
@@ -34,16 +35,21 @@ class MultiStep(nn.Module):
         tensor([0., 0., 1.])
     """
 
-    def __init__(self, neuron: nn.Module) -> None:
+    gain: Tensor | None
+
+    def __init__(self, neuron: nn.Module, gain: float | None = None) -> None:
         super().__init__()
         if not isinstance(neuron, SpikingNeuron):
             raise ArgumentError("neuron", type(neuron).__name__, "a neuron of snnTorch")
         self.neuron = neuron
+        self.register_buffer("gain", None if gain is None else torch.tensor(float(gain)))
 
     def forward(self, x_seq: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Map x_seq [T, N, ...] to spikes, or to spikes and states, each [T, N, ...]."""
         if x_seq.dim() < 2 or not len(x_seq):
             raise ArgumentError("x_seq.shape", list(x_seq.shape), "[T, N, ...] with T from 1")
+        if self.gain is not None:
+            x_seq = x_seq * self.gain
         pruning = getattr(self.neuron, "pruning", None)
         if pruning is not None:
             pruning.restart()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qsnn_plugins.errors import ArgumentError
@@ -104,6 +104,18 @@ class QuantSpec:
     def needs_channels(self) -> bool:
         """Whether a neuron has to know how many channels its input has."""
         return self.threshold.per == "channel" or self.pruning.channel_threshold is not None
+
+    def of_first_neuron(self) -> QuantSpec:
+        """Return the spec of a network's first layer of neurons, whose threshold may be fixed.
+
+        Example:
+            >>> spec = QuantSpec(threshold=ThresholdSpec("ordinary", first_layer="fixed"))
+            >>> spec.of_first_neuron() == QuantSpec()
+            True
+        """
+        if self.threshold.first_layer != "fixed":
+            return self
+        return replace(self, threshold=ThresholdSpec())
 
     def to_dict(self) -> dict[str, Any]:
         """Return what differs from the defaults in nested dictionaries of plain values."""

@@ -10,8 +10,9 @@ from qsnn_plugins.spec.checks import choice
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 from qsnn_plugins.spec.weight import Fidelity
 
-__all__ = ["ThresholdSharing", "ThresholdSpec"]
+__all__ = ["FirstThreshold", "ThresholdSharing", "ThresholdSpec"]
 
+FirstThreshold = Literal["learned", "fixed"]
 ThresholdSharing = Literal["layer", "channel"]
 
 _LEARNED = {"gradient": ("ordinary", "separate")}
@@ -21,6 +22,9 @@ _OPTIONS = {
         choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}, is_forward=False
     ),
     "per": Option(choice(ThresholdSharing), "layer", where=_LEARNED),
+    "first_layer": Option(
+        choice(FirstThreshold), "learned", "fixed", where=_LEARNED, is_forward=False
+    ),
     "fidelity": Option(choice(Fidelity), "paper", where=_LEARNED, is_forward=False),
 }
 
@@ -34,6 +38,9 @@ class ThresholdSpec(Part):
             SpQuant-SNN Eq. 25-27.
         window: Penalty window of the separate path; the sigmoid by default.
         per: Whether a "layer", the default, or each "channel" has a learned threshold of its own.
+        first_layer: Whether that of a network's first layer of neurons is "learned" too, the
+            default of the paper's form, or "fixed", as in LT-SNN's code and the default of
+            "released". A neuron that is built by hand does not know where it stands.
         fidelity: "paper", the default, divides the gradient of a learned threshold by sqrt(neurons
             that share it · greatest spike), as LSQ does that of a scale; "released" has the plain
             sum, which the paper prints too, and with which SGD moves a threshold by multiples.
@@ -53,6 +60,7 @@ class ThresholdSpec(Part):
     gradient: ThresholdGradient = NOT_GIVEN
     window: WindowKind = NOT_GIVEN
     per: ThresholdSharing = NOT_GIVEN
+    first_layer: FirstThreshold = NOT_GIVEN
     fidelity: Fidelity = NOT_GIVEN
 
     @property
@@ -69,4 +77,5 @@ class ThresholdSpec(Part):
         if not self.learned:
             return "fixed"
         path = f" path ({self.window} window)" if self.gradient == "separate" else ""
-        return f"learned per {self.per}, {self.gradient} gradient{path}"
+        but = ", the first layer's fixed" if self.first_layer == "fixed" else ""
+        return f"learned per {self.per}, {self.gradient} gradient{path}{but}"

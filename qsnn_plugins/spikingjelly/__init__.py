@@ -43,12 +43,15 @@ __all__ = [
 ]
 
 
-def build_neuron(spec: QuantSpec, channels: int | None = None) -> QuantLIFNode:
+def build_neuron(
+    spec: QuantSpec, channels: int | None = None, decay_input: bool = False
+) -> QuantLIFNode:
     """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
 
     Args:
         spec: How the neuron is quantized; its weight part is not read here.
         channels: Channels of its input; needed where each learns a threshold or is masked.
+        decay_input: Whether the input is divided by tau = 2 too.
 
     Raises:
         ArgumentError: If `channels` is needed and missing.
@@ -57,4 +60,4 @@ def build_neuron(spec: QuantSpec, channels: int | None = None) -> QuantLIFNode:
         >>> build_neuron(QuantSpec()).step_mode
         'm'
     """
-    return QuantLIFNode(step_mode="m", spec=spec, channels=channels)
+    return QuantLIFNode(decay_input=decay_input, step_mode="m", spec=spec, channels=channels)
