@@ -162,9 +162,9 @@ def inject_hosts(
         id(module): _choose(module, names[id(module)], specs, filter_fn)
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
     }
-    for place, neuron in enumerate(neurons):
-        if place == 0 and isinstance(own := chosen[id(neuron.module)], QuantSpec):
-            chosen[id(neuron.module)] = own.of_first_neuron()
+    if neurons and isinstance(first := chosen[id(neurons[0].module)], QuantSpec):
+        chosen[id(neurons[0].module)] = first.of_first_neuron()
+    for neuron in neurons:
         if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
             why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
             chosen[id(neuron.module)] = LeftAlone(why)
