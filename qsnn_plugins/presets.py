@@ -101,9 +101,9 @@ def spquant(
 ) -> QuantSpec:
     """SpQuant-SNN: IM-SNN's membranes, thresholds that learn on a path of their own, and pruning.
 
-    Released: no spatial masks (their call is commented out), a softmax before the predictor of
-    channels and a threshold of 0.5 for it, weights in equal steps. The released threshold learns
-    by the separate path and by the ordinary gradient on top of it, which is not carried.
+    Released: no spatial masks (their call is commented out), gates that look at a convolution's
+    input with a threshold of 0.5 and never learn, weights in equal steps. The released threshold
+    learns by the separate path and by the ordinary gradient on top of it, which is not carried.
 
     Args:
         weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
@@ -122,7 +122,7 @@ def spquant(
     boolean("pruned", pruned)
     threshold = ThresholdSpec(gradient="separate", fidelity=fidelity)
     if _is_released(fidelity):
-        pruning = PruningSpec(channel_threshold=0.5, channel_softmax=True)
+        pruning = PruningSpec(channel_threshold=0.5, fidelity="released")
         weight = _statistical(weight_bits)
     else:
         pruning = PruningSpec(spatial_ratio=0.35, channel_threshold=0.47)

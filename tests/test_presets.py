@@ -69,7 +69,8 @@ def test_spquant():
     assert not presets.spquant(pruned=False).pruning.prunes
     released = presets.spquant(weight_bits=None, fidelity="released").pruning
     assert (released.spatial_ratio, released.channel_threshold) == (0.0, 0.5)
-    assert released.channel_softmax
+    assert (spec.pruning.fidelity, released.fidelity) == ("paper", "released")
+    assert spec.pruning.masked == "accumulation"
 
 
 def test_qsnn():

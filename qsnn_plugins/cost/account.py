@@ -13,7 +13,7 @@ from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, stored_membran
 from qsnn_plugins.cost.parameters import stored_parameters, weight_quantizers
 from qsnn_plugins.cost.trace import StepMode, Trace, TracedNeuron, TracedSynapse, trace
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import Sparsity
+from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["report"]
@@ -96,13 +96,13 @@ class _Account:
     ) -> None:
         self.spec, self.time_steps, self.activity, self.traced = spec, time_steps, activity, traced
         self.nodes: dict[str, Any] = all_neurons(network)
+        self.gates = channel_gates(network)
         quantizers = weight_quantizers(network, spec)
         self.weight_bits = {name: quantizer.bits for name, quantizer in quantizers.items()}
 
     def neuron(self, name: str, traced: TracedNeuron) -> NeuronCost:
         spec, node = self.spec_of(name), self.nodes[name]
         bits, levels = stored_membrane(spec.membrane, node if self.spec is None else None)
-        masked = self.masked([name])
         return NeuronCost(
             name,
             type(node).__name__,
@@ -112,14 +112,14 @@ class _Account:
             traced.states,
             spec.spike.bits,
             self.activity.rate(name) if self.activity else None,
-            masked.neurons if masked else None,
+            self.masked(name),
         )
 
     def synapse(self, name: str, traced: TracedSynapse) -> SynapseCost:
-        takes, feeds = sorted(traced.takes.neurons), traced.feeds
+        # a predictor takes means, which are numbers, of whatever they are
+        takes = [] if traced.kind == "predictor" else sorted(traced.takes.neurons)
         numbers = traced.takes.is_input or bool(traced.takes.synapses) or not takes
         spike_bits = max((self.spec_of(t).spike.bits for t in takes), default=1)
-        masked = self.masked(feeds)
         return SynapseCost(
             name,
             traced.kind,
@@ -129,10 +129,10 @@ class _Account:
             spike_bits,
             tuple(takes),
             numbers,
-            tuple(feeds),
+            tuple(traced.feeds),
             self.active_inputs(name, takes, numbers),
-            masked.spatial if masked else None,
-            masked.channel if masked else None,
+            self.gated(name),
+            traced.pooled,
         )
 
     def spec_of(self, name: str) -> QuantSpec:
@@ -150,20 +150,17 @@ class _Account:
         known = [rate for rate in rates if rate is not None]
         return sum(known) / len(known) if len(known) == len(rates) else None
 
-    def masked(self, names: list[str]) -> Sparsity | None:
-        """What pruning masks of some layers, on average; None where it is not known."""
-        nothing = Sparsity(0.0, 0.0, 0.0)
-        shares: list[Sparsity] = []
-        for name in names:
-            if not self.spec_of(name).pruning.prunes:
-                shares.append(nothing)
-            elif self.activity and (share := self.activity.masked(name)):
-                shares.append(share)
-            else:
-                return None
-        if not shares:
-            return nothing
-        return Sparsity(*(sum(column) / len(shares) for column in zip(*shares, strict=True)))
+    def masked(self, name: str) -> float | None:
+        """Share of a layer's neurons that is masked; None where it is not known."""
+        if not self.spec_of(name).pruning.spatial_ratio:
+            return 0.0
+        return self.activity.masked(name) if self.activity else None
+
+    def gated(self, name: str) -> float | None:
+        """Share of a layer's output channels that its gate masks; None where it is not known."""
+        if name not in self.gates:
+            return 0.0
+        return self.activity.gated(name) if self.activity else None
 
     def channels(self) -> dict[str, int]:
         """Channels of each layer of neurons."""

@@ -14,7 +14,7 @@ from qsnn_plugins.cost.layers import layer_kind
 from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches, is_multi_step
 from qsnn_plugins.cost.trace import StepMode
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import ForwardMonitor, MembranePruning, Sparsity, output_spikes
+from qsnn_plugins.nn import ForwardMonitor, MembranePruning, channel_gates, output_spikes
 
 __all__ = ["Activity", "ActivityRecorder", "measure_activity"]
 
@@ -28,9 +28,11 @@ class Activity:
         rates: Neurons and steps that fire, of each layer of neurons.
         inputs: Inputs that are not zero, of each layer with weights; where a layer is missing, the
             mean rate of the neurons that it takes.
-        sparsity: What pruning masks, of each layer of neurons.
+        spatial: Neurons that spatial masks take, of each layer of neurons.
+        channel: Output channels that its gate masks, of each gated convolution.
         default_rate: Rate of the layers that `rates` lacks.
-        default_sparsity: Sparsity of the layers that `sparsity` lacks.
+        default_spatial: What `spatial` lacks.
+        default_channel: What `channel` lacks.
 
     Example:
         >>> Activity.uniform(0.1).rate("any layer")
@@ -40,20 +42,22 @@ class Activity:
     source: str
     rates: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
-    sparsity: Mapping[str, Sparsity] = field(default_factory=dict)
+    spatial: Mapping[str, float] = field(default_factory=dict)
+    channel: Mapping[str, float] = field(default_factory=dict)
     default_rate: float | None = None
-    default_sparsity: Sparsity | None = None
+    default_spatial: float | None = None
+    default_channel: float | None = None
 
     @classmethod
     def uniform(
         cls, rate: float, spatial: float | None = None, channel: float | None = None
     ) -> Activity:
-        """Give all neurons one firing rate and, where they are pruned, one sparsity.
+        """Give all neurons one firing rate, and all masks one share.
 
         Args:
             rate: Share of neurons and steps that fire.
             spatial: S_p, share of neurons that spatial masks take, or None for unknown.
-            channel: S_c, share of channels that channel masks take, or None for unknown.
+            channel: S_c, share of channels that gates mask, or None for unknown.
 
         Raises:
             ArgumentError: If a share is not from 0 to 1.
@@ -70,16 +74,19 @@ class Activity:
             return cls(source, default_rate=rate)
         spatial, channel = spatial or 0.0, channel or 0.0
         source += f", {spatial:g} of the neurons and {channel:g} of the channels masked"
-        sparsity = Sparsity(spatial, channel, 1 - (1 - spatial) * (1 - channel))
-        return cls(source, default_rate=rate, default_sparsity=sparsity)
+        return cls(source, default_rate=rate, default_spatial=spatial, default_channel=channel)
 
     def rate(self, neuron: str) -> float | None:
         """Return the firing rate of a layer of neurons; None where it is not known."""
         return self.rates.get(neuron, self.default_rate)
 
-    def masked(self, neuron: str) -> Sparsity | None:
-        """Return what pruning masks in a layer of neurons; None where it is not known."""
-        return self.sparsity.get(neuron, self.default_sparsity)
+    def masked(self, neuron: str) -> float | None:
+        """Return the share of a layer's neurons that is masked; None where it is not known."""
+        return self.spatial.get(neuron, self.default_spatial)
+
+    def gated(self, layer: str) -> float | None:
+        """Return the share of a convolution's channels that is masked; None where not known."""
+        return self.channel.get(layer, self.default_channel)
 
 
 class ActivityRecorder:
@@ -113,7 +120,8 @@ class ActivityRecorder:
         self._shape = ForwardMonitor({"": network}, _note_shape(self._shapes))
         self._rates = ForwardMonitor(neurons, _active_spikes)
         self._inputs = ForwardMonitor(layers, _active_inputs)
-        self._sparsity = ForwardMonitor(pruned, _masked_neurons())
+        self._spatial = ForwardMonitor(pruned, _masked_neurons())
+        self._channel = ForwardMonitor(channel_gates(network), _masked_channels)
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -122,12 +130,12 @@ class ActivityRecorder:
 
     def merge(self, reduce: Callable[[Tensor], Tensor]) -> None:
         """Replace every count by `reduce` of it, such as a sum over devices."""
-        for monitor in (self._rates, self._inputs, self._sparsity):
+        for monitor in (self._rates, self._inputs, self._spatial, self._channel):
             monitor.apply(reduce)
 
     def remove(self) -> None:
         """Take the hooks out; what was counted stays."""
-        for monitor in (self._shape, self._rates, self._inputs, self._sparsity):
+        for monitor in (self._shape, self._rates, self._inputs, self._spatial, self._channel):
             monitor.remove()
 
     def activity(self, source: str) -> Activity:
@@ -146,10 +154,8 @@ class ActivityRecorder:
             source,
             rates={name: _share(count) for name, count in rates.items()},
             inputs={name: _share(count) for name, count in inputs.items()},
-            sparsity={
-                name: Sparsity(*(masked[:3] / masked[3]).tolist())
-                for name, masked in self._sparsity.sums.items()
-            },
+            spatial={name: _share(masked) for name, masked in self._spatial.sums.items()},
+            channel={name: _share(masked) for name, masked in self._channel.sums.items()},
         )
 
     def __enter__(self) -> Self:
@@ -225,8 +231,12 @@ def _count_active(values: Tensor) -> Tensor:
     return torch.stack([active, torch.full_like(active, values.numel())])
 
 
+def _masked_channels(gate: nn.Module, inputs: tuple[Any, ...], mask: Tensor) -> Tensor:
+    return _count_active(mask.detach() == 0)
+
+
 def _masked_neurons() -> Callable[[Any, tuple[Any, ...], Any], Tensor]:
-    """Make a reduction to what pruning masked and how often, each step once for each sample.
+    """Make a reduction to the masked share and how often, each step once for each sample.
 
     A hook on the pruning itself would take the neuron off its kernel.
     """

@@ -17,7 +17,7 @@ from qsnn_plugins.functional.packing.bits import packed_bytes
 
 __all__ = ["NeuronCost", "ParameterCost", "SynapseCost", "layer_kind"]
 
-SynapseKind = Literal["conv", "linear", "product"]
+SynapseKind = Literal["conv", "linear", "product", "predictor"]
 
 FLOAT_BITS = 32
 # bit budget, caption of Table 1: float operations are taken to be BF16
@@ -71,7 +71,7 @@ class ParameterCost:
 
 @dataclass(frozen=True)
 class SynapseCost:
-    """Operations of a convolution, a linear layer, or a product of two activations.
+    """Operations of a convolution, a linear layer, a gate's predictor, or a product of activations.
 
     Operations are those of one sample. `macs` are of one step, what depends on activity is of all
     steps and None where the activity is not known. A padded place counts as an operation.
@@ -79,7 +79,8 @@ class SynapseCost:
     Args:
         name: The layer's name in its network; of a product that of the module it runs in, with
             "(product)" behind it.
-        kind: "conv", "linear", or "product", which has no weights (attention).
+        kind: "conv", "linear", "predictor" of a gate (`nn.ChannelGate`), or "product", which has no
+            weights (attention).
         total_macs: Multiply-accumulations over all steps, with every input present.
         time_steps: T.
         weight_bits: W; for a product the bits of a spike.
@@ -88,8 +89,9 @@ class SynapseCost:
         takes_numbers: Whether it takes numbers too, such as the network's input: those multiply.
         feeds: Neurons that its output charges.
         activity: Share of its inputs that are not zero; for a given rate the rate of `takes`.
-        spatial: S_p, share of the neurons it feeds that are masked.
-        channel: S_c, share of their channels that are masked.
+        channel: S_c, share of its output channels that its gate masks before it runs; 0 without a
+            gate. A spatial mask is known after it has run, and saves none of its operations.
+        pooled: Additions of the mean that a predictor takes of what it watches, over all steps.
 
     Example:
         >>> layer = SynapseCost("conv2", "conv", 4000, 4, 2, 1, ("lif1",), False, ("lif2",), 0.1)
@@ -107,8 +109,8 @@ class SynapseCost:
     takes_numbers: bool = False
     feeds: tuple[str, ...] = ()
     activity: float | None = None
-    spatial: float | None = None
-    channel: float | None = None
+    channel: float | None = 0.0
+    pooled: int = 0
 
     @property
     def macs(self) -> float:
@@ -146,10 +148,10 @@ class SynapseCost:
 
     @property
     def remaining_macs(self) -> float | None:
-        """Multiply-accumulations of all steps that pruning leaves (SpQuant-SNN Eq. 30)."""
-        if self.spatial is None or self.channel is None:
+        """Multiply-accumulations of all steps that its gate leaves (SpQuant-SNN Eq. 30, S_c)."""
+        if self.channel is None:
             return None
-        return remaining_operations(self.total_macs, self.spatial, self.channel)
+        return remaining_operations(self.total_macs, channel=self.channel)
 
     @property
     def synaptic_operations(self) -> float | None:
@@ -167,7 +169,7 @@ class SynapseCost:
         if self.remaining_macs is None:
             return None
         if self.multiplies:
-            return self.remaining_macs
+            return self.remaining_macs + self.pooled
         if self.activity is None:
             return None
         return self.activity * self.remaining_macs * self.spike_bits

@@ -27,7 +27,10 @@ _SYNAPSE_VALUES = (
     "accumulations",
     "multiplications",
 )
-_NETWORK_VALUES = ("macs", "product_macs", "product_s_ace", "sops", *_SYNAPSE_VALUES[2:])
+_NETWORK_VALUES = (
+    *("macs", "product_macs", "product_s_ace", "sops"),
+    *(*_SYNAPSE_VALUES[2:], "share_left"),
+)
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,15 @@ class NetworkCost:
 
     @property
     def remaining_macs(self) -> float | None:
-        """Multiply-accumulations of all steps that pruning leaves (SpQuant-SNN Eq. 30)."""
+        """Multiply-accumulations of all steps that gates leave, their predictors' included."""
         return _sum(s.remaining_macs for s in self.synapses)
+
+    @property
+    def share_left(self) -> float | None:
+        """`remaining_macs` over those of the network without gates and their predictors."""
+        total = sum(s.total_macs for s in self.synapses if s.kind != "predictor")
+        left = self.remaining_macs
+        return None if left is None or not total else left / total
 
     @property
     def multiplications(self) -> float | None:
@@ -164,7 +174,10 @@ class NetworkCost:
 
     @property
     def accumulations(self) -> float | None:
-        """Additions over all steps, after pruning: in synapses, and one per neuron and step."""
+        """Additions over all steps, after pruning: in synapses, and one per neuron and step.
+
+        A neuron that a spatial mask takes adds nothing in that step.
+        """
         synapses = _sum(s.accumulations for s in self.synapses)
         neurons = _sum(self._updates(n) for n in self.neurons)
         return None if synapses is None or neurons is None else synapses + neurons

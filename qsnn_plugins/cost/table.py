@@ -68,7 +68,7 @@ def table_text(table: Group) -> str:
 def _layers(cost: NetworkCost) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", overflow="fold", min_width=14)
-    is_pruned = any(s.spatial or s.channel for s in cost.synapses)
+    is_pruned = any(s.channel for s in cost.synapses)
     columns = ("count", "bits", "bytes", "spikes", "active", "MACs", "SynOps", "left")
     for column in columns[: None if is_pruned else -1]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -102,7 +102,7 @@ def _in_order(cost: NetworkCost) -> Iterator[SynapseCost | NeuronCost]:
     for synapse in cost.synapses:
         yield synapse
         for name in synapse.feeds:
-            if name in pending:
+            if name in pending and synapse.kind != "predictor":
                 yield pending.pop(name)
     yield from pending.values()
 
@@ -140,9 +140,8 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
     if cost.product_macs:
         macs, effort = short(cost.product_macs), short(cost.product_s_ace)
         rows.append(("attention", f"{macs} MACs a step between spikes; {effort} bit operations"))
-    left = _share_left(cost.remaining_macs, sum(s.total_macs for s in cost.synapses))
-    if left is not None and left < 1:
-        rows.append(("pruned", f"{left:.1%} of the MACs are left"))
+    if cost.share_left not in (None, 1):
+        rows.append(("gated", f"{cost.share_left:.1%} of the MACs are left, predictors included"))
     joules = cost.energy(energy)
     if joules is None:
         rows.append(("?", "SynOps, additions and energy: no activity was given or measured"))

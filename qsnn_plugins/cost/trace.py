@@ -29,7 +29,7 @@ from qsnn_plugins.cost.neurons import (
 )
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.injection import limit_attentions
-from qsnn_plugins.nn import MembranePruning, output_spikes
+from qsnn_plugins.nn import ChannelGate, channel_gates, output_spikes
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
@@ -63,6 +63,7 @@ class TracedSynapse:
 
     kind: SynapseKind
     macs: int = 0
+    pooled: int = 0
     takes: _Origin = field(default_factory=_Origin)
     feeds: list[str] = field(default_factory=list)
 
@@ -150,6 +151,8 @@ class _Tracer(TorchDispatchMode):
         name, kind = self._running_synapse(factors)
         synapse = self.trace.synapses.setdefault(name, TracedSynapse(kind))
         synapse.macs += macs
+        if isinstance(module := self.running[-1][1], ChannelGate):
+            synapse.pooled += module.pooled * (macs // module.weight.numel())
         # one factor of spikes makes the whole product a sum
         spikes = [factor for factor in factors if factor.are_spikes]
         for factor in spikes or factors:
@@ -158,8 +161,8 @@ class _Tracer(TorchDispatchMode):
 
     def _running_synapse(self, factors: list[_Origin]) -> tuple[str, SynapseKind]:
         name, module = self.running[-1]
-        if isinstance(module, MembranePruning):  # it uses the weight of its predictor by itself
-            return f"{name}.predictor", "linear"
+        if isinstance(module, ChannelGate):
+            return name, "predictor"
         kind = layer_kind(module)
         if kind is not None:
             return name, kind
@@ -242,6 +245,8 @@ def _copy_tensor(tensor: Tensor, device: str) -> Tensor:
 
 
 def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
+    for gate in channel_gates(network).values():
+        gate.skips = False  # every operation is counted
     reset_states(network)
     tracer = _Tracer(network)
     with torch.no_grad(), listed_alone(network), _watched(network, tracer), tracer:

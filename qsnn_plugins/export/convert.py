@@ -15,6 +15,7 @@ from qsnn_plugins.export.calls import Calls, ways_to_call
 from qsnn_plugins.export.integer import IntegerNetwork
 from qsnn_plugins.export.rehearsal import rehearsed
 from qsnn_plugins.export.trace import SeveralSamplesError, trace
+from qsnn_plugins.nn import channel_gates
 
 __all__ = ["to_integer"]
 
@@ -79,6 +80,11 @@ def to_integer(
     _check(example_input, input_unit)
     dtype = _dtype(network)
     grid = _grid(example_input, input_unit)
+    for name in channel_gates(network):
+        raise ExportError(
+            f"{name} is gated by means, which are no integers: export a network without "
+            "pruning.channel_threshold"
+        )
     copied = isolated_copy(network, "cpu").cpu().eval()
     x = example_input.detach().to("cpu", dtype)
     several: SeveralSamplesError | None = None

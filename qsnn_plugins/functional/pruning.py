@@ -1,4 +1,4 @@
-"""Masks that keep weak membranes from being accumulated and fired (SpQuant-SNN 4.3)."""
+"""Masks of weak neurons, and gates of channels that are not computed (SpQuant-SNN 4.3)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import wide
 
 __all__ = [
     "apply_mask",
     "channel_gate",
-    "channel_mask",
     "channel_means",
+    "input_attention",
     "prune_membrane",
     "spatial_mask",
     "weak_count",
@@ -123,14 +124,14 @@ class _Gate(torch.autograd.Function):
 
 
 def channel_means(u: Tensor) -> Tensor:
-    """What the predictor of channels watches: the mean over a channel's map (SpQuant-SNN Eq. 23).
+    """What a predictor of channels watches: the mean over a channel's map (SpQuant-SNN 4.3.2).
 
     Args:
-        u: Membrane of one step, shape [N, C, ...].
+        u: Membranes, shape [N, C, ...].
 
     Returns:
-        Means, shape [N, C]; without a gradient, as the released code decouples the predictor from
-        what it watches.
+        Means, shape [N, C], at least float32; without a gradient, as the released code decouples
+        the predictor from what it watches.
 
     Raises:
         ArgumentError: If `u` has no channels.
@@ -141,31 +142,61 @@ def channel_means(u: Tensor) -> Tensor:
     """
     if u.dim() < 2:
         raise ArgumentError("u.shape", tuple(u.shape), "[N, C, ...]")
-    u = u.detach()
+    u = wide(u.detach())
     return u.flatten(2).mean(2) if u.dim() > 2 else u
 
 
-def channel_gate(
-    means: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    threshold: float = 0.47,
-    softmax: bool = False,
-) -> Tensor:
-    """Which channels are worth computing, from their means; see `channel_mask`.
+def input_attention(x: Tensor) -> Tensor:
+    """What the released predictor watches: a softmax over a quarter of a layer's input channels.
+
+    Of four channels or more every fourth is taken, and of four pixels or more along a side too:
+    the released code subsamples all three by interpolation. (It takes all three channels of an
+    image, and cannot run on one or two, or on sides below four: they stay whole here.)
 
     Args:
-        means: Mean membrane of each channel, shape [N, C].
-        weight: W, shape [C_out, C].
-        bias: b, shape [C_out].
-        threshold: θ, between 0 and 1.
-        softmax: Whether the means go through a softmax first.
+        x: Input of a convolution, shape [N, C, ...].
 
     Returns:
-        0 or 1, shape [N, C_out], with a gradient straight through to σ.
+        Shape [N, C // 4], or [N, C] for fewer than four channels; at least float32, without a
+        gradient.
 
     Raises:
-        ArgumentError: If the threshold is not allowed.
+        ArgumentError: If `x` has no channels.
+
+    Example:
+        >>> input_attention(torch.arange(8.0).reshape(1, 8, 1))
+        tensor([[0.0180, 0.9820]])
+    """
+    for dim in range(1, x.dim()):
+        size = x.shape[dim]
+        if size >= 4:
+            x = x.narrow(dim, 0, size // 4 * 4)[(slice(None),) * dim + (slice(None, None, 4),)]
+    return channel_means(x).softmax(1)
+
+
+def channel_gate(
+    means: Tensor, weight: Tensor, bias: Tensor | None = None, threshold: float = 0.47
+) -> Tensor:
+    r"""Which output channels of a convolution are worth computing (SpQuant-SNN Eq. 23).
+
+        M = 1[σ(W · pool(u) + b) > θ]
+
+    pool is the mean over the map of each of the C_in channels that feed the convolution, W a 1x1
+    convolution to its C_out outputs. The paper prints a softmax over the channels where σ stands;
+    with θ = 0.47 it would keep two channels at most, whatever their number. The gate's gradient is
+    straight through to σ, so that W and b learn.
+
+    Args:
+        means: What `channel_means` or `input_attention` returns, shape [N, C_in].
+        weight: W, shape [C_out, C_in].
+        bias: b, shape [C_out].
+        threshold: θ between 0 and 1: 0.47 in the paper, 0.5 in the released code.
+
+    Returns:
+        0 or 1, shape [N, C_out].
+
+    Raises:
+        ArgumentError: If an argument is not allowed.
 
     Example:
         >>> channel_gate(torch.tensor([[2.0, -1.0]]), torch.eye(2))
@@ -173,119 +204,61 @@ def channel_gate(
     """
     if not 0 < threshold < 1:
         raise ArgumentError("threshold", threshold, "a number between 0 and 1")
-    means = means.to(weight.dtype)
-    if softmax:
-        means = means.softmax(1)
-    return _Gate.apply(F.linear(means, weight, bias).sigmoid(), threshold)
+    if means.dim() != 2 or means.shape[1] != weight.shape[1]:
+        allowed = f"[N, {weight.shape[1]}], the channels of weight"
+        raise ArgumentError("means.shape", tuple(means.shape), allowed)
+    return _Gate.apply(F.linear(means.to(weight.dtype), weight, bias).sigmoid(), threshold)
 
 
-def channel_mask(
-    u: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    threshold: float = 0.47,
-    softmax: bool = False,
-) -> Tensor:
-    r"""Mask of the channels that are worth computing (SpQuant-SNN Eq. 23).
+def apply_mask(x: Tensor, mask: Tensor) -> Tensor:
+    r"""Masked values, x ← x M.
 
-        M = 1[σ(W · pool(u) + b) > θ]
-
-    pool is the mean over a channel's map, W a 1x1 convolution. The paper prints a softmax over the
-    channels where σ stands; with θ = 0.47 it would keep two channels at most, whatever their
-    number. The gate's gradient is straight through to σ, so that W and b learn; u is detached, as
-    the released code decouples the predictor from what it watches.
+    What is masked is 0, and gets the gradient 0, whatever x is there: infinite or NaN too.
 
     Args:
-        u: Membrane of one step, shape [N, C, ...].
-        weight: W, shape [C_out, C]: of one layer's own channels, or of the next layer's.
-        bias: b, shape [C_out].
-        threshold: θ between 0 and 1: 0.47 in the paper, 0.5 in the released code.
-        softmax: Whether the pooled channels go through a softmax first, as in the released code.
+        x: Shape [N, ...].
+        mask: Boolean, or 0 and 1 with a gradient; broadcasts to `x`.
 
     Returns:
-        Mask 0 or 1, shape [N, C_out, 1, ...] with the number of dimensions of `u`.
-
-    Raises:
-        ArgumentError: If an argument is not allowed.
-
-    Example:
-        >>> u = torch.tensor([[[3.0, 1.0], [-2.0, 0.0]]])
-        >>> channel_mask(u, torch.eye(2)).flatten()
-        tensor([1., 0.])
-    """
-    if u.dim() < 2 or u.shape[1] != weight.shape[1]:
-        allowed = f"[N, {weight.shape[1]}, ...], the channels of weight"
-        raise ArgumentError("u.shape", tuple(u.shape), allowed)
-    # pooled in the dtype of the predictor: means of 16 bits would lose what it weighs
-    means = channel_means(u.to(weight.dtype))
-    gate = channel_gate(means, weight, bias, threshold, softmax).to(u.dtype)
-    return gate.reshape(*gate.shape, *(1,) * (u.dim() - 2))
-
-
-def apply_mask(u: Tensor, mask: Tensor) -> Tensor:
-    r"""Masked membrane, u ← u M: what is masked neither fires nor is accumulated.
-
-    It is 0, and gets the gradient 0, whatever u is there: infinite or NaN too.
-
-    Args:
-        u: Charged membrane, shape [N, ...].
-        mask: Boolean, or 0 and 1 with a gradient; broadcasts to `u`.
-
-    Returns:
-        Masked membrane, shape of `u`.
+        Shape of `x`.
 
     Example:
         >>> apply_mask(torch.tensor([-2.0, 3.0]), torch.tensor([False, True]))
         tensor([0., 3.])
     """
     if mask.dtype == torch.bool:
-        return torch.where(mask, u, 0.0)
-    return _ApplyGate.apply(u, mask)
+        return torch.where(mask, x, 0.0)
+    return _ApplyGate.apply(x, mask)
 
 
 def prune_membrane(
-    u: Tensor,
-    ratio: float = 0.35,
-    block: int = 1,
-    predictor: tuple[Tensor, Tensor | None] | None = None,
-    threshold: float | None = 0.47,
-    softmax: bool = False,
+    h: Tensor, rest: Tensor | float = 0.0, ratio: float = 0.35, block: int = 1
 ) -> tuple[Tensor, Tensor]:
-    r"""Membrane under both masks (SpQuant-SNN Eq. 21-23), and how much they took.
+    r"""Charged membrane under the spatial mask (SpQuant-SNN Eq. 21-22), and how much it took.
 
-        u ← u M_s M_c,    both masks of the membrane as it was charged
+        h ← M h + (1 - M) rest,    M = spatial_mask(h)
+
+    What is masked is not accumulated: "we skip the membrane potential accumulation for
+    non-significant membrane values before the accumulate-and-fire operation". Then `rest` is the
+    membrane as it is charged without this step's input: what earlier steps accumulated stays and
+    leaks. With `rest` = 0 the membrane is erased with its past, u ← u M.
 
     Args:
-        u: Charged membrane of one step, shape [N, C, ...].
-        ratio: See `spatial_mask`; 0 masks no neuron.
-        block: See `spatial_mask`.
-        predictor: W and b of `channel_mask`, or None: no channel is masked.
-        threshold: See `channel_mask`; None masks no channel either.
-        softmax: See `channel_mask`.
+        h: Charged membrane of one step, shape [N, ...].
+        rest: What is left of a masked membrane: a number, or a tensor that broadcasts to `h`.
+        ratio: See `spatial_mask`, as for the next.
+        block: See there.
 
     Returns:
-        Masked membrane, shape of `u`, and shares from 0 to 1, float32 of shape [3]: neurons that
-        the spatial mask took, channels that the other took, neurons that either took.
+        Shape of `h`, and the share that is masked, float32 of shape [].
 
     Raises:
         ArgumentError: If an argument is not allowed.
 
     Example:
-        >>> prune_membrane(torch.tensor([[0.1, -0.9, 0.4, 0.2]]), ratio=0.5)
-        (tensor([[ 0.0000, -0.9000,  0.4000,  0.0000]]), tensor([0.5000, 0.0000, 0.5000]))
+        >>> h, rest = torch.tensor([[0.1, -0.9, 0.4, 0.2]]), torch.tensor([[0.5, -0.5, 0.0, 0.0]])
+        >>> prune_membrane(h, rest, ratio=0.5)
+        (tensor([[ 0.5000, -0.9000,  0.4000,  0.0000]]), tensor(0.5000))
     """
-    spatial = channel = either = u.new_zeros((), dtype=torch.float32)
-    pruned, kept = u, None
-    if predictor is not None and threshold is not None:
-        gate = channel_mask(u, *predictor, threshold, softmax)
-        kept = (gate.detach() > 0).expand_as(u)
-        channel = 1 - (gate.detach() > 0).float().mean()
-        pruned = apply_mask(pruned, gate)
-    if ratio > 0:
-        mask = spatial_mask(u, ratio, block)
-        spatial = 1 - mask.float().mean()
-        pruned = apply_mask(pruned, mask)
-        kept = mask if kept is None else kept & mask
-    if kept is not None:
-        either = 1 - kept.float().mean()
-    return pruned, torch.stack([spatial, channel, either])
+    mask = spatial_mask(h, ratio, block)
+    return torch.where(mask, h, rest), 1 - mask.float().mean()

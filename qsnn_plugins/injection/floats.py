@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from qsnn_plugins.injection.hosts import LeftAlone
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import FloatParameter
-from qsnn_plugins.nn import end_layers, layer_quantizer, weight_layers
+from qsnn_plugins.nn import ChannelGate, end_layers, layer_quantizer, weight_layers
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["float_parameters", "matrices"]
@@ -87,6 +87,7 @@ def float_parameters(
                 continue  # a threshold or leak of each channel, shaped to be broadcast
             choice = chosen.get(id(module)) or (specs.of(prefix) if prefix else specs.spec)
             asked = _asked(choice, id(module) in outer)
+            asked = "the predictor of a gate" if isinstance(module, ChannelGate) else asked
             found[id(parameter)] = FloatParameter(
                 (name,),
                 type(module).__name__,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection.floats import float_parameters, matrices
+from qsnn_plugins.injection.gates import place_gates
 from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.limits import SumPlace, find_sums
 from qsnn_plugins.injection.neurons import (
@@ -23,12 +24,15 @@ from qsnn_plugins.injection.neurons import (
 )
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
+    GatedLayer,
     InjectionReport,
     LeftNeuron,
     QuantizedWeight,
     ReplacedNeuron,
 )
+from qsnn_plugins.injection.wiring import wiring
 from qsnn_plugins.nn import (
+    ChannelGate,
     bake_weights,
     end_layers,
     layer_quantizer,
@@ -55,6 +59,7 @@ class _Record:
     neurons: list[Neuron]
     layers: list[nn.Module]  # those that were quantized
     sums: list[SumPlace]
+    gates: list[ChannelGate]
 
 
 def inject(
@@ -100,8 +105,8 @@ def inject(
             everything below it, and the most specific pattern counts, see `LayerSpecs`.
         filter_fn: Called with name and module of each neuron and each layer of `nn.weight_layers`;
             those for which it returns False are left alone. It is not asked for containers.
-        example_input: Input of the network, needed where a spec masks channels or gives each a
-            threshold; a copy of the network is run on it once.
+        example_input: Input of the network, needed where a spec gates channels or gives each a
+            threshold; copies of the network are run on it.
         keep_surrogate: Whether the neurons keep their surrogate functions.
         absolute_levels: Whether levels are not in units of each neuron's first threshold.
 
@@ -169,6 +174,9 @@ def inject_hosts(
             why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
             chosen[id(neuron.module)] = LeftAlone(why)
 
+    specs_of_neurons = [chosen[id(neuron.module)] for neuron in neurons]
+    has_gates = any(isinstance(s, QuantSpec) and s.pruning.gates for s in specs_of_neurons)
+    found_wiring = wiring(network, neurons, example_input) if has_gates else None
     replaced, left = _convert_neurons(
         network, neurons, chosen, example_input, keep_surrogate, absolute_levels
     )
@@ -181,13 +189,25 @@ def inject_hosts(
         _put(network, neuron.names, neuron.new)
     for place in sums:
         place.put()
-    setattr(network, _RECORD, _Record(swapped, [layers[row.name] for row in weights], sums))
+    gates, gated = list[ChannelGate](), tuple[GatedLayer, ...]()
+    if found_wiring is not None:
+        gates, gated = place_gates(network, neurons, chosen, found_wiring)
+        if not gates:
+            notes += ("no channel is gated: `gates` of the report says why",)
+    quantized = [layers[row.name] for row in weights]
+    setattr(network, _RECORD, _Record(swapped, quantized, sums, gates))
     for host in hosts:
         host.after_swap(network)
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
     report = InjectionReport(
-        tuple(replaced), tuple(left), tuple(weights), floats, tuple(limited), notes + unlimited
+        tuple(replaced),
+        tuple(left),
+        tuple(weights),
+        floats,
+        tuple(limited),
+        gated,
+        notes + unlimited,
     )
     _warn(report)
     return report
@@ -235,6 +255,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
                 raise ArgumentError(name, modules.get(name), allowed)
     if baked:
         bake_weights(network)
+    for gate in record.gates:
+        gate.detach()
     for neuron in record.neurons:
         neuron.module.train(neuron.new.training)
         _put(network, neuron.names, neuron.module)

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection.hosts import HostAdapter
 
-__all__ = ["Neuron", "find_neurons", "input_shapes", "module_devices", "module_names"]
+__all__ = [
+    "Neuron",
+    "copy_of",
+    "find_neurons",
+    "input_shapes",
+    "module_devices",
+    "module_names",
+]
 
 _HOOKS = (
     "_forward_hooks",
@@ -90,6 +97,30 @@ def module_devices(network: nn.Module) -> dict[int, torch.device]:
     return devices
 
 
+def copy_of(network: nn.Module, example_input: Any) -> tuple[nn.Module, dict[int, nn.Module]]:
+    """Copy a network that an example will run through: the copy, and whose copy each part is.
+
+    Raises:
+        ArgumentError: If there is no example, or the network cannot be copied.
+
+    Example:
+        >>> network = nn.Sequential(nn.ReLU())
+        >>> twin, originals = copy_of(network, torch.rand(2))
+        >>> originals[id(twin[0])] is network[0]
+        True
+    """
+    if example_input is None:
+        allowed = "an input of the network: the spec needs to see one run of it"
+        raise ArgumentError("example_input", None, allowed)
+    try:
+        twin = copy.deepcopy(network)
+    except RuntimeError as error:
+        allowed = f"one whose states were reset: it cannot be copied ({error})"
+        raise ArgumentError("network", type(network).__name__, allowed) from error
+    pairs = zip(twin.modules(), network.modules(), strict=True)
+    return twin, {id(copied): original for copied, original in pairs}
+
+
 def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[int, ...]]]:
     """Shapes of the inputs that each module, by its id, gets in one run of a copy of the network.
 
@@ -101,17 +132,11 @@ def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[
         >>> input_shapes(network, torch.rand(2, 3))[id(network[1])]
         {(2, 4)}
     """
-    if example_input is None:
-        allowed = "an input of the network: the spec needs to know the channels of each neuron"
-        raise ArgumentError("example_input", None, allowed)
-    try:
-        twin = copy.deepcopy(network)
-    except RuntimeError as error:
-        allowed = f"one whose states were reset: it cannot be copied ({error})"
-        raise ArgumentError("network", type(network).__name__, allowed) from error
+    twin, originals = copy_of(network, example_input)
     shapes: dict[int, set[tuple[int, ...]]] = {}
-    for original, copied in zip(network.modules(), twin.modules(), strict=True):
-        copied.register_forward_pre_hook(_recorder(shapes.setdefault(id(original), set())))
+    for copied in twin.modules():
+        own = shapes.setdefault(id(originals[id(copied)]), set())
+        copied.register_forward_pre_hook(_recorder(own))
     with torch.no_grad():
         twin.eval()(example_input)
     return shapes

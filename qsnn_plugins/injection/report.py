@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = [
     "FloatParameter",
+    "GatedLayer",
     "InjectionReport",
     "LeftNeuron",
     "LimitedSum",
@@ -110,6 +111,23 @@ class LimitedSum:
 
 
 @dataclass(frozen=True)
+class GatedLayer:
+    """A layer whose output channels are gated, or could not be; see `nn.ChannelGate`.
+
+    Args:
+        name: Its full name in the network.
+        kind: Its class.
+        source: What the gate watches: a neuron's name, or the layer's input; "" without a gate.
+        note: Why it has none, or what else there is to know.
+    """
+
+    name: str
+    kind: str
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class InjectionReport:
     """What an injection did; a table when it is printed.
 
@@ -119,6 +137,7 @@ class InjectionReport:
         weights: Layers whose weights were quantized.
         floats: Matrix parameters that stay float.
         limited: Modules whose sums of spikes are limited, where `spike.limit_sums` asks for it.
+        gates: Layers before neurons whose specs gate channels, gated or not.
         notes: What became of a spec that no layer has as it is.
 
     Example:
@@ -139,6 +158,7 @@ class InjectionReport:
     weights: tuple[QuantizedWeight, ...] = ()
     floats: tuple[FloatParameter, ...] = ()
     limited: tuple[LimitedSum, ...] = ()
+    gates: tuple[GatedLayer, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, list[Any]]:
@@ -166,5 +186,14 @@ class InjectionReport:
             yield "float", ", ".join(p.names), p.kind, str(p.bits), f"{p.count:,} weights: {p.why}"
         for s in self.limited:
             yield "limited", ", ".join(s.names), s.kind, str(s.bits), s.what
+        for g in self.gates:
+            words = f"by {g.source}" * bool(g.source), g.note
+            yield (
+                "gated" if g.source else "open",
+                g.name,
+                g.kind,
+                "",
+                ": ".join(filter(None, words)),
+            )
         for note in self.notes:
             yield "note", "", "", "", note

@@ -194,7 +194,13 @@ class ResidualNet(TimeMajorNet):
                 stride = 2 if i > 0 and j == 0 else 1
                 width = self._scaled(outputs)
                 neuron = self._neuron_of(f"blocks.stage{i + 1}.{j}")
-                stage.append(ResidualBlock(channels, width, stride, neuron, self._norm))
+                block = ResidualBlock(channels, width, stride, neuron, self._norm)
+                # the branch is gated, and what a shortcut adds to it is not masked
+                self.gate(block.synapse1, block.neuron1)
+                self._source = block.neuron1, width
+                self.gate(block.synapse2, block.neuron2)
+                self._source = block.neuron2, width
+                stage.append(block)
                 channels = width
             self.blocks.add_module(f"stage{i + 1}", stage)
         return channels

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import LayerSpecs
-from qsnn_plugins.nn import quantize_weights, weight_layers
+from qsnn_plugins.nn import ChannelGate, KeepsMeans, quantize_weights, weight_layers
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean, choice
 
@@ -140,6 +140,7 @@ class TimeMajorNet(nn.Module):
         self._specs, self._neuron_names = LayerSpecs(self.spec, overrides), list[str]()
         load_host(host)
         self.out_channels = 0
+        self._source: tuple[nn.Module, int] | None = None  # the last neuron, and its channels
         self.blocks = nn.Sequential()
 
     def neuron(self, name: str, channels: int) -> nn.Module:
@@ -150,12 +151,32 @@ class TimeMajorNet(nn.Module):
         self._neuron_names.append(name)
         return load_host(self.host_name).build_neuron(spec, channels, self._decay_input)
 
-    def add_with_neuron(self, name: str, synapse: nn.Module, channels: int) -> None:
-        """Append a block of a synapse and the neuron behind it."""
+    def add_with_neuron(self, name: str, synapse: TimeDistributed, channels: int) -> None:
+        """Append a block of a synapse, gated by the last neuron, and the neuron behind it."""
         block = nn.Sequential()
         block.add_module("synapse", synapse)
-        block.add_module("neuron", self.neuron(f"blocks.{name}.neuron", channels))
+        neuron = self.neuron(f"blocks.{name}.neuron", channels)
+        block.add_module("neuron", neuron)
         self.blocks.add_module(name, block)
+        self.gate(synapse, neuron)
+        self._source = neuron, channels
+
+    def gate(self, synapse: TimeDistributed, neuron: nn.Module) -> None:
+        """Gate a synapse's last convolution, where the spec of the neuron that it feeds says so.
+
+        The membranes that it watches are those of the last `_source`, none before the first neuron.
+        Linear layers are not gated: behind a pooled map a predictor would multiply as much as they.
+        """
+        pruning = _quantized(neuron).quant_spec.pruning
+        convolutions = [layer for layer in synapse if isinstance(layer, nn.Conv2d)]
+        if not (pruning.gates and convolutions):
+            return
+        layer, source, channels = convolutions[-1], None, convolutions[-1].in_channels
+        if pruning.fidelity == "paper":
+            if self._source is None:
+                return
+            source, channels = _quantized(self._source[0]), self._source[1]
+        ChannelGate(pruning, channels, layer.out_channels).attach(layer, synapse[-1], source)
 
     def finish(self, out_channels: int) -> None:
         """Say how many outputs there are, and quantize the weights.
@@ -187,3 +208,8 @@ class TimeMajorNet(nn.Module):
             allowed = f"[T, N, {self.in_channels}, H, W] (the network's in_channels)"
             raise ArgumentError("input shape", list(x_seq.shape), allowed)
         return self.blocks(x_seq)
+
+
+def _quantized(neuron: nn.Module) -> Any:
+    """The neuron with a spec, which snnTorch's `MultiStep` holds within."""
+    return next(module for module in neuron.modules() if isinstance(module, KeepsMeans))

@@ -2,6 +2,7 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
+from qsnn_plugins.nn.gate import ChannelGate, KeepsMeans, channel_gates
 from qsnn_plugins.nn.kept_state import watch_state
 from qsnn_plugins.nn.layers import Transposed, end_layers, output_first, weight_layers, weight_of
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
@@ -19,7 +20,7 @@ from qsnn_plugins.nn.neuron import (
 )
 from qsnn_plugins.nn.parameter_groups import WeightDecayOn, parameter_groups
 from qsnn_plugins.nn.power_of_two import AdditivePowerOfTwo, PowerOfTwo
-from qsnn_plugins.nn.pruning import MembranePruning, Sparsity
+from qsnn_plugins.nn.pruning import MembranePruning
 from qsnn_plugins.nn.regulate import Regulate
 from qsnn_plugins.nn.sigmoid_quantizer import SigmoidQuantizer, soft_weights
 from qsnn_plugins.nn.spike import Spike, SumLimit, check_comparison
@@ -42,8 +43,10 @@ __all__ = [
     "AdditivePowerOfTwo",
     "Binary",
     "Cell",
+    "ChannelGate",
     "ClipMembrane",
     "ForwardMonitor",
+    "KeepsMeans",
     "MeanCrossEntropyLoss",
     "MembranePruning",
     "Mint",
@@ -53,7 +56,6 @@ __all__ = [
     "Regulate",
     "ResetTime",
     "SigmoidQuantizer",
-    "Sparsity",
     "Spike",
     "StateFacts",
     "Statistical",
@@ -68,6 +70,7 @@ __all__ = [
     "YoloLoss",
     "allow_spec_changes",
     "bake_weights",
+    "channel_gates",
     "charges_otherwise",
     "check_comparison",
     "end_layers",

@@ -1,7 +1,7 @@
 """The neuron's step: the one place where charge, mask, fire, reset and store are put together.
 
     charge   h[t] = charge(x[t], q[t-1])          the host's way of writing the leak
-    mask     h[t] ← mask(h[t])                    where the spec prunes
+    mask     h[t] ← mask(h[t], charge(0, q[t-1]))  where the spec masks neurons
     fire     s[t] = fire(h[t] - V_th)             decided by the membrane before it is quantized
     reset    r[t] = hard or soft reset of h[t]    now, or in the next step
     store    q[t] = store(r[t])                   the only thing that lives from step to step
@@ -42,7 +42,7 @@ class Cell:
         charge: From x and q, each [N, ...], to the charged membrane h.
         fire: From h - V_th to spikes; `nn.Spike` is given V_th too, in steps of which it counts.
         store: From the membrane after the reset to what is stored of it.
-        mask: From h to the masked h, or None.
+        mask: From h and what is left of a masked one to the masked h, or None.
         v_reset: Membrane after a spike, or None for the soft reset.
         reset_time: When the spike of step t resets: "now" is h[t]; in step t + 1 it is the stored
             membrane "before_charge", or the charged one "after_charge"; or "never".
@@ -60,7 +60,7 @@ class Cell:
     charge: Callable[[Tensor, Tensor], Tensor]
     fire: Callable[..., Tensor]
     store: Callable[[Tensor], Tensor]
-    mask: Callable[[Tensor], Tensor] | None = None
+    mask: Callable[[Tensor, Tensor | float], Tensor] | None = None
     v_reset: float | None = 0.0
     reset_time: ResetTime = "now"
     detach_reset: bool = False
@@ -80,7 +80,8 @@ class Cell:
         """Return what is sent and what is stored after one step, each [N, ...] as x and q."""
         h = self._charge(x, q)
         if self.mask is not None:
-            h = self.mask(h)
+            skips = self.spec.pruning.masked == "accumulation"
+            h = self.mask(h, self._charge(torch.zeros_like(x), q) if skips else 0.0)
         spike = self._fire(h)
         r = self._reset(h, spike) if self.reset_time == "now" else h
         q = self.store(r)
@@ -89,13 +90,20 @@ class Cell:
             q = keep_comparison(q, spike > 0, threshold.detach())
         return spike * self._constant if self.spec.spike.value == "threshold" else spike, q
 
-    def run(self, x_seq: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is sent in the steps of x_seq [T, N, ...], and what the last one stores."""
+    def run(
+        self, x_seq: Tensor, q: Tensor, states: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is sent in the steps of x_seq [T, N, ...], and what the last one stores.
+
+        What each step stores is added to `states`, without its gradient.
+        """
         spikes = []
         # unbinding costs one pass in the backward; indexing would cost one per step
         for x in x_seq.unbind():
             spike, q = self.step(x, q)
             spikes.append(spike)
+            if states is not None:
+                states.append(q.detach())
         return torch.stack(spikes), q
 
     def _charge(self, x: Tensor, q: Tensor) -> Tensor:

@@ -1,8 +1,6 @@
-"""Membrane pruning as a module that says what it pruned."""
+"""Spatial masks of membranes as a module that says how much it masked."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,78 +10,45 @@ from qsnn_plugins.functional.pruning import prune_membrane
 from qsnn_plugins.nn.recomputation import is_recomputing
 from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["MembranePruning", "Sparsity"]
-
-
-class Sparsity(NamedTuple):
-    """Shares from 0 to 1 that were masked since `MembranePruning.restart`.
-
-    Args:
-        spatial: S_p of SpQuant-SNN Eq. 30, neurons that the spatial mask took.
-        channel: S_c, channels that the channel mask took.
-        neurons: Neurons that either took.
-
-    Example:
-        >>> Sparsity(spatial=0.35, channel=0.0, neurons=0.35).spatial
-        0.35
-    """
-
-    spatial: float
-    channel: float
-    neurons: float
+__all__ = ["MembranePruning"]
 
 
 class MembranePruning(nn.Module):
-    """Masks weak neurons and channels of a charged membrane (SpQuant-SNN Eq. 21-23).
+    """Masks the weakest neurons of a charged membrane (SpQuant-SNN Eq. 21-22).
 
-    Both masks are of the membrane as it was charged; what either takes is 0 for the firing, the
-    reset and the store. The predictor of channels is a 1x1 convolution whose bias starts at 0, so
-    that the score of a silent channel starts at 0.5 and none is masked that has not been silenced.
+    Gates of channels are not the neuron's: see `ChannelGate`.
 
     Args:
         spec: What is masked.
-        channels: Channels of the membrane [N, C, ...]; needed for masks of channels.
-
-    Raises:
-        ArgumentError: If `channels` is needed and missing.
 
     Example:
         >>> prune = MembranePruning(PruningSpec(spatial_ratio=0.5))
-        >>> prune(torch.tensor([[0.1, -0.9, 0.4, 0.2]]))
+        >>> prune(torch.tensor([[0.1, -0.9, 0.4, 0.2]]), 0.0)
         tensor([[ 0.0000, -0.9000,  0.4000,  0.0000]])
         >>> prune.sparsity()
-        Sparsity(spatial=0.5, channel=0.0, neurons=0.5)
+        0.5
     """
 
-    def __init__(self, spec: PruningSpec, channels: int | None = None) -> None:
+    def __init__(self, spec: PruningSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.predictor: nn.Linear | None = None
-        if spec.channel_threshold is not None:
-            if channels is None or channels < 1:
-                raise ArgumentError("channels", channels, "an integer from 1: channels are masked")
-            self.predictor = nn.Linear(channels, channels)
-            nn.init.zeros_(self.predictor.bias)
-        self._total: Tensor | None = None  # spatial, channel, neurons, steps
+        self._total: Tensor | None = None  # share, steps
 
-    def forward(self, u: Tensor) -> Tensor:
-        """Return the masked membrane of one step, shape [N, C, ...]."""
-        spec, predictor = self.spec, self.predictor
-        own = None if predictor is None else (predictor.weight, predictor.bias)
-        how = spec.channel_threshold, spec.channel_softmax
-        pruned, shares = prune_membrane(u, spec.spatial_ratio, spec.block, own, *how)
-        self.observe(shares)
+    def forward(self, h: Tensor, rest: Tensor | float) -> Tensor:
+        """Return the masked membrane of one step, shape [N, ...]; see `prune_membrane`."""
+        pruned, share = prune_membrane(h, rest, self.spec.spatial_ratio, self.spec.block)
+        self.observe(share)
         return pruned
 
-    def observe(self, shares: Tensor) -> None:
+    def observe(self, share: Tensor) -> None:
         """Take into the account a step that was masked elsewhere.
 
         Args:
-            shares: What `functional.prune_membrane` says of a step, shape [3].
+            share: What `functional.prune_membrane` says of a step, shape [].
         """
         if is_recomputing():  # counted already
             return
-        step = torch.cat([shares.detach(), shares.new_ones(1)])
+        step = torch.stack([share.detach(), torch.ones_like(share)])
         self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:
@@ -91,16 +56,16 @@ class MembranePruning(nn.Module):
         if not is_recomputing():
             self._total = None
 
-    def sparsity(self) -> Sparsity:
-        """Return what was masked since `restart`, averaged over the steps.
+    def sparsity(self) -> float:
+        """Return the share of neurons that was masked since `restart`, averaged over the steps.
 
         Raises:
             ArgumentError: If there was no step.
         """
         if self._total is None:
             raise ArgumentError("steps", 0, "one forward or more before the sparsity is read")
-        *masked, steps = self._total.tolist()
-        return Sparsity(*(share / steps for share in masked))
+        share, steps = self._total.tolist()
+        return share / steps
 
     def extra_repr(self) -> str:
         """Say what the spec says."""

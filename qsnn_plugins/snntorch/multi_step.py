@@ -57,7 +57,13 @@ class MultiStep(nn.Module):
         spikes = None if run_fused is None else run_fused(x_seq)
         if spikes is not None:
             return spikes
-        steps = [self.neuron(x) for x in x_seq.unbind()]
+        steps, means = [], []
+        for x in x_seq.unbind():
+            steps.append(self.neuron(x))
+            if getattr(self.neuron, "keeps_means", False):
+                means.append(self.neuron.stored_means)
+        if means:  # of all steps, for the gates that watch them
+            self.neuron.stored_means = torch.cat(means)
         if isinstance(steps[0], Tensor):
             return torch.stack(steps)
         return tuple(torch.stack(states) for states in zip(*steps, strict=True))

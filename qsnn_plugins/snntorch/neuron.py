@@ -16,6 +16,7 @@ from qsnn_plugins.functional.neuron import leaky_charge
 from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
+    KeepsMeans,
     MembranePruning,
     ResetTime,
     Spike,
@@ -46,11 +47,11 @@ __all__ = ["QuantLeaky"]
 _RESET = "qsnn_plugins.snntorch.reset_net(network)"
 
 
-class QuantLeaky(StateFacts, snntorch.Leaky):
+class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
     r"""Leaky neuron of snnTorch whose membrane is stored as a `QuantSpec` says.
 
         h[t] = beta m[t-1] + x[t]                    charge
-        h[t] ← h[t] M[t]                             mask, where the spec prunes
+        h[t] ← masked h[t]                           where the spec masks neurons
         s[t] = 1[h[t] > threshold]                   fire, with a surrogate gradient;
                                                      >= where the spec's comparison says so
         m[t] = Q(h[t] - s[t] threshold)              store after the reset ("zero": h (1 - s))
@@ -87,8 +88,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         reset_delay: Whether the reset lands one step later.
         spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
             part is not read here.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold or is
-            masked.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed, or `channels` is needed and missing; at a
@@ -162,7 +162,7 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             spec = replace(spec, threshold=ThresholdSpec("ordinary"))
         self._cell_spec = spec
         self.membrane = membrane_quantizer(spec.membrane)
-        self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
+        self.pruning = MembranePruning(spec.pruning) if spec.pruning.spatial_ratio else None
 
     def state_facts(self) -> dict[str, Any]:
         """Return what its state dict says of it beside the tensors: spec and reset."""
@@ -209,6 +209,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
         if self._runs_host_steps:
             # spikes of the host's surrogates are float32 whatever goes in
             result = super().forward(input_, mem)
+            if self.keeps_means:
+                self.note_states(self.mem, is_sequence=False)
             if isinstance(result, tuple):
                 return result[0].to(input_.dtype), result[1]
             return result.to(input_.dtype)
@@ -219,6 +221,8 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             self.mem = torch.zeros_like(input_)
         watch_state(self.mem, _RESET)
         spike, self.mem = self._cell(input_).step(input_, self.mem.to(input_.dtype))
+        if self.keeps_means:
+            self.note_states(self.mem, is_sequence=False)
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
         return (spike, self.mem) if self.output or not self.init_hidden else spike
 
@@ -270,17 +274,21 @@ class QuantLeaky(StateFacts, snntorch.Leaky):
             self.membrane,
             decay=self.beta.clamp(0, 1),
             pruning=self.pruning,
+            returns_states=self.keeps_means,
             v_reset=self._v_reset,
             resets=self.reset_mechanism != "none",
             reset_is_late=self.reset_delay,
         )
         if result is None:
             return None
-        spikes, self.mem = result
+        spikes, self.mem, mem_seq = result
+        if mem_seq is not None:
+            self.note_states(mem_seq, is_sequence=True)
         return spikes * self.graded_spikes_factor.to(spikes.dtype)
 
     def reset_mem(self) -> Tensor:
         """Forget the state, and what was pruned; return the zero state."""
+        self.stored_means = None
         if self.pruning is not None:
             self.pruning.restart()
         return super().reset_mem()

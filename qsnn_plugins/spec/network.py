@@ -97,13 +97,13 @@ class QuantSpec:
             self.membrane.kind == "float"
             and (self.spike.bits, self.spike.value, self.spike.comparison) == (1, "count", "host")
             and not self.threshold.learned
-            and not self.pruning.prunes
+            and not self.pruning.spatial_ratio
         )
 
     @property
     def needs_channels(self) -> bool:
         """Whether a neuron has to know how many channels its input has."""
-        return self.threshold.per == "channel" or self.pruning.channel_threshold is not None
+        return self.threshold.per == "channel"
 
     def of_first_neuron(self) -> QuantSpec:
         """Return the spec of a network's first layer of neurons, whose threshold may be fixed.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from qsnn_plugins.spec.checks import boolean, integer, number
+from qsnn_plugins.spec.checks import choice, integer, number
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
+from qsnn_plugins.spec.weight import Fidelity
 
 __all__ = ["PruningSpec"]
+
+Masked = Literal["accumulation", "membrane"]
 
 _SHARE = number("a number from 0 to below 1", lambda x: 0 <= x < 1)
 _SCORE = number("a number between 0 and 1, or None", lambda x: 0 < x < 1)
@@ -15,23 +19,33 @@ _OPTIONS = {
     "spatial_ratio": Option(_SHARE, 0.0),
     "block": Option(integer(1), 1, needs="spatial_ratio"),
     "channel_threshold": Option(lambda name, x: None if x is None else _SCORE(name, x)),
-    "channel_softmax": Option(boolean, False, needs="channel_threshold"),
+    "masked": Option(choice(Masked), "accumulation", needs="spatial_ratio"),
+    "fidelity": Option(choice(Fidelity), "paper", needs="channel_threshold"),
 }
 
 
 @dataclass(frozen=True)
 class PruningSpec(Part):
-    """Which membranes are masked before they are accumulated and fired (SpQuant-SNN Eq. 21-23).
+    """Which neurons are masked, and which channels are not computed at all (SpQuant-SNN Eq. 21-23).
+
+    Neurons are masked by their charged membrane, before they fire. Channels are gated before the
+    convolution that makes their input has run, see `nn.ChannelGate`.
 
     Args:
         spatial_ratio: Share of a sample's neurons that are masked at each step, from 0, the
             default, to below 1; the paper's is 0.35.
         block: Side of the square of neurons that shares an importance; 1 by default, and read
             with a `spatial_ratio` alone.
-        channel_threshold: Score between 0 and 1 up to which a channel is masked, or None for no
-            masks of channels; the paper's is 0.47.
-        channel_softmax: Whether the pooled channels go through a softmax before the predictor, as
-            in the released code; read with a `channel_threshold` alone.
+        channel_threshold: Score between 0 and 1 up to which an output channel of a convolution is
+            masked, or None for no gates; 0.47 in the paper, 0.5 in the released code.
+        masked: What the spatial mask takes; read with a `spatial_ratio` alone. "accumulation", the
+            default, is the input of this step: the paper's text skips "the membrane potential
+            accumulation", and a membrane that accumulated 0.9 and is masked leaks to 0.45.
+            "membrane" is all of it, as Eq. 22 multiplies: 0.9 becomes 0.
+        fidelity: What a gate looks at; read with a `channel_threshold` alone. "paper" is the stored
+            membranes of the neurons that feed the convolution, by a predictor that learns;
+            "released" is a softmax over a quarter of the convolution's input channels, by a
+            predictor that never learns.
 
     Raises:
         ArgumentError: If a value is not allowed, or given for an option that is not read.
@@ -48,20 +62,27 @@ class PruningSpec(Part):
     spatial_ratio: float = NOT_GIVEN
     block: int = NOT_GIVEN
     channel_threshold: float | None = NOT_GIVEN
-    channel_softmax: bool = NOT_GIVEN
+    masked: Masked = NOT_GIVEN
+    fidelity: Fidelity = NOT_GIVEN
 
     @property
     def prunes(self) -> bool:
         """Whether anything is masked."""
-        return self.spatial_ratio > 0 or self.channel_threshold is not None
+        return self.spatial_ratio > 0 or self.gates
+
+    @property
+    def gates(self) -> bool:
+        """Whether channels are gated."""
+        return self.channel_threshold is not None
 
     def __str__(self) -> str:
         """Say in words what applies."""
         words = []
         if self.spatial_ratio > 0:
             blocks = f" in blocks of {self.block} x {self.block}" * (self.block > 1)
-            words.append(f"{self.spatial_ratio * 100:g} % of the neurons{blocks}")
-        if self.channel_threshold is not None:
-            softmax = " after a softmax" * self.channel_softmax
-            words.append(f"channels that score up to {self.channel_threshold}{softmax}")
+            erased = " (their past too)" * (self.masked == "membrane")
+            words.append(f"{self.spatial_ratio * 100:g} % of the neurons{blocks}{erased}")
+        if self.gates:
+            released = " by the input" * (self.fidelity == "released")
+            words.append(f"channels that score up to {self.channel_threshold}{released}")
         return ", ".join(words) or "none"

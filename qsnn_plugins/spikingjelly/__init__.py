@@ -50,7 +50,7 @@ def build_neuron(
 
     Args:
         spec: How the neuron is quantized; its weight part is not read here.
-        channels: Channels of its input; needed where each learns a threshold or is masked.
+        channels: Channels of its input; needed where each learns a threshold.
         decay_input: Whether the input is divided by tau = 2 too.
 
     Raises:

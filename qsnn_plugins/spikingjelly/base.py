@@ -11,6 +11,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
+    KeepsMeans,
     MembranePruning,
     Spike,
     StateFacts,
@@ -45,7 +46,7 @@ def _is_counted() -> bool:
     return any(type(mode).__name__ == "DispatchCounterMode" for mode in modes)
 
 
-class QuantNode(StateFacts, BaseNode):
+class QuantNode(KeepsMeans, StateFacts, BaseNode):
     """Neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
 
     Its classes say how a membrane charges. The rest is `nn.Cell` for all of them; see
@@ -97,7 +98,7 @@ class QuantNode(StateFacts, BaseNode):
         self.quant_spec, self.channels = spec, channels
         self._charges_otherwise = charges_otherwise(type(self), "fused_leak")
         self.membrane = membrane_quantizer(spec.membrane)
-        self.pruning = MembranePruning(spec.pruning, channels) if spec.pruning.prunes else None
+        self.pruning = MembranePruning(spec.pruning) if spec.pruning.spatial_ratio else None
         first = initial_threshold(float(v_threshold), spec.threshold, channels)
         if spec.threshold.learned:
             self.v_threshold = nn.Parameter(torch.as_tensor(first))
@@ -172,19 +173,35 @@ class QuantNode(StateFacts, BaseNode):
         """
         x_seq, (v, *others) = inputs[0], states
         if self._runs_host_steps:
-            spike_seq, v, _ = self.host_steps(x_seq, v, False)
-            return (spike_seq,), (v, *others)
+            spike_seq, v, v_seq = self.host_steps(x_seq, v, self.keeps_means)
+            return self._noted((spike_seq,), (v, *others), v_seq)
         fused = self._run_fused(x_seq, v)
         if fused is not None:
-            return (fused[0],), (fused[1], *others)
-        spikes = []
+            spike_seq, v, v_seq = fused
+            return self._noted((spike_seq,), (v, *others), v_seq)
+        spikes, stored = [], []
         # unbinding costs one pass in the backward; the host's indexing costs one per step
         for x in x_seq.unbind():
             (spike,), states = self.single_step_functional_forward((x,), states)
             spikes.append(spike)
-        return (torch.stack(spikes),), states
+            stored.append(states[0])
+        return self._noted((torch.stack(spikes),), states, stored)
 
-    def _run_fused(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+    def _noted(self, outputs: Any, states: Any, v_seq: Any) -> tuple[Any, Any]:
+        """Return outputs and states of a sequence, once a gate's means are taken of all v."""
+        if self.keeps_means:
+            v_seq = torch.stack([v.detach() for v in v_seq]) if isinstance(v_seq, list) else v_seq
+            self.note_states(v_seq, is_sequence=True)
+        return outputs, states
+
+    def single_step_forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Run one step over x [N, ...]."""
+        spike = super().single_step_forward(x, *args, **kwargs)
+        if self.keeps_means:
+            self.note_states(self.v, is_sequence=False)
+        return spike
+
+    def _run_fused(self, x_seq: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None] | None:
         leak = self.fused_leak()
         if leak is None or self._charges_otherwise or _is_counted():
             return None
@@ -196,6 +213,7 @@ class QuantNode(StateFacts, BaseNode):
             self.surrogate_function,
             self.membrane,
             pruning=self.pruning,
+            returns_states=self.keeps_means,
             v_reset=self.v_reset,
             detach_reset=self.detach_reset,
             **leak,
@@ -208,8 +226,11 @@ class QuantNode(StateFacts, BaseNode):
         if self._runs_host_steps and self.store_v_seq:
             (v,) = self.materialize_states((x_seq,), (self.v,), "m")
             spike_seq, self.v, self.v_seq = self.host_steps(x_seq, v, True)
-            return spike_seq
-        return super().multi_step_forward(x_seq, *args, **kwargs)
+        else:
+            spike_seq = super().multi_step_forward(x_seq, *args, **kwargs)
+        if self.keeps_means and self.store_v_seq:
+            self.note_states(self.v_seq, is_sequence=True)
+        return spike_seq
 
     def materialize_states(
         self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], step_mode: str
@@ -226,5 +247,6 @@ class QuantNode(StateFacts, BaseNode):
     def reset(self) -> None:
         """Forget the state, and what was pruned."""
         super().reset()
+        self.stored_means = None
         if self.pruning is not None:
             self.pruning.restart()

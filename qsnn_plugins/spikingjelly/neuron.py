@@ -22,7 +22,7 @@ class QuantLIFNode(QuantNode):
     r"""LIF neuron with a quantized membrane. NOTE: `decay_input` is False here, True in `LIFNode`.
 
         h[t] = v[t-1] - (v[t-1] - v_reset) / tau + x[t]     charge (decay_input=False)
-        h[t] ← h[t] M[t]                                    mask, where the spec prunes
+        h[t] ← masked h[t]                                  where the spec masks neurons
         s[t] = 1[h[t] >= v_threshold]                       fire, with a surrogate gradient;
                                                             > where the spec's comparison says so
         r[t] = s[t] v_reset + (1 - s[t]) h[t]               reset (hard; soft where v_reset=None)
@@ -46,8 +46,7 @@ class QuantLIFNode(QuantNode):
         store_v_seq: Whether a multi-step forward keeps the stored membranes in `v_seq`.
         spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
             part is not read here.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold or is
-            masked.
+        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
 
     Raises:
         ArgumentError: If an argument is not allowed, or `channels` is needed and missing; at a

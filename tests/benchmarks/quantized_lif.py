@@ -25,8 +25,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
-from qsnn_plugins.presets import spquant
-from qsnn_plugins.spec import MembraneSpec, QuantSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
 
 SHAPES = ((4, 64, 64, 32, 32), (10, 16, 128, 24, 24), (2, 128, 128, 32, 32))
 VGG = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-1024C3-GAP-FC1024-FC10"
@@ -78,13 +77,8 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
     def fused(parameters: Parameters, backend: str) -> Run:
         return lambda x: quantized_lif(x, 0.0, 1.0, parameters, backend=backend)[0]
 
-    predictor = nn.Linear(shape[2], shape[2])
-    nn.init.zeros_(predictor.bias)
-
-    def pruned(backend: str) -> Run:
-        parameters, own = Parameters(pruning=spquant().pruning), (predictor.weight, predictor.bias)
-        more = {"predictor": own, "backend": backend}
-        return lambda x: quantized_lif(x, 0.0, 1.0, parameters, **more)[0]
+    spatial = PruningSpec(spatial_ratio=0.35)
+    kept = {"spatial": Parameters(pruning=spatial), "states": Parameters(returns_states=True)}
 
     runs = {
         "LIFNode": hosted(compiled=False),
@@ -92,9 +86,10 @@ def neurons(shape: tuple[int, ...], rounds: int) -> dict[str, float]:
         "4 bits, fixed scale, C++": fused(Parameters(FOUR_BITS), "cpp"),
         "4 bits, stacked gradient, C++": fused(Parameters(STACKED), "cpp"),
         "4 bits, step's maximum, C++": fused(Parameters(FOUR_BITS, scale="step_max"), "cpp"),
-        "ternary, pruned, C++": pruned("cpp"),
+        "ternary, pruned, C++": fused(kept["spatial"], "cpp"),
+        "ternary, all states, C++": fused(kept["states"], "cpp"),
         "ternary, reference": fused(Parameters(), "reference"),
-        "ternary, pruned, reference": pruned("reference"),
+        "ternary, pruned, reference": fused(kept["spatial"], "reference"),
         "LIFNode, torch.compile": hosted(compiled=True),
         "snnTorch Leaky, a loop": loop,
     }

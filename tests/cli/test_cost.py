@@ -152,8 +152,10 @@ def test_pruned_shares_are_given_with_the_rates(printed):
     unknown = printed(*words, "--rates", "0.1")
     assert unknown["operations"]["remaining_macs"] is None
     values = printed(*words, "--rates", "0.1", "--spatial", "0.5", "--channel", "0.25")
-    conv = values["synapses"][0]
-    assert conv["remaining_macs"] == conv["total_macs"] * 0.5 * 0.75
+    first, predictor, conv, *_ = values["synapses"]
+    assert first["remaining_macs"] == first["total_macs"]
+    assert predictor["kind"] == "predictor"
+    assert conv["remaining_macs"] == conv["total_macs"] * 0.75
     pruned = PruningSpec(spatial_ratio=0.5, channel_threshold=0.47)
     network = small(QuantSpec(weight=SPEC.weight, pruning=pruned))
     assert values["operations"]["macs"] == report(network, None, (4, 1, 2, 16, 16)).macs

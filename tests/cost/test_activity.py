@@ -9,6 +9,7 @@ from torch import nn
 from qsnn_plugins.cost import Activity, ActivityRecorder, measure_activity, report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
+from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.spec import PruningSpec, QuantSpec, SpikeSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode
 
@@ -64,26 +65,41 @@ def test_spikes_of_several_bits_count_once_where_they_fire():
     assert 0 < activity.rates["blocks.conv1.neuron"] <= 1
 
 
+@pytest.mark.parametrize("fidelity", ["paper", "released"])
 @pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
-def test_what_is_masked_is_averaged_over_steps_and_samples(host):
-    spec = QuantSpec(pruning=PruningSpec(spatial_ratio=0.25, channel_threshold=0.5))
+def test_what_is_masked_is_averaged_over_steps_and_samples(host, fidelity):
+    pruning = PruningSpec(0.25, channel_threshold=0.5, fidelity=fidelity)
     torch.manual_seed(1)
-    network = StringNet("8C3-GAP-FC3", spec=spec, host=host).eval()
-    name = "blocks.conv1.neuron" + ".neuron" * (host == "snntorch")
-    pruning = network.get_submodule(name).pruning
+    network = StringNet("8C3-6C3-GAP-FC3", spec=QuantSpec(pruning=pruning), host=host).eval()
+    gate = channel_gates(network)["blocks.conv2.synapse.0"]
+    gate.bias.data.copy_(torch.linspace(-0.5, 0.5, 6))
     kept = []
-    pruning.register_forward_hook(lambda _, a, out: kept.append(((out != 0) | (a[0] == 0)).float()))
+    gate.register_forward_hook(lambda _, inputs, mask: kept.append(mask))
     batches = [events(5, 3, 2, 8, 8), events(2, 1, 2, 8, 8)]
     activity = measure_activity(network, batches, "events")
-    masked = activity.sparsity[name]
-    by_hand = 1 - torch.cat([k.flatten() for k in kept]).mean()
-    assert masked.neurons == pytest.approx(float(by_hand), abs=1e-5)
-    assert masked.spatial == pytest.approx(0.25, abs=0.01)
-    assert 0 < masked.channel < 1
+    name = "blocks.conv1.neuron" + ".neuron" * (host == "snntorch")
+    if fidelity == "paper":  # released, the first convolution is gated: closed maps are alike
+        assert activity.spatial[name] == pytest.approx(0.25, abs=0.01)
+    share = activity.channel["blocks.conv2.synapse.0"]
+    assert 0 < share < 1
+    assert share == pytest.approx(1 - float(torch.cat(kept).mean()))
+
     cost = report(network, None, (5, 1, 2, 8, 8), activity=activity)
-    conv = cost.synapses[0]
-    assert conv.remaining_macs == pytest.approx(
-        conv.total_macs * (1 - masked.spatial) * (1 - masked.channel)
+    rows = {row.name: row for row in cost.synapses}
+    conv, predictor = rows["blocks.conv2.synapse.0"], rows["blocks.conv2.synapse.0.gate"]
+    assert conv.remaining_macs == pytest.approx(conv.total_macs * (1 - share))
+    channels, pooled = (8, 8 * 64) if fidelity == "paper" else (2, 2 * 4)
+    assert predictor.kind == "predictor"
+    assert predictor.remaining_macs == predictor.total_macs == 5 * channels * 6
+    assert predictor.multiplications == predictor.total_macs
+    assert predictor.accumulations == predictor.total_macs + 5 * pooled
+    (weights,) = (p for p in cost.parameters if p.layer == predictor.name and p.role == "weights")
+    assert (weights.count, weights.bits) == (channels * 6, 32)
+    plain = sum(row.total_macs for row in cost.synapses if row.kind != "predictor")
+    assert cost.share_left == pytest.approx(cost.remaining_macs / plain)
+    assert plain == sum(
+        row.total_macs
+        for row in report(StringNet("8C3-6C3-GAP-FC3"), None, (5, 1, 2, 8, 8)).synapses
     )
 
 
@@ -99,9 +115,9 @@ def test_what_is_masked_is_read_without_a_hook_that_takes_the_neuron_off_its_ker
             node.reset()
             for step in [x] if step_mode == "m" else x:
                 network(step)
-            shares += [node.pruning.sparsity().spatial] * (len(x) * x.shape[1])
-    found = recorder.activity("noise").sparsity["0"]
-    assert found.spatial == pytest.approx(sum(shares) / len(shares))
+            shares += [node.pruning.sparsity()] * (len(x) * x.shape[1])
+    found = recorder.activity("noise").spatial["0"]
+    assert found == pytest.approx(sum(shares) / len(shares))
 
 
 def test_inputs_of_every_layer_that_multiplies_are_counted():

@@ -131,19 +131,26 @@ def test_wider_spikes_cost_more_operations_and_bits():
 
 
 def test_pruning_and_energy_by_hand():
-    spec = QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.3))
-    network = StringNet("4C3-GAP-FC3", spec=spec)
+    """Gates save multiplications and additions of their convolutions, spatial masks of neurons."""
+    pruning = PruningSpec(spatial_ratio=0.3, channel_threshold=0.47)
+    spec = QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=pruning)
+    network = StringNet("4C3-5C3-GAP-FC3", spec=spec)
     cost = report(network, None, (5, 1, 2, 6, 6), activity=Activity.uniform(0.2, 0.3, 0.5))
-    conv, linear = 5 * 4 * 2 * 9 * 36, 5 * 4 * 3
-    assert cost.remaining_macs == pytest.approx(conv * 0.7 * 0.5 + linear)
-    updates = 5 * 4 * 36 * 0.7 * 0.5
-    multiplications, additions = conv * 0.35, conv * 0.35 + 0.2 * linear + updates
+    first, second, linear = 5 * 4 * 2 * 9 * 36, 5 * 5 * 4 * 9 * 36, 5 * 5 * 3
+    predictor, pooled = 5 * 4 * 5, 5 * 4 * 36
+    assert cost.remaining_macs == pytest.approx(first + second * 0.5 + predictor + linear)
+    assert cost.share_left == pytest.approx(cost.remaining_macs / (first + second + linear))
+    updates = 5 * (4 + 5) * 36 * 0.7
+    multiplications = first + predictor
+    sums = first + 0.2 * (second * 0.5 + linear) + updates
     assert cost.multiplications == pytest.approx(multiplications)
-    assert cost.accumulations == pytest.approx(additions)
+    assert cost.accumulations == pytest.approx(sums + predictor + pooled)
     table = EnergyTable("own", int8=OperationEnergy(2, 30), float32=OperationEnergy(500, 7000))
-    assert cost.energy(table) == pytest.approx(2 * additions + 30 * multiplications)
-    as_floats = report(network, FLOAT, (5, 1, 2, 6, 6), activity=0.2).energy(table)
-    assert as_floats == pytest.approx(500 * (conv + 0.2 * linear + 5 * 4 * 36) + 7000 * conv)
+    floats = 500 * (predictor + pooled) + 7000 * predictor
+    assert cost.energy(table) == pytest.approx(2 * sums + 30 * first + floats)
+    plain = report(StringNet("4C3-GAP-FC3"), FLOAT, (5, 1, 2, 6, 6), activity=0.2).energy(table)
+    linear = 5 * 4 * 3
+    assert plain == pytest.approx(500 * (first + 0.2 * linear + 5 * 4 * 36) + 7000 * first)
 
 
 def test_nothing_is_assumed_of_activity():
@@ -151,7 +158,10 @@ def test_nothing_is_assumed_of_activity():
     cost = report(StringNet("4C3-GAP-FC3", spec=spec), None, (2, 1, 2, 6, 6))
     unknown = (cost.synaptic_operations, cost.ns_ace, cost.accumulations, cost.energy())
     assert unknown == (None,) * 4
-    assert cost.remaining_macs is None
+    assert cost.remaining_macs is not None  # a spatial mask saves none
+    gated = QuantSpec(pruning=PruningSpec(channel_threshold=0.3))
+    unknown = report(StringNet("4C3-4C3-GAP-FC3", spec=gated), None, (2, 1, 2, 6, 6))
+    assert (unknown.remaining_macs, unknown.share_left) == (None, None)
     rated = report(StringNet("4C3-GAP-FC3", spec=spec), None, (2, 1, 2, 6, 6), activity=0.1)
     assert rated.synaptic_operations is not None
     assert rated.energy() is None  # what is masked was not said

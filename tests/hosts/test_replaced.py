@@ -73,9 +73,9 @@ class Kept(nn.Module):
 
     calls = 0
 
-    def forward(self, u):
+    def forward(self, h, rest):
         self.calls += 1
-        return u
+        return h
 
     def restart(self):
         pass

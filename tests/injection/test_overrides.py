@@ -5,7 +5,7 @@ import pytest
 from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import LayerSpecs
-from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 
 A, B, C = presets.imsnn(), presets.qsnn(), presets.bit_budget()
 
@@ -84,8 +84,8 @@ def test_what_is_no_spec_is_named(spec, overrides, match):
 
 
 def test_a_spec_says_whether_it_needs_channels():
-    assert presets.spquant().needs_channels
-    assert not QuantSpec().needs_channels
+    assert QuantSpec(threshold=ThresholdSpec("ordinary", per="channel")).needs_channels
+    assert not presets.spquant().needs_channels
 
 
 def test_a_pattern_is_a_string():

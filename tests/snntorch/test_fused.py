@@ -107,7 +107,9 @@ def test_a_changed_decay_is_the_one_that_runs(calls):
 
 
 @pytest.mark.covering(1)
-@pytest.mark.parametrize("spec", [spquant(), QuantSpec(pruning=PruningSpec(0.35))], ids=str)
+@pytest.mark.parametrize(
+    "spec", [spquant(), QuantSpec(pruning=PruningSpec(0.35, masked="membrane"))], ids=str
+)
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])
 def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monkeypatch):
@@ -120,8 +122,6 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monke
             0.75, 0.9, init_hidden=True, reset_mechanism=how, reset_delay=delay, spec=spec,
             channels=5, graded_spikes_factor=1.5, learn_beta=True,
         )  # fmt: skip
-        if neuron.pruning.predictor is not None:
-            torch.nn.init.normal_(neuron.pruning.predictor.weight)
         x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
         node = MultiStep(neuron)
         found.append((*results(node, x_seq), neuron.pruning.sparsity()))

@@ -192,11 +192,12 @@ def test_a_learned_threshold_stays_positive():
 @pytest.mark.parametrize("delay", [False, True])
 def test_pruned_neurons_neither_fire_nor_store(delay):
     torch.manual_seed(0)
-    spec = QuantSpec(MembraneSpec(kind="float"), pruning=PruningSpec(spatial_ratio=0.35))
+    pruning = PruningSpec(spatial_ratio=0.35, masked="membrane")
+    spec = QuantSpec(MembraneSpec(kind="float"), pruning=pruning)
     lif = QuantLeaky(0.5, reset_delay=delay, spec=spec)
     spk, mem = steps(lif, 0.3 + torch.randn(6, 4, 3, 10, 10))
     assert ((spk == 0) & (mem == 0)).float().mean().item() == pytest.approx(0.35, abs=1e-6)
-    assert lif.pruning.sparsity().spatial == pytest.approx(0.35, abs=1e-6)
+    assert lif.pruning.sparsity() == pytest.approx(0.35, abs=1e-6)
     lif.reset_mem()
     with pytest.raises(ArgumentError, match="steps=0"):
         lif.pruning.sparsity()
@@ -246,7 +247,6 @@ def refused(match, make):
         ),
         ("reset_delay=True.*how often", {"spec": QuantSpec(spike=SpikeSpec(bits=2))}),
         ("channels=None", {"spec": QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))}),
-        ("channels=None", {"spec": QuantSpec(pruning=PruningSpec(channel_threshold=0.4))}),
     ],
 )
 def test_arguments_that_are_not_allowed_are_named(match, arguments):

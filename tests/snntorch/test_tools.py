@@ -151,7 +151,7 @@ def test_what_is_pruned_counts_anew_with_each_sequence():
     wrapped(torch.zeros(6, 4, 10))
     wrapped(torch.randn(6, 4, 10))
     (pruning,) = (m for m in wrapped.modules() if isinstance(m, MembranePruning))
-    assert pruning.sparsity().spatial == pytest.approx(0.5)
+    assert pruning.sparsity() == pytest.approx(0.5)
 
 
 SPECS = [

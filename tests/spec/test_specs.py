@@ -108,11 +108,8 @@ BAD = [
     (PruningSpec, {**SPATIAL, "block": 0}, "pruning.block=0"),
     (PruningSpec, {"channel_threshold": 1.0}, "pruning.channel_threshold=1.0"),
     (PruningSpec, {"channel_threshold": False}, "pruning.channel_threshold=False"),
-    (
-        PruningSpec,
-        {"channel_threshold": 0.5, "channel_softmax": 1},
-        "pruning.channel_softmax=1",
-    ),
+    (PruningSpec, {"channel_threshold": 0.5, "fidelity": "code"}, "pruning.fidelity='code'"),
+    (PruningSpec, {**SPATIAL, "masked": "state"}, "pruning.masked='state'"),
     (QuantSpec, {"membrane": None}, "spec.membrane=None"),
     (QuantSpec, {"membrane": "imsnn"}, "spec.membrane='imsnn'"),
 ]
@@ -232,13 +229,14 @@ def test_plain_neurons_and_those_that_need_channels():
         {"spike": {"value": "threshold"}},
         {"threshold": {"gradient": "ordinary"}},
         {"pruning": {"spatial_ratio": 0.1}},
-        {"pruning": {"channel_threshold": 0.1}},
     ):
         assert not dataclasses.replace(plain, **changed).is_plain
     assert not QuantSpec(threshold={"gradient": "separate"}).needs_channels
     assert QuantSpec(threshold={"gradient": "separate", "per": "channel"}).needs_channels
     assert not QuantSpec(pruning={"spatial_ratio": 0.5}).needs_channels
-    assert QuantSpec(pruning={"channel_threshold": 0.5}).needs_channels
+    gated = dataclasses.replace(plain, pruning={"channel_threshold": 0.5})
+    assert gated.is_plain, "a gate is not the neuron's"
+    assert not gated.needs_channels
 
 
 def test_what_a_spec_prints():
@@ -246,7 +244,7 @@ def test_what_a_spec_prints():
         MembraneSpec(kind="uniform", bits=4, scale="step_max", gradient="straight_through"),
         SpikeSpec(bits=2, value="threshold"),
         ThresholdSpec("ordinary", per="channel"),
-        pruning=PruningSpec(0.35, 2, 0.5, channel_softmax=True),
+        pruning=PruningSpec(0.35, 2, 0.5, "membrane", "released"),
     )
     assert str(spec) == (
         "membrane   uniform, 4 bits, step_max scale (running at evaluation), "
@@ -254,8 +252,8 @@ def test_what_a_spec_prints():
         "spike      2 bits times the threshold, straight-through\n"
         "threshold  learned per channel, ordinary gradient\n"
         "weight     float, 32 bits\n"
-        "pruning    35 % of the neurons in blocks of 2 x 2, channels that score up to 0.5 "
-        "after a softmax"
+        "pruning    35 % of the neurons in blocks of 2 x 2 (their past too), "
+        "channels that score up to 0.5 by the input"
     )
 
 

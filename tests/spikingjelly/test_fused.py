@@ -120,9 +120,8 @@ def test_compiled_the_node_is_one_call_of_the_operator():
 
 
 MASKED = {
-    "neurons and channels": spquant(),
-    "released": spquant(fidelity="released"),
-    "neurons": QuantSpec(pruning=PruningSpec(0.35)),
+    "spquant": spquant(),
+    "membrane": QuantSpec(pruning=PruningSpec(0.35, masked="membrane")),
     "float": QuantSpec(MembraneSpec(kind="float"), pruning=spquant().pruning),
     "2 bits, learned": QuantSpec(
         MembraneSpec(kind="uniform", scale="learned"), pruning=spquant().pruning
@@ -150,9 +149,6 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(
             spec=spec,
             channels=7,
         )
-        if node.pruning.predictor is not None:
-            torch.nn.init.normal_(node.pruning.predictor.weight)
-            torch.nn.init.normal_(node.pruning.predictor.bias, std=0.2)
         x_seq = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         x_seq = (x_seq + 0.3).requires_grad_()
         spikes, shares = [], []

@@ -384,7 +384,7 @@ def test_channels_are_seen_on_an_example_input(build):
     network(x).sum().backward()
     nodes = [module for module in network.modules() if isinstance(module, QuantNode)]
     assert all(node.v_threshold.shape == (node.channels,) for node in nodes)
-    assert sum(node.pruning.sparsity().spatial for node in nodes) > 0
+    assert sum(node.pruning.sparsity() for node in nodes) > 0
     eject(network)
     assert before[:2] == snapshot(network)[:2]
 

@@ -123,7 +123,7 @@ def test_thresholds_of_channels_keep_the_dtype(dtype):
     spec = QuantSpec(
         spike=SpikeSpec(bits=2, value="threshold"),
         threshold=ThresholdSpec("ordinary", per="channel"),
-        pruning=PruningSpec(0.2, channel_threshold=0.47),
+        pruning=PruningSpec(0.2),
     )
     node = build_neuron(spec, channels=3)
     x_seq = torch.randn(3, 2, 3, 4, 4).to(dtype)
@@ -132,27 +132,26 @@ def test_thresholds_of_channels_keep_the_dtype(dtype):
 
 def test_pruned_neurons_neither_fire_nor_store_and_are_counted():
     torch.manual_seed(0)
-    spec = QuantSpec(MembraneSpec(kind="float"), pruning=PruningSpec(spatial_ratio=0.35))
+    pruning = PruningSpec(spatial_ratio=0.35, masked="membrane")
+    spec = QuantSpec(MembraneSpec(kind="float"), pruning=pruning)
     node = QuantLIFNode(step_mode="m", store_v_seq=True, spec=spec)
     for _ in range(2):
         functional.reset_net(node)
         spikes = node(0.3 + torch.randn(6, 4, 3, 10, 10))
         resting = (spikes == 0) & (node.v_seq == 0)
         assert resting.float().mean().item() == pytest.approx(0.35, abs=1e-6)
-        assert node.pruning.sparsity() == pytest.approx((0.35, 0.0, 0.35), abs=1e-6)
+        assert node.pruning.sparsity() == pytest.approx(0.35, abs=1e-6)
     functional.reset_net(node)
     node(torch.zeros(6, 4, 3, 10, 10))  # silent: nothing is weaker than the rest
-    assert node.pruning.sparsity() == (0.0, 0.0, 0.0)
+    assert node.pruning.sparsity() == 0.0
     node(0.3 + torch.randn(6, 4, 3, 10, 10))  # each forward begins anew
-    assert node.pruning.sparsity() == pytest.approx((0.35, 0.0, 0.35), abs=1e-6)
+    assert node.pruning.sparsity() == pytest.approx(0.35, abs=1e-6)
 
 
 def test_channels_and_surrogates_that_do_not_fit_are_refused():
     per_channel = QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))
     with pytest.raises(ArgumentError, match="channels=None is not allowed: give an integer"):
         build_neuron(per_channel)
-    with pytest.raises(ArgumentError, match="channels=None is not allowed"):
-        build_neuron(QuantSpec(pruning=PruningSpec(channel_threshold=0.47)))
     with pytest.raises(ArgumentError, match="surrogate_function="):
         QuantLIFNode(surrogate_function=surrogate.ATan(), spec=QuantSpec(spike=SpikeSpec(bits=2)))
 

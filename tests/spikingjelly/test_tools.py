@@ -289,13 +289,13 @@ def test_if_and_plif_store_prune_and_learn_as_lif_does(kind_of_it):
         MembraneSpec(kind="uniform", bits=3),
         SpikeSpec(bits=2, value="threshold"),
         ThresholdSpec("separate", per="channel"),
-        pruning=PruningSpec(0.3, channel_threshold=0.3),
+        pruning=PruningSpec(0.3),
     )
     node = kind_of_it(step_mode="m", store_v_seq=True, v_threshold=0.7, spec=spec, channels=3)
     spikes = node(torch.randn(6, 4, 3, 8, 8) * 0.7)
     assert 0.05 < (spikes > 0).float().mean() < 0.6
     assert len(node.v_seq[-1].unique()) <= 7
-    assert node.pruning.sparsity().spatial == pytest.approx(0.3, abs=0.05)
+    assert node.pruning.sparsity() == pytest.approx(0.3, abs=0.05)
     spikes.sum().backward()
     for name, parameter in node.named_parameters():
         assert parameter.grad is not None, name

@@ -35,13 +35,12 @@ def quantized_lif(
     scale: Tensor | float = 1.0,
     initialized: Tensor | bool = False,
     decay: Tensor | float = 0.5,
-    predictor: tuple[Tensor, Tensor | None] | None = None,
     backend: str | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     r"""All steps of a neuron with a quantized membrane.
 
         h[t] = charge(x[t], q[t-1])
-        h[t] ← h[t] M_s[t] M_c[t]       where `parameters.pruning` masks (SpQuant-SNN Eq. 21-23)
+        h[t] ← masked h[t]              where `parameters.pruning` masks (SpQuant-SNN Eq. 21-22)
         s[t] = 1[h[t] >= V_th]
         q[t] = Q(reset(h[t], s[t]))
 
@@ -58,14 +57,13 @@ def quantized_lif(
         initialized: Whether that is an average already.
         decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau where
             `parameters.has_rate`. A tensor gets its gradient.
-        predictor: Weight [C, C] and bias [C] (or None) that score the channels, where they are
-            masked; both get their gradient.
         backend: "reference", "cpp" or "cupy"; None takes QSNN_BACKEND, or what can run.
 
     Returns:
         Spikes [T, N, ...] of the dtype of `x_seq`, the last stored membrane [N, ...], and of every
-        step, float32, max|r| [T] where its scale is measured; the shares that it masked [T, 3]
-        (neurons by their importance, channels, neurons by either); or nothing, [0].
+        step, float32 of shape [T], max|r| where its scale is measured, or the share of neurons that
+        it masked; [0] where there is nothing to say. Where `parameters.returns_states`, the stored
+        membranes of all steps come fourth: [T, N, ...], without a gradient.
 
     Raises:
         ArgumentError: If a shape or a dtype is not allowed.
@@ -83,9 +81,9 @@ def quantized_lif(
         >>> pruned = Parameters(pruning=PruningSpec(spatial_ratio=0.5))
         >>> spikes, _, shares = quantized_lif(x_seq, 0.0, 1.0, pruned)
         >>> spikes, shares
-        (tensor([[[0., 1., 0., 1.]]]), tensor([[0.5000, 0.0000, 0.5000]]))
+        (tensor([[[0., 1., 0., 1.]]]), tensor([0.5000]))
     """
-    v, threshold = _check(x_seq, v, parameters, predictor), _scalar(x_seq, threshold)
+    v, threshold = _check(x_seq, v, parameters), _scalar(x_seq, threshold)
     tensors: dict[str, Any] = {}
     if parameters.has_scale:
         tensors["scale"] = _scalar(x_seq, scale)
@@ -95,9 +93,9 @@ def quantized_lif(
         tensors["decay"] = _scalar(x_seq, decay).clamp(0, 1)
     elif parameters.has_rate:
         tensors["decay"] = _scalar(x_seq, decay)
-    name = choose(x_seq, v, threshold, backend, parameters.pruning, tensors.get("decay"))
+    wanted = parameters.pruning, tensors.get("decay"), parameters.returns_states
+    name = choose(x_seq, v, threshold, backend, *wanted)
     arguments: Any = (x_seq, v, threshold, parameters)
-    tensors |= {"predictor": predictor if parameters.has_gates else None}
     if name == "compiled":
         return compiled.quantized_lif(*arguments, **tensors)
     if name != "reference":
@@ -108,12 +106,7 @@ def quantized_lif(
     return reference.quantized_lif(*arguments, **tensors)
 
 
-def _check(
-    x_seq: Tensor,
-    v: Tensor | float,
-    parameters: Parameters,
-    predictor: tuple[Tensor, Tensor | None] | None,
-) -> Tensor:
+def _check(x_seq: Tensor, v: Tensor | float, parameters: Parameters) -> Tensor:
     """Check the arguments of `quantized_lif`, and return v as a tensor."""
     check_floating("x_seq", x_seq)
     check_counts(parameters.spike.bits, x_seq.dtype)
@@ -125,12 +118,6 @@ def _check(
     if v.dim() > 0 and v.shape != x_seq.shape[1:]:
         allowed = f"{tuple(x_seq.shape[1:])}, or one number"
         raise ArgumentError("v.shape", tuple(v.shape), allowed)
-    if parameters.has_gates:
-        channels = x_seq.shape[2]
-        given = None if predictor is None else tuple(predictor[0].shape)
-        if given != (channels, channels):
-            allowed = f"a weight of shape {(channels, channels)} and a bias, as channels are masked"
-            raise ArgumentError("predictor", given, allowed)
     return v
 
 

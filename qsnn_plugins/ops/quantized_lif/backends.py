@@ -41,6 +41,7 @@ def choose(
     backend: str | None = None,
     pruning: PruningSpec | None = None,
     leak: Tensor | None = None,
+    returns_states: bool = False,
 ) -> str:
     """Return the name of the backend that runs these arguments.
 
@@ -51,6 +52,7 @@ def choose(
         backend: A name, or None.
         pruning: What is masked, if anything is.
         leak: Decay or rate of the membrane, if it is a tensor.
+        returns_states: Whether the stored membranes of all steps are wanted.
 
     Returns:
         One of `BACKENDS`, or "compiled", the reference under torch.compile.
@@ -69,8 +71,8 @@ def choose(
     named = backend or from_environment()
     if named == "reference":
         return named
-    tensors = x_seq, v, threshold
-    return decide(named or kernel_of(x_seq), named is not None, *tensors, pruning, leak)
+    arguments = x_seq, v, threshold, pruning, leak, returns_states
+    return decide(named or kernel_of(x_seq), named is not None, *arguments)
 
 
 def decide(
@@ -81,6 +83,7 @@ def decide(
     threshold: Tensor,
     pruning: PruningSpec | None = None,
     leak: Tensor | None = None,
+    returns_states: bool = False,
 ) -> str:
     """Return what runs, where a kernel would if it could: it, "reference" or "compiled".
 
@@ -92,12 +95,14 @@ def decide(
         threshold: V_th.
         pruning: What is masked, if anything is.
         leak: Decay or rate of the membrane, if it is a tensor.
+        returns_states: Whether the stored membranes of all steps are wanted.
 
     Raises:
         BackendError: If the kernel was named and cannot run.
     """
-    reason = refusal(kernel, x_seq, v, threshold, pruning, leak)
-    covered = reason is None or reason != _uncovered(kernel, x_seq, pruning, leak)
+    wanted = pruning, leak, returns_states
+    reason = refusal(kernel, x_seq, v, threshold, *wanted)
+    covered = reason is None or reason != _uncovered(kernel, x_seq, *wanted)
     if covered or is_named or is_debugging():
         return use_or_warn(kernel, is_named, reason)
     name, why_not = instead(x_seq.device.type, len(x_seq))
@@ -112,6 +117,7 @@ def refusal(
     threshold: Tensor,
     pruning: PruningSpec | None = None,
     leak: Tensor | None = None,
+    returns_states: bool = False,
 ) -> str | None:
     """Return why a kernel cannot run these arguments, or None if it can.
 
@@ -122,6 +128,7 @@ def refusal(
         threshold: V_th.
         pruning: What is masked, if anything is.
         leak: Decay or rate of the membrane, if it is a tensor.
+        returns_states: Whether the stored membranes of all steps are wanted.
 
     Example:
         >>> x_seq, v = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(3)
@@ -136,7 +143,7 @@ def refusal(
             return f"{name} is on the device {tensor.device}"
     if not _is_along_one_dimension(threshold.shape, x_seq.shape[1:]):
         return f"the threshold has the shape {tuple(threshold.shape)}"
-    uncovered = _uncovered(kernel, x_seq, pruning, leak)
+    uncovered = _uncovered(kernel, x_seq, pruning, leak, returns_states)
     if uncovered is not None:
         return uncovered
     if is_debugging():
@@ -145,17 +152,23 @@ def refusal(
 
 
 def _uncovered(
-    kernel: str, x_seq: Tensor, pruning: PruningSpec | None, leak: Tensor | None
+    kernel: str,
+    x_seq: Tensor,
+    pruning: PruningSpec | None,
+    leak: Tensor | None,
+    returns_states: bool,
 ) -> str | None:
-    """Which leak or mask a kernel does not cover, or None if it covers them."""
+    """Which leak, mask or result a kernel does not cover, or None if it covers them."""
     if leak is not None and leak.dim() > 0:
         return f"the leak has the shape {tuple(leak.shape)}"
     if leak is not None and leak.requires_grad and kernel == "cupy":
         return "the leak learns"
-    if pruning is not None and pruning.prunes:
+    if returns_states and kernel == "cupy":
+        return "the stored membranes of all steps are wanted"
+    if pruning is not None and pruning.spatial_ratio:
         if kernel == "cupy":
             return "membranes are masked before they fire"
-        if pruning.spatial_ratio and pruning.block and pruning.block > 1:
+        if pruning.block > 1:
             return f"blocks of {pruning.block} x {pruning.block} share an importance"
         if x_seq.dim() < 3:
             return f"x_seq has the shape {tuple(x_seq.shape)}, of which nothing can be masked"

@@ -45,6 +45,11 @@ void start(const Call& call, Index from, float* q, Index n) {
     for (Index i = 0; i < n; i++) q[i] = call.v[call.v_is_each ? from + i : 0];
 }
 
+// Leaves what a step stored, where it is wanted.
+void keep(const Call& call, Index at, const float* q, Index n) {
+    if constexpr (RETURNS_STATES) std::copy(q, q + n, call.states + at);
+}
+
 double sum(const float* values, Index n) {
     double lanes[LANES] = {}, total = 0;
     const Index whole = n / LANES * LANES;
@@ -56,7 +61,7 @@ double sum(const float* values, Index n) {
 }
 
 // Adds what a learned leak gets of a step, in a loop of its own: the compiler gives up on both in one.
-// `before` is the first q, or h of the step before as it fired.
+// `before` is the first q, or h of the step before as its mask left it.
 void learn_leak(const Call& call, const Numbers& numbers, const float* each, float scale,
                 bool is_first, Index n, const Value* __restrict x, const float* __restrict before,
                 const float* __restrict grad_h, float* __restrict grad_leak) {

@@ -22,7 +22,7 @@ failed: set[tuple] = set()  # kinds that torch could not compile
 
 def quantized_lif(
     x_seq: Tensor, v: Tensor, threshold: Tensor, parameters: Parameters, *tensors: Any, **more: Any
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """Return what `reference.quantized_lif` does, whose arguments it takes, up to rounding.
 
     Each kind of neuron is compiled once, and once more for all other shapes. What torch cannot

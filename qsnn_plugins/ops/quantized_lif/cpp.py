@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import math
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.pruning import channel_gate, channel_means, weak_count
+from qsnn_plugins.functional.pruning import weak_count
 from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
 from qsnn_plugins.ops.quantized_lif.parameters import NUMBERS, Parameters
 from qsnn_plugins.ops.quantized_lif.schema import (
@@ -23,7 +21,7 @@ from qsnn_plugins.ops.quantized_lif.schema import (
     kernel,
 )
 
-__all__ = ["HEADERS", "SOURCE", "backward", "forward", "gate", "library", "missing", "refused"]
+__all__ = ["HEADERS", "SOURCE", "backward", "forward", "library", "missing", "refused"]
 
 SOURCE = FOLDER / "kernel.cpp"
 HEADERS = tuple(
@@ -55,7 +53,6 @@ def library(flags: tuple[str, ...]) -> ctypes.CDLL:
     call = ctypes.POINTER(Call)
     built.qsnn_forward.argtypes = built.qsnn_backward.argtypes = (call, ctypes.c_void_p)
     built.qsnn_forward.restype = built.qsnn_backward.restype = None
-    built.qsnn_parts.argtypes, built.qsnn_parts.restype = (call,), ctypes.c_int64
     return built
 
 
@@ -109,79 +106,24 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
     built = loaded(variant, numbers, x_seq.dtype, inputs.threshold.dim() > 0)
     call = call_of(inputs, spikes=spikes, last=last)
     call.threads = _threads(x_seq)
-    if named["SPATIAL"] or named["GATES"]:
-        return _forward_masked(call, built, inputs, spikes, last, variant, numbers)
-    maxima = torch.empty(0 if named["SCALE"] == "GIVEN" else len(x_seq), dtype=torch.float32)
-    call.maxima = maxima.data_ptr()
-    built.library.qsnn_forward(call, built.numbers)
-    unused = (torch.empty(0, dtype=dtype) for dtype in _UNUSED)
-    return spikes, last, maxima, *unused
-
-
-# dtypes of packed, cutoffs, is_open and means
-_UNUSED = (torch.int32, torch.float32, torch.bool, torch.float32)
-
-
-def _forward_masked(
-    call: Call,
-    built: Loaded,
-    inputs: Inputs,
-    spikes: Tensor,
-    last: Tensor,
-    variant: str,
-    numbers: tuple[float, ...],
-) -> tuple[Tensor, ...]:
-    """Run step by step: between two of them torch decides which channels are open."""
-    x_seq, weight, named = inputs.x_seq, inputs.weight, choices(variant)
-    steps, samples = x_seq.shape[:2]
-    ratio = numbers[NUMBERS.index("spatial_ratio")]
-    _divide_in_maps(call, x_seq, named["GATES"], ratio)
-    channels = (0,) if weight is None else (steps, samples, call.maps)
-    means = torch.empty(channels, dtype=None if weight is None else weight.dtype)
-    is_open = torch.empty(channels, dtype=torch.bool)
-    cutoffs = torch.empty((steps, samples) if named["SPATIAL"] else (0,), dtype=torch.float32)
-    counts = torch.zeros(steps, samples, 2, dtype=torch.int64)
-    for name, tensor in (("is_open", is_open), ("cutoffs", cutoffs), ("counts", counts)):
+    steps, samples = x_seq.shape[0], x_seq.shape[1] if named["SPATIAL"] else 0
+    measured = torch.empty(0 if named["SCALE"] == "GIVEN" else steps, dtype=torch.float32)
+    cutoffs = torch.empty((steps, samples) if samples else (0,), dtype=torch.float32)
+    states = torch.empty(x_seq.shape if named["RETURNS_STATES"] else (0,), dtype=torch.float32)
+    counts = torch.empty(steps, samples, dtype=torch.int64)
+    tensors = {"maxima": measured, "cutoffs": cutoffs, "states": states, "counts": counts}
+    for name, tensor in tensors.items():
         setattr(call, name, tensor.data_ptr())
-    for step in range(steps + 1):
-        call.step = step
+    if named["SPATIAL"]:
+        size = x_seq[0].numel()
+        call.samples = samples
+        call.rank = weak_count(size // max(samples, 1), numbers[NUMBERS.index("spatial_ratio")])
         built.library.qsnn_forward(call, built.numbers)
-        if weight is not None and step < steps:
-            means[step] = channel_means(last.to(means.dtype))
-            is_open[step] = gate(means[step], weight, inputs.bias, variant, numbers) > 0
-    shares = _shares(counts, is_open, x_seq[0].numel())
-    return spikes, last, shares, torch.empty(0, dtype=torch.int32), cutoffs, is_open, means
-
-
-def _divide_in_maps(call: Call, x_seq: Tensor, gates: bool, ratio: float) -> None:
-    _, samples, *own = x_seq.shape
-    size, maps = math.prod(own), own[0] if gates else 1
-    call.samples, call.maps, call.map_size = samples, maps, size // max(maps, 1)
-    call.rank = weak_count(size, ratio)
-
-
-def gate(
-    means: Tensor, weight: Tensor, bias: Tensor | None, variant: str, numbers: Sequence[float]
-) -> Tensor:
-    """Return 0 or 1 for each of the channels' means [N, C], as `channel_gate` does.
-
-    Args:
-        means: Means of the channels.
-        weight: See `channel_gate`, as for the next.
-        bias: See there.
-        variant: What `Parameters.variant` returns.
-        numbers: What `Parameters.numbers` returns.
-    """
-    threshold, softmax = numbers[NUMBERS.index("channel_threshold")], choices(variant)["SOFTMAX"]
-    return channel_gate(means, weight, bias, threshold, softmax)
-
-
-def _shares(counts: Tensor, is_open: Tensor, neurons: int) -> Tensor:
-    """Masked shares of each step, [T, 3], rounded as `prune_membrane` rounds them."""
-    spatial, either = (1 - counts.sum(1).float() / neurons).unbind(1)
-    channels = [1 - step.float().mean() for step in is_open] if is_open.dim() > 1 else []
-    channel = torch.stack(channels) if channels else torch.zeros_like(spatial)
-    return torch.stack([spatial, channel, either], 1)
+        # rounded as `prune_membrane` rounds
+        measured = 1 - (size - counts.sum(1)).float() / size
+    else:
+        built.library.qsnn_forward(call, built.numbers)
+    return spikes, last, measured, torch.empty(0, dtype=torch.int32), cutoffs, states
 
 
 def backward(
@@ -190,12 +132,11 @@ def backward(
     maxima: Tensor | None,
     packed: Tensor,
     cutoffs: Tensor,
-    is_open: Tensor,
     inputs: Inputs,
     variant: str,
     numbers: tuple[float, ...],
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of x_seq, v, threshold, scale, leak and gates.
+    """Return the gradients of x_seq, v, threshold, scale and leak.
 
     Of what is not read or does not learn it is empty.
 
@@ -203,9 +144,8 @@ def backward(
         grad_spikes: Gradient of the spikes, [T, N, ...].
         grad_last: Gradient of the last membrane, [N, ...], or None.
         maxima: What `forward` measured, or None where it did not.
-        packed: What `forward` returned, as in the next two; nothing on the CPU.
+        packed: What `forward` returned, as in the next; nothing on the CPU.
         cutoffs: The spatial mask's.
-        is_open: The channel mask.
         inputs: The tensors.
         variant: What `Parameters.variant` returns.
         numbers: What `Parameters.numbers` returns.
@@ -213,7 +153,7 @@ def backward(
     named, inputs = choices(variant), inputs.contiguous()
     x_seq, v, threshold = inputs.x_seq, inputs.v, inputs.threshold
     learns = named["LEARNING"] != "FIXED"
-    neurons, gates = x_seq.shape[1:], named["GATES"]
+    neurons = x_seq.shape[1:]
     grad_spikes = grad_spikes.to(x_seq.dtype).contiguous()
     grad_last = None if grad_last is None else grad_last.float().contiguous()
     grad_x = torch.empty_like(x_seq)
@@ -226,7 +166,6 @@ def backward(
         inputs,
         maxima=maxima,
         cutoffs=cutoffs,
-        is_open=is_open,
         grad_spikes=grad_spikes,
         grad_last=grad_last,
         grad_x=grad_x,
@@ -235,11 +174,8 @@ def backward(
         sums=sums,
     )
     call.threads = _threads(x_seq)
-    if gates or named["SPATIAL"]:
-        _divide_in_maps(call, x_seq, gates, 0.0)
-    parts = (built.library.qsnn_parts(call),) if gates else ()
-    grad_gates = torch.zeros(*is_open.shape, *parts, dtype=torch.float32)
-    call.grad_gates = grad_gates.data_ptr()
+    if named["SPATIAL"]:
+        call.samples = x_seq.shape[1]
     built.library.qsnn_backward(call, built.numbers)
     nothing = torch.empty(0, dtype=torch.float32)
     return (
@@ -248,7 +184,6 @@ def backward(
         threshold_gradient(sums[0], grad_thresholds, threshold) if learns else nothing,
         sums[1].float() if named["SCALE_LEARNS"] else nothing.clone(),
         sums[2].float() if named["LEAK_LEARNS"] else nothing.clone(),
-        grad_gates.double().sum(-1).float() if gates else grad_gates,
     )
 
 

@@ -258,7 +258,7 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
             launcher.run("qsnn_forward")
     else:
         launcher.run("qsnn_forward")
-    return spikes, last, maxima, packed, empty(0), empty(0, dtype=torch.bool), empty(0)
+    return spikes, last, maxima, packed, empty(0), empty(0)
 
 
 def backward(
@@ -267,7 +267,6 @@ def backward(
     maxima: Tensor,
     packed: Tensor,
     cutoffs: Tensor,
-    is_open: Tensor,
     inputs: Inputs,
     variant: str,
     numbers: tuple[float, ...],
@@ -282,7 +281,6 @@ def backward(
         maxima: What `forward` returned, as in the next.
         packed: Membranes in 2 bits.
         cutoffs: Nothing on a GPU, which masks no membranes.
-        is_open: Nothing either.
         inputs: The tensors.
         variant: What `Parameters.variant` returns.
         numbers: What `Parameters.numbers` returns.
@@ -326,6 +324,5 @@ def backward(
         grad_v,
         threshold_gradient(total[0], grad_thresholds, threshold) if learns else empty(0),
         total[1].float() if scale_learns else empty(0),
-        empty(0),
         empty(0),
     )

@@ -25,6 +25,7 @@ void run_block(const Call& call, const Numbers& numbers, const Thresholds& thres
             narrow(sent(spikes, threshold), send[i]);
             q[i] = stored(p, reset(p, h, spikes, threshold), threshold, scale);
         }
+        keep(call, t * call.neurons + from, q, n);
     }
 }
 
@@ -71,6 +72,7 @@ void forward_measured(const Call& call, const Numbers& numbers) {
 #pragma omp simd
                     for (Index i = 0; i < n; i++)
                         r[i] = stored(p, r[i], THRESHOLD_PER_CHANNEL ? each[i] : one, now);
+                if (t > 0) keep(call, (t - 1) * call.neurons + from, r, n);
                 if (t == call.steps) continue;
                 const Value* __restrict x = call.x + t * call.neurons + from;
                 Value* __restrict send = call.spikes + t * call.neurons + from;
@@ -95,102 +97,97 @@ void forward_measured(const Call& call, const Numbers& numbers) {
     }
 }
 
-// Masks, fires, resets and stores a block of a step: h becomes q. `counts` gains the neurons that the
-// cutoff left, and those that both masks left.
-void fire(const Call& call, const Numbers& numbers, const float* each, const float* open,
-          float cutoff, Index n, float* __restrict h, Value* __restrict send, Index* counts) {
+// Masks, fires, resets and stores a block of a step: h becomes q. Returns how many neurons are masked.
+int fire(const Call& call, const Numbers& numbers, const float* each, float cutoff, Index n,
+         const float* __restrict rest, float* __restrict h, Value* __restrict send) {
     const Numbers p = with_decay(numbers, call.decay);
     const float scale = HAS_SCALE ? *call.scale : 1.0f, one = *call.threshold;
-    int strong = 0, left = 0;
-#pragma omp simd reduction(+ : strong, left)
+    int weak = 0;
+#pragma omp simd reduction(+ : weak)
     for (Index i = 0; i < n; i++) {
         const float threshold = THRESHOLD_PER_CHANNEL ? each[i] : one;
-        const bool is_strong = !is_weak(h[i], cutoff), is_open = GATES ? open[i] > 0.0f : true;
-        const float m = masked(h[i], cutoff, GATES ? open[i] : 1.0f);
+        const bool masked = is_weak(h[i], cutoff);
+        const float m = masked ? (MASKS_INPUT ? rest[i] : 0.0f) : h[i];
         const float spikes = count(m - threshold, threshold);
         narrow(sent(spikes, threshold), send[i]);
         h[i] = stored(p, reset(p, m, spikes, threshold), threshold, scale);
-        strong += is_strong;
-        left += is_strong & is_open;
+        weak += masked;
     }
-    counts[0] += strong;
-    counts[1] += left;
+    return weak;
 }
 
+// q becomes h; `rest` is what h would be without its input.
 void charge_block(const Call& call, const Numbers& numbers, const float* each, Index n,
-                  const Value* __restrict x, float* __restrict q) {
+                  const Value* __restrict x, float* __restrict rest, float* __restrict q) {
     const Numbers p = with_decay(numbers, call.decay);
     const float one = *call.threshold;
 #pragma omp simd
-    for (Index i = 0; i < n; i++)
-        q[i] = charged(p, widen(x[i]), q[i], THRESHOLD_PER_CHANNEL ? each[i] : one);
+    for (Index i = 0; i < n; i++) {
+        const float threshold = THRESHOLD_PER_CHANNEL ? each[i] : one, before = q[i];
+        q[i] = charged(p, widen(x[i]), before, threshold);
+        if constexpr (MASKS_INPUT) rest[i] = charged(p, 0.0f, before, threshold);
+    }
 }
 
-// Ends the step before with its masks and charges the next, which `last` holds in between: a sample's
-// cutoff and a channel's mean need the whole sample, and the caller decides which channels are open.
-void masked_step(const Call& call, const Numbers& numbers) {
+// All steps of a sample, whose cutoff needs all of its neurons: a piece ends one step and charges the
+// next while it is in the cache. `last` holds h or q.
+void forward_masked(const Call& call, const Numbers& numbers) {
     constexpr Index SIZE = 4 * WIDEST;
-    const Index t = call.step, sample_size = call.maps * call.map_size;
-    const bool fires = t > 0, charges = t < call.steps;
+    const Index sample_size = call.neurons / std::max<Index>(call.samples, 1);
 #pragma omp parallel num_threads(call.threads)
     {
         Thresholds thresholds(call, SIZE);
-        std::vector<float> open(SIZE);
-        Ranking ranking(SPATIAL ? sample_size : 0);
+        std::vector<float> rest(MASKS_INPUT ? sample_size : 0);
+        Ranking ranking(sample_size);
 #pragma omp for schedule(static)
         for (Index sample = 0; sample < call.samples; sample++) {
-            const Index begin = sample * sample_size;
-            const Index before = (t - 1) * call.samples + sample;
-            const float cutoff = SPATIAL && fires ? call.cutoffs[before] : 0.0f;
-            ranking.clear();
-            for (Index first = 0; first < sample_size; first += SIZE) {
-                const Index n = std::min(SIZE, sample_size - first), from = begin + first;
-                const Index now = t * call.neurons + from;
-                thresholds.enter(from, n);
-                const float* each = thresholds.each.data();
-                if (!fires) start(call, from, call.last + from, n);
-                if (fires) {
-                    spread(call, t - 1, sample, first, n, open.data());
-                    fire(call, numbers, each, open.data(), cutoff, n, call.last + from,
-                         call.spikes + now - call.neurons, call.counts + 2 * before);
+            float* const own = call.last + sample * sample_size;
+            float cutoff = 0.0f;
+            start(call, sample * sample_size, own, sample_size);
+            for (Index t = 0; t <= call.steps; t++) {
+                const bool fires = t > 0, charges = t < call.steps;
+                Index weak = 0;
+                ranking.clear();
+                for (Index first = 0; first < sample_size; first += SIZE) {
+                    const Index n = std::min(SIZE, sample_size - first);
+                    const Index from = sample * sample_size + first, now = t * call.neurons + from;
+                    float *h = own + first, *left = MASKS_INPUT ? &rest[first] : nullptr;
+                    thresholds.enter(from, n);
+                    const float* each = thresholds.each.data();
+                    if (fires) {
+                        const Index before = now - call.neurons;
+                        weak += fire(call, numbers, each, cutoff, n, left, h, call.spikes + before);
+                        keep(call, before, h, n);
+                    }
+                    if (charges) {
+                        charge_block(call, numbers, each, n, call.x + now, left, h);
+                        ranking.add(h, n);
+                    }
                 }
-                if (charges) charge_block(call, numbers, each, n, call.x + now, call.last + from);
-                if (SPATIAL && charges) ranking.add(call.last + from, n);
+                if (fires) call.counts[(t - 1) * call.samples + sample] = weak;
+                if (!charges) break;
+                cutoff = call.rank && sample_size ? ranking.cutoff(own, sample_size, call.rank) : 0.0f;
+                call.cutoffs[t * call.samples + sample] = cutoff;
             }
-            if (SPATIAL && charges)
-                call.cutoffs[t * call.samples + sample] =
-                    call.rank && sample_size
-                        ? ranking.cutoff(call.last + begin, sample_size, call.rank)
-                        : 0.0f;
         }
     }
 }
 
-// How the backward cuts a sample: whole maps side by side, or one map in parts.
-struct Cut {
-    Index size, parts, group, groups, blocks;
-
-    explicit Cut(const Call& call)
-        : size(backward_size(call.steps)),
-          parts(std::max<Index>((call.map_size + size - 1) / size, 1)),
-          group(std::max<Index>(parts > 1 ? 1 : size / std::max<Index>(call.map_size, 1), 1)),
-          groups((call.maps + group - 1) / group),
-          blocks(call.map_size ? call.samples * groups * parts : 0) {}
-};
-
-// n neurons of a sample from `first` on: of maps from `map` on, or a part of one.
+// n neurons from `from` on, of one sample.
 struct Block {
-    Index sample, map, maps, part, first, n, from;
+    Index sample, from, n;
 
-    Block(const Call& call, const Cut& cut, Index number) {
-        part = number % cut.parts;
-        map = number / cut.parts % cut.groups * cut.group;
-        sample = number / cut.parts / cut.groups;
-        maps = std::min(cut.group, call.maps - map);
-        first = map * call.map_size + part * cut.size;
-        n = cut.parts > 1 ? std::min(cut.size, call.map_size - part * cut.size)
-                          : maps * call.map_size;
-        from = sample * call.maps * call.map_size + first;
+    Block(const Call& call, Index size, Index number) {
+        const Index all = call.neurons / call.samples, blocks = (all + size - 1) / size;
+        sample = number / blocks;
+        const Index first = number % blocks * size;
+        from = sample * all + first;
+        n = std::min(size, all - first);
+    }
+
+    static Index count(const Call& call, Index size) {
+        const Index all = call.samples ? call.neurons / call.samples : 0;
+        return call.samples * ((all + size - 1) / size);
     }
 };
 
@@ -206,42 +203,56 @@ std::vector<float> scales_of(const Call& call, const Numbers& numbers) {
     return scales;
 }
 
-// Memory of a thread's blocks: h of all steps behind the first membrane, and rows of a step.
+// Memory of a thread's blocks: h of all steps behind the first membrane, which of them were masked, and
+// rows of a step.
 struct Scratch {
     std::vector<float> charges, rows;
+    std::vector<unsigned char> weak;
+    std::vector<Value> input;
     float *grad_q, *grad_threshold, *grad_scale, *grad_leak;  // sums over steps
-    float *open, *open_before, *grad_open, *grad_h, *fired;
+    float* grad_h;
 
-    Scratch(Index steps, Index size) : charges((steps + 1) * size), rows(9 * size) {
+    Scratch(Index steps, Index size)
+        : charges((steps + 1) * size),
+          rows(5 * size),
+          weak(SPATIAL ? steps * size : 0),
+          input(MASKS_INPUT ? size : 0) {
         float* row = rows.data();
-        for (float** each : {&grad_q, &grad_threshold, &grad_scale, &grad_leak, &open, &open_before,
-                             &grad_open, &grad_h, &fired}) {
+        for (float** each : {&grad_q, &grad_threshold, &grad_scale, &grad_leak, &grad_h}) {
             *each = row;
             row += size;
         }
     }
 };
 
-// The first membrane, and h of every step after it, before its mask; the gradients of what was sent
+// The first membrane, and h of every step after it, as its mask left it; the gradients of what was sent
 // come next.
 void recompute(const Call& call, const Numbers& numbers, const float* each, const float* scales,
-               const Past& past, Index from, Index n, float* charges, Index size,
-               float* __restrict q, float* open) {
+               const Block& block, Index size, Scratch& scratch) {
     const Numbers p = with_decay(numbers, call.decay);
+    const Index n = block.n, from = block.from;
     const float one = *call.threshold;
+    float* const charges = scratch.charges.data();
+    float* __restrict q = scratch.grad_q;
     start(call, from, charges, n);
     std::copy(charges, charges + n, q);
     for (Index t = 0; t < call.steps; t++) {
         const Value* __restrict x = call.x + t * call.neurons + from;
         float* __restrict h = charges + (t + 1) * size;
-        const float scale = scales[t], cutoff = past.cutoff(t);
-        past.open(t, open);
+        unsigned char* __restrict weak = scratch.weak.data() + t * size;
+        const float scale = scales[t];
+        const float cutoff = SPATIAL ? call.cutoffs[t * call.samples + block.sample] : 0.0f;
         expect(call.grad_spikes + t * call.neurons + from, n);
 #pragma omp simd
         for (Index i = 0; i < n; i++) {
             const float threshold = THRESHOLD_PER_CHANNEL ? each[i] : one;
-            h[i] = charged(p, widen(x[i]), q[i], threshold);
-            const float m = masked(h[i], cutoff, GATES ? open[i] : 1.0f);
+            float m = charged(p, widen(x[i]), q[i], threshold);
+            if constexpr (SPATIAL) {
+                const bool masked = is_weak(m, cutoff);
+                weak[i] = masked;
+                m = masked ? (MASKS_INPUT ? charged(p, 0.0f, q[i], threshold) : 0.0f) : m;
+            }
+            h[i] = m;
             const float spikes = count(m - threshold, threshold);
             q[i] = stored(p, reset(p, m, spikes, threshold), threshold, scale);
         }
@@ -249,64 +260,46 @@ void recompute(const Call& call, const Numbers& numbers, const float* each, cons
 }
 
 // The gradients of a block, after which memory reads `next` neurons.
-void back(const Call& call, const Numbers& numbers, const Cut& cut, const Block& block,
+void back(const Call& call, const Numbers& numbers, Index size, const Block& block,
           const float* each, const float* scales, Index next, Scratch& scratch) {
     const Numbers p = with_decay(numbers, call.decay);
-    const Index n = block.n, from = block.from, size = cut.size;
+    const Index n = block.n, from = block.from;
     const float one = *call.threshold;
-    const Past past(call, block.sample, block.first, n);
     float *__restrict grad_q = scratch.grad_q, *__restrict grad_threshold = scratch.grad_threshold,
-                      *__restrict grad_scale = scratch.grad_scale;
-    float *__restrict open = scratch.open, *__restrict open_before = scratch.open_before,
-                      *__restrict grad_open = scratch.grad_open,
+                      *__restrict grad_scale = scratch.grad_scale,
                       *__restrict grad_h = scratch.grad_h;
-    recompute(call, numbers, each, scales, past, from, n, scratch.charges.data(), size, grad_q,
-              open);
+    recompute(call, numbers, each, scales, block, size, scratch);
     std::fill(grad_q, grad_q + 4 * size, 0.0f);
     if (call.grad_last) std::copy(call.grad_last + from, call.grad_last + from + n, grad_q);
     for (Index t = call.steps - 1; t >= 0; t--) {
         const float *h = &scratch.charges[(t + 1) * size], *before = h - size;
+        const unsigned char* weak = scratch.weak.data() + t * size;
+        const Value* __restrict x = call.x + t * call.neurons + from;
         const Value* __restrict up = call.grad_spikes + t * call.neurons + from;
         Value* __restrict grad_x = call.grad_x + t * call.neurons + from;
         const float scale = scales[t], scale_before = t > 0 ? scales[t - 1] : scale;
-        const float cutoff = past.cutoff(t), cutoff_before = t > 0 ? past.cutoff(t - 1) : 0.0f;
-        past.open(t, open);
-        if ((RESET_IS_LATE || LEAK_LEARNS) && t > 0) past.open(t - 1, open_before);
-        expect(call.x + t * call.neurons + from + n, next);
+        expect(x + n, next);
 #pragma omp simd
         for (Index i = 0; i < n; i++) {
             const float threshold = THRESHOLD_PER_CHANNEL ? each[i] : one;
-            const float opens = GATES ? open[i] : 1.0f;
+            const bool masked = SPATIAL && weak[i];
             float was = before[i];
-            if (RESET_IS_LATE && t > 0)
-                was = seen(p, masked(was, cutoff_before, GATES ? open_before[i] : 1.0f), threshold,
-                           scale_before);
-            const Gradients g =
-                step_back(p, masked(h[i], cutoff, opens), was, grad_q[i], widen(up[i]), threshold,
-                          scale, is_weak(h[i], cutoff) ? 0.0f : opens);
-            narrow(g.x, grad_x[i]);
+            if (RESET_IS_LATE && t > 0) was = seen(p, was, threshold, scale_before);
+            const Gradients g = step_back(p, h[i], was, grad_q[i], widen(up[i]), threshold, scale,
+                                          masked && !MASKS_INPUT ? 0.0f : 1.0f);
+            narrow(masked ? 0.0f : g.x, grad_x[i]);
             grad_q[i] = g.q;
-            if constexpr (GATES) grad_open[i] = is_weak(h[i], cutoff) ? 0.0f : g.masked * h[i];
             if constexpr (LEARNING != FIXED) grad_threshold[i] += g.threshold;
             if constexpr (SCALE_LEARNS) grad_scale[i] += g.scale;
             if constexpr (LEAK_LEARNS) grad_h[i] = g.charge;
         }
         if constexpr (LEAK_LEARNS) {
-            const float* fired = before;
-            if (MASKS && t > 0) {
-                for (Index i = 0; i < n; i++)
-                    scratch.fired[i] =
-                        masked(before[i], cutoff_before, GATES ? open_before[i] : 1.0f);
-                fired = scratch.fired;
+            if constexpr (MASKS_INPUT) {
+                for (Index i = 0; i < n; i++) narrow(weak[i] ? 0.0f : widen(x[i]), scratch.input[i]);
+                x = scratch.input.data();
             }
-            learn_leak(call, numbers, each, scale_before, t == 0, n,
-                       call.x + t * call.neurons + from, fired, grad_h, scratch.grad_leak);
-        }
-        if constexpr (GATES) {
-            const Index row = (t * call.samples + block.sample) * call.maps + block.map;
-            for (Index map = 0; map < block.maps; map++)
-                call.grad_gates[(row + map) * cut.parts + block.part] = static_cast<float>(
-                    sum(grad_open + map * (n / block.maps), n / block.maps));
+            learn_leak(call, numbers, each, scale_before, t == 0, n, x, before, grad_h,
+                       scratch.grad_leak);
         }
     }
     if (call.grad_v) std::copy(grad_q, grad_q + n, call.grad_v + from);
@@ -315,19 +308,19 @@ void back(const Call& call, const Numbers& numbers, const Cut& cut, const Block&
 }
 
 void backward(const Call& call, const Numbers& numbers) {
-    const Cut cut(call);
+    const Index size = backward_size(call.steps), blocks = Block::count(call, size);
     const std::vector<float> scales = scales_of(call, numbers);
-    std::vector<double> grad_thresholds(cut.blocks), grad_scales(cut.blocks), grad_leaks(cut.blocks);
+    std::vector<double> grad_thresholds(blocks), grad_scales(blocks), grad_leaks(blocks);
 #pragma omp parallel num_threads(call.threads)
     {
-        Thresholds thresholds(call, cut.size);
-        Scratch scratch(call.steps, cut.size);
+        Thresholds thresholds(call, size);
+        Scratch scratch(call.steps, size);
 #pragma omp for schedule(static)
-        for (Index number = 0; number < cut.blocks; number++) {
-            const Block block(call, cut, number);
-            const Index next = std::min(cut.size, call.neurons - block.from - block.n);
+        for (Index number = 0; number < blocks; number++) {
+            const Block block(call, size, number);
+            const Index next = std::min(size, call.neurons - block.from - block.n);
             thresholds.enter(block.from, block.n);
-            back(call, numbers, cut, block, thresholds.each.data(), scales.data(), next, scratch);
+            back(call, numbers, size, block, thresholds.each.data(), scales.data(), next, scratch);
             if constexpr (LEARNING != FIXED)
                 grad_thresholds[number] = sum(scratch.grad_threshold, block.n);
             if constexpr (SCALE_LEARNS) grad_scales[number] = sum(scratch.grad_scale, block.n);
@@ -342,8 +335,8 @@ void backward(const Call& call, const Numbers& numbers) {
 }  // namespace
 
 extern "C" void qsnn_forward(const Call* call, const Numbers* numbers) {
-    if constexpr (MASKS)
-        masked_step(*call, *numbers);
+    if constexpr (SPATIAL)
+        forward_masked(*call, *numbers);
     else if constexpr (MEASURES)
         forward_measured(*call, *numbers);
     else
@@ -351,6 +344,3 @@ extern "C" void qsnn_forward(const Call* call, const Numbers* numbers) {
 }
 
 extern "C" void qsnn_backward(const Call* call, const Numbers* numbers) { backward(*call, *numbers); }
-
-// Into how many parts the backward cuts a map, whose gradients it leaves part by part.
-extern "C" Index qsnn_parts(const Call* call) { return Cut(*call).parts; }

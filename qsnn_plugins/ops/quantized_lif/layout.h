@@ -52,9 +52,7 @@ struct Call {
     Index v_is_each;  // whether v is one number for each neuron, or one for all
     Index threshold_count;  // thresholds, which change every `threshold_inner` neurons
     Index threshold_inner;
-    Index samples;  // of `maps` maps of `map_size` neurons; one of all neurons where nothing is masked
-    Index maps;
-    Index map_size;
+    Index samples;  // one of all neurons where nothing is masked
     Index rank;  // neurons of a sample that are weaker than its cutoff
     const Value* x;  // [steps, neurons]
     const float* v;
@@ -68,14 +66,13 @@ struct Call {
     Running* running;  // [steps + 1], the scale after each step
     int* packed;  // [steps / 16, neurons], the membrane before each step
     float* cutoffs;  // [steps, samples], of the spatial mask
-    const bool* is_open;  // [steps, samples, maps], of the channel mask
-    Index* counts;  // [steps, samples, 2], neurons that the cutoff left, and those that both masks left
+    Index* counts;  // [steps, samples], neurons that are masked
+    float* states;  // [steps, neurons], what each step stored
     const Value* grad_spikes;  // [steps, neurons]
     const float* grad_last;  // [neurons]
     Value* grad_x;  // [steps, neurons]
     float* grad_v;  // [neurons]
     float* grad_thresholds;  // [neurons], where each channel has a threshold
-    float* grad_gates;  // [steps, samples, maps, parts]
     double* sums;  // gradients of threshold, scale and leak; a GPU's [blocks, 2] of the first two
     float* kept;  // [segments - 1, neurons], the membrane before each segment but the first
 };

@@ -1,4 +1,4 @@
-// Which membranes of a step are masked: a sample's weakest neurons, and channels that are closed.
+// Which membranes of a step are masked: a sample's weakest.
 
 #pragma once
 
@@ -7,37 +7,6 @@
 namespace {
 
 QSNN_INLINE bool is_weak(float h, float cutoff) { return SPATIAL && fabsf(h) < cutoff; }
-
-QSNN_INLINE float masked(float h, float cutoff, float open) {
-    return is_weak(h, cutoff) || (GATES && !(open > 0.0f)) ? 0.0f : h;
-}
-
-// Writes 0 or 1 for each of n neurons of a sample at step t, from its neuron `first` on.
-void spread(const Call& call, Index t, Index sample, Index first, Index n, float* each) {
-    if constexpr (!GATES) return;
-    const bool* is_open = call.is_open + (t * call.samples + sample) * call.maps;
-    Index map = first / call.map_size, end = (map + 1) * call.map_size - first;
-    for (Index i = 0; i < n; end += call.map_size) {
-        const float value = is_open[map++];
-        for (; i < std::min(end, n); i++) each[i] = value;
-    }
-}
-
-// Masks of a block of a sample's neurons, step by step: how backward sees what the forward left.
-class Past {
-    const Call& call;
-    const Index sample, first, n;
-
-   public:
-    Past(const Call& call, Index sample, Index first, Index n)
-        : call(call), sample(sample), first(first), n(n) {}
-
-    float cutoff(Index t) const { return SPATIAL ? call.cutoffs[t * call.samples + sample] : 0.0f; }
-
-    void open(Index t, float* each) const {
-        spread(call, t, sample, first, n, each);
-    }
-};
 
 // Finds the (rank + 1)-th smallest |h|: bits of magnitudes are in their order, NaN last. A histogram
 // of their leading bits leaves few to be sorted out.
@@ -49,7 +18,7 @@ class Ranking {
     static int magnitude(float h) { return bits_of(h) & 0x7fffffff; }
 
    public:
-    explicit Ranking(Index size) : counts(SPATIAL ? TABLES * BINS : 0), candidates(size + 1) {}
+    explicit Ranking(Index size) : counts(TABLES * BINS), candidates(size + 1) {}
 
     void clear() { std::fill(counts.begin(), counts.end(), 0); }
 

@@ -43,8 +43,9 @@ def run(
     membrane: nn.Module,
     decay: Tensor | None = None,
     pruning: nn.Module | None = None,
+    returns_states: bool = False,
     **conventions: Any,
-) -> tuple[Tensor, Tensor] | None:
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
     """Run the steps of a neuron on a kernel, or leave them to the neuron's own loop.
 
     Args:
@@ -55,12 +56,14 @@ def run(
         surrogate_function: What makes its spikes; the kernels know `nn.Spike` alone.
         membrane: What stores its membrane; the kernels know what `spec` builds.
         decay: The leak where it is written h = decay q + x, or 1 / tau where `has_rate`, else None.
-        pruning: `nn.MembranePruning` where the spec prunes; it observes what was masked.
+        pruning: `nn.MembranePruning` where neurons are masked; it observes how many.
+        returns_states: Whether the stored membranes of all steps are wanted.
         **conventions: The host's, arguments of `Parameters`, such as `tau`.
 
     Returns:
-        Spikes [T, N, ...] and the last stored membrane [N, ...], or None where no kernel runs; the
-        log then has said why, unless a hook looks at every step or x_seq has no values.
+        Spikes [T, N, ...], the last stored membrane [N, ...], and those of all steps [T, N, ...] or
+        None; or None where no kernel runs: the log then has said why, unless a hook looks at every
+        step or x_seq has no values.
 
     Raises:
         BackendError: If QSNN_BACKEND names a backend that cannot run.
@@ -91,7 +94,8 @@ def run(
         reason = "a late reset tells a spike by a stored membrane above the threshold"
     if use_or_warn(kernel, named is not None, reason) == "reference":
         return None
-    name = decide(kernel, named is not None, x_seq, v, threshold, spec.pruning, decay)
+    wanted = spec.pruning, decay, returns_states
+    name = decide(kernel, named is not None, x_seq, v, threshold, *wanted)
     if name == "reference":
         return None
     store: Any = membrane
@@ -100,24 +104,23 @@ def run(
         spec.membrane,
         _current(spec.spike, surrogate_function),
         spec.threshold,
-        spec.pruning if spec.pruning.prunes else None,
+        spec.pruning if spec.pruning.spatial_ratio else None,
         decays=decay is not None and not conventions.get("has_rate"),
         fires_at_threshold=surrogate_function.fires_at_zero,
         scale=store.scale_of_steps if has_scale else "given",
+        returns_states=returns_states,
         **conventions,
     )
     if v.numel() > 0 and not v.requires_grad and not any(v.stride()):
         v = v[(0,) * v.dim()]
-    scale = initialized = predictor = None
+    scale = initialized = None
     if parameters.measures:
         scale, initialized = store.start(x_seq, v)
     elif has_scale:
         scale = store.scale_in_use(x_seq.shape[1:])
     observer: Any = pruning if parameters.prunes else store
-    if parameters.has_gates:
-        predictor = observer.predictor.weight, observer.predictor.bias
-    tensors = scale, initialized, decay, predictor
-    result: tuple[Tensor, Tensor, Tensor] | None
+    tensors = scale, initialized, decay
+    result: tuple[Tensor, ...] | None
     if name == "compiled":
         result = compiled.quantized_lif(x_seq, v, threshold, parameters, *tensors)
     else:
@@ -126,10 +129,10 @@ def run(
         )
     if result is None:
         return None
-    spikes, last, measured = result
+    spikes, last, measured, *states = result
     for step in measured.unbind():
         observer.observe(step)
-    return spikes, last
+    return spikes, last, states[0] if states else None
 
 
 def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | None:
@@ -141,7 +144,7 @@ def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | No
         return f"the membrane's quantizer is {type(store).__name__}, not the spec's {own.__name__}"
     if _differs(store, spec.membrane):
         return "the membrane's quantizer is not the spec's"
-    if spec.pruning.prunes:
+    if spec.pruning.spatial_ratio:
         if type(pruning) is not MembranePruning or _differs(pruning, spec.pruning):
             return "the pruning is not the spec's"
         if spec.membrane.kind == "uniform" and store.scale_of_steps != "given":

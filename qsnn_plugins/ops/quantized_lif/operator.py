@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,14 +24,13 @@ def quantized_lif(
     scale: Tensor | None = None,
     initialized: Tensor | None = None,
     decay: Tensor | None = None,
-    predictor: tuple[Tensor, Tensor | None] | None = None,
     *,
     is_named: bool = False,
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Spikes, the last stored membrane and what was measured of each step, from a kernel.
+) -> tuple[Tensor, ...] | None:
+    """What `reference.quantized_lif` returns, from a kernel.
 
-    It equals `reference.quantized_lif`; README.md says what is kept for the backward. None is
-    returned where the kernel of just this neuron cannot be built; the log has said why.
+    README.md says what is kept for the backward. None is returned where the kernel of just this
+    neuron cannot be built; the log has said why.
 
     Args:
         x_seq: See `reference.quantized_lif`, as for the others.
@@ -42,30 +40,25 @@ def quantized_lif(
         scale: Shape [].
         initialized: Shape [].
         decay: Shape [].
-        predictor: Weight [C, C], and bias [C] or None.
         is_named: Whether the kernel was asked for by name.
 
     Raises:
         BackendError: If a kernel that was asked for by name cannot be built.
-
-    Returns:
-        Spikes [T, N, ...], the membrane [N, ...], and max|r| of each step, [T], or the shares that
-        it masked, [T, 3], or [0].
     """
     if v.dim() == 0 and v.requires_grad:
         v = v.expand(x_seq.shape[1:])
     if not parameters.threshold.learned:
         threshold = threshold.detach()
-    weight, bias = predictor or (None, None)
-    inputs = Inputs(x_seq, v, threshold, scale, initialized, decay, weight, bias)
+    inputs = Inputs(x_seq, v, threshold, scale, initialized, decay)
     variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())
     if not x_seq.is_cuda and _are_known(numbers):
         reason = _refused(variant, numbers, x_seq.dtype, threshold.dim() > 0)
         if use_or_warn("cpp", is_named, reason) == "reference":
             return None
     result = forward(*inputs, variant, numbers)
-    spikes, last, measured = result[:3]
-    return spikes, last if last.dtype == v.dtype else last.to(v.dtype), measured
+    spikes, last, measured, *_, states = result
+    last = last if last.dtype == v.dtype else last.to(v.dtype)
+    return (spikes, last, measured, *(states,)[: int(parameters.returns_states)])
 
 
 def _are_known(numbers: tuple[float, ...]) -> bool:
@@ -97,23 +90,22 @@ def variant_of(parameters: Parameters, inputs: Inputs) -> str:
 
 # Optional are those that not every neuron reads.
 _INPUTS = (
-    "Tensor x_seq, Tensor v, Tensor threshold, Tensor? scale, Tensor? initialized, Tensor? decay, "
-    "Tensor? weight, Tensor? bias"
+    "Tensor x_seq, Tensor v, Tensor threshold, Tensor? scale, Tensor? initialized, Tensor? decay"
 )
 _COUNT = len(Inputs._fields)
 _KERNEL = "str variant, float[] numbers"
-_SAVED = "Tensor packed, Tensor cutoffs, Tensor is_open"
+_SAVED = "Tensor packed, Tensor cutoffs"
 
 torch.library.define(
     "qsnn_plugins::quantized_lif",
     f"({_INPUTS}, {_KERNEL}) -> "
-    f"(Tensor spikes, Tensor last, Tensor measured, {_SAVED}, Tensor means)",
+    f"(Tensor spikes, Tensor last, Tensor measured, {_SAVED}, Tensor states)",
     tags=torch.Tag.pt2_compliant_tag,
 )
 torch.library.define(
     "qsnn_plugins::quantized_lif_backward",
     f"(Tensor grad_spikes, Tensor? grad_last, Tensor? maxima, {_SAVED}, {_INPUTS}, {_KERNEL}) -> "
-    "(Tensor x_seq, Tensor v, Tensor threshold, Tensor scale, Tensor decay, Tensor gates)",
+    "(Tensor x_seq, Tensor v, Tensor threshold, Tensor scale, Tensor decay)",
     tags=torch.Tag.pt2_compliant_tag,
 )
 forward = torch.ops.qsnn_plugins.quantized_lif.default
@@ -125,8 +117,9 @@ def _forward_on(kernels: Any) -> Any:
         *tensors, variant, numbers = values
         inputs, order = Inputs(*tensors), MemoryOrder.of(tensors[0], variant)
         results = kernels.forward(order.enter_all(inputs), variant, tuple(numbers))
-        spikes, last, measured, packed, *more = results
-        return order.leave(spikes), order.leave(last), measured, order.leave(packed), *more
+        spikes, last, measured, packed, cutoffs, states = results
+        spikes, last, packed, states = map(order.leave, (spikes, last, packed, states))
+        return spikes, last, measured, packed, cutoffs, states
 
     return run
 
@@ -160,9 +153,8 @@ def _(*values: Any) -> tuple[Tensor, ...]:
     x_seq, steps = inputs.x_seq, len(inputs.x_seq)
     order = MemoryOrder.of(x_seq, variant)
     entered = order.enter(x_seq).shape
-    masks, gates = named["SPATIAL"] or named["GATES"], named["GATES"]
+    measures = named["SPATIAL"] or named["SCALE"] != "GIVEN"
     packed = cupy.packed_shape(entered) if named["PACKS"] else (0,)
-    channels = x_seq.shape[:3] if gates else (0,)
 
     def wide(*shape: int) -> Tensor:
         return x_seq.new_empty(shape, dtype=torch.float32)
@@ -170,18 +162,17 @@ def _(*values: Any) -> tuple[Tensor, ...]:
     return (
         order.leave(x_seq.new_empty(entered)),
         order.leave(wide(*entered[1:])),
-        wide(steps, 3) if masks else wide(0 if named["SCALE"] == "GIVEN" else steps),
+        wide(steps if measures else 0),
         order.leave(x_seq.new_empty(packed, dtype=torch.int32)),
         wide(*x_seq.shape[:2]) if named["SPATIAL"] else wide(0),
-        x_seq.new_empty(channels, dtype=torch.bool),
-        x_seq.new_empty(channels, dtype=None if inputs.weight is None else inputs.weight.dtype),
+        order.leave(wide(*entered)) if named["RETURNS_STATES"] else wide(0),
     )
 
 
 @torch.library.register_fake("qsnn_plugins::quantized_lif_backward")
 def _(*values: Any) -> tuple[Tensor, ...]:
     *saved, variant, _numbers = values
-    is_open, inputs, named = saved[5], Inputs(*saved[-_COUNT:]), choices(variant)
+    inputs, named = Inputs(*saved[-_COUNT:]), choices(variant)
     x_seq, order = inputs.x_seq, MemoryOrder.of(inputs.x_seq, variant)
     entered = order.enter(x_seq).shape
 
@@ -193,14 +184,14 @@ def _(*values: Any) -> tuple[Tensor, ...]:
         order.leave(wide(*(entered[1:] if inputs.v.shape == x_seq.shape[1:] else (0,)))),
         wide(*inputs.threshold.shape) if named["LEARNING"] != "FIXED" else wide(0),
         *(wide() if named[name] else wide(0) for name in ("SCALE_LEARNS", "LEAK_LEARNS")),
-        wide(*is_open.shape),
     )
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, _, measured, *decided = output
+    _, _, measured, *decided, _ = output
     ctx.kernel = inputs[_COUNT:]
-    maxima = measured if measured.dim() == 1 else None  # not the shares that were masked
+    # not the shares that were masked
+    maxima = None if choices(ctx.kernel[0])["SPATIAL"] else measured
     ctx.save_for_backward(maxima, *decided, *inputs[:_COUNT])
     ctx.mark_non_differentiable(*output[2:])
     ctx.set_materialize_grads(False)
@@ -209,16 +200,12 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, *_: None
 ) -> tuple[Tensor | None, ...]:
-    *saved, means = (tensors := ctx.saved_tensors)[:5]  # a checkpoint unpacks them at each access
-    inputs = Inputs(*tensors[5:])
+    tensors = ctx.saved_tensors  # a checkpoint unpacks them at each access
+    saved, inputs = tensors[:3], Inputs(*tensors[3:])
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(inputs.x_seq)
-    grads = backward(grad_spikes, grad_last, *saved, *inputs, *ctx.kernel)
-    grad_x, grad_v, grad_threshold, grad_scale, grad_decay, grad_gates = grads
-    grads = (
-        *(grad_x, grad_v, grad_threshold, grad_scale, None, grad_decay),
-        *_through_gate(means, grad_gates, inputs.weight, inputs.bias, *ctx.kernel),
-    )
+    *grads, grad_decay = backward(grad_spikes, grad_last, *saved, *inputs, *ctx.kernel)
+    grads = (*grads, None, grad_decay)
     wanted = ctx.needs_input_grad
     return *(
         _gradient_of(tensor, grad) if want else None
@@ -231,26 +218,6 @@ def _gradient_of(tensor: Tensor | None, grad: Tensor | None) -> Tensor | None:
     if tensor is None or grad is None or grad.shape != tensor.shape:
         return None
     return grad.to(tensor.dtype)
-
-
-def _through_gate(
-    means: Tensor,
-    grad_gates: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    variant: str,
-    numbers: Sequence[float],
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of the predictor, of all steps at once: torch differentiates its equation."""
-    if weight is None:
-        return None, None
-    with torch.enable_grad():
-        weight = weight.detach().requires_grad_()
-        bias = None if bias is None else bias.detach().requires_grad_()
-        gates = cpp.gate(means.flatten(0, 1), weight, bias, variant, numbers)
-        leaves = [weight] if bias is None else [weight, bias]
-        grads = torch.autograd.grad(gates, leaves, grad_gates.flatten(0, 1).to(gates.dtype))
-    return grads[0], None if bias is None else grads[1]
 
 
 torch.library.register_autograd("qsnn_plugins::quantized_lif", _differentiate, setup_context=_save)

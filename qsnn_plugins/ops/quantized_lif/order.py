@@ -24,7 +24,7 @@ class MemoryOrder(NamedTuple):
     def of(cls, x_seq: Tensor, variant: str) -> MemoryOrder:
         """Return the order of dense currents whose steps are outermost, or that of rows.
 
-        Masks ask for samples in one piece, and gates for channels.
+        Masks ask for samples in one piece.
 
         Args:
             x_seq: Currents, shape [T, N, ...].
@@ -33,11 +33,11 @@ class MemoryOrder(NamedTuple):
         Example:
             >>> import torch
             >>> x_seq = torch.empty(4, 2, 5, 6, 3).permute(0, 1, 4, 2, 3)
-            >>> MemoryOrder.of(x_seq, "SPATIAL=0 GATES=0").dims
+            >>> MemoryOrder.of(x_seq, "SPATIAL=0").dims
             (0, 1, 3, 4, 2)
         """
         rows, named = cls(tuple(range(x_seq.dim()))), choices(variant)
-        if x_seq.is_contiguous() or named["GATES"]:
+        if x_seq.is_contiguous():
             return rows
         strides = x_seq.stride()
         dims = (0, *sorted(rows.dims[1:], key=lambda dim: -strides[dim]))

@@ -21,7 +21,7 @@ ScaleOfSteps = Literal["given", "step_max", "running"]
 # `Parameters.numbers` in its order; levels come behind.
 NUMBERS = (
     *("tau", "v_reset", "sharpness", "smoothness", "lower", "upper", "momentum"),
-    *("spatial_ratio", "channel_threshold"),
+    "spatial_ratio",
 )
 
 
@@ -33,7 +33,8 @@ class Parameters:
         membrane: What is stored, of a kind that a kernel covers.
         spike: How it fires.
         threshold: Whether and how the threshold learns.
-        pruning: Which membranes are masked before they fire, if any are.
+        pruning: Which neurons are masked before they fire, if any are; gates of channels are not
+            the neuron's.
         tau: Time constant in steps, above 1; None does not leak.
         decay_input: Whether the input is divided by `tau` too.
         decays: Whether the leak is written as snnTorch's is, h = decay q + x; `tau` is then not
@@ -49,6 +50,7 @@ class Parameters:
             comparison is the host's.
         scale: Of a "uniform" membrane: "given" is one scale for all steps; "step_max" takes max|r|
             of each, and "running" a running average of these, updated before the step stores.
+        returns_states: Whether the stored membranes of all steps are returned.
 
     Raises:
         ArgumentError: If a value is not allowed.
@@ -74,6 +76,7 @@ class Parameters:
     detach_reset: bool = False
     fires_at_threshold: bool = True
     scale: ScaleOfSteps = "given"
+    returns_states: bool = False
 
     def __post_init__(self) -> None:
         if self.membrane.kind not in MEMBRANES:
@@ -120,13 +123,8 @@ class Parameters:
 
     @property
     def prunes(self) -> bool:
-        """Whether membranes are masked before they fire."""
-        return self.pruning is not None and self.pruning.prunes
-
-    @property
-    def has_gates(self) -> bool:
-        """Whether channels are masked, by a predictor of theirs."""
-        return self.pruning is not None and self.pruning.channel_threshold is not None
+        """Whether neurons are masked before they fire."""
+        return self.pruning is not None and self.pruning.spatial_ratio > 0
 
     @property
     def keeps_comparison(self) -> bool:
@@ -164,7 +162,7 @@ class Parameters:
         values = (
             *(self.tau, self.v_reset, self.spike.sharpness),
             *(membrane.smoothness, membrane.lower, membrane.upper, membrane.momentum),
-            *((pruning.spatial_ratio, pruning.channel_threshold) if pruning else (None, None)),
+            pruning.spatial_ratio if pruning else None,
         )
         # what this neuron does not read may be None
         return [*(0.0 if value is None else value for value in values), *self.levels]
@@ -211,9 +209,9 @@ def _variant(neuron: Parameters, scale_learns: bool, leak_learns: bool, packs: b
         "DETACHED": neuron.detach_reset,
         "FIRES_AT_ZERO": neuron.spike.fires_at_threshold(neuron.fires_at_threshold),
         "SENDS_THRESHOLD": neuron.spike.value == "threshold",
-        "SPATIAL": pruning is not None and bool(pruning.spatial_ratio),
-        "GATES": neuron.has_gates,
-        "SOFTMAX": neuron.has_gates and pruning is not None and pruning.channel_softmax,
+        "SPATIAL": neuron.prunes,
+        "MASKS_INPUT": pruning is not None and pruning.masked == "accumulation",
+        "RETURNS_STATES": neuron.returns_states,
         "SCALE_LEARNS": scale_learns,
         "LEAK_LEARNS": leak_learns,
         "PACKS": packs,

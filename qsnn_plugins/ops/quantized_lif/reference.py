@@ -28,9 +28,8 @@ def quantized_lif(
     scale: Tensor | None = None,
     initialized: Tensor | None = None,
     decay: Tensor | None = None,
-    predictor: tuple[Tensor, Tensor | None] | None = None,
-    run: Callable[[Cell, Tensor, Tensor], tuple[Tensor, Tensor]] = Cell.run,
-) -> tuple[Tensor, Tensor, Tensor]:
+    run: Callable[..., tuple[Tensor, Tensor]] = Cell.run,
+) -> tuple[Tensor, ...]:
     """Spikes, the last stored membrane and what was measured; see `ops.quantized_lif`.
 
     16-bit input is computed in float32: nothing is rounded before it is compared.
@@ -44,12 +43,12 @@ def quantized_lif(
         initialized: Whether a running scale is an average already, shape [].
         decay: Decay of a neuron that has one, shape []; as used it lies from 0 to 1. The rate
             1 / tau where `parameters.has_rate`.
-        predictor: Weight [C, C] and bias [C] that score the channels, where they are masked.
         run: Runs the steps; `compiled` gives one of its own.
 
     Returns:
-        Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and max|r| of each step,
-        [T], or the shares that it masked, [T, 3], or [0].
+        Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and of each step max|r|
+        or the share that it masked, [T], or [0]. Where `parameters.returns_states` the stored
+        membranes come behind, float32 or float64 of shape [T, N, ...], without a gradient.
 
     Example:
         >>> x_seq, v = torch.full((3, 1), 0.75), torch.zeros(1)
@@ -61,16 +60,16 @@ def quantized_lif(
     shares: list[Tensor] = []
     pruning = parameters.pruning or PruningSpec()
 
-    def mask(h: Tensor) -> Tensor:
-        how = pruning.channel_threshold, pruning.channel_softmax
-        masked, share = prune_membrane(h, pruning.spatial_ratio, pruning.block, predictor, *how)
+    def mask(h: Tensor, rest: Tensor | float) -> Tensor:
+        masked, share = prune_membrane(h, rest, pruning.spatial_ratio, pruning.block)
         shares.append(share)
         return masked
 
     currents, p = wide(x_seq), parameters
+    states: list[Tensor] | None = [] if p.returns_states else None
     uniform = _UniformStore(p, scale, initialized) if p.has_scale else None
     cell = Cell(
-        spec=QuantSpec(p.membrane, p.spike, p.threshold),
+        spec=QuantSpec(p.membrane, p.spike, p.threshold, pruning=pruning),
         threshold=threshold.to(currents.dtype),
         charge=_charge(p, None if decay is None else decay.to(currents.dtype)),
         fire=Spike.from_spec(p.spike, p.fires_at_threshold),
@@ -80,10 +79,12 @@ def quantized_lif(
         reset_time=_reset_time(p),
         detach_reset=p.detach_reset,
     )
-    spikes, last = run(cell, currents, v.to(currents.dtype).expand(x_seq.shape[1:]))
+    first = v.to(currents.dtype).expand(x_seq.shape[1:])
+    spikes, last = run(cell, currents, first, states)
     measured = (uniform.maxima if uniform else []) or shares
     statistics = torch.stack(measured).float() if measured else x_seq.new_empty(0).float()
-    return spikes.to(x_seq.dtype), last.to(v.dtype), statistics
+    results = spikes.to(x_seq.dtype), last.to(v.dtype), statistics
+    return results if states is None else (*results, torch.stack(states))
 
 
 def _charge(p: Parameters, decay: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:

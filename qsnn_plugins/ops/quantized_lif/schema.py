@@ -72,15 +72,13 @@ class Inputs(NamedTuple):
     scale: Tensor | None = None
     initialized: Tensor | None = None
     decay: Tensor | None = None
-    weight: Tensor | None = None
-    bias: Tensor | None = None
 
     def contiguous(self) -> Inputs:
         """Return the tensors as kernels read them.
 
         They are in rows, on the device of the currents, and float32 but for these.
         """
-        x_seq, v, threshold, scale, initialized, decay, *predictor = self
+        x_seq, v, threshold, scale, initialized, decay = self
         device = x_seq.device
         return Inputs(
             x_seq.contiguous(),
@@ -89,7 +87,6 @@ class Inputs(NamedTuple):
             None if scale is None else scale.to(device, torch.float32),
             None if initialized is None else initialized.to(device),
             None if decay is None else decay.to(device, torch.float32),
-            *predictor,
         )
 
 
@@ -102,7 +99,7 @@ def call_of(inputs: Inputs, **more: Tensor | None) -> Call:
         inputs: The tensors, contiguous.
         **more: Other tensors that `Call` names, or None.
     """
-    x_seq, v, threshold, scale, initialized, decay, *_ = inputs
+    x_seq, v, threshold, scale, initialized, decay = inputs
     shape, count = x_seq.shape, threshold.numel()
     neurons = math.prod(shape[1:])
     tensors = {"x": x_seq, "v": v, "threshold": threshold, "scale": scale}
@@ -114,8 +111,6 @@ def call_of(inputs: Inputs, **more: Tensor | None) -> Call:
         threshold_count=count,
         threshold_inner=inner_size(threshold.shape, shape) if count > 1 else 1,
         samples=1,
-        maps=1,
-        map_size=neurons,
         **{name: each.data_ptr() for name, each in tensors.items() if each is not None},
     )
 
@@ -150,8 +145,8 @@ def choices(variant: str) -> dict[str, Any]:
         variant: What `Parameters.variant` returns.
 
     Example:
-        >>> choices("LEAK=DECAY GATES=0")
-        {'LEAK': 'DECAY', 'GATES': 0}
+        >>> choices("LEAK=DECAY SPATIAL=0")
+        {'LEAK': 'DECAY', 'SPATIAL': 0}
     """
     words = (word.split("=") for word in variant.split(" "))
     return {name: int(value) if value.lstrip("-").isdigit() else value for name, value in words}

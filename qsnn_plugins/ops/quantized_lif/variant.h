@@ -25,7 +25,8 @@ constexpr int LEAST_CODE = QSNN_LEAST_CODE, GREATEST_CODE = QSNN_GREATEST_CODE; 
 constexpr int GREATEST_SPIKE = QSNN_GREATEST_SPIKE;
 constexpr bool RESET_IS_LATE = QSNN_RESET_IS_LATE, DETACHED = QSNN_DETACHED;
 constexpr bool FIRES_AT_ZERO = QSNN_FIRES_AT_ZERO, SENDS_THRESHOLD = QSNN_SENDS_THRESHOLD;
-constexpr bool SPATIAL = QSNN_SPATIAL, GATES = QSNN_GATES;  // masks of neurons, and of channels
+constexpr bool SPATIAL = QSNN_SPATIAL, MASKS_INPUT = QSNN_MASKS_INPUT;  // masks neurons: x, or h whole
+constexpr bool RETURNS_STATES = QSNN_RETURNS_STATES;  // of every step
 constexpr bool SCALE_LEARNS = QSNN_SCALE_LEARNS, LEAK_LEARNS = QSNN_LEAK_LEARNS;
 constexpr bool THRESHOLD_PER_CHANNEL = QSNN_THRESHOLD_PER_CHANNEL;
 
@@ -42,5 +43,4 @@ constexpr int HEIGHT_COUNT = SLOPE == STACKED && !MIRRORED ? MIDPOINT_COUNT : 0;
 constexpr int PAIR_COUNT = MIRRORED ? (MIDPOINT_COUNT + 1) / 2 : 0;
 constexpr bool HAS_SCALE = STORE == UNIFORM, MEASURES = HAS_SCALE && SCALE != GIVEN;
 constexpr bool KEEPS_COMPARISON = RESET_IS_LATE && STORE != FLOAT;
-constexpr bool MASKS = SPATIAL || GATES;
-static_assert(!(MASKS && MEASURES), "a step's maximum is not measured of masked membranes");
+static_assert(!(SPATIAL && MEASURES), "a step's maximum is not measured of masked membranes");

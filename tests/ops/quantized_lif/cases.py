@@ -178,7 +178,7 @@ def channels_last(x_seq):
 def run(parameters, x_seq, v, threshold, backend, seed=1):
     """Spikes, last state, what was measured, and the gradients for random upstream gradients.
 
-    Those are of x_seq, v and all that learns: the threshold, the scale, the predictor of channels.
+    Those are of x_seq, v and all that learns: the threshold, the scale.
     """
     generator = torch.Generator().manual_seed(seed)
     up_spikes = torch.randn(x_seq.shape, generator=generator).to(x_seq)
@@ -191,14 +191,7 @@ def run(parameters, x_seq, v, threshold, backend, seed=1):
         leaves.append(given.requires_grad_())
     if parameters.has_scale and parameters.membrane.scale == "learned":
         leaves.append(scale.requires_grad_())
-    predictor = None
-    if parameters.has_gates:
-        channels = x_seq.shape[2]
-        weight = torch.randn(channels, channels, generator=generator).to(wide)
-        bias = torch.randn(channels, generator=generator).to(wide) * 0.1
-        predictor = weight.requires_grad_(), bias.requires_grad_()
-        leaves.extend(predictor)
-    more = {"scale": scale, "initialized": True, "decay": 0.5, "predictor": predictor}
+    more = {"scale": scale, "initialized": True, "decay": 0.5}
     arguments = *leaves[:2], given, parameters
     spikes, last, measured = quantized_lif(*arguments, **more, backend=backend)
     gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
@@ -212,10 +205,8 @@ def masked(parameters, pruning):
 
 LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
 PRUNINGS = {
-    "spatial": PruningSpec(0.35),
-    "channels": PruningSpec(channel_threshold=0.47),
-    "both": PruningSpec(0.35, channel_threshold=0.47),
-    "softmax": PruningSpec(0.1, channel_threshold=0.5, channel_softmax=True),
+    "accumulation": PruningSpec(0.35),
+    "membrane": PruningSpec(0.35, masked="membrane"),
 }
 MASKED = {
     "ternary": Parameters(threshold=LEARNED),

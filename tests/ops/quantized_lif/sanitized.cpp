@@ -5,23 +5,23 @@
 #include "kernel.cpp"
 
 struct Sizes {
-    Index steps, samples, maps, map_size, rank;
+    Index steps, samples, size, rank;
 };
 
 const std::vector<Sizes> SIZES =
-    MASKS ? std::vector<Sizes>{{1, 1, 1, 1, 0},
-                               {3, 2, 3, 0, 0},
-                               {2, 2, 3, 1025, 900},
-                               {2, 1, 700, 3, 2099},
-                               {701, 2, 5, 1, 1}}
-          : std::vector<Sizes>{{1, 1, 1, 1}, {3, 1, 1, 0}, {2, 1, 1, 4097}, {701, 1, 1, 5}};
+    SPATIAL ? std::vector<Sizes>{{1, 1, 1, 0},
+                                 {3, 2, 0, 0},
+                                 {2, 2, 3075, 900},
+                                 {2, 1, 2100, 2099},
+                                 {701, 2, 5, 1}}
+            : std::vector<Sizes>{{1, 1, 1}, {3, 1, 0}, {2, 1, 4097}, {701, 1, 5}};
 
 void run(const Sizes& shape, Index threads, bool v_is_each) {
     const float flat[] = {NUMBERS};
     Numbers numbers;
     static_assert(sizeof flat == sizeof numbers, "schema.kernel gives all Numbers");
     std::memcpy(&numbers, flat, sizeof numbers);
-    const Index neurons = shape.samples * shape.maps * shape.map_size;
+    const Index neurons = shape.samples * shape.size;
     const Index cells = shape.steps * neurons, rows = shape.steps * shape.samples;
     std::vector<Value> x(cells), spikes(cells), grad_spikes(cells), grad_x(cells);
     for (Index i = 0; i < cells; i++) {
@@ -34,28 +34,23 @@ void run(const Sizes& shape, Index threads, bool v_is_each) {
     const bool initialized = true;
     std::vector<float> last(neurons), maxima(MEASURES ? shape.steps : 0), grad_v(neurons);
     std::vector<float> grad_thresholds(neurons), cutoffs(SPATIAL ? rows : 0);
-    std::vector<Index> counts(MASKS ? 2 * rows : 0);
-    std::vector<uint8_t> is_open(GATES ? rows * shape.maps : 0);
-    for (size_t i = 0; i < is_open.size(); i++) is_open[i] = i % 3 > 0;
+    std::vector<Index> counts(SPATIAL ? rows : 0);
+    std::vector<float> states(RETURNS_STATES ? cells : 0);
     double sums[3] = {};
 
     Call call{};
     call.steps = shape.steps, call.neurons = neurons, call.threads = threads;
     call.v_is_each = v_is_each, call.threshold_count = thresholds.size(), call.threshold_inner = 5;
-    call.samples = shape.samples, call.maps = shape.maps, call.map_size = shape.map_size;
-    call.rank = shape.rank;
+    call.samples = shape.samples, call.rank = shape.rank;
     call.x = x.data(), call.v = v.data(), call.threshold = thresholds.data();
     call.scale = &scale, call.decay = &decay, call.initialized = &initialized;
     call.spikes = spikes.data(), call.last = last.data(), call.maxima = maxima.data();
-    call.cutoffs = cutoffs.data(), call.counts = counts.data();
-    call.is_open = reinterpret_cast<const bool*>(is_open.data());
-    for (call.step = 0; call.step <= (MASKS ? shape.steps : 0); call.step++)
-        qsnn_forward(&call, &numbers);
+    call.cutoffs = cutoffs.data(), call.counts = counts.data(), call.states = states.data();
+    qsnn_forward(&call, &numbers);
 
-    std::vector<float> grad_gates(is_open.size() * qsnn_parts(&call));
     call.grad_spikes = grad_spikes.data(), call.grad_last = last.data();
     call.grad_x = grad_x.data(), call.grad_v = grad_v.data();
-    call.grad_thresholds = grad_thresholds.data(), call.grad_gates = grad_gates.data();
+    call.grad_thresholds = grad_thresholds.data();
     call.sums = sums;
     qsnn_backward(&call, &numbers);
 }

@@ -212,7 +212,7 @@ def test_a_backward_of_what_does_not_learn_launches_one_kernel(launches):
         parameters = Parameters(threshold=learning)
         kernel = parameters.variant(), tuple(parameters.numbers())
         arguments = given(x_seq, v)
-        saved = cupy.forward(arguments, *kernel)[2:6]
+        saved = cupy.forward(arguments, *kernel)[2:5]
         launches.clear()
         with Computed() as computed:
             cupy.backward(x_seq, v, *saved, arguments, *kernel)
@@ -280,7 +280,7 @@ def test_shapes_are_known_without_a_gpu(name, steps):
     arguments = given(x_seq, v)
     kernel = variant_of(LONG[name], arguments), LONG[name].numbers()
     forward = operator.forward(*arguments, *kernel)
-    backward = operator.backward(x_seq, v, *forward[2:6], *arguments, *kernel)
+    backward = operator.backward(x_seq, v, *forward[2:5], *arguments, *kernel)
     with FakeTensorMode():
         faked = Inputs(
             *(
@@ -289,7 +289,7 @@ def test_shapes_are_known_without_a_gpu(name, steps):
             )
         )
         its_forward = operator.forward(*faked, *kernel)
-        its_backward = operator.backward(*faked[:2], *its_forward[2:6], *faked, *kernel)
+        its_backward = operator.backward(*faked[:2], *its_forward[2:5], *faked, *kernel)
     faked = *its_forward, *its_backward
     for real, fake in zip((*forward, *backward), faked, strict=True):
         assert (real.shape, real.dtype, fake.device.type) == (fake.shape, fake.dtype, "cuda")

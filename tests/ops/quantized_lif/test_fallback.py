@@ -61,6 +61,7 @@ def chosen(x_seq=None, **more):
         ({"leak": LEARNS}, "the leak learns"),
         ({"leak": torch.full((3, 1), 0.5)}, "the leak has the shape (3, 1)"),
         ({"pruning": MASKS}, "membranes are masked before they fire"),
+        ({"returns_states": True}, "the stored membranes of all steps are wanted"),
     ],
 )
 def test_what_the_cuda_kernel_does_not_cover_is_compiled(given, reason, caplog):
@@ -128,9 +129,9 @@ def results(run, parameters, shape, decay):
     if decay is not None:
         decay = decay.clone().requires_grad_()
         leaves.append(decay)
-    spikes, last, measured = run(x_seq, v, threshold, parameters, decay=decay)
+    spikes, last, *measured = run(x_seq, v, threshold, parameters, decay=decay)
     up = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-    return spikes, last, measured, *torch.autograd.grad((spikes * up).sum() + last.sum(), leaves)
+    return spikes, last, *measured, *torch.autograd.grad((spikes * up).sum() + last.sum(), leaves)
 
 
 @pytest.mark.slow
@@ -143,8 +144,9 @@ def results(run, parameters, shape, decay):
             torch.tensor([[0.25], [0.5], [0.75]]),
         ),
         (Parameters(threshold=LEARNED, pruning=MASKS), None),
+        (Parameters(threshold=LEARNED, returns_states=True), None),
     ],
-    ids=["learned rate", "decay per channel", "masked"],
+    ids=["learned rate", "decay per channel", "masked", "all states"],
 )
 def test_compiled_it_is_the_reference(parameters, decay, traced):
     for shape in ((3, 2, 3, 5), (3, 4, 3, 7)):

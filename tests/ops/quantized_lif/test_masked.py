@@ -1,6 +1,7 @@
 """The C++ kernel of masked membranes against its reference."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
-BOTH = PRUNINGS["both"]
+SPATIAL = PRUNINGS["accumulation"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +65,7 @@ def test_equals_the_reference(neuron, masks):
     exact = run(masked(parameters, pruning), x_seq.to(exactly), v.to(exactly), 0.75, "reference")
     spikes, _, shares, *gradients = ours
     assert 0.02 < (spikes > 0).float().mean() < 0.7
-    assert (shares[:, 0] > 0).all() == (pruning.spatial_ratio > 0)
-    assert (shares[:, 1] > 0).any() == (pruning.channel_threshold is not None)
+    assert (shares > 0).all()
     assert all(gradient.abs().max() > 0.01 for gradient in gradients)
     assert_equal(ours, exact)
 
@@ -93,11 +93,11 @@ def test_any_shape(shape, late):
     parameters = Parameters(threshold=LEARNED, **(LATE if late else {}))
     x_seq, v = inputs(shape)
     x_64, v_64 = x_seq.double(), v.double()
-    ours = run(masked(parameters, BOTH), x_seq, v, 0.75, "cpp")
+    ours = run(masked(parameters, SPATIAL), x_seq, v, 0.75, "cpp")
     if 0 in shape:
         assert ours[3].shape == shape
         return
-    theirs = run(masked(parameters, BOTH), x_64, v_64, 0.75, "reference")
+    theirs = run(masked(parameters, SPATIAL), x_64, v_64, 0.75, "reference")
     for mine, other in zip(ours[:5], theirs[:5], strict=True):
         torch.testing.assert_close(mine, other.to(mine.dtype), rtol=1e-5, atol=1e-5)
     for mine, other in zip(ours[5:], theirs[5:], strict=True):
@@ -139,7 +139,7 @@ def test_cutoffs_are_those_of_a_sorted_sample(size, kind):
 def test_nan_is_kept_by_the_cutoff_and_stays_where_it_is():
     x_seq, _ = inputs((3, 2, 5, 8))
     x_seq[1, 0, 2, 3] = float("nan")
-    parameters = Parameters(pruning=PRUNINGS["spatial"])
+    parameters = Parameters(pruning=SPATIAL)
     for name in ("cpp", "reference"):
         spikes, last, _ = quantized_lif(x_seq, 0.0, 1.0, parameters, backend=name)
         assert last.isnan().nonzero().tolist() == [[0, 2, 3]]
@@ -152,7 +152,7 @@ def test_each_channel_may_have_its_threshold(learning):
     x_seq, v = inputs((4, 2, 3, 5, 7))
     thresholds = torch.tensor([0.5, 1.0, 1.25]).reshape(3, 1, 1)
     ours, theirs = (
-        run(masked(parameters, BOTH), x_seq.to(dtype), v.to(dtype), thresholds, name)
+        run(masked(parameters, SPATIAL), x_seq.to(dtype), v.to(dtype), thresholds, name)
         for name, dtype in (("cpp", torch.float32), ("reference", torch.float64))
     )
     assert_equal(ours, theirs)
@@ -164,7 +164,7 @@ def test_16_bit_input_is_computed_in_float32(dtype):
     parameters = Parameters(threshold=LEARNED)
     x_seq, v = inputs((6, 5, 7, 31), dtype=dtype)
     ours, theirs = (
-        run(masked(parameters, BOTH), x_seq, v, 0.8, name) for name in ("cpp", "reference")
+        run(masked(parameters, SPATIAL), x_seq, v, 0.8, name) for name in ("cpp", "reference")
     )
     assert ours[0].dtype == ours[1].dtype == ours[3].dtype == ours[4].dtype == dtype
     assert_equal(ours[:5], theirs[:5], torch.finfo(dtype).eps)
@@ -178,7 +178,7 @@ def test_threads_do_not_change_a_bit():
     before, results = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(run(masked(parameters, BOTH), x_seq, v, 0.75, "cpp"))
+        results.append(run(masked(parameters, SPATIAL), x_seq, v, 0.75, "cpp"))
     torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
@@ -186,28 +186,25 @@ def test_threads_do_not_change_a_bit():
 
 def test_little_is_saved_besides_the_currents():
     x_seq, saved = torch.randn(4, 8, 6, 50, requires_grad=True) * 1.0, {}
-    predictor = torch.randn(6, 6), torch.zeros(6)
 
     def keep(tensor):
         saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        arguments = x_seq, 0.0, torch.tensor(1.0), Parameters(pruning=BOTH)
-        quantized_lif(*arguments, predictor=predictor, backend="cpp")
+        arguments = x_seq, 0.0, torch.tensor(1.0), Parameters(pruning=SPATIAL)
+        quantized_lif(*arguments, backend="cpp")
     assert saved.pop(x_seq.data_ptr()) == 4.0 * x_seq.numel()
-    decided = 4 * 8 * (4 + 6 * 5)  # a cutoff per sample; a mean and whether it is open a channel
-    assert sum(saved.values()) == decided + 4 * 42 + 8, "and the predictor, and single numbers"
+    assert sum(saved.values()) == 4 * 8 * 4 + 8, "a cutoff per sample and step, and single numbers"
 
 
-@pytest.mark.parametrize("pruning", PRUNINGS.values(), ids=PRUNINGS)
-def test_the_operators_are_registered_in_full(pruning):
+@pytest.mark.parametrize("returns_states", [False, True])
+@pytest.mark.parametrize("pruning", [None, *PRUNINGS.values()], ids=str)
+def test_the_operators_are_registered_in_full(pruning, returns_states):
     x_seq, v = inputs((3, 2, 5, 2))
-    parameters = masked(MASKED["ternary"], pruning)
-    predictor = (torch.randn(5, 5, requires_grad=True), torch.randn(5, requires_grad=True))
+    parameters = replace(MASKED["ternary"], pruning=pruning, returns_states=returns_states)
     given = Inputs(
-        *(x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)),
-        *(None, None, None, *(predictor if parameters.has_gates else (None, None))),
+        x_seq.requires_grad_(), v.requires_grad_(), torch.tensor(1.0, requires_grad=True)
     )
     kernel = parameters.variant(), parameters.numbers()
     torch.library.opcheck(operator.forward, (*given, *kernel))
@@ -220,25 +217,22 @@ def test_the_operators_are_registered_in_full(pruning):
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_in_one_graph(backend):
     x_seq, _ = inputs((3, 2, 5, 6))
-    weight = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
-
     parts = Parameters(threshold=LEARNED)
 
-    def neuron(x_seq, weight):
-        built = Parameters(parts.membrane, parts.spike, parts.threshold, BOTH, tau=2.0)
-        own = weight, None
-        return quantized_lif(x_seq, 0.0, 0.75, built, predictor=own, backend="cpp")[0]
+    def neuron(x_seq):
+        built = Parameters(parts.membrane, parts.spike, parts.threshold, SPATIAL, tau=2.0)
+        return quantized_lif(x_seq, 0.0, 0.75, built, backend="cpp")[0]
 
     torch._dynamo.reset()
     compiled = torch.compile(neuron, fullgraph=True, backend=backend)
     results = []
     for call in (compiled, neuron):
         leaf = x_seq.clone().requires_grad_()
-        spikes = call(leaf, weight)
+        spikes = call(leaf)
         up = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-        results.append((spikes, *torch.autograd.grad(spikes, (leaf, weight), up)))
+        results.append((spikes, *torch.autograd.grad(spikes, leaf, up)))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-    assert results[0][2].abs().max() > 0.01
+    assert results[0][1].abs().max() > 0.01
 
 
 REFUSED = {
@@ -262,18 +256,13 @@ def test_what_the_kernel_does_not_cover_goes_to_the_reference(reason, given, mon
 
 
 def test_bad_arguments_are_named():
-    x_seq, spatial = torch.zeros(2, 3, 4), Parameters(pruning=PRUNINGS["spatial"])
-    both = Parameters(pruning=BOTH)
+    x_seq, spatial = torch.zeros(2, 3, 4), Parameters(pruning=SPATIAL)
     with pytest.raises(ArgumentError, match=r"x_seq\.shape=\(2, 3\)"):
         quantized_lif(torch.zeros(2, 3), 0.0, 1.0, spatial)
-    with pytest.raises(ArgumentError, match="predictor=None is not allowed: give a weight"):
-        quantized_lif(x_seq, 0.0, 1.0, both)
-    with pytest.raises(ArgumentError, match=r"predictor=\(3, 4\)"):
-        quantized_lif(x_seq, 0.0, 1.0, both, predictor=(torch.zeros(3, 4), None))
     with pytest.raises(ArgumentError, match=r"v\.shape=\(4,\)"):
         quantized_lif(x_seq, torch.zeros(4), 1.0, spatial)
     with pytest.raises(ArgumentError, match=r"scale='step_max' is not allowed: give 'given'"):
-        Parameters(UNIFORM[4][0], pruning=PRUNINGS["spatial"], scale="step_max")
+        Parameters(UNIFORM[4][0], pruning=SPATIAL, scale="step_max")
 
 
 @pytest.mark.parametrize(
@@ -281,6 +270,6 @@ def test_bad_arguments_are_named():
 )
 def test_sanitizers_find_nothing(number, tmp_path):
     """Every neuron with one of the masks, in memory of exactly the size that may be touched."""
-    neuron = masked(list(MASKED.values())[number], list(PRUNINGS.values())[number % 3])
+    neuron = masked(list(MASKED.values())[number], list(PRUNINGS.values())[number % 2])
     dtype = list(VALUES)[number % 3]
     assert run_kernel_sanitized(neuron, dtype, number % 2 == 0, tmp_path) == 20

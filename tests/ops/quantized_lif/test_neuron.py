@@ -41,7 +41,7 @@ def neuron(spec=None, **changed):
 
 def pruned(pruning, membrane=None):
     spec = QuantSpec(membrane or MembraneSpec(), pruning=pruning)
-    return neuron(spec, pruning=MembranePruning(pruning, channels=3))
+    return neuron(spec, pruning=MembranePruning(pruning))
 
 
 def hooked():
@@ -137,7 +137,7 @@ def test_a_surrogate_that_a_schedule_sharpened_is_the_one_that_runs():
         spike = Spike()
         spike.sharpness = sharpness
         leaf = x_seq.clone().requires_grad_()
-        spikes, _ = run(leaf, torch.zeros(50), **neuron(surrogate_function=spike))
+        spikes, *_ = run(leaf, torch.zeros(50), **neuron(surrogate_function=spike))
         spikes.sum().backward()
         grads.append(leaf.grad)
     assert not torch.allclose(*grads)
@@ -157,11 +157,22 @@ def test_one_value_for_all_is_saved_as_one_value():
 
 
 def test_what_was_masked_is_accounted_for():
-    parts = pruned(PruningSpec(0.5, channel_threshold=0.47))
+    parts = pruned(PruningSpec(0.5))
     x_seq = torch.randn(4, 2, 3, 20)
-    spikes, last = run(x_seq, torch.zeros(()).expand(2, 3, 20), **parts)
-    spatial, channel, neurons = parts["pruning"].sparsity()
-    assert spatial == 0.5
-    assert neurons == pytest.approx(1 - (1 - spatial) * (1 - channel), abs=0.1)
+    spikes, last, states = run(x_seq, torch.zeros(()).expand(2, 3, 20), **parts)
+    assert parts["pruning"].sparsity() == 0.5
     assert spikes.shape == x_seq.shape
     assert last.shape == (2, 3, 20)
+    assert states is None
+
+
+@pytest.mark.parametrize("spec", [QuantSpec(), QuantSpec(pruning=PruningSpec(0.5))], ids=str)
+def test_the_stored_membranes_of_all_steps_are_returned_where_they_are_wanted(spec):
+    pruning = MembranePruning(spec.pruning) if spec.pruning.prunes else None
+    x_seq, v = torch.randn(4, 2, 3, 20), torch.zeros(2, 3, 20)
+    parts = neuron(spec, pruning=pruning)
+    _, last, states = run(x_seq, v, **parts, returns_states=True)
+    one_by_one = [run(x_seq[: t + 1], v, **parts)[1] for t in range(4)]
+    assert torch.equal(states, torch.stack(one_by_one))
+    assert torch.equal(states[-1], last)
+    assert not states.requires_grad

@@ -30,7 +30,7 @@ pytestmark = needs_compiler
 NEURONS = {
     "ternary": Parameters(threshold=LEARNED),
     "measured": Parameters(UNIFORM[2][0], threshold=LEARNED, scale="running"),
-    "masked": masked(Parameters(threshold=SEPARATE, v_reset=None), PRUNINGS["spatial"]),
+    "masked": masked(Parameters(threshold=SEPARATE, v_reset=None), PRUNINGS["accumulation"]),
 }
 THRESHOLDS = {"one": torch.tensor(0.75), "each": torch.tensor([0.5, 1.0, 1.25]).reshape(3, 1, 1)}
 
@@ -122,7 +122,7 @@ def test_shapes_and_strides_are_known_without_values(dims, steps, kernel):
         for mode in (torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True)):
             with mode:
                 forward = operator.forward(*given, *named)
-                backward = operator.backward(x_seq, given.v, *forward[2:6], *given, *named)
+                backward = operator.backward(x_seq, given.v, *forward[2:5], *given, *named)
             results.append(
                 [(part.shape, part.dtype, part.stride()) for part in (*forward, *backward)]
             )

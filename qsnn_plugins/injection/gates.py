@@ -1,0 +1,142 @@
+"""Where the gates of channels go in a network that is injected, and why some cannot be placed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from qsnn_plugins.injection.hosts import LeftAlone
+from qsnn_plugins.injection.neurons import Neuron
+from qsnn_plugins.injection.report import GatedLayer
+from qsnn_plugins.injection.wiring import Layer, Wiring
+from qsnn_plugins.nn import ChannelGate, KeepsMeans
+from qsnn_plugins.spec import QuantSpec
+
+__all__ = ["place_gates"]
+
+Chosen = Mapping[int, QuantSpec | LeftAlone]
+
+
+def place_gates(
+    network: nn.Module, neurons: Sequence[Neuron], chosen: Chosen, found: Wiring
+) -> tuple[list[ChannelGate], tuple[GatedLayer, ...]]:
+    """Gate the convolutions that charge new neurons whose specs gate channels.
+
+    Of several layers that are added before a neuron only the deepest is gated, with most neurons
+    before it: the branch of a residual block, and not its shortcut. It is masked behind its own
+    normalization, before the sum. Of several neurons whose spikes are added, the gate watches the
+    deepest.
+
+    Returns:
+        The gates, and a row per layer, gated or not.
+    """
+    placement = _Placement(network, neurons, chosen, found)
+    for neuron in neurons:
+        placement.place_before(neuron)
+    return placement.gates, tuple(placement.rows)
+
+
+class _Placement:
+    def __init__(
+        self, network: nn.Module, neurons: Sequence[Neuron], chosen: Chosen, found: Wiring
+    ) -> None:
+        self.neurons = {id(neuron.module): neuron for neuron in neurons}
+        self.chosen, self.found = chosen, found
+        self.layers: dict[int, tuple[str, nn.Module]] = {}
+        for name, module in network.named_modules():
+            self.layers[id(module)] = name, module
+        self.wrapped = {
+            id(part)
+            for module in network.modules()
+            if type(module).__module__.startswith("qsnn_plugins") and hasattr(module, "neuron")
+            for part in module.modules()
+        }
+        self.gates: list[ChannelGate] = []
+        self.rows: list[GatedLayer] = []
+
+    def gates_before(self, neuron: int) -> bool:
+        """Whether a neuron is new, and its spec gates channels."""
+        spec = self.chosen[neuron]
+        is_new = self.neurons[neuron].new is not None
+        return is_new and isinstance(spec, QuantSpec) and spec.pruning.gates
+
+    def place_before(self, neuron: Neuron) -> None:
+        if not self.gates_before(id(neuron.module)):
+            return
+        charging = [i for i, row in self.found.layers.items() if id(neuron.module) in row.charges]
+        if not charging:
+            why = "no layer with weights charges it"
+            self.rows.append(GatedLayer(neuron.names[0], neuron.kind, note=why))
+        fitting = []
+        for i in charging:
+            why = self._why_not(i, neuron)
+            if why:
+                self._note(i, note=why)
+            else:
+                fitting.append(i)
+        fitting.sort(key=self._depth)
+        for i in fitting[:-1]:
+            name, _ = self.layers[fitting[-1]]
+            self._note(i, note=f"it is added to {name}, which is gated: a shortcut stays open")
+        if fitting:
+            self._gate(fitting[-1], neuron)
+
+    def _depth(self, i: int) -> tuple[int, int]:
+        """How deep the neurons are that feed a layer; of equal layers the first comes last."""
+        sources = self.found.layers[i].sources
+        depth = self.found.depths[sources[-1]] if sources else 0
+        return depth, -list(self.found.layers).index(i)
+
+    def _why_not(self, i: int, neuron: Neuron) -> str:
+        """Why a layer is not gated; nothing where it can be."""
+        row, (_, layer) = self.found.layers[i], self.layers[i]
+        spec: Any = self.chosen[id(neuron.module)]
+        if not isinstance(layer, _ConvNd):
+            return "only convolutions are gated"
+        others = [other for other in row.charges if not self.gates_before(other)]
+        if others:
+            return f"it charges {self.neurons[others[0]].names[0]} too, which is not gated"
+        if row.is_reused:
+            return "it takes the spikes of other neurons at other times"
+        if spec.pruning.fidelity == "released":
+            return ""
+        if not row.sources:
+            return "no neurons feed it whose membranes could be watched"
+        source = self.neurons[row.sources[-1]]
+        if not isinstance(source.new, KeepsMeans):
+            return f"{source.names[0]}, which feeds it, is left alone"
+        return self._why_out_of_step(row, source)
+
+    def _why_out_of_step(self, row: Layer, source: Neuron) -> str:
+        shape = self.found.shapes[id(source.module)]
+        maps = math.prod(shape[: source.host.channel_dim(source.module)])
+        is_gathered = id(source.new) in self.wrapped
+        if row.source_runs * maps == row.maps and (row.source_runs == 1 or is_gathered):
+            return ""
+        return (
+            f"{source.names[0]}, which feeds it, runs {row.source_runs} times on {maps} maps "
+            f"before it takes {row.maps} at once"
+        )
+
+    def _gate(self, i: int, neuron: Neuron) -> None:
+        row, (_, layer) = self.found.layers[i], self.layers[i]
+        spec: Any = self.chosen[id(neuron.module)]
+        convolution: Any = layer
+        source, channels, watched = None, convolution.in_channels, "its input"
+        if spec.pruning.fidelity == "paper":
+            fed = self.neurons[row.sources[-1]]
+            source, watched = fed.new, fed.names[0]
+            channels = self.found.shapes[id(fed.module)][fed.host.channel_dim(fed.module)]
+        gate = ChannelGate(spec.pruning, channels, convolution.out_channels)
+        self.gates.append(gate.attach(layer, row.norm or layer, source))
+        is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)
+        self._note(i, watched, "" if is_skipped else "masked, and would be skipped")
+
+    def _note(self, i: int, source: str = "", note: str = "") -> None:
+        name, layer = self.layers[i]
+        kind = type(layer).__name__.removeprefix("Parametrized")
+        self.rows.append(GatedLayer(name, kind, source, note))

@@ -1,0 +1,182 @@
+"""Which layers charge which neurons, and whose spikes they take: seen on one run of a copy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qsnn_plugins.injection.neurons import Neuron, copy_of
+from qsnn_plugins.nn import weight_layers
+
+__all__ = ["Layer", "Wiring", "wiring"]
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+
+
+@dataclass
+class Layer:
+    """What a layer with weights does in a run.
+
+    Args:
+        sources: Neurons whose spikes it takes, by the ids of their modules; the deepest last, and
+            of equally deep ones the one that fired last.
+        charges: Neurons whose input it makes, alone or as a term of a sum.
+        norm: The normalization of its output alone, if there is one.
+        maps: How many maps it last took at once.
+        source_runs: How often the last of its sources ran before it.
+        is_reused: Whether it took other neurons' spikes at another time.
+    """
+
+    sources: tuple[int, ...] = ()
+    charges: list[int] = field(default_factory=list)
+    norm: nn.Module | None = None
+    maps: int = 0
+    source_runs: int = 1
+    is_reused: bool = False
+
+
+@dataclass
+class Wiring:
+    """Layers by the ids of their modules, and of each neuron its last input and its depth.
+
+    Args:
+        layers: In the order in which they first ran.
+        shapes: Of the inputs of neurons.
+        depths: How many neurons stand before each other, up to a neuron.
+    """
+
+    layers: dict[int, Layer] = field(default_factory=dict)
+    shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    depths: dict[int, int] = field(default_factory=dict)
+
+
+def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) -> Wiring:
+    """Run a copy of a network once, and follow its graph of gradients from neurons to layers.
+
+    Raises:
+        ArgumentError: If there is no input, or the network cannot be copied.
+
+    Example:
+        >>> from spikingjelly.activation_based.neuron import LIFNode
+        >>> from qsnn_plugins.injection.hosts import find_hosts
+        >>> from qsnn_plugins.injection.neurons import find_neurons
+        >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), LIFNode(), nn.Conv2d(2, 4, 3), LIFNode())
+        >>> neurons = find_neurons(network, find_hosts(network))
+        >>> found = wiring(network, neurons, torch.rand(1, 1, 8, 8)).layers[id(network[2])]
+        >>> found.sources == (id(network[1]),), found.charges == [id(network[3])]
+        (True, True)
+    """
+    twin, originals = copy_of(network, example_input)
+    run = _Run(Wiring())
+    spiking = {id(neuron.module) for neuron in neurons}
+    weighted = {id(layer) for layer in weight_layers(network).values()}
+    for copied in twin.modules():
+        original = originals[id(copied)]
+        if id(original) in spiking:
+            run.watch(copied, original, "neuron")
+        elif id(original) in weighted:
+            run.watch(copied, original, "layer")
+        elif isinstance(original, _NORMS):
+            run.watch(copied, original, "norm")
+    for parameter in twin.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_()
+    with torch.enable_grad():
+        twin.eval()(example_input)
+    return run.found
+
+
+class _Run:
+    """Follows tensors back to what made them, while a network runs."""
+
+    def __init__(self, found: Wiring) -> None:
+        self.found = found
+        self.makers: dict[Any, tuple[str, nn.Module]] = {}  # of a node of the graph of gradients
+        self.inputs: dict[int, list[tuple[str, nn.Module]]] = {}  # of any of them
+        self.fired: dict[int, int] = {}
+        self.runs: dict[int, int] = {}  # of a neuron, until a layer takes its spikes
+        self.taken: set[int] = set()
+        self.clock = 0
+
+    def watch(self, copied: nn.Module, original: nn.Module, kind: str) -> None:
+        def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor):
+                getattr(self, f"enter_{kind}")(original, inputs[0])
+
+        def leave(_: nn.Module, inputs: Any, output: Any) -> None:
+            self.clock += 1
+            self.fired[id(original)] = self.clock
+            for value in torch.utils._pytree.tree_leaves(output):
+                if isinstance(value, Tensor) and value.grad_fn is not None:
+                    self.makers[value.grad_fn] = kind, original
+
+        copied.register_forward_pre_hook(enter)
+        copied.register_forward_hook(leave)
+
+    def behind(self, x: Tensor) -> list[tuple[str, nn.Module]]:
+        """What made a tensor, by the nearest makers behind it."""
+        found: dict[int, tuple[str, nn.Module]] = {}
+        nodes = [] if x.grad_fn is None else [x.grad_fn]
+        seen = set(nodes)
+        while nodes:
+            node = nodes.pop()
+            if node in self.makers:
+                found[id(self.makers[node][1])] = self.makers[node]
+                continue
+            for before, _ in node.next_functions:
+                if before is not None and before not in seen:
+                    seen.add(before)
+                    nodes.append(before)
+        return list(found.values())
+
+    def enter_norm(self, norm: nn.Module, x: Tensor) -> None:
+        self.inputs[id(norm)] = self.behind(x)
+        if len(self.inputs[id(norm)]) == 1:
+            ((kind, layer),) = self.inputs[id(norm)]
+            if kind == "layer":
+                self.found.layers[id(layer)].norm = norm
+
+    def enter_layer(self, layer: nn.Module, x: Tensor) -> None:
+        self.inputs[id(layer)] = self.behind(x)
+        depths, fired = self.found.depths, self.fired
+        sources = sorted(set(self._neurons(id(layer))), key=lambda i: (depths[i], fired[i]))
+        row = self.found.layers.setdefault(id(layer), Layer(tuple(sources)))
+        row.is_reused |= row.sources != tuple(sources)
+        row.maps = math.prod(x.shape[: -1 - len(getattr(layer, "kernel_size", ()))])
+        row.source_runs = self.runs[sources[-1]] if sources else 1
+        self.taken.update(sources)
+
+    def enter_neuron(self, neuron: nn.Module, x: Tensor) -> None:
+        self.found.shapes[id(neuron)] = tuple(x.shape)
+        before = 0 if id(neuron) in self.taken else self.runs.get(id(neuron), 0)
+        self.runs[id(neuron)] = before + 1
+        self.taken.discard(id(neuron))
+        self.inputs[id(neuron)] = self.behind(x)
+        depths = self.found.depths
+        behind = max((depths[i] for i in self._neurons(id(neuron))), default=0)
+        depths.setdefault(id(neuron), behind + 1)
+        pending = list(self.inputs[id(neuron)])
+        while pending:
+            kind, module = pending.pop()
+            if kind == "norm":
+                pending += self.inputs[id(module)]
+            elif kind == "layer":
+                charges = self.found.layers[id(module)].charges
+                if id(neuron) not in charges:
+                    charges.append(id(neuron))
+
+    def _neurons(self, name: int) -> list[int]:
+        """Neurons whose spikes reach a layer, through others too."""
+        found = []
+        for kind, module in self.inputs[name]:
+            found += [id(module)] if kind == "neuron" else self._neurons(id(module))
+        return found

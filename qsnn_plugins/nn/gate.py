@@ -1,0 +1,220 @@
+"""Gates that decide, before a convolution runs, which of its output channels are computed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.functional.pruning import (
+    apply_mask,
+    channel_gate,
+    channel_means,
+    input_attention,
+)
+from qsnn_plugins.nn.recomputation import Starts
+from qsnn_plugins.nn.state import StateFacts
+from qsnn_plugins.spec import PruningSpec
+
+__all__ = ["ChannelGate", "KeepsMeans", "channel_gates"]
+
+
+class KeepsMeans:
+    """Base of neurons whose stored membranes a gate may watch.
+
+    Where `keeps_means` is true, a neuron hands what it stored to `note_states` in each forward.
+    """
+
+    keeps_means: bool = False
+    stored_means: Tensor | None = None
+    stored_samples: int = 0
+    stored_size: int = 0  # membranes of one sample
+
+    def note_states(self, states: Tensor, is_sequence: bool) -> None:
+        """Keep the channels' means of stored membranes [N, C, ...], or of [T, N, C, ...]."""
+        self.stored_samples = states.shape[int(is_sequence)]
+        self.stored_size = math.prod(states.shape[1 + is_sequence :])
+        self.stored_means = channel_means(states.flatten(0, 1) if is_sequence else states)
+
+
+class ChannelGate(StateFacts):
+    r"""Masks output channels of a convolution that has not run yet (SpQuant-SNN Eq. 23).
+
+        M[t] = 1[σ(W · pool(q[t]) + b) > θ],    x[t] ← x[t] M[t]
+
+    q[t] is what the neurons that feed the convolution have stored when they fired at step t, pool
+    the mean over each of their channels' maps, and x[t] what the convolution and its normalization
+    make of their spikes: the current of the next neurons. A channel that is masked need not be
+    computed, so at evaluation of one sample it is not: `convolve` multiplies by the weights of the
+    other channels alone. The predictor (W and b) learns straight through the gate; its bias starts
+    at 0, so that silent membranes score 0.5 and mask nothing. Under `fidelity="released"` it looks
+    at the convolution's input instead, see `functional.input_attention`, and never learns.
+
+    A gate stands in its convolution, as `gate`. `attach` and `detach` put it there and take it
+    away; `inject` and the networks of `models` do so by themselves.
+
+    Args:
+        spec: Threshold and fidelity.
+        in_channels: Channels C_in of what it looks at.
+        out_channels: Channels C_out of the convolution's output.
+
+    Raises:
+        ArgumentError: If the spec has no `channel_threshold`.
+
+    Example:
+        >>> gate = ChannelGate(PruningSpec(channel_threshold=0.47), 2, 2)
+        >>> _ = gate.weight.data.copy_(torch.eye(2))
+        >>> gate(torch.tensor([[2.0, -1.0]]))
+        tensor([[1., 0.]], grad_fn=<_GateBackward>)
+    """
+
+    # a state of before the gates were placed has nothing of them
+    _loads_float_state = True
+
+    def __init__(self, spec: PruningSpec, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        if spec.channel_threshold is None:
+            raise ArgumentError("channel_threshold", None, "a number between 0 and 1")
+        self.spec, self.threshold = spec, spec.channel_threshold
+        watched = in_channels // 4 if self._sees_input and in_channels >= 4 else in_channels
+        self.weight = nn.Parameter(torch.empty(out_channels, watched))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self._sees_input:  # as torch draws the bias of a convolution
+            nn.init.uniform_(self.bias, -(watched**-0.5), watched**-0.5)
+            self.requires_grad_(False)
+        self.mask: Tensor | None = None
+        self.skips = True  # whether masked channels are left out where they can be
+        self._is_alone = False
+        self.pooled = 0  # values that a mean was taken of, for one map
+        # in a list, which does not make them parts of the gate: layer, masked module, neuron
+        self._placed: list[Any] = []
+        self._handles: list[Any] = []
+        self._starts = Starts()
+
+    @property
+    def _sees_input(self) -> bool:
+        return self.spec.fidelity == "released"
+
+    @property
+    def layer(self) -> Any:
+        """The convolution."""
+        return self._placed[0]
+
+    @property
+    def source(self) -> Any:
+        """The neuron whose membranes it watches; None where it looks at the input."""
+        return self._placed[2]
+
+    def state_facts(self) -> dict[str, Any]:
+        """Return what its state dict says of it beside the tensors."""
+        return {"threshold": self.threshold, "fidelity": self.spec.fidelity}
+
+    def attach(self, layer: nn.Module, masked: nn.Module, source: nn.Module | None) -> Self:
+        """Place the gate.
+
+        Args:
+            layer: The convolution.
+            masked: The module whose output is masked: the convolution's normalization, or itself.
+            source: The neuron whose stored membranes are watched; None with `fidelity="released"`.
+
+        Raises:
+            ArgumentError: If the neuron keeps no membranes that could be watched.
+        """
+        if source is not None:
+            if not isinstance(source, KeepsMeans):
+                raise ArgumentError("source", type(source).__name__, "a neuron of qsnn_plugins")
+            source.keeps_means = True
+        self._placed = [layer, masked, source]
+        device = next((p.device for p in layer.parameters()), None)
+        layer.add_module("gate", self.to(device))
+        self._handles = [
+            layer.register_forward_pre_hook(self.decide),
+            masked.register_forward_hook(self.apply_to),
+        ]
+        if isinstance(layer, _ConvNd) and not isinstance(layer, _ConvTransposeNd):
+            vars(layer)["_conv_forward"] = self.convolve
+        return self
+
+    def detach(self) -> None:
+        """Take the gate away; the convolution is what it was."""
+        layer, _, source = self._placed
+        for handle in self._handles:
+            handle.remove()
+        del layer.gate
+        vars(layer).pop("_conv_forward", None)
+        if source is not None:
+            source.keeps_means, source.stored_means = False, None
+
+    def decide(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Decide which channels are computed: a hook that runs before the convolution."""
+        x, dims, source = inputs[0], len(self.layer.kernel_size), self.source
+        if source is None:
+            maps = x.reshape(-1, *x.shape[-1 - dims :])
+            means, samples = input_attention(maps), x.shape[1] if x.dim() > dims + 2 else len(maps)
+            self.pooled = math.prod(size // 4 if size >= 4 else size for size in maps.shape[1:])
+        elif source.stored_means is None:
+            raise QSNNError("the neurons that feed a gated convolution have not run before it")
+        else:
+            means, samples = source.stored_means, source.stored_samples
+            self.pooled = source.stored_size
+        if self.training:  # a recomputed pass is decided by what the first one saw
+            (means,) = self._starts.of((x,), means)
+        self.mask, self._is_alone = self(means), samples == 1
+
+    def forward(self, means: Tensor) -> Tensor:
+        """Return 0 or 1, shape [N, C_out], of what is watched, shape [N, C_in]."""
+        return channel_gate(means, self.weight, self.bias, self.threshold)
+
+    def apply_to(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        """Return the masked output of the convolution's normalization: a hook behind it."""
+        mask, self.mask = self.mask, None  # with its graph it would keep the network from a copy
+        dims = len(self.layer.kernel_size)
+        leading = output.shape[: output.dim() - dims - 1]
+        decided = 0 if mask is None else len(mask)
+        if mask is None or decided != leading.numel():
+            raise QSNNError(
+                f"a gate decided for {decided} maps, and its convolution made {leading.numel()}: "
+                "the neurons that feed it saw another batch, or other steps"
+            )
+        return apply_mask(output, mask.reshape(*leading, -1, *(1,) * dims).to(output.dtype))
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve in place of torch's own method, and leave out what is masked where it can.
+
+        At evaluation of one sample, without gradients, each step's map is multiplied by the weights
+        of its open channels alone, and the rest of the output is 0. Larger batches, and grouped
+        convolutions, are computed in full: their masks take effect afterwards.
+        """
+        layer, mask = self.layer, self.mask
+        run = type(layer)._conv_forward
+        is_evaluation = not (self.training or torch.is_grad_enabled())
+        skips = self.skips and self._is_alone and is_evaluation and layer.groups == 1
+        if mask is None or not skips or x.is_meta or torch.compiler.is_compiling():
+            return run(layer, x, weight, bias)
+        made = []
+        for step, is_open in zip(x.split(1), mask > 0, strict=True):
+            kept = is_open.nonzero().flatten()
+            if not len(kept):  # a convolution makes one channel at least
+                kept = kept.new_zeros(1)
+            part = run(layer, step, weight[kept], None if bias is None else bias[kept])
+            whole = part.new_zeros(1, len(weight), *part.shape[2:])
+            made.append(whole.index_copy_(1, kept, part))
+        return torch.cat(made)
+
+
+def channel_gates(network: nn.Module) -> dict[str, ChannelGate]:
+    """List the gates of a network by the names of their convolutions.
+
+    Example:
+        >>> from qsnn_plugins import presets
+        >>> from qsnn_plugins.models import StringNet
+        >>> list(channel_gates(StringNet("4C3-6C3-GAP-FC2", spec=presets.spquant())))
+        ['blocks.conv2.synapse.0']
+    """
+    found = {n: m for n, m in network.named_modules() if isinstance(m, ChannelGate)}
+    return {name.removesuffix(".gate"): gate for name, gate in found.items()}
