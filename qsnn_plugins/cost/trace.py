@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -35,6 +35,8 @@ from qsnn_plugins.spec import QuantSpec
 __all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
 
 StepMode = Literal["m", "s"]
+
+_PACKAGES = ("qsnn_plugins", "torch", "snntorch", "spikingjelly")
 
 
 class _Origin(NamedTuple):
@@ -212,7 +214,7 @@ def trace(
 def isolated_copy(network: nn.Module, device: str) -> nn.Module:
     """Copy a network to a device; states that carry gradients are copied too.
 
-    Forward hooks that hold on to what is outside of the network, closures, are left out.
+    Forward hooks that are functions of the user's are left out, as are all closures.
 
     Args:
         network: Any network; it is left as it is.
@@ -232,9 +234,17 @@ def isolated_copy(network: nn.Module, device: str) -> nn.Module:
     copied = copy.deepcopy(network, memo)
     for module in copied.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for key in [k for k, hook in hooks.items() if getattr(hook, "__closure__", None)]:
+            for key in [key for key, hook in hooks.items() if _looks_on(hook)]:
                 del hooks[key]
     return copied
+
+
+def _looks_on(hook: Any) -> bool:
+    """Whether a hook is a user's function, which may note down what it sees: no copy is made."""
+    if not isinstance(hook, FunctionType):
+        return False
+    package = hook.__module__.partition(".")[0]
+    return package not in _PACKAGES or bool(hook.__closure__)
 
 
 def _copy_tensor(tensor: Tensor, device: str) -> Tensor:

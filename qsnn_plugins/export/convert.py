@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from qsnn_plugins.cost.neurons import listed_alone
 from qsnn_plugins.cost.trace import isolated_copy
@@ -88,7 +89,7 @@ def to_integer(
     copied = isolated_copy(network, "cpu").cpu().eval()
     x = example_input.detach().to("cpu", dtype)
     several: SeveralSamplesError | None = None
-    with listed_alone(copied):
+    with listed_alone(copied), parametrize.cached():
         for calls, frames in ways_to_call(copied, x, "example_input"):
             try:
                 return _converted(copied, calls, frames, grid)
@@ -136,6 +137,9 @@ def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:
         exponent = math.frexp(float(x.abs().max()))[1]
         unit = 2.0 ** (exponent - _FLOAT_BITS + 1)
     whole = (x.double() / unit).round()
+    if bool(x.any()) and not whole.any():
+        most = f"at most {2 * float(x.abs().max()):.6g}: the example is rounded to 0"
+        raise ArgumentError("input_unit", unit, most)
     if float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS:
         return unit, 0, 2**_PIXEL_BITS - 1
     greatest = 2 ** (_FLOAT_BITS - 1) - 1
@@ -146,5 +150,6 @@ def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:
 
 def _fits(x: Tensor, unit: float) -> bool:
     whole = x.double() / unit
-    is_whole = (whole - whole.round()).abs().max() < 1e-4  # of pixels in float32
-    return bool(is_whole) and float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS
+    nearest = whole.round()
+    is_whole = ((whole - nearest).abs() <= 1e-4 * nearest).all()  # of pixels in float32
+    return bool(is_whole) and float(whole.max()) < 2**_PIXEL_BITS

@@ -146,8 +146,9 @@ class _Part:
     ) -> None:
         self.node, self.charge, self.is_multi_step = node, charge, is_multi_step
         shape = (*size, *node.shape)
-        self.sends = torch.randint(0, node.high + 1, shape, generator=random)
-        self.keeps = torch.randint(0, node.states.shape[1], shape, generator=random)
+        how: dict[str, Any] = {"generator": random, "dtype": torch.uint8}
+        self.sends = torch.randint(0, node.high + 1, shape, **how)
+        self.keeps = torch.randint(0, node.count, shape, **how)
         self.takes: list[Tensor] = []
         self.slack = 0.0
         self.fires: list[Tensor] = []

@@ -20,6 +20,7 @@ from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder, Charge
 from qsnn_plugins.export.calls import Calls, first_of
 from qsnn_plugins.export.firing import neuron
+from qsnn_plugins.export.gates import product
 from qsnn_plugins.export.nodes import Node
 from qsnn_plugins.export.pooling import average_pool, max_pool, total
 from qsnn_plugins.export.synapses import convolution, linear
@@ -240,6 +241,12 @@ class _Tracer(TorchDispatchMode):
     def _constant(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         return None
 
+    def _written(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        raise ExportError(
+            f"{self.where} writes into a tensor ({func._overloadpacket.__name__}): collect the "
+            "steps in a list and join them by torch.stack"
+        )
+
     def _random(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         raise ExportError(
             f"{self.where} is random ({func._overloadpacket.__name__}): draw what it is shown, "
@@ -306,10 +313,8 @@ class _Tracer(TorchDispatchMode):
     def _mul(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         a, b = self._of(args[0]), self._of(args[1])
         if isinstance(a, Value) and isinstance(b, Value):
-            raise ExportError(
-                f"{self.where} multiplies two things that it computes, such as attention or a "
-                "connection that gates: sums are known (cnf='ADD')"
-            )
+            name = self.running[-1][0] if self.running else ""
+            return product(self.builder, name or "network", self.where, a, b)
         value, factor = (a, b) if isinstance(a, Value) else (b, a)
         assert isinstance(value, Value)
         assert not isinstance(factor, Value)
@@ -335,6 +340,8 @@ class _Tracer(TorchDispatchMode):
         value = self.values[x]
         shape = (-1, *(1,) * (x.dim() - 2))
         gain = 1 / (var.double() + eps).sqrt()
+        if not gain.isfinite().all():
+            raise ExportError(f"{self.where} has a variance that is not above 0")
         gain = gain if weight is None else gain * weight.double()
         shift = -mean.double() * gain
         shift = shift if bias is None else shift + bias.double()
@@ -459,6 +466,7 @@ _PER_SAMPLE = frozenset(
 _RULES: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_CONSTANTS, _Tracer._constant),
     **dict.fromkeys(_RANDOM, _Tracer._random),
+    **dict.fromkeys(("copy_", "index_put_", "index_put", "index_copy_"), _Tracer._written),
     **dict.fromkeys(_MOVES, _Tracer._move),
     **dict.fromkeys(("split", "split_with_sizes", "unbind", "chunk"), _Tracer._split),
     **dict.fromkeys(("cat", "stack"), _Tracer._cat),

@@ -134,7 +134,7 @@ def verify(
         network.eval()
         _check_weights(network, integer)
         for batch in batches:
-            frames, labels = batch if isinstance(batch, tuple | list) else (batch, None)
+            frames, labels = _pair(batch)
             whole = _frames(integer, frames, steps)
             shown = _shown(network, integer, whole)
             calls = calls or _calls(network, shown, integer.input.shape)
@@ -148,6 +148,16 @@ def verify(
     if not found.samples:
         raise ArgumentError("batches", 0, "one batch or more")
     return found
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list):
+        return batch, None
+    if len(batch) != 2:
+        raise ArgumentError(
+            "batches", f"{len(batch)} things", "frames, or pairs of frames and labels"
+        )
+    return batch[0], batch[1]
 
 
 def _check(network: Any, integer: Any, batches: Any, steps: Any, compiled: Any) -> None:
@@ -197,6 +207,10 @@ def _frames(integer: NodeGraph, frames: Any, steps: int | None) -> Tensor:
             "batches", shape, "frames [N, ...] with `steps`, or [T, N, ...] without"
         )
     check_frames(frames, integer.input)
+    if not frames.numel():
+        raise ArgumentError(
+            "batches", tuple(frames.shape), "frames of a step and a sample, or more"
+        )
     return integer.quantize(frames).cpu()
 
 
@@ -256,9 +270,8 @@ def _compare(
     found.samples += len(total)
     ours, theirs = total.argmax(1), wanted.argmax(1)
     found.same_answers += int((ours == theirs).reshape(len(total), -1).all(1).sum())
-    if total.numel():
-        off = float((total - wanted).abs().max())
-        found.largest_difference = max(found.largest_difference, off)
+    off = float((total - wanted).abs().max())
+    found.largest_difference = max(found.largest_difference, off)
     if labels is not None:
         if not isinstance(labels, Tensor) or labels.shape != theirs.shape:
             shape = list(getattr(labels, "shape", [type(labels).__name__]))

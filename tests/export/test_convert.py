@@ -19,6 +19,7 @@ from qsnn_plugins.spec import (
     ThresholdSpec,
     WeightSpec,
 )
+from tests.export import called_networks as nets
 from tests.export.networks import counts, run_float, string_net, waken
 
 HOSTS = ("spikingjelly", "snntorch")
@@ -401,6 +402,79 @@ def test_the_network_is_left_as_it_is():
     export.to_integer(network, counts())
     assert network.training
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize(
+    ("build", "example"),
+    [
+        (lambda: nets.OneStep(), counts(4, 3, (12,))),
+        (nets.convolutions, counts(1, 3, (1, 6, 6))[0]),
+        (nets.Jelly, counts(4, 3, (1, 6, 6))),
+        (lambda: nets.OneStep(nets.remembered), counts(4, 3, (12,))),
+    ],
+    ids=range(4),
+)
+def test_states_graphs_and_hooks_of_a_network_in_training_are_left_alone(build, example):
+    network, seen = nets.quantized(build()).train(), []
+    network(example).sum().backward()
+    layer = next(m for m in network.modules() if hasattr(m, "parametrizations"))
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    neurons = [m for m in network.modules() if hasattr(m, "quant_spec")]
+    states = [m.v if hasattr(m, "v") else m.mem for m in neurons]
+    export.to_integer(network, example)
+    assert all(
+        (m.v if hasattr(m, "v") else m.mem) is state
+        for m, state in zip(neurons, states, strict=True)
+    )
+    assert not seen
+    assert len(layer._forward_hooks) == 1
+    assert network.training
+
+
+def test_a_reset_inside_of_a_copy_leaves_the_network_alone():
+    network = nets.quantized(nets.ResetInside())
+    network.lif1(torch.ones(2, 9))
+    before = network.lif1.mem
+    with pytest.raises(ExportError, match="own business"):
+        export.to_integer(network, counts(4, 3, (12,)))
+    assert network.lif1.mem is before
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(ArgumentError, match=r"float16.*network\.float\(\)"):
+        export.to_integer(string_net().half(), counts())
+    with pytest.raises(ArgumentError, match=r"bfloat16.*network\.float\(\)"):
+        export.to_integer(string_net().bfloat16(), counts())
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0])
+def test_numbers_that_are_none_are_named(value):
+    network = string_net()
+    norm = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.running_var[1] = value
+    with pytest.raises(ExportError, match=r"running_var|variance"):
+        export.to_integer(network, counts())
+
+
+def test_units_that_lose_the_example_are_refused():
+    network = string_net()
+    for unit in (1e30, 1e9, 5.0):
+        with pytest.raises(ArgumentError, match="rounded to 0"):
+            export.to_integer(network, counts(), input_unit=unit)
+    assert export.to_integer(network, 1e-9 * counts()).input.unit < 1e-12
+
+
+class Writes(nets.Loop):
+    def forward(self, x):
+        answers = torch.zeros(len(x), x.shape[1], 5)
+        for t, y in enumerate(self.steps(x)):
+            answers[t] = y
+        return answers
+
+
+def test_what_helps_stands_in_the_error():
+    with pytest.raises(ExportError, match=r"writes into a tensor.*torch\.stack"):
+        export.to_integer(nets.quantized(Writes()), counts(4, 3, (12,)))
 
 
 @pytest.mark.parametrize("value", [256.0, -1.0, float("nan"), float("inf")])
