@@ -33,11 +33,13 @@ class Charge:
         scale: float64, [places].
         bias: float64, [places].
         spike: What one spike stands for, float64, [channels].
+        rounding: How far x may be from the sum for which a stands in fixed point.
     """
 
     scale: Tensor
     bias: Tensor
     spike: Tensor
+    rounding: float
 
 
 class Builder:

@@ -53,15 +53,17 @@ def _neuron(
     spike: Tensor,
 ) -> Node:
     terms = builder.merged(value)
+    rounding = 0.0
     if len(terms) > 1 or table.charge is not None:
         place, fraction = _rescaled(builder, name, terms, value.bias, table)
         scale = torch.full((math.prod(shape),), 2.0**-fraction, dtype=torch.float64)
         bias = torch.zeros_like(scale)
+        rounding = 2 * 2.0**-fraction / table.gain
     else:
         term = rising(builder, terms[0])
         place = builder.placed(term, shape)
         scale, bias = term.scale.flatten(), value.bias.flatten()
-    builder.charges[name] = Charge(scale / table.gain, bias, spike)
+    builder.charges[name] = Charge(scale / table.gain, bias, spike, rounding)
     source = builder.nodes[place]
     low, high = source.low, source.high
     channels = len(table.breaks)

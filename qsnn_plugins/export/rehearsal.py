@@ -158,7 +158,7 @@ class _Part:
         """Add a step of integers."""
         a = x.flatten(1).double() * self.charge.scale
         most = float(a.abs().max() + self.charge.bias.abs().max())
-        self.slack = max(self.slack, _TOLERANCE * most)
+        self.slack = max(self.slack, _TOLERANCE * most + self.charge.rounding)
         self.takes.append((a + self.charge.bias).reshape(fires.shape))
         self.fires.append(fires)
         self.stores.append(state[self.node.name].reshape(fires.shape))

@@ -17,7 +17,7 @@ def test_no_value_is_beyond_its_span(seed):
     integer = random_network(seed)
     found = spans(integer.nodes)
     for frame in random_frames(integer, seed):
-        for place, (_, value) in enumerate(integer._step(frame, {})):
+        for place, (_, value) in enumerate(integer.step(frame, {})):
             span = found[place]
             assert span.low <= int(value.min()) <= int(value.max()) <= span.high
 
