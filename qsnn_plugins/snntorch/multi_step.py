@@ -7,6 +7,7 @@ from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 __all__ = ["MultiStep"]
 
@@ -25,8 +26,8 @@ class MultiStep(nn.Module):
         gain: Factor of the input, which snnTorch's neurons do not divide by tau, or None for 1.
 
     Raises:
-        ArgumentError: If `neuron` is no neuron of snnTorch; at a forward, if the input has no two
-            dimensions for T and N, or no step.
+        ArgumentError: If `neuron` is no neuron of snnTorch or `gain` is not above 0; at a forward,
+            if the input has no two dimensions for T and N, or no step.
 
     Example:
         >>> from qsnn_plugins.snntorch import TernaryLeaky
@@ -41,8 +42,10 @@ class MultiStep(nn.Module):
         super().__init__()
         if not isinstance(neuron, SpikingNeuron):
             raise ArgumentError("neuron", type(neuron).__name__, "a neuron of snnTorch")
+        if gain is not None:
+            gain = number("a number above 0, or None", lambda x: x > 0)("gain", gain)
         self.neuron = neuron
-        self.register_buffer("gain", None if gain is None else torch.tensor(float(gain)))
+        self.register_buffer("gain", None if gain is None else torch.tensor(gain))
 
     def forward(self, x_seq: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Map x_seq [T, N, ...] to spikes, or to spikes and states, each [T, N, ...]."""
@@ -67,3 +70,7 @@ class MultiStep(nn.Module):
         if isinstance(steps[0], Tensor):
             return torch.stack(steps)
         return tuple(torch.stack(states) for states in zip(*steps, strict=True))
+
+    def extra_repr(self) -> str:
+        """Name the gain, where there is one."""
+        return "" if self.gain is None else f"gain={float(self.gain):g}"

@@ -9,6 +9,7 @@ from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import ResidualNet, StringNet, string_net
 from qsnn_plugins.nn import quantized_neurons
+from qsnn_plugins.snntorch import MultiStep, QuantLeaky
 from qsnn_plugins.spec import QuantSpec
 from tests.export.networks import counts, waken
 from tests.export.test_convert import check
@@ -71,6 +72,13 @@ def test_every_neuron_of_every_network_divides_its_input(host):
             assert all(holder.gain == 0.5 for holder in holders)
     with pytest.raises(ArgumentError, match=r"decay_input=1 is not allowed"):
         StringNet("2C3-GAP-FC2", decay_input=1)
+
+
+@pytest.mark.parametrize("gain", [0, -1.0, float("nan"), "a", True])
+def test_a_gain_is_a_number_above_0(gain):
+    with pytest.raises(ArgumentError, match=r"gain=.* is not allowed: give a number above 0"):
+        MultiStep(QuantLeaky(0.5, init_hidden=True), gain)
+    assert MultiStep(QuantLeaky(0.5, init_hidden=True), 2).extra_repr() == "gain=2"
 
 
 @pytest.mark.parametrize("host", HOSTS)
