@@ -20,7 +20,7 @@ __all__ = ["SumPlace", "find_sums", "limit_attentions"]
 # SpikingJelly's blocks say what joins their branches in `cnf`, those of SEW-ResNet's authors and of
 # who follows them in `connect_f`
 _CONNECTIONS = ("cnf", "connect_f")
-_FUNCTIONS = ("ADD", "AND", "IAND")
+_PRODUCTS = ("AND", "IAND")
 _NOTHING = (
     "spike.limit_sums limits nothing: the network has no SEW block (a module that says ADD, AND or "
     "IAND in cnf or connect_f) and no SpikingSelfAttention"
@@ -92,6 +92,8 @@ def find_sums(
         else:
             ids = set(map(id, spiking))
             limit = _limit_of([n for n in neurons if id(n.module) in ids], specs)
+        if isinstance(limit, SumLimit) and limit.unit != 1 and _connection(module) in _PRODUCTS:
+            limit = LeftAlone("it multiplies spikes times a threshold that is not 1")
         name, kind = names[id(module)], type(module).__name__
         if isinstance(limit, LeftAlone):
             notes.append(f"the {what} of {name[0]} ({kind}) is not limited: {limit.why}")
@@ -126,12 +128,17 @@ def _sums_of(
         spiking = host.attention(module)
         if spiking is not None:
             return "attention matrix", host, spiking
-    joins = (getattr(module, name, None) for name in _CONNECTIONS)
-    if any(how in _FUNCTIONS for how in joins if isinstance(how, str)):
+    if _connection(module):
         if isinstance(module, nn.Sequential):  # which might run its limit as one of its layers
             return "output", None, LeftAlone("a Sequential has no place for what limits it")
         return "output", None, list(module.modules())
     return "", None, ()
+
+
+def _connection(module: nn.Module) -> str:
+    """What joins the branches of a SEW block; nothing for other modules."""
+    found = (getattr(module, name, None) for name in _CONNECTIONS)
+    return next((how for how in found if isinstance(how, str) and how in ("ADD", *_PRODUCTS)), "")
 
 
 def _limit_of(

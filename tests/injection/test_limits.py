@@ -72,6 +72,15 @@ def test_sums_in_units_of_the_threshold_are_limited_in_them():
     assert "unit=0.5" in str(network[1].sum_limit)
 
 
+@pytest.mark.parametrize("connect_f", ["AND", "IAND"])
+def test_products_of_thresholds_have_another_unit(connect_f):
+    network = network_of(Block(connect_f, threshold=0.5))
+    with pytest.warns(UserWarning, match=r"output of 1 .* multiplies spikes times a threshold"):
+        inject(network, limiting(2, "threshold"))
+    network = network_of(Block(connect_f, threshold=1.0))
+    assert inject(network, limiting(2, "threshold")).limited
+
+
 def test_a_copy_has_a_limit_of_its_own_and_eject_takes_it_away():
     network = network_of(Block())
     inject(network, limiting())
