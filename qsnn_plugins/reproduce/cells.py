@@ -33,7 +33,7 @@ def build_cells(
 
     Example:
         >>> from qsnn_plugins.reproduce import load_paper
-        >>> build_cells(load_paper("qsnn"), table="fig3")[0].verdict.value
+        >>> build_cells(load_paper("qsnn"), table="fig3")[1].verdict.value
         'agrees'
     """
     measured = by_cell(results)

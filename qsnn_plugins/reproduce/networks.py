@@ -81,6 +81,7 @@ NETWORKS: Mapping[str, CountedNetwork] = {
         depth=19,
         hidden_features=0,
     ),
+    "resnet18": _residual("ResNet-18", _CIFAR, depth=18),
     "resnet20": _residual("ResNet-20", _CIFAR, depth=20),
     "resnet34": _residual("ResNet-34", _IMAGENET, depth=34, stem="large", classes=1000),
     "resnet34_100": _residual(

@@ -35,6 +35,21 @@ def all_parameters(case: Case) -> float:
 
 
 @rule
+def parameters_and_biases_of_convolutions(case: Case) -> float:
+    """All parameters, and a bias for each channel of a convolution beside its normalization."""
+    biases = case.cost.count("normalization") // 2  # which has a scale and a shift per channel
+    return _at_weight_bits(case, case.parameter_count + biases)
+
+
+@rule
+def convolutions_and_floats(case: Case) -> float:
+    """Convolutions at the row's bits, all other parameters in 32."""
+    only = convolutions(case)
+    count = 8 * only * case.in_unit(1) ** -1 / case.settings["weight_bits"]
+    return only + case.in_unit(4 * (case.parameter_count - count))
+
+
+@rule
 def weights_and_biases(case: Case) -> float:
     """Weights and biases of convolutions and linear layers, at the bits of the weights."""
     return _at_weight_bits(case, case.cost.count("weights") + case.cost.count("biases"))
@@ -56,6 +71,12 @@ def membranes_of_two_bits(case: Case) -> float:
 def membranes_behind_the_first(case: Case) -> float:
     """Membranes behind all convolutions but the first; a ternary one takes 1.5 bits."""
     return _membranes(case, case.behind_convolutions()[1:])
+
+
+@rule
+def membranes_but_the_last(case: Case) -> float:
+    """Membranes behind all convolutions but the last."""
+    return _membranes(case, case.behind_convolutions()[:-1])
 
 
 @rule

@@ -73,6 +73,7 @@ class TableRow:
         own: Whether it is the authors' own result and not one they quote.
         group: Rows of one group share their rules.
         network: Key of the network that is counted, or None where we have none.
+        networks: Keys by column, where one column's value is that of another network.
         baseline: Row of the same table that reductions refer to.
         reasons: Why single cells differ, by column.
         notes: What else a reader must know of a cell, by column.
@@ -93,6 +94,7 @@ class TableRow:
     own: bool = False
     group: str | None = None
     network: str | None = None
+    networks: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -152,7 +154,7 @@ class PaperTable:
         for row in self.rows.values():
             if row.group is not None and row.group not in self.groups:
                 raise DataError(f"row {row.row!r}: there is no group {row.group!r}")
-            for part in (row.printed, row.reasons, row.notes):
+            for part in (row.printed, row.reasons, row.notes, row.networks):
                 if unknown := set(part) - set(self.columns):
                     raise DataError(f"row {row.row!r}: there is no column {unknown.pop()!r}")
             if row.baseline is not None and row.baseline not in self.rows:
@@ -166,7 +168,8 @@ class PaperTable:
 
     def network(self, row: TableRow, column: TableColumn) -> str | None:
         """Key of the network that a cell is counted with."""
-        return (column.network if row.own else None) or row.network
+        own = column.network if row.own else None
+        return row.networks.get(column.name) or own or row.network
 
 
 def _check_reason(column: str, reason: str) -> None:

@@ -56,6 +56,7 @@ def test_no_row_and_no_cell_is_forgotten(key):
 def test_names_of_rules_and_networks_are_known(paper):
     for table in load_paper(paper).tables.values():
         networks = {part.network for part in [*table.rows.values(), *table.columns.values()]}
+        networks |= {name for row in table.rows.values() for name in row.networks.values()}
         assert networks - {None} <= set(NETWORKS)
         for column in table.columns.values():
             assert set(column.rules.values()) <= set(RULES)
@@ -88,6 +89,7 @@ def test_a_good_table_loads():
         ("settings: {", "baseline: second\n        settings: {", "there is no baseline 'second'"),
         ("settings: {", "start: second\n        settings: {", "'second' is no row to begin with"),
         ("settings: {", "trains: false\n        settings: {", "it neither trains nor has a start"),
+        ("settings: {", "networks: {sise: plif}\n        settings: {", "no column 'sise'"),
         ("settings: {", "overrides: -c x\n        settings: {", "give a list of words"),
         ("settings: {", "reasons: {size: who knows}\n        settings: {", "a reason begins with"),
         ("    rows:", "    rows:\n      - {row: first, settings: {}, printed: {}}", "twice"),

@@ -50,6 +50,33 @@ def test_imsnn_weights_and_membranes(row, bits, find):
     )
 
 
+def test_imsnn_membranes_but_the_last(find):
+    """TET's ResNet-19 over 48 x 48: maps of 9/4 as many places."""
+    expected = (neurons(RESNET19) * 9 / 4 - 512 * 12 * 12) * 4 / 1e6
+    assert only(find("imsnn", "VI", "membrane_memory", row="tdBN")) == pytest.approx(expected)
+
+
+def test_imsnn_resnet18(find):
+    """All parameters, and a bias for each channel of a convolution."""
+    widths = [64] * 4 + [128] * 4 + [256] * 4 + [512] * 4
+    count = 9 * 3 * 64 + sum(9 * i * o for i, o in zip([64, *widths], widths, strict=False))
+    count += 64 * 128 + 128 * 256 + 256 * 512
+    count += 3 * (64 + sum(widths) + 128 + 256 + 512) + 512 * 10 + 10
+    assert count == 11_178_762
+    found = [c for t in ("V", "VI") for c in find("imsnn", t, "weight_memory", row="ResNet-18")]
+    assert [cell.computed for cell in found] == [pytest.approx(4 * count / 1e6)] * 4
+
+
+def test_qsnn_size_against_mint(find):
+    """MINT: convolutions of 2 bits; linear layers, biases and normalization in 32."""
+    channels = 64 + 128 * 7 + 256 * 7 + 512 * 5
+    floats = 2 * channels + 512 * 256 + 256 + 256 * 10 + 10
+    expected = (weights(RESNET19) / 4 + 4 * floats) / 1e6
+    assert only(find("qsnn", "fig3", "model_size", row="MINT")) == pytest.approx(expected)
+    saved = 100 * (1 - 1.62 / round(expected, 2))
+    assert only(find("qsnn", "fig3", "model_size_reduction")) == pytest.approx(saved)
+
+
 def test_imsnn_events(find):
     row = "DVS-CIFAR10, this work, VGG-9, W2 U1.5"
     count = weights(VGG9) + 64 + 128 + 2 * 256 + 2 * 512 + 1024 + 1024 * 1025 + 1025 * 10
