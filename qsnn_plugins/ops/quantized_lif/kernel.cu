@@ -9,7 +9,7 @@
 // One step: what is sent, and h on the way.
 template <int WIDTH>
 QSNN_INLINE Lanes<Value, WIDTH> advance(const Known& p, const Lanes<Value, WIDTH>& x,
-                                        const Floats<WIDTH>& threshold, float scale,
+                                        const Floats<WIDTH>& threshold, const Scaling& scale,
                                         Floats<WIDTH>& q, Floats<WIDTH>& h) {
     Lanes<Value, WIDTH> send;
 #pragma unroll
@@ -26,7 +26,7 @@ QSNN_INLINE Lanes<Value, WIDTH> advance(const Known& p, const Lanes<Value, WIDTH
 template <int WIDTH>
 QSNN_INLINE void forward(const Launch& call, Index first) {
     const Known p = with_decay(call.numbers, call.decay);
-    const float scale = given_scale(call);
+    const Scaling scale = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     Floats<WIDTH> q = start<WIDTH>(call, first), h;
     Lanes<int, WIDTH> words{};
@@ -77,10 +77,11 @@ QSNN_INLINE int forward_measured(const Launch& call, Index first) {
         r = start<WIDTH>(call, first);
     } else {
         const Running now = next_running(call, p, t - 1);
+        const Scaling scale = now.scale;
         r = load<WIDTH>(call.last + first);
 #pragma unroll
         for (int i = 0; i < WIDTH; i++)
-            r.lane[i] = stored(p, r.lane[i], threshold.lane[i], now.scale);
+            r.lane[i] = stored(p, r.lane[i], threshold.lane[i], scale);
         if (first == 0) call.running[t] = now;
     }
     int greatest = 0;
@@ -116,7 +117,8 @@ struct Backward {
     QSNN_INLINE Lanes<Value, WIDTH> step(const Known& p, const Floats<WIDTH>& h,
                                          const Floats<WIDTH>& before,
                                          const Lanes<Value, WIDTH>& grad_spikes,
-                                         const Floats<WIDTH>& threshold, float scale) {
+                                         const Floats<WIDTH>& threshold,
+                                         const Scaling& scale) {
         Lanes<Value, WIDTH> grad_x;
 #pragma unroll
         for (int i = 0; i < WIDTH; i++) {
@@ -142,7 +144,7 @@ struct Backward {
 
 template <int WIDTH>
 QSNN_INLINE Floats<WIDTH> seen(const Known& p, Floats<WIDTH> h, const Floats<WIDTH>& threshold,
-                               float scale) {
+                               const Scaling& scale) {
 #pragma unroll
     for (int i = 0; i < WIDTH; i++) h.lane[i] = seen(p, h.lane[i], threshold.lane[i], scale);
     return h;
@@ -152,7 +154,8 @@ QSNN_INLINE Floats<WIDTH> seen(const Known& p, Floats<WIDTH> h, const Floats<WID
 // behind the membrane that came before all where a late reset asks for it.
 template <int WIDTH, bool KEEPS>
 QSNN_INLINE void recompute(const Launch& call, Index first, Index from, Index end, const Known& p,
-                           const Floats<WIDTH>& threshold, float given, Floats<WIDTH>& q) {
+                           const Floats<WIDTH>& threshold, const Scaling& given,
+                           Floats<WIDTH>& q) {
     const Places<WIDTH> places;
     if constexpr (KEEPS && RESET_IS_LATE) places.put(0, q);
 #pragma unroll 1
@@ -176,7 +179,7 @@ QSNN_INLINE void recompute(const Launch& call, Index first, Index from, Index en
 template <int WIDTH>
 QSNN_INLINE void back_from_x(const Launch& call, Index first, Backward<WIDTH>& sums) {
     const Known p = with_decay(call.numbers, call.decay);
-    const float given = given_scale(call);
+    const Scaling given = given_scale(call);
     const Floats<WIDTH> threshold = thresholds<WIDTH>(call, first);
     const Places<WIDTH> places;
     const Index size = call.segment;
@@ -201,7 +204,7 @@ QSNN_INLINE void back_from_x(const Launch& call, Index first, Backward<WIDTH>& s
                 if (chunk + k >= end) continue;
                 const int place = (int)(chunk + k - from);
                 const Floats<WIDTH> h = places.get(place + RESET_IS_LATE);
-                const float scale = scale_of(call, chunk + k, given);
+                const Scaling scale = scale_of(call, chunk + k, given);
                 Floats<WIDTH> before = RESET_IS_LATE ? places.get(place) : h;
                 if (RESET_IS_LATE && place > 0)
                     before = seen<WIDTH>(p, before, threshold, scale_of(call, chunk + k - 1, given));

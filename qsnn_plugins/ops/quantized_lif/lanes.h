@@ -100,10 +100,10 @@ struct Places {
     }
 };
 
-QSNN_INLINE float given_scale(const Launch& call) { return HAS_SCALE ? *call.scale : 1.0f; }
+QSNN_INLINE Scaling given_scale(const Launch& call) { return HAS_SCALE ? *call.scale : 1.0f; }
 
-QSNN_INLINE float scale_of(const Launch& call, Index t, float given) {
-    return MEASURES ? call.running[t + 1].scale : given;
+QSNN_INLINE Scaling scale_of(const Launch& call, Index t, const Scaling& given) {
+    return MEASURES ? Scaling(call.running[t + 1].scale) : given;
 }
 
 template <int WIDTH>

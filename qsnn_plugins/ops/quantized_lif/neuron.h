@@ -16,7 +16,7 @@
 
 // What a step reads. A GPU's thread has the scalars and leaves the tables where they are: an index
 // that is no constant would move all of a copy out of the registers.
-#ifdef __CUDACC__
+#ifdef QSNN_GPU
 struct Known : Scalars {
     const float (&midpoints)[MIDPOINT_COUNT + 1], (&heights)[HEIGHT_COUNT + 1];
     const float (&levels)[TABLE_OF_LEVELS + 1];
@@ -34,7 +34,7 @@ constexpr float PI = 3.14159265358979f, TINY = 1.17549435e-38f, EPSILON = 1.1920
 
 // a b + c, rounded once where that is one instruction.
 QSNN_INLINE float fuse(float a, float b, float c) {
-#if defined(__CUDACC__) || defined(__FP_FAST_FMAF)
+#if defined(QSNN_GPU) || defined(__FP_FAST_FMAF)
     return fmaf(a, b, c);
 #else
     return a * b + c;
@@ -43,19 +43,33 @@ QSNN_INLINE float fuse(float a, float b, float c) {
 
 // A quotient in a gradient, which need not be rounded as the reference's is.
 QSNN_INLINE float ratio(float a, float b) {
-#ifdef __CUDACC__
+#ifdef QSNN_GPU
     return __fdividef(a, b);
 #else
     return a / b;
 #endif
 }
 
-// 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
-QSNN_INLINE float power_of_two(float a) {
 #ifdef __CUDACC__
+QSNN_INLINE float fast_power_of_two(float a) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(a));
     return y;
+}
+#endif
+
+// a / b from y = 1 / b, corrected once: it is rounded as a division is, without its branch and call.
+// For b from 2^-60 to 2^60 and quotients from 2^-20 to 2^20; smaller ones are off by a few of their
+// last bits, and keep their sign.
+QSNN_INLINE float quotient(float a, float b, float y) {
+    const float q = a * y;
+    return fmaf(fmaf(b, q, -a), -y, q);  // keeps the sign of a zero
+}
+
+// 2^a for a <= 0, within 2e-7 of itself; a loop of it is vectorized.
+QSNN_INLINE float power_of_two(float a) {
+#ifdef QSNN_GPU
+    return fast_power_of_two(a);
 #else
     constexpr float ROUND = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer
     a = a < -126.0f ? -126.0f : a;  // so that a NaN stays one
@@ -146,9 +160,39 @@ QSNN_INLINE float charged(const Known& p, float x, float q, float threshold) {
     return charge(p, x, q) - owed * threshold;
 }
 
-QSNN_INLINE float over_scale(float r, float scale) { return r / (scale < TINY ? TINY : scale); }
+// The scale of a membrane, what is divided by in its place, and on a GPU the inverse of that: NaN
+// where a quotient has to be a division.
+struct Scaling {
+    float scale, divisor;
+#ifdef QSNN_GPU
+    float inverse;
+#endif
 
-QSNN_INLINE float quantize(const Known& p, float r, float scale) {
+    QSNN_INLINE Scaling(float scale) : scale(scale), divisor(scale < TINY ? TINY : scale) {
+#ifdef QSNN_GPU
+        const bool is_ordinary = divisor > 0x1p-60f && divisor < 0x1p60f;
+        inverse = is_ordinary ? 1.0f / divisor : from_bits(0x7fc00000);
+#endif
+    }
+};
+
+QSNN_INLINE float over_scale(float r, const Scaling& by) {
+#ifdef QSNN_GPU
+    if (fabsf(r * by.inverse) < 0x1p20f) return quotient(r, by.divisor, by.inverse);
+#endif
+    return r / by.divisor;
+}
+
+// The level of a code from LEAST_CODE to GREATEST_CODE, at a scale of 1.
+QSNN_INLINE float level_of_code(float code) {
+#ifdef QSNN_GPU
+    return quotient(code, GREATEST_CODE, 1.0f / GREATEST_CODE);
+#else
+    return code / GREATEST_CODE;
+#endif
+}
+
+QSNN_INLINE float quantize(const Known& p, float r, const Scaling& by) {
     if constexpr (STORE == CLIP) return r < p.lower ? p.lower : r > p.upper ? p.upper : r;
     if constexpr (STORE == LEVELS) {
         float level = p.levels[0];
@@ -156,16 +200,16 @@ QSNN_INLINE float quantize(const Known& p, float r, float scale) {
         return r == r ? level : r;
     }
     if constexpr (STORE == UNIFORM) {
-        const float code = over_scale(r, scale) * GREATEST_CODE;
+        const float code = over_scale(r, by) * GREATEST_CODE;
         const float low = code < LEAST_CODE ? (float)LEAST_CODE : code;
-        return scale * (rintf(low > GREATEST_CODE ? (float)GREATEST_CODE : low) / GREATEST_CODE);
+        return by.scale * level_of_code(rintf(low > GREATEST_CODE ? (float)GREATEST_CODE : low));
     }
     return r;
 }
 
 // What is stored of r. Before a late reset it is kept on the side of the threshold where it was.
-QSNN_INLINE float stored(const Known& p, float r, float threshold, float scale) {
-    const float q = quantize(p, r, scale);
+QSNN_INLINE float stored(const Known& p, float r, float threshold, const Scaling& by) {
+    const float q = quantize(p, r, by);
     if constexpr (!KEEPS_COMPARISON || RESET == NONE) return q;
     const float above = threshold * (1.0f + EPSILON);
     const bool fired = count(r - threshold, threshold) > 0.0f;
@@ -191,13 +235,13 @@ QSNN_INLINE float mirrored_bumps(const Known& p, float u) {
 }
 
 // Slope that stands in for that of storing r.
-QSNN_INLINE float slope(const Known& p, float r, float scale) {
+QSNN_INLINE float slope(const Known& p, float r, const Scaling& by) {
     float each = 1.0f;
     constexpr bool JUMPS =
         SLOPE == CLIPPED_STRAIGHT_THROUGH || SLOPE_SHAPE == RECTANGLE || SLOPE_SHAPE == PIECEWISE_LEAKY_RELU;
     float u = r;
     if constexpr (HAS_SCALE && SLOPE != STRAIGHT_THROUGH)
-        u = JUMPS ? over_scale(r, scale) : ratio(r, scale < TINY ? TINY : scale);
+        u = JUMPS ? over_scale(r, by) : ratio(r, by.divisor);
     if constexpr (SLOPE == CLIPPED_STRAIGHT_THROUGH)
         each = (u >= p.lower) & (u <= p.upper) ? 1.0f : 0.0f;
     if constexpr (SLOPE == STACKED && MIRRORED) each = mirrored_bumps(p, u);
@@ -226,8 +270,8 @@ struct Gradients {
 
 // What a late reset saw, from the charge that it was stored of. Of spikes of one bit the charge itself
 // tells the same, as what is stored lies on its side of the threshold.
-QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
-    if constexpr (RESET_IS_LATE && GREATEST_SPIKE > 1) return stored(p, h, threshold, scale);
+QSNN_INLINE float seen(const Known& p, float h, float threshold, const Scaling& by) {
+    if constexpr (RESET_IS_LATE && GREATEST_SPIKE > 1) return stored(p, h, threshold, by);
     return h;
 }
 
@@ -235,15 +279,15 @@ QSNN_INLINE float seen(const Known& p, float h, float threshold, float scale) {
 // reset it owed; grad_q and grad_sent are the gradients of what was stored and of what was sent.
 // Where membranes are masked, h is what the mask left, and `kept` is 0 or 1.
 QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float grad_q,
-                                float grad_sent, float threshold, float scale,
+                                float grad_sent, float threshold, const Scaling& by,
                                 float kept = 1.0f) {
     Gradients g{};
     const float distance = h - threshold, spikes = count(distance, threshold);
-    const float r = reset(p, h, spikes, threshold), through_store = slope(p, r, scale);
+    const float r = reset(p, h, spikes, threshold), through_store = slope(p, r, by);
     const float grad_r = grad_q * through_store;
     if constexpr (SCALE_LEARNS)
-        g.scale = grad_q * (over_scale(quantize(p, r, scale), scale) -
-                            over_scale(r, scale) * through_store);
+        g.scale =
+            grad_q * (over_scale(quantize(p, r, by), by) - over_scale(r, by) * through_store);
 
     constexpr bool RESETS_NOW = !RESET_IS_LATE && RESET != NONE;
     float grad_spikes = SENDS_THRESHOLD ? grad_sent * threshold : grad_sent;
@@ -274,8 +318,8 @@ QSNN_INLINE Gradients step_back(const Known& p, float h, float before, float gra
 }
 
 // What is stored of a charge, as it fires.
-QSNN_INLINE float left_of(const Known& p, float h, float threshold, float scale) {
-    return stored(p, reset(p, h, count(h - threshold, threshold), threshold), threshold, scale);
+QSNN_INLINE float left_of(const Known& p, float h, float threshold, const Scaling& by) {
+    return stored(p, reset(p, h, count(h - threshold, threshold), threshold), threshold, by);
 }
 
 // What the slope of h by a learned leak is: h is charged of x and q, on which a late reset may fall.

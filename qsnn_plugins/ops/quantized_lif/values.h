@@ -2,6 +2,11 @@
 
 #pragma once
 
+// A GPU, or one that a test emulates on the CPU, where what only a GPU has comes from elsewhere.
+#if defined(__CUDACC__) || defined(QSNN_EMULATES_GPU)
+#define QSNN_GPU
+#endif
+
 #ifdef __CUDACC__
 #define QSNN_INLINE __device__ __forceinline__
 #else

@@ -13,7 +13,11 @@
 #include <cstring>
 #include <memory>
 #include <vector>
+#ifdef __SSE__
+#include <immintrin.h>
+#endif
 
+#define QSNN_EMULATES_GPU
 #define __global__
 #define __device__
 #define __shared__
@@ -72,8 +76,18 @@ inline int run_to_barrier() {
     return ended;
 }
 
+// As CuPy has kernels built: what is below 1.2e-38 is 0, read or computed.
+struct FlushedDenormals {
+#ifdef __SSE__
+    const unsigned before = _mm_getcsr();
+    FlushedDenormals() { _mm_setcsr(before | 0x8040); }
+    ~FlushedDenormals() { _mm_setcsr(before); }
+#endif
+};
+
 // Returns how many threads wait at a barrier to which others do not come.
 inline int run_block(void (*of_thread)()) {
+    const FlushedDenormals flushed;  // threads start with it
     work = of_thread;
     for (Fiber& fiber : fibers) {
         fiber.has_ended = false;
@@ -102,6 +116,29 @@ Type __shfl_down_sync(unsigned, Type value, int offset) {
     if (other / WARP_SIZE == own / WARP_SIZE) std::memcpy(&value, &passed_on[other], sizeof value);
     wait_for_all();
     return value;
+}
+
+namespace emulated {
+
+// A number up to two units in the last place away, as far as a GPU's fast functions may be.
+inline float nearby(float exact) {
+    if (!std::isfinite(exact) || exact == 0) return exact;
+    int bits;
+    std::memcpy(&bits, &exact, sizeof bits);
+    bits += static_cast<int>(static_cast<unsigned>(bits) * 2654435761u >> 16) % 5 - 2;
+    std::memcpy(&exact, &bits, sizeof bits);
+    return exact;
+}
+
+}  // namespace emulated
+
+inline float fast_power_of_two(float a) { return emulated::nearby(exp2f(a)); }
+
+// Beyond 2^126 a GPU's is 0, and NaN of an infinite number.
+inline float __fdividef(float a, float b) {
+    const float size = fabsf(b);
+    if (size > 0x1p126f && size < HUGE_VALF) return a * 0.0f;
+    return emulated::nearby(a / b);
 }
 
 inline int atomicMax(int* to, int value) {

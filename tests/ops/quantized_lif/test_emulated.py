@@ -259,6 +259,20 @@ def test_nan_stays_where_it_is(steps):
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5, equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", ["float", "uniform"])
+def test_below_the_least_normal_number_all_is_0(kind):
+    """CuPy has kernels built so, whatever it is asked for; nothing else differs."""
+    x_seq, v = inputs((1, 64))
+    x_seq[0, ::3], v[::3] = 1e-39, 0
+    parameters = Parameters(MembraneSpec(kind=kind), tau=None, threshold=LEARNED)
+    ours, theirs = (run(parameters, x_seq, v, 0.75, name) for name in ("cpp", "reference"))
+    assert not ours[1][::3].any()
+    assert theirs[1][::3].any() == (kind == "float")
+    theirs[1][::3] = 0
+    for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        assert torch.equal(mine, other)
+
+
 @pytest.mark.parametrize("used", ["spikes", "last"])
 def test_one_output_alone_may_be_used(used):
     x_seq, v = inputs((4, 36))
