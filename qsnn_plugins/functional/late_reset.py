@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.scale import cast
+
 __all__ = ["keep_comparison"]
 
 
@@ -14,7 +16,7 @@ class _KeepComparison(torch.autograd.Function):
     @staticmethod
     def forward(q: Tensor, fired: Tensor, threshold: Tensor) -> Tensor:
         above = threshold * (1 + torch.finfo(q.dtype).eps)  # 1 or 2 units in the last place
-        return torch.where(fired, q.maximum(above), q.minimum(threshold)).to(q.dtype)
+        return cast(torch.where(fired, q.maximum(above), q.minimum(threshold)), q.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -13,6 +13,7 @@ from qsnn_plugins.errors import ArgumentError
 __all__ = [
     "MIN_SCALE",
     "Granularity",
+    "cast",
     "check_bits",
     "check_floating",
     "integer_codes",
@@ -65,6 +66,20 @@ def wide(x: Tensor) -> Tensor:
         torch.float32
     """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cast a tensor to a dtype, and return itself where it has that already.
+
+    The forward of a `Function` must not end in `to` of its own dtype, nor in place: torch.compile
+    of torch 2.11 then takes the gradient for zero.
+
+    Example:
+        >>> x = torch.zeros(1)
+        >>> cast(x, torch.float32) is x, cast(x, torch.float16).dtype
+        (True, torch.float16)
+    """
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 def integer_codes(code: Tensor) -> Tensor:
@@ -120,7 +135,7 @@ class _RoundToPowerOfTwo(torch.autograd.Function):
         if last is not None:
             last = torch.log2(last)
             nearest = torch.where((exponent - last).abs() <= 0.5 + MARGIN, last, nearest)
-        return torch.exp2(nearest).to(alpha.dtype)
+        return cast(torch.exp2(nearest), alpha.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

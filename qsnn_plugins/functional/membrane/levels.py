@@ -21,7 +21,7 @@ from qsnn_plugins.functional.membrane.stacked import (
     midpoints,
     slope,
 )
-from qsnn_plugins.functional.scale import check_floating
+from qsnn_plugins.functional.scale import cast, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
 __all__ = ["RELEASED_LEVELS", "clip_membrane", "nearest_level", "pruned_level"]
@@ -42,7 +42,7 @@ def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
     q = torch.where(u > edges[-1], levels[-1], u)
     for level, edge in zip(levels[-2::-1], edges[::-1], strict=True):
         q = torch.where(u <= edge, level, q)
-    return q.to(u.dtype)
+    return cast(q, u.dtype)
 
 
 class _NearestLevel(torch.autograd.Function):

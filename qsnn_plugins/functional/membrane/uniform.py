@@ -14,7 +14,7 @@ from torch import Tensor
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.membrane.stacked import MembraneGradient, check_gradient, slope
-from qsnn_plugins.functional.scale import check_bits, check_floating
+from qsnn_plugins.functional.scale import cast, check_bits, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
 __all__ = [
@@ -78,7 +78,7 @@ class _Uniform(torch.autograd.Function):
         least, greatest = step_codes(bits)
         wide = scale.to(_wide(u))
         code = (_over(u.to(wide.dtype), wide) * greatest).clamp(least, greatest).round()
-        return (wide * (code / greatest)).to(u.dtype)
+        return cast(wide * (code / greatest), u.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

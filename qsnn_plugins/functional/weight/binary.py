@@ -18,7 +18,8 @@ BinaryGradient = Literal["straight_through", "clipped_straight_through", "ede"]
 def _sign(w: Tensor) -> Tensor:
     # -0 + 0 is +0; 0 times what is bounded is 0, or NaN; a third of the time of two `where`
     bounded = w.clamp(-1, 1) + 0.0
-    return torch.ones_like(w).copysign_(bounded).add_(bounded, alpha=0)
+    # not in place at the end, see `scale.cast`
+    return torch.ones_like(w).copysign_(bounded).add(bounded, alpha=0)
 
 
 class _Sign(torch.autograd.Function):
