@@ -12,7 +12,7 @@ PAGES = [
     ("README.md", 3),
     *(
         pytest.param(page, count, marks=pytest.mark.slow)
-        for page, count in (("docs/guide.md", 5), ("docs/deploy.md", 3))
+        for page, count in (("docs/guide.md", 5), ("docs/deploy.md", 4))
     ),
 ]
 

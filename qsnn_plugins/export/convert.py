@@ -41,6 +41,10 @@ def to_integer(
     need one fixed-point multiplication per neuron (never per synapse): sums of normalized paths,
     and membranes of more than 16 levels.
 
+    One step is followed and taken for all. Then the network runs several steps beside its integers,
+    with neurons that send and store what is drawn at random: what it gives them, what they store
+    and what it answers has to be the same in each step, or the network is refused.
+
     Bounds are exact for the numbers that the network holds. Where the float network itself rounds,
     the integers are the exact network and the float one is the approximation: `export.verify`
     counts what differs.
@@ -48,9 +52,10 @@ def to_integer(
     Args:
         network: A network whose weights and membranes are quantized. It is left as it is; a copy
             runs at evaluation.
-        example_input: One step of one sample as the network takes it: [1, 1, ...] where it takes
-            all steps at once, [1, ...] where it takes one or counts steps by itself. Of more steps
-            or samples, the first is run, and all of them say which integers to expect.
+        example_input: Frames [T, N, ...], or [N, ...] where a call takes one frame: a network of
+            single steps, or one that adds time itself. Which of them it is, is found by counting
+            the steps that its neurons run. One sample is followed; all of them say which integers
+            to expect. As many steps as the example has are run, from 3 to 32.
         input_unit: What an integer of 1 stands for in the input. None finds it: 1 for counts,
             1/255 for pixels, otherwise a power of two such that 16 bits hold the example; the
             input is then rounded, to less than 1/10,000 of its greatest value.
@@ -60,8 +65,9 @@ def to_integer(
 
     Raises:
         ExportError: If a part has no form in integers: float weights or membranes, masks that sort
-            or score, scales measured at run time, transposed convolutions, attention. The message
-            names it, and what would help.
+            or score, scales measured at run time, transposed convolutions, attention; or if steps
+            differ: spikes that are fed back, membranes that are scaled or made anew between steps,
+            answers such as y[-1]. The message names it, and what would help.
         ArgumentError: If an argument is not allowed.
 
     Example:

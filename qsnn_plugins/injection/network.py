@@ -218,7 +218,7 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
 
     Neurons and parameters are the objects that they were, in the order that they had, so that an
     optimizer stays valid. Weights keep what they learned since. The old neurons take the training
-    mode of the new.
+    mode, and in SpikingJelly the step mode, of the new.
 
     Args:
         network: A network after `inject`, or a copy of one.
@@ -259,6 +259,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
         gate.detach()
     for neuron in record.neurons:
         neuron.module.train(neuron.new.training)
+        if hasattr(neuron.new, "step_mode"):
+            neuron.module.step_mode = neuron.new.step_mode
         _put(network, neuron.names, neuron.module)
     for layer in record.layers:
         remove_quantizer(layer)

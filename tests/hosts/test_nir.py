@@ -37,6 +37,34 @@ def test_spikingjelly_there_and_back(tmp_path):
     assert sent
 
 
+def test_a_folded_normalization_goes_there():
+    from spikingjelly.activation_based.nir_exchange import export_to_nir
+    from torch.nn.utils.fusion import fuse_linear_bn_weights
+
+    torch.manual_seed(0)
+    network = nn.Sequential(layer.Linear(6, 8), layer.BatchNorm1d(8), neuron.LIFNode())
+    inject(network, presets.imsnn(weight_bits=4))
+    functional.set_step_mode(network, "m")
+    network(9 * torch.rand(4, 2, 6))
+    linear, norm, lif = eject(network, baked=True).eval()
+    x = 9 * torch.rand(8, 3, 6)
+    functional.reset_net(network)
+    wanted = network(x).detach()
+    functional.set_step_mode(network, "s")
+    with pytest.raises(Exception, match="control flow"):  # the host's
+        export_to_nir(network, x[0, :1])
+    linear.weight, linear.bias = fuse_linear_bn_weights(
+        linear.weight, linear.bias, norm.running_mean, norm.running_var, norm.eps,
+        norm.weight, norm.bias,
+    )  # fmt: skip
+    folded = nn.Sequential(linear, lif)
+    functional.reset_net(folded)
+    assert torch.equal(torch.stack([folded(step) for step in x]), wanted)
+    assert wanted.any()
+    functional.reset_net(folded)
+    assert len(export_to_nir(folded, x[0, :1]).nodes) == 4
+
+
 def test_snntorch_there_and_back(tmp_path):
     from snntorch.export_nir import export_to_nir
     from snntorch.import_nir import import_from_nir
