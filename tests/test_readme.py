@@ -18,7 +18,8 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("page", "count"), PAGES)
-def test_every_python_block_runs_in_order(page, count):
+def test_every_python_block_runs_in_order(page, count, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert len(blocks) == count
-    subprocess.run([sys.executable, "-c", "\n".join(blocks)], check=True, capture_output=True)
+    command = [sys.executable, "-c", "\n".join(blocks)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
