@@ -129,11 +129,12 @@ def _print(cells: Mapping[str, list[Cell]], results: list[Result], table: str | 
         known = load_paper(paper)
         console.print(f"\n[bold]{known.title}")
         for layout in lay_out(known, found, table):
-            empty = f"{layout.title}. {layout.description}"
-            console.print(_table(layout) if layout.rows else empty)
+            console.print(_table(layout) if layout.rows else Text(layout.title))
+            console.print(Text(layout.description, "dim"))
             rules = (f"rule: {rule}" for rule in layout.rules)
             networks = (f"network: {network}" for network in layout.networks)
-            for line in chain(layout.reasons, rules, networks, layout.missing, layout.notes):
+            notes = (f"note: {note}" for note in layout.notes)
+            for line in chain(layout.reasons, rules, networks, layout.missing, notes):
                 console.print(Text(line, "dim"))
     if table is None and (runs := measured_rows(results)):
         shown = Table(title=f"\n{MEASURED_TITLE}", title_justify="left", caption=MEASURED_NOTE)

@@ -16,10 +16,11 @@ __all__ = ["TableLayout", "lay_out"]
 LEGEND = (
     "Each cell begins with the value that the paper prints. What follows is ours: in a column "
     "marked computed it is counted from the network by a rule below the table, in one marked "
-    "measured it was trained, or timed, with the row's own recipe. `=` ours has the printed "
-    "digits; `≠` it has not, with the difference and the number of the reason below, or `?` "
-    "where none is known. A printed value alone waits for a measurement, a network or a rule; "
-    "`–` stands where no number is printed or none can be read in our copy."
+    "measured it was trained, or timed, with the row's own recipe (`qsnn recipes` prints the "
+    "commands). `=` ours has the printed digits; `≠` it has not, with the difference and the "
+    "number of the reason below, or `?` where none is known. A printed value alone waits for a "
+    "measurement, a network or a rule; `–` stands where no number is printed or none can be read "
+    "in our copy."
 )
 
 

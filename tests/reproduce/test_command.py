@@ -54,6 +54,7 @@ def test_the_terminal(capsys, monkeypatch):
     assert "Each cell begins with the value that the paper prints" in text
     assert "weights (MB), computed" in text
     assert "mAP (1), measured" in text
+    assert "3.76 MB are 15.04 M membranes of 2 bits" in text
     assert "What we measured, on what" not in text
 
 
