@@ -20,8 +20,8 @@ __all__ = ["ANSWERS", "Builder", "Charge"]
 
 ANSWERS = (
     "It has to be that of each step, [T, N, ...], or their sum or mean over all steps: y[-1], "
-    "some of the steps, weights per step, a maximum over time, and a state beside the neurons' "
-    "have no form in integers"
+    "some of the steps, weights per step, a maximum over time, a bias behind the sum over steps "
+    "(behind their mean it is known), and a state beside the neurons' have no form in integers"
 )
 
 

@@ -61,8 +61,9 @@ ANSWER = "sum or mean over all steps"
         (lambda: nets.Answers(lambda y: y.sum(0) ** 2), "pow"),
         (lambda: nets.Answers(lambda y: y.sum(0) / len(y) ** 2), ANSWER),
         (lambda: nets.Answers(lambda y: y.transpose(0, 1)), ANSWER),
+        (lambda: nets.Answers(lambda y: y.sum(0) + 1), ANSWER),
     ],
-    ids=range(32),
+    ids=range(33),
 )
 def test_loops_that_change_from_step_to_step(build, words, steps, samples):
     network = nets.quantized(build())
