@@ -47,7 +47,7 @@ _VERSION = 1
 _MOST = 2**31  # elements of a tensor, and integers of 32 bits
 _MOST_WINDOWS = 2**27  # places that they cover, all together
 _PIECE = 1 << 13  # bytes times bits that are unpacked at once
-_TYPES = {"int": int, "float": float, "str": str}
+_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 def smallest(tensor: Tensor) -> Tensor:
@@ -171,7 +171,9 @@ def _node(place: int, layer: dict[str, Any], file: Any, built: list[Node]) -> No
         else:
             values[name] = _whole(tensor, name, torch.int64 if cls is Output else torch.int32)
     for each in fields(cls):
-        value = values.get(each.name)
+        if each.name not in values:  # and has a default, or is missed below
+            continue
+        value = values[each.name]
         if each.type == "tuple[int, ...]":
             values[each.name] = tuple(_integers(value, place))
         elif each.type in _TYPES and type(value) is not _TYPES[each.type]:

@@ -52,7 +52,8 @@ class Drawn:
                         tuple(range(-100, 101)), (-300, -1, 0, 7, 300), (0, 3))  # fmt: skip
 
     def codes(self, levels, *shape):
-        return torch.tensor(levels)[self.draw(0, len(levels) - 1, *shape)]
+        codes = torch.tensor(levels)[self.draw(0, len(levels) - 1, *shape)]
+        return codes.to(torch.int8 if int(codes.abs().max()) < 128 else torch.int16)
 
     def convolution(self, source):
         channels, *sizes = self.nodes[source].shape

@@ -14,6 +14,7 @@ from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.ops.compiler import FLAGS
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, WeightSpec
 from tests.export.networks import counts, string_net, waken
+from tests.export.random_networks import random_frames, random_network
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -369,6 +370,9 @@ def test_other_machines_give_the_same(march, monkeypatch):
         for low, high in INPUTS.values():
             in_every_way(network(conv, takes=takes, low=low, high=high))
         in_every_way(network(conv, table(conv.shape, 130, 3, 4, 40), takes=takes))
+    for seed in range(8):  # every kind of node
+        integer = random_network(seed)
+        check(integer, random_frames(integer, seed))
     # ways that only some machines choose
     integer = network(convolution(takes, 70, (3, 3), (-1, 0, 1)), takes=takes, high=3)
     lowered = lower(integer, has_dot=True)
