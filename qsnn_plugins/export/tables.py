@@ -90,8 +90,8 @@ def _check(name: str, neuron: Any) -> None:
     spec = neuron.quant_spec
     if getattr(neuron, "pruning", None) is not None:
         raise ExportError(
-            f"{name} masks membranes, which has to sort or to score them: export a "
-            "network without `pruning`"
+            f"{name} masks membranes, which has to sort them: train and export a network without "
+            "pruning.spatial_ratio, as presets.spquant(pruned=False) is"
         )
     if spec.spike.bits > _SPIKE_BITS:
         raise ExportError(
