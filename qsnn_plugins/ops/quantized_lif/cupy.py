@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "missing",
     "packed_shape",
     "packs",
+    "refused",
     "source",
     "stream_of",
 ]
@@ -52,17 +53,41 @@ def missing() -> str | None:
     neuron = Parameters()
     try:
         cupy = importlib.import_module("cupy")
-        if int(cupy.__version__.partition(".")[0]) < OLDEST:
-            return f"CuPy {cupy.__version__} is older than {OLDEST}"
-        built = kernel(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
-        compiled("qsnn_forward_vector", flags(built))
     except ImportError as error:
         return f"CuPy cannot be imported: {error}"
+    if int(cupy.__version__.partition(".")[0]) < OLDEST:
+        return f"CuPy {cupy.__version__} is older than {OLDEST}"
+    return refused(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
+
+
+@lru_cache(maxsize=1024)
+def refused(
+    variant: str, numbers: tuple[float, ...], dtype: torch.dtype, threshold_per_channel: bool
+) -> str | None:
+    """Return why the kernel of a neuron cannot be built, or None; tried once.
+
+    Args:
+        variant: See `schema.kernel`, as for the others.
+        numbers: What `Parameters.numbers` returns.
+        dtype: Type of the currents and spikes.
+        threshold_per_channel: Whether each channel has a threshold of its own.
+    """
+    built = kernel(variant, numbers, dtype, threshold_per_channel)
+    try:
+        compiled("qsnn_forward_vector", flags(built))
     # CuPy, its compiler and the driver each raise their own; the run goes on without the kernel
     except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        return f"CuPy cannot build it: {type(error).__name__}: {first}"
+        text = str(error).strip()
+        reason = f"CuPy cannot build it: {type(error).__name__}: {text.partition(chr(10))[0]}"
+        lacks_toolkit = "cannot open source file" in text or "libnvrtc" in text
+        return f"{reason}; {_toolkit()}" if lacks_toolkit else reason
     return None
+
+
+def _toolkit() -> str:
+    """Which wheels have CUDA's compiler and headers, where the machine has none."""
+    major = (torch.version.cuda or "13").partition(".")[0]
+    return f"CUDA's compiler and headers come with pip install 'cupy-cuda{major}x[ctk]'"
 
 
 @cache
@@ -100,22 +125,29 @@ def compiled(name: str, flags: tuple[str, ...]) -> Any:
 
 
 def launch(
-    name: str, flags: tuple[str, ...], blocks: int, shared: int, call: bytes, device: torch.device
+    name: str,
+    flags: tuple[str, ...],
+    blocks: int,
+    shared: int,
+    calls: Sequence[bytes],
+    device: torch.device,
 ) -> None:
-    """Launch a kernel on torch's current stream of a device, and do not wait for it.
+    """Launch a kernel once for each call on torch's current stream of a device, and do not wait.
 
     Args:
         name: Its name in kernel.cu.
         flags: Flags of the compiler.
         blocks: How many blocks of threads.
         shared: Bytes of memory that a block shares.
-        call: `Launch` of lanes.h, which goes by value.
+        calls: `Launch` of lanes.h, which goes by value.
         device: The device.
     """
     cupy = importlib.import_module("cupy")
-    by_value = np.frombuffer(call, dtype=f"V{len(call)}")
     with cupy.cuda.Device(device.index), stream_of(device):
-        compiled(name, flags)((blocks,), (BLOCK,), (by_value,), shared_mem=shared)
+        run = compiled(name, flags)
+        for call in calls:
+            by_value = np.frombuffer(call, dtype=f"V{len(call)}")
+            run((blocks,), (BLOCK,), (by_value,), shared_mem=shared)
 
 
 class _TorchStream:
@@ -205,17 +237,18 @@ class Launcher:
         self.width = width if is_aligned and self.call.neurons % width == 0 else 1
         self.blocks = math.ceil(self.call.neurons / (self.width * BLOCK))
 
-    def run(self, name: str, places: int = 0) -> None:
+    def run(self, name: str, places: int = 0, steps: int = 1) -> None:
         """Launch a kernel over all neurons.
 
         Args:
             name: "qsnn_forward" or "qsnn_backward".
             places: Of how many steps a thread holds its membranes.
+            steps: How often it is launched, for `Call.step` from 0 on.
         """
         if self.blocks:
             kind = "scalar" if self.width == 1 else "vector"
             shared = max(SUMS, places * self.width * BLOCK * 4)
-            self._launch(f"{name}_{kind}", self.blocks, shared)
+            self._launch(f"{name}_{kind}", self.blocks, shared, steps)
 
     def run_once(self, name: str) -> None:
         """Launch a kernel that looks at no neuron.
@@ -223,10 +256,14 @@ class Launcher:
         Args:
             name: "qsnn_scales".
         """
-        self._launch(name, 1, 0)
+        self._launch(name, 1, 0, 1)
 
-    def _launch(self, name: str, blocks: int, shared: int) -> None:
-        launch(name, self.flags, blocks, shared, bytes(self.call) + self.numbers, self.device)
+    def _launch(self, name: str, blocks: int, shared: int, steps: int) -> None:
+        calls = []
+        for step in range(steps):
+            self.call.step = step
+            calls.append(bytes(self.call) + self.numbers)
+        launch(name, self.flags, blocks, shared, calls, self.device)
 
 
 def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[Tensor, ...]:
@@ -253,9 +290,7 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
     if measures:  # step by step: each needs the maximum that the one before it left
         running = empty(steps + 1, 2)
         launcher.call.maxima, launcher.call.running = maxima.data_ptr(), running.data_ptr()
-        for step in range(steps + 1):
-            launcher.call.step = step
-            launcher.run("qsnn_forward")
+        launcher.run("qsnn_forward", steps=steps + 1)
     else:
         launcher.run("qsnn_forward")
     return spikes, last, maxima, packed, empty(0), empty(0)

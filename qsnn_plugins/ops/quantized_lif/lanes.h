@@ -153,7 +153,12 @@ QSNN_INLINE void leave_greatest(float* greatest, int bits) {
         const int other = __shfl_down_sync(~0u, bits, offset);
         bits = other > bits ? other : bits;
     }
-    if (threadIdx.x % WARP == 0) atomicMax(reinterpret_cast<int*>(greatest), bits);
+    auto* warps = reinterpret_cast<int*>(shared);
+    if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = bits;
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    for (int warp = 1; warp < BLOCK / WARP; warp++) bits = warps[warp] > bits ? warps[warp] : bits;
+    atomicMax(reinterpret_cast<int*>(greatest), bits);  // one of a block: all have the same address
 }
 
 // Sums of a block, always in the same order.

@@ -51,9 +51,10 @@ def quantized_lif(
         threshold = threshold.detach()
     inputs = Inputs(x_seq, v, threshold, scale, initialized, decay)
     variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())
-    if not x_seq.is_cuda and _are_known(numbers):
-        reason = _refused(variant, numbers, x_seq.dtype, threshold.dim() > 0)
-        if use_or_warn("cpp", is_named, reason) == "reference":
+    if _are_known(numbers):
+        kernel = "cupy" if x_seq.is_cuda else "cpp"
+        reason = _refused(kernel, variant, numbers, x_seq.dtype, threshold.dim() > 0)
+        if use_or_warn(kernel, is_named, reason) == "reference":
             return None
     result = forward(*inputs, variant, numbers)
     spikes, last, measured, *_, states = result
@@ -70,8 +71,8 @@ def _are_known(numbers: tuple[float, ...]) -> bool:
 
 
 @torch.compiler.assume_constant_result
-def _refused(*kernel: Any) -> str | None:
-    return cpp.refused(*kernel)
+def _refused(kernel: str, *built: Any) -> str | None:
+    return (cpp if kernel == "cpp" else cupy).refused(*built)
 
 
 def variant_of(parameters: Parameters, inputs: Inputs) -> str:

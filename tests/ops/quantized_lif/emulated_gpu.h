@@ -47,7 +47,7 @@ inline ucontext_t scheduler;
 inline double passed_on[THREADS];
 inline void (*work)();
 inline bool backwards;
-inline int misaligned;
+inline int misaligned, atomics;
 
 inline void wait_for_all() { swapcontext(&fibers[threadIdx.x].context, &scheduler); }
 
@@ -142,6 +142,7 @@ inline float __fdividef(float a, float b) {
 }
 
 inline int atomicMax(int* to, int value) {
+    emulated::atomics++;
     const int before = *to;
     if (value > before) *to = value;
     return before;

@@ -24,6 +24,7 @@ FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-sha
 folder = SOURCES  # of kernel.cu
 backwards = False  # whether the last thread of the last block runs first
 sanitizers = ()  # flags
+atomics = []  # how many each launch took
 
 
 @cache
@@ -33,22 +34,27 @@ def library(flags, folder):
     parts = FOLDER / "emulated_gpu.h", *(folder / name for name in cupy.FILES)
     own = *FLAGS, *sanitizers, f"-I{FOLDER}", f"-I{folder}", *defines
     built = ctypes.CDLL(str(compiler.build(FOLDER / "emulated.cpp", own, parts)))
-    built.emulate.restype = built.size_of_call.restype = ctypes.c_longlong
+    for function in (built.emulate, built.size_of_call, built.atomics):
+        function.restype = ctypes.c_longlong
     return built
 
 
-def launch(name, flags, blocks, shared, call, device):
+def launch(name, flags, blocks, shared, calls, device):
     """Stand in for `cupy.launch`."""
     assert device.type == "cpu"
     built = library(flags, folder)
-    assert len(call) == built.size_of_call(), "schema.Call and its numbers are Launch of lanes.h"
-    sizes = (ctypes.c_longlong(value) for value in (blocks, shared, backwards))
+    sizes = [ctypes.c_longlong(value) for value in (blocks, shared, backwards)]
     kernel = ctypes.cast(getattr(built, name), ctypes.c_void_p)
-    waiting = built.emulate(kernel, *sizes, ctypes.create_string_buffer(call, len(call)))
-    if waiting < 0:
-        raise RuntimeError(f"{-waiting} accesses are not aligned")
-    if waiting:
-        raise RuntimeError(f"{waiting} threads of a block wait for the others")
+    for call in calls:
+        assert len(call) == built.size_of_call(), (
+            "schema.Call and its numbers are Launch of lanes.h"
+        )
+        waiting = built.emulate(kernel, *sizes, ctypes.create_string_buffer(call, len(call)))
+        atomics.append(built.atomics())
+        if waiting < 0:
+            raise RuntimeError(f"{-waiting} accesses are not aligned")
+        if waiting:
+            raise RuntimeError(f"{waiting} threads of a block wait for the others")
 
 
 def main():

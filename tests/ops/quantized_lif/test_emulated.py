@@ -53,9 +53,9 @@ def launches(monkeypatch):
     """Let the CPU's operators run the GPU's code, and list its launches; fresh memory is NaN."""
     names = []
 
-    def emulated(name, *arguments):
-        names.append(name)
-        emulation.launch(name, *arguments)
+    def emulated(name, flags, blocks, shared, calls, device):
+        names.extend([name] * len(calls))
+        emulation.launch(name, flags, blocks, shared, calls, device)
 
     monkeypatch.setattr(cupy, "launch", emulated)
     monkeypatch.setattr(cpp, "forward", cupy.forward)
@@ -152,6 +152,13 @@ def test_any_shape(shape, kind):
 def test_the_maximum_of_a_step_is_over_all_neurons(scale, neurons):
     x_seq, v = inputs((4, neurons))
     assert_equal(Parameters(UNIFORM[2][0], scale=scale), x_seq, v, 0.75)
+
+
+def test_a_block_leaves_its_maximum_at_once(monkeypatch):
+    monkeypatch.setattr(emulation, "atomics", atomics := [])
+    neuron = Parameters(UNIFORM[2][0], scale="step_max")
+    operator.forward(*given(*inputs((3, 1100))), neuron.variant(), neuron.numbers())
+    assert atomics == [3, 3, 3, 0], "3 blocks in each of 3 steps; the last launch stores"
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
 """What CuPy is asked to do: a stand-in for it notes the calls."""
 
 import contextlib
+import ctypes
+import logging
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cupy
-from qsnn_plugins.ops.quantized_lif.schema import Inputs
+from qsnn_plugins.errors import BackendError
+from qsnn_plugins.ops.quantized_lif import Parameters, cupy, operator
+from qsnn_plugins.ops.quantized_lif.schema import Call, Inputs, kernel
+from qsnn_plugins.spec import MembraneSpec
 from tests.ops.quantized_lif.cases import LEARNED, UNIFORM, inputs
 
 
@@ -53,22 +58,23 @@ def asked(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in(calls))
     stream = SimpleNamespace(cuda_stream=0x5EED)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
-    for function in (cupy.compiled, cupy.missing):
+    for function in (cupy.compiled, cupy.missing, cupy.refused):
         function.cache_clear()
     yield calls
-    for function in (cupy.compiled, cupy.missing):
+    for function in (cupy.compiled, cupy.missing, cupy.refused):
         function.cache_clear()
 
 
 @pytest.mark.parametrize("version", ["13.6.0", "14.2.0"])
 def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in(asked, version))
+    calls = [b"12345678", b"abcdefgh"]
     for _ in range(2):
-        cupy.launch("qsnn_scales", ("-DONE",), 7, 64, b"12345678", torch.device("cuda", 3))
+        cupy.launch("qsnn_scales", ("-DONE",), 7, 64, calls, torch.device("cuda", 3))
     index = 3 if version < "14" else 0
     on_gpu = [("device", 3), ("stream", (index, 0x5EED))]
-    run = ("qsnn_scales", (7,), (128,), b"12345678", 64)
-    assert asked == [*on_gpu, ("build", ("-DONE",)), run, *on_gpu, run]
+    runs = [("qsnn_scales", (7,), (128,), call, 64) for call in calls]
+    assert asked == [*on_gpu, ("build", ("-DONE",)), *runs, *on_gpu, *runs]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,17 @@ def test_memory_that_is_not_aligned_takes_more_blocks_and_a_sum_for_each(asked, 
     assert (name, grid, shapes) == ("qsnn_backward_scalar", (2,), [(2, 2)])
 
 
+@pytest.mark.parametrize("smoothness", [2.0, 60.0], ids=["mirrored", "bump by bump"])
+@pytest.mark.parametrize("kind", ["levels", "threshold_centred", "uniform"])
+def test_what_goes_with_a_launch_fits_into_4_kib(kind, smoothness):
+    """CUDA before 12.1 takes no more."""
+    more = {"levels": tuple(range(-128, 128))} if kind == "levels" else {"bits": 8}
+    gradient = {"gradient": "stacked", "smoothness": smoothness}
+    neuron = Parameters(MembraneSpec(kind=kind, **more, **gradient))
+    built = kernel(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
+    assert ctypes.sizeof(Call) + 4 * len(built.numbers) + 4 <= 4096
+
+
 def test_what_is_missing_is_said(asked, monkeypatch):
     assert cupy.missing() is None
     reasons = {
@@ -125,13 +142,36 @@ def test_what_is_missing_is_said(asked, monkeypatch):
         ),
     }
     for reason, module in reasons.items():
-        cupy.missing.cache_clear()
-        cupy.compiled.cache_clear()
+        for function in (cupy.compiled, cupy.missing, cupy.refused):
+            function.cache_clear()
         monkeypatch.setitem(sys.modules, "cupy", module)
         assert cupy.missing() == reason
     cupy.missing.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert cupy.missing().startswith("CuPy cannot be imported: ")
+
+
+def test_without_cuda_s_headers_the_wheel_that_has_them_is_named(asked, monkeypatch):
+    error = RuntimeError('a.cu(1): catastrophic error: cannot open source file "vector_types.h"')
+    monkeypatch.setitem(sys.modules, "cupy", stand_in([], error=error))
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert "pip install 'cupy-cuda12x[ctk]'" in cupy.missing()
+
+
+def test_a_rarer_neuron_whose_kernel_cannot_be_built_is_left_to_the_reference(
+    asked, monkeypatch, caplog
+):
+    assert cupy.missing() is None
+    error = RuntimeError("ptxas: out of registers")
+    monkeypatch.setitem(sys.modules, "cupy", stand_in([], error=error))
+    with FakeTensorMode(), caplog.at_level(logging.WARNING, "qsnn_plugins.ops"):
+        x_seq, v, one = (torch.empty(size, device="cuda") for size in ((4, 3), (3,), ()))
+        rare = Parameters(tau=3.0, v_reset=-0.25)
+        assert operator.quantized_lif(x_seq, v, one, rare) is None
+        with pytest.raises(BackendError, match="'cupy' cannot run: CuPy cannot build it: Runtime"):
+            operator.quantized_lif(x_seq, v, one, rare, is_named=True)
+    (record,) = caplog.records
+    assert "CUDA kernel: CuPy cannot build it: RuntimeError: ptxas: out" in record.message
 
 
 def test_the_package_imports_without_cupy():
