@@ -213,6 +213,7 @@ def channel_gates(network: nn.Module) -> dict[str, ChannelGate]:
     Example:
         >>> from qsnn_plugins import presets
         >>> from qsnn_plugins.models import StringNet
+        >>> from qsnn_plugins.nn import channel_gates
         >>> list(channel_gates(StringNet("4C3-6C3-GAP-FC2", spec=presets.spquant())))
         ['blocks.conv2.synapse.0']
     """
