@@ -159,7 +159,8 @@ def test_the_order_of_options_drops_none(words, membrane):
 
 def test_a_kind_that_the_preset_has_keeps_what_was_given(tmp_path):
     words = ["-c", str(ROOT / "recipes/overlays/membranes_4bit.yaml")]
-    assert spec(*words, f"{SPEC}.membrane.kind=uniform", recipe=QSNN) == presets.qsnn(4)
+    found = spec(*words, f"{SPEC}.membrane.kind=uniform", recipe=QSNN)
+    assert (found.membrane, found.spike) == (presets.qsnn(4).membrane, presets.qsnn(4).spike)
     assert spec(*words, f"{SPEC}.membrane.kind=tanh", recipe=QSNN).membrane.bits == 2
     layer = tmp_path / "layer.yaml"
     layer.write_text("model: {network: {spec: null}}")
@@ -171,7 +172,6 @@ def test_a_kind_that_the_preset_has_keeps_what_was_given(tmp_path):
     ("overlay", "word", "recipe"),
     [
         ("float", "weight_bits=2", VGG9),
-        ("float", "fidelity=released", QSNN),  # of SpQuant's, the threshold reads it
         ("weights_2bit", "weight_bits=4", VGG9),
         ("pruned", "pruned=false", VGG9),
     ],

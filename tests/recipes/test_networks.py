@@ -1,10 +1,13 @@
 """Recipes build the papers' networks, quantized as the papers say."""
 
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
 from qsnn_plugins import presets
 from qsnn_plugins.nn import weight_layers
+from qsnn_plugins.spec import WeightSpec
 from tests.recipes.configs import FLOAT, RECIPES, build, merged, network_of, spec_of
 
 RESNET19 = 12_630_858
@@ -86,6 +89,7 @@ def test_the_third_papers_networks_have_the_printed_megabytes():
     assert f"{decolle * 4 / 1e6:.2f}" == "4.84"
 
 
+EDE = WeightSpec("binary", first_last="eight_bit", gradient="ede")  # docs/methods.md
 PRESETS = [
     ("imsnn_resnet19_cifar10", (), presets.imsnn(4)),
     ("imsnn_resnet34_imagenet", (), presets.imsnn(8)),
@@ -94,8 +98,8 @@ PRESETS = [
     ("spquant_vgg9", (), presets.spquant(4, pruned=False)),
     ("spquant_vgg9", ("weights_2bit", "pruned"), presets.spquant(2)),
     ("spquant_resnet34_imagenet100", (), presets.spquant(8, pruned=False)),
-    ("qsnn_resnet19_cifar10", (), presets.qsnn(2)),
-    ("qsnn_vggsnn_cifar10dvs", ("membranes_8bit",), presets.qsnn(8)),
+    ("qsnn_resnet19_cifar10", (), replace(presets.qsnn(2), weight=EDE)),
+    ("qsnn_vggsnn_cifar10dvs", ("membranes_8bit",), replace(presets.qsnn(8), weight=EDE)),
     ("qsnn_vgg16_tinyimagenet", ("qsnn_released",), presets.qsnn(2, "released")),
     ("bit_budget_spikformer_cifar10", (), presets.bit_budget(4, 4)),
     ("bit_budget_spikformer_cifar10", ("binary_weights",), presets.bit_budget(1, 4)),
