@@ -8,7 +8,8 @@ constexpr int BLOCK = QSNN_BLOCK, WARP = 32;  // threads
 constexpr bool PACKS = QSNN_PACKS;  // whether the forward leaves the stored membranes in 2 bits
 constexpr int STEPS_PER_WORD = 16;
 static_assert(2 * STEPS_PER_WORD == 8 * sizeof(int), "2 bits a step");
-static_assert(!SPATIAL && !RETURNS_STATES && !LEAK_LEARNS, "a GPU's kernel has none of these");
+constexpr bool MASKED = SPATIAL || MASKS_INPUT;
+static_assert(!MASKED && !RETURNS_STATES && !LEAK_LEARNS, "a GPU's kernel has none of these");
 static_assert(!PACKS || (STORE == LEVELS && LEVEL_COUNT <= 3 && !RESET_IS_LATE), "2 bits suffice");
 
 // Call by value, and the numbers behind it.
