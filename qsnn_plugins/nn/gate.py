@@ -27,6 +27,12 @@ class KeepsMeans:
     """Base of neurons whose stored membranes a gate may watch.
 
     Where `keeps_means` is true, a neuron hands what it stored to `note_states` in each forward.
+
+    Example:
+        >>> neuron = KeepsMeans()
+        >>> neuron.note_states(torch.tensor([[[3.0, 1.0], [-2.0, 0.0]]]), is_sequence=False)
+        >>> neuron.stored_means
+        tensor([[ 2., -1.]])
     """
 
     keeps_means: bool = False
