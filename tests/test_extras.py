@@ -70,8 +70,8 @@ def test_digits_need_demo(hide):
         assert "the digits that come with scikit-learn" in message(caught.value, "demo")
 
 
-def test_all_has_every_extra_but_those_of_a_gpu_and_dev_has_all():
-    others = {name for name in EXTRAS if not name.startswith("cuda")} - {"all", "dev"}
+def test_all_has_every_extra_that_users_run_and_dev_has_all():
+    others = {name for name in EXTRAS if not name.startswith("cuda")} - {"all", "dev", "docs"}
     (everything,) = EXTRAS["all"]
     assert set(everything.removeprefix("qsnn-plugins[").removesuffix("]").split(",")) == others
     assert "qsnn-plugins[all]" in EXTRAS["dev"]

@@ -27,7 +27,7 @@ MODULES = {
     "learned": lambda: quantizer(MembraneSpec(kind="uniform", bits=2, scale="learned")),
     "running": lambda: quantizer(MembraneSpec(kind="uniform", bits=4, scale="running")),
     "tanh": lambda: quantizer(MembraneSpec(kind="tanh", bits=4, scale="step_max")),
-    "masks": lambda: MembranePruning(PruningSpec(spatial_ratio=0.35, channel_threshold=0.47), 6),
+    "masks": lambda: MembranePruning(PruningSpec(spatial_ratio=0.35)),
 }
 
 
