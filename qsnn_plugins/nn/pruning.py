@@ -34,7 +34,7 @@ class MembranePruning(nn.Module):
         self.spec = spec
         self._total: Tensor | None = None  # share, steps
 
-    def forward(self, h: Tensor, rest: Tensor | float) -> Tensor:
+    def forward(self, h: Tensor, rest: Tensor | float = 0.0) -> Tensor:
         """Return the masked membrane of one step, shape [N, ...]; see `prune_membrane`."""
         pruned, share = prune_membrane(h, rest, self.spec.spatial_ratio, self.spec.block)
         self.observe(share)
