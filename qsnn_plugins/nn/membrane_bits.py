@@ -144,13 +144,21 @@ class UniformMembrane(nn.Module):
     @torch.no_grad()
     def observe(self, greatest: Tensor) -> None:
         """Let the running average see a step's maximum, a scalar, while training."""
-        nothing_reads_it = not self.training or self.spec.momentum is None
-        if nothing_reads_it or is_recomputing():
-            return
-        given = self.scale, self.initialized, greatest.to(self.scale.dtype)
-        scale, initialized = average_scale(*given, self.spec.momentum)
-        self.scale.copy_(scale)
-        self.initialized.copy_(initialized)
+        if self.spec.momentum is not None:
+            given = self.scale, self.initialized, greatest.to(self.scale.dtype)
+            self.keep(*average_scale(*given, self.spec.momentum))
+
+    @torch.no_grad()
+    def keep(self, average: Tensor, initialized: Tensor) -> None:
+        """Keep the running average after steps that ran elsewhere, while training.
+
+        Args:
+            average: Shape [].
+            initialized: Whether it is one, shape [].
+        """
+        if self.training and self.spec.momentum is not None and not is_recomputing():
+            self.scale.copy_(average)
+            self.initialized.copy_(initialized)
 
     def encode(self, q: Tensor) -> Codes:
         """Return integer codes of a stored membrane, any shape, under the scale in use."""

@@ -96,14 +96,16 @@ def quantized_lif(
     wanted = parameters.pruning, tensors.get("decay"), parameters.returns_states
     name = choose(x_seq, v, threshold, backend, *wanted)
     arguments: Any = (x_seq, v, threshold, parameters)
+    result: tuple[Tensor, ...] | None = None
     if name == "compiled":
-        return compiled.quantized_lif(*arguments, **tensors)
-    if name != "reference":
+        result = compiled.quantized_lif(*arguments, **tensors)
+    elif name != "reference":
         is_named = (backend or from_environment()) is not None
         result = operator.quantized_lif(*arguments, **tensors, is_named=is_named)
-        if result is not None:
-            return result
-    return reference.quantized_lif(*arguments, **tensors)
+    if result is None:
+        result = reference.quantized_lif(*arguments, **tensors)
+    spikes, last, measured, _, *states = result
+    return (spikes, last, measured, *states)
 
 
 def _check(x_seq: Tensor, v: Tensor | float, parameters: Parameters) -> Tensor:

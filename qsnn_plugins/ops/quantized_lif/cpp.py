@@ -111,7 +111,9 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
     cutoffs = torch.empty((steps, samples) if samples else (0,), dtype=torch.float32)
     states = torch.empty(x_seq.shape if named["RETURNS_STATES"] else (0,), dtype=torch.float32)
     counts = torch.empty(steps, samples, dtype=torch.int64)
-    tensors = {"maxima": measured, "cutoffs": cutoffs, "states": states, "counts": counts}
+    running = torch.empty(0 if named["SCALE"] == "GIVEN" else steps + 1, 3)
+    tensors = {"maxima": measured, "running": running, "cutoffs": cutoffs, "states": states}
+    tensors["counts"] = counts
     for name, tensor in tensors.items():
         setattr(call, name, tensor.data_ptr())
     if named["SPATIAL"]:
@@ -123,13 +125,13 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
         measured = 1 - (size - counts.sum(1)).float() / size
     else:
         built.library.qsnn_forward(call, built.numbers)
-    return spikes, last, measured, torch.empty(0, dtype=torch.int32), cutoffs, states
+    return spikes, last, measured, running, torch.empty(0, dtype=torch.int32), cutoffs, states
 
 
 def backward(
     grad_spikes: Tensor,
     grad_last: Tensor | None,
-    maxima: Tensor | None,
+    running: Tensor,
     packed: Tensor,
     cutoffs: Tensor,
     inputs: Inputs,
@@ -143,8 +145,8 @@ def backward(
     Args:
         grad_spikes: Gradient of the spikes, [T, N, ...].
         grad_last: Gradient of the last membrane, [N, ...], or None.
-        maxima: What `forward` measured, or None where it did not.
-        packed: What `forward` returned, as in the next; nothing on the CPU.
+        running: What `forward` returned, as in the next: the scale of each step.
+        packed: Nothing on the CPU.
         cutoffs: The spatial mask's.
         inputs: The tensors.
         variant: What `Parameters.variant` returns.
@@ -164,7 +166,7 @@ def backward(
     built = loaded(variant, numbers, x_seq.dtype, threshold.dim() > 0)
     call = call_of(
         inputs,
-        maxima=maxima,
+        running=running,
         cutoffs=cutoffs,
         grad_spikes=grad_spikes,
         grad_last=grad_last,

@@ -248,22 +248,11 @@ class Launcher:
         if self.blocks:
             kind = "scalar" if self.width == 1 else "vector"
             shared = max(SUMS, places * self.width * BLOCK * 4)
-            self._launch(f"{name}_{kind}", self.blocks, shared, steps)
-
-    def run_once(self, name: str) -> None:
-        """Launch a kernel that looks at no neuron.
-
-        Args:
-            name: "qsnn_scales".
-        """
-        self._launch(name, 1, 0, 1)
-
-    def _launch(self, name: str, blocks: int, shared: int, steps: int) -> None:
-        calls = []
-        for step in range(steps):
-            self.call.step = step
-            calls.append(bytes(self.call) + self.numbers)
-        launch(name, self.flags, blocks, shared, calls, self.device)
+            calls = []
+            for step in range(steps):
+                self.call.step = step
+                calls.append(bytes(self.call) + self.numbers)
+            launch(f"{name}_{kind}", self.flags, self.blocks, shared, calls, self.device)
 
 
 def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[Tensor, ...]:
@@ -287,19 +276,21 @@ def forward(inputs: Inputs, variant: str, numbers: tuple[float, ...]) -> tuple[T
     packed = empty(*words, dtype=torch.int32)
     built = kernel(variant, numbers, x_seq.dtype, inputs.threshold.dim() > 0)
     launcher = Launcher(inputs, built, spikes=spikes, last=last, packed=packed)
-    if measures:  # step by step: each needs the maximum that the one before it left
-        running = empty(steps + 1, 2)
+    running = empty(steps + 1 if measures else 0, 3)
+    if measures and not x_seq.numel():
+        running[:, :2], running[:, 2] = inputs.scale, inputs.initialized  # type: ignore[assignment]
+    elif measures:  # step by step: each needs the maximum that the one before it left
         launcher.call.maxima, launcher.call.running = maxima.data_ptr(), running.data_ptr()
         launcher.run("qsnn_forward", steps=steps + 1)
     else:
         launcher.run("qsnn_forward")
-    return spikes, last, maxima, packed, empty(0), empty(0)
+    return spikes, last, maxima, running, packed, empty(0), empty(0)
 
 
 def backward(
     grad_spikes: Tensor,
     grad_last: Tensor | None,
-    maxima: Tensor,
+    running: Tensor,
     packed: Tensor,
     cutoffs: Tensor,
     inputs: Inputs,
@@ -313,7 +304,7 @@ def backward(
     Args:
         grad_spikes: Gradient of the spikes, [T, N, ...].
         grad_last: Gradient of the last membrane, [N, ...], or None.
-        maxima: What `forward` returned, as in the next.
+        running: What `forward` returned, as in the next: the scale of each step.
         packed: Membranes in 2 bits.
         cutoffs: Nothing on a GPU, which masks no membranes.
         inputs: The tensors.
@@ -344,11 +335,8 @@ def backward(
         kept=None if is_packed else empty(math.ceil(steps / segment) - 1, *neurons),
     )
     sums = x_seq.new_empty(launcher.blocks if learns or scale_learns else 0, 2, dtype=torch.float64)
-    running, call = empty(len(maxima) + 1, 2), launcher.call
-    call.sums, call.maxima, call.running = (t.data_ptr() for t in (sums, maxima, running))
-    call.segment = segment
-    if named["SCALE"] != "GIVEN":
-        launcher.run_once("qsnn_scales")
+    call = launcher.call
+    call.sums, call.running, call.segment = sums.data_ptr(), running.data_ptr(), segment
     late = named["RESET_IS_LATE"]
     launcher.run("qsnn_backward", places=0 if is_packed else segment + late)
     # where nothing learns, nothing more is launched

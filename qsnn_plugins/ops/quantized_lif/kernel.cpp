@@ -52,8 +52,7 @@ void forward_measured(const Call& call, const Numbers& numbers) {
     const Numbers p = with_decay(numbers, call.decay);
     const Index size = forward_size(1), blocks = (call.neurons + size - 1) / size;
     std::vector<int> greatest(blocks);  // bits of |r|, whose order is that of the numbers, NaN last
-    float scale = *call.scale;
-    bool initialized = *call.initialized;
+    call.running[0] = first_running(call);
 #pragma omp parallel num_threads(call.threads)
     {
         Thresholds thresholds(call, size);
@@ -61,7 +60,7 @@ void forward_measured(const Call& call, const Numbers& numbers) {
 #pragma omp for schedule(static)
             for (Index block = 0; block < blocks; block++) {
                 const Index from = block * size, n = std::min(size, call.neurons - from);
-                const float one = *call.threshold, now = scale;
+                const float one = *call.threshold, now = call.running[t].scale;
                 const float* each = thresholds.each.data();
                 float* __restrict r = call.last + from;
                 int most = 0;
@@ -91,7 +90,7 @@ void forward_measured(const Call& call, const Numbers& numbers) {
             if (t < call.steps) {
                 call.maxima[t] =
                     from_bits(blocks ? *std::max_element(greatest.begin(), greatest.end()) : 0);
-                scale = next_scale(p, scale, initialized, call.maxima[t]);
+                call.running[t + 1] = next_running(p, call.running[t], call.maxima[t]);
             }
         }
     }
@@ -192,14 +191,10 @@ struct Block {
 };
 
 // The scale that each step stored with.
-std::vector<float> scales_of(const Call& call, const Numbers& numbers) {
+std::vector<float> scales_of(const Call& call) {
     std::vector<float> scales(call.steps, HAS_SCALE ? *call.scale : 1.0f);
-    if constexpr (MEASURES) {
-        bool initialized = *call.initialized;
-        float scale = *call.scale;
-        for (Index t = 0; t < call.steps; t++)
-            scales[t] = scale = next_scale(numbers, scale, initialized, call.maxima[t]);
-    }
+    if constexpr (MEASURES)
+        for (Index t = 0; t < call.steps; t++) scales[t] = call.running[t + 1].scale;
     return scales;
 }
 
@@ -309,7 +304,7 @@ void back(const Call& call, const Numbers& numbers, Index size, const Block& blo
 
 void backward(const Call& call, const Numbers& numbers) {
     const Index size = backward_size(call.steps), blocks = Block::count(call, size);
-    const std::vector<float> scales = scales_of(call, numbers);
+    const std::vector<float> scales = scales_of(call);
     std::vector<double> grad_thresholds(blocks), grad_scales(blocks), grad_leaks(blocks);
 #pragma omp parallel num_threads(call.threads)
     {

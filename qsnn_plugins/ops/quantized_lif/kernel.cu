@@ -56,15 +56,6 @@ QSNN_INLINE void forward(const Launch& call, Index first) {
     store(call.last + first, q);
 }
 
-// The scale that step t stored with, from the one before and the step's greatest |r|.
-QSNN_INLINE Running next_running(const Launch& call, const Known& p, Index t) {
-    const Running before = t > 0 ? call.running[t]
-                                 : Running{*call.scale, *call.initialized ? 1.0f : 0.0f};
-    bool initialized = before.initialized > 0.0f;
-    const float scale = next_scale(p, before.scale, initialized, call.maxima[t]);
-    return {scale, initialized ? 1.0f : 0.0f};
-}
-
 // One step where each needs its own greatest |r| before it can be stored: `last` holds r from one
 // launch to the next, which finds the maximum complete. Returns this thread's, as bits.
 template <int WIDTH>
@@ -75,8 +66,9 @@ QSNN_INLINE int forward_measured(const Launch& call, Index first) {
     Floats<WIDTH> r;
     if (t == 0) {
         r = start<WIDTH>(call, first);
+        if (first == 0) call.running[0] = first_running(call);
     } else {
-        const Running now = next_running(call, p, t - 1);
+        const Running now = next_running(p, call.running[t - 1], call.maxima[t - 1]);
         const Scaling scale = now.scale;
         r = load<WIDTH>(call.last + first);
 #pragma unroll
@@ -302,14 +294,5 @@ __global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_vector(const __
 
 __global__ void __launch_bounds__(BLOCK, RESIDENT) qsnn_backward_scalar(const __grid_constant__ Launch call) {
     run_backward<1>(call);
-}
-
-// The scale of every step, for a backward: a chain that one thread walks.
-__global__ void __launch_bounds__(BLOCK) qsnn_scales(const __grid_constant__ Launch call) {
-    if constexpr (MEASURES) {
-        if (threadIdx.x > 0) return;
-        const Known p = with_decay(call.numbers, call.decay);
-        for (int t = 0; t < call.steps; t++) call.running[t + 1] = next_running(call, p, t);
-    }
 }
 }

@@ -38,7 +38,8 @@ struct Numbers : Scalars {
 };
 
 struct Running {
-    float scale;
+    float scale;  // that the step stored with
+    float average;  // of the steps' maxima, behind it
     float initialized;
 };
 
@@ -63,7 +64,7 @@ struct Call {
     Value* spikes;  // [steps, neurons]
     float* last;  // [neurons]
     float* maxima;  // [steps], the greatest |r|
-    Running* running;  // [steps + 1], the scale after each step
+    Running* running;  // [steps + 1], before the first step and after each
     int* packed;  // [steps / 16, neurons], the membrane before each step
     float* cutoffs;  // [steps, samples], of the spatial mask
     Index* counts;  // [steps, samples], neurons that are masked

@@ -331,11 +331,18 @@ QSNN_INLINE float slope_by_leak(const Known& p, float x, float q, float threshol
     return LEAK == RATE_OF_INPUT ? x - above : -above;
 }
 
-// The scale of a step whose greatest |r| is known.
-QSNN_INLINE float next_scale(const Known& p, float scale, bool& initialized, float greatest) {
-    if constexpr (SCALE == STEP_MAX) return greatest;
-    if (!(greatest > 0.0f)) return scale;
-    const float average = initialized ? scale + p.momentum * (greatest - scale) : greatest;
-    initialized = true;
-    return average;
+// Before the first step of a measured scale.
+QSNN_INLINE Running first_running(const Call& call) {
+    return {*call.scale, *call.scale, *call.initialized ? 1.0f : 0.0f};
+}
+
+// After a step whose greatest |r| is known.
+QSNN_INLINE Running next_running(const Known& p, Running now, float greatest) {
+    if (greatest > 0.0f) {
+        const bool goes_on = now.initialized > 0.0f;
+        now.average = goes_on ? now.average + p.momentum * (greatest - now.average) : greatest;
+        now.initialized = 1.0f;
+    }
+    now.scale = SCALE == STEP_MAX ? greatest : now.average;
+    return now;
 }

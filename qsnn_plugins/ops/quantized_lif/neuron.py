@@ -118,7 +118,6 @@ def run(
         scale, initialized = store.start(x_seq, v)
     elif has_scale:
         scale = store.scale_in_use(x_seq.shape[1:])
-    observer: Any = pruning if parameters.prunes else store
     tensors = scale, initialized, decay
     result: tuple[Tensor, ...] | None
     if name == "compiled":
@@ -129,9 +128,13 @@ def run(
         )
     if result is None:
         return None
-    spikes, last, measured, *states = result
-    for step in measured.unbind():
-        observer.observe(step)
+    spikes, last, measured, average, *states = result
+    if parameters.measures:
+        store.keep(*average)
+    elif parameters.prunes:
+        observer: Any = pruning
+        for share in measured.unbind():
+            observer.observe(share)
     return spikes, last, states[0] if states else None
 
 

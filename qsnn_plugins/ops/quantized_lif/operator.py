@@ -57,9 +57,10 @@ def quantized_lif(
         if use_or_warn(kernel, is_named, reason) == "reference":
             return None
     result = forward(*inputs, variant, numbers)
-    spikes, last, measured, *_, states = result
+    spikes, last, measured, running, *_, states = result
     last = last if last.dtype == v.dtype else last.to(v.dtype)
-    return (spikes, last, measured, *(states,)[: int(parameters.returns_states)])
+    average = running[-1:, 1:].flatten()
+    return (spikes, last, measured, average, *(states,)[: int(parameters.returns_states)])
 
 
 def _are_known(numbers: tuple[float, ...]) -> bool:
@@ -95,7 +96,7 @@ _INPUTS = (
 )
 _COUNT = len(Inputs._fields)
 _KERNEL = "str variant, float[] numbers"
-_SAVED = "Tensor packed, Tensor cutoffs"
+_SAVED = "Tensor running, Tensor packed, Tensor cutoffs"
 
 torch.library.define(
     "qsnn_plugins::quantized_lif",
@@ -105,7 +106,7 @@ torch.library.define(
 )
 torch.library.define(
     "qsnn_plugins::quantized_lif_backward",
-    f"(Tensor grad_spikes, Tensor? grad_last, Tensor? maxima, {_SAVED}, {_INPUTS}, {_KERNEL}) -> "
+    f"(Tensor grad_spikes, Tensor? grad_last, {_SAVED}, {_INPUTS}, {_KERNEL}) -> "
     "(Tensor x_seq, Tensor v, Tensor threshold, Tensor scale, Tensor decay)",
     tags=torch.Tag.pt2_compliant_tag,
 )
@@ -118,9 +119,9 @@ def _forward_on(kernels: Any) -> Any:
         *tensors, variant, numbers = values
         inputs, order = Inputs(*tensors), MemoryOrder.of(tensors[0], variant)
         results = kernels.forward(order.enter_all(inputs), variant, tuple(numbers))
-        spikes, last, measured, packed, cutoffs, states = results
+        spikes, last, measured, running, packed, cutoffs, states = results
         spikes, last, packed, states = map(order.leave, (spikes, last, packed, states))
-        return spikes, last, measured, packed, cutoffs, states
+        return spikes, last, measured, running, packed, cutoffs, states
 
     return run
 
@@ -128,12 +129,12 @@ def _forward_on(kernels: Any) -> Any:
 def _backward_on(kernels: Any) -> Any:
     def run(*values: Any) -> tuple[Tensor, ...]:
         *saved, variant, numbers = values
-        grad_spikes, grad_last, maxima, packed, *more = saved[:-_COUNT]
+        grad_spikes, grad_last, running, packed, *more = saved[:-_COUNT]
         inputs = Inputs(*saved[-_COUNT:])
         order = MemoryOrder.of(inputs.x_seq, variant)
         entering = order.enter(grad_spikes), None if grad_last is None else order.enter(grad_last)
         membranes = order.enter(packed) if packed.numel() else packed
-        given = *entering, maxima, membranes, *more, order.enter_all(inputs)
+        given = *entering, running, membranes, *more, order.enter_all(inputs)
         grad_x, grad_v, grad_threshold, *others = kernels.backward(*given, variant, tuple(numbers))
         if grad_threshold.numel():  # along one dimension at most, so in the same order
             grad_threshold = grad_threshold.reshape(inputs.threshold.shape)
@@ -164,6 +165,7 @@ def _(*values: Any) -> tuple[Tensor, ...]:
         order.leave(x_seq.new_empty(entered)),
         order.leave(wide(*entered[1:])),
         wide(steps if measures else 0),
+        wide(steps + 1 if named["SCALE"] != "GIVEN" else 0, 3),
         order.leave(x_seq.new_empty(packed, dtype=torch.int32)),
         wide(*x_seq.shape[:2]) if named["SPATIAL"] else wide(0),
         order.leave(wide(*entered)) if named["RETURNS_STATES"] else wide(0),
@@ -189,11 +191,9 @@ def _(*values: Any) -> tuple[Tensor, ...]:
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, _, measured, *decided, _ = output
+    _, _, _, *decided, _ = output
     ctx.kernel = inputs[_COUNT:]
-    # not the shares that were masked
-    maxima = None if choices(ctx.kernel[0])["SPATIAL"] else measured
-    ctx.save_for_backward(maxima, *decided, *inputs[:_COUNT])
+    ctx.save_for_backward(*decided, *inputs[:_COUNT])
     ctx.mark_non_differentiable(*output[2:])
     ctx.set_materialize_grads(False)
 

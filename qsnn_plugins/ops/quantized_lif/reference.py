@@ -46,14 +46,15 @@ def quantized_lif(
         run: Runs the steps; `compiled` gives one of its own.
 
     Returns:
-        Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, and of each step max|r|
-        or the share that it masked, [T], or [0]. Where `parameters.returns_states` the stored
+        Spikes [T, N, ...] of x_seq's dtype, the membrane [N, ...] of v's, of each step max|r| or
+        the share that it masked, [T], or [0], and the average of the maxima with whether it is one,
+        [2], or [0] where nothing is measured. Where `parameters.returns_states` the stored
         membranes come behind, float32 or float64 of shape [T, N, ...], without a gradient.
 
     Example:
         >>> x_seq, v = torch.full((3, 1), 0.75), torch.zeros(1)
         >>> one = torch.tensor(1.0)
-        >>> spikes, last, _ = quantized_lif(x_seq, v, one, Parameters())
+        >>> spikes, last, *_ = quantized_lif(x_seq, v, one, Parameters())
         >>> spikes.flatten(), last
         (tensor([0., 1., 0.]), tensor([1.]))
     """
@@ -83,7 +84,8 @@ def quantized_lif(
     spikes, last = run(cell, currents, first, states)
     measured = (uniform.maxima if uniform else []) or shares
     statistics = torch.stack(measured).float() if measured else x_seq.new_empty(0).float()
-    results = spikes.to(x_seq.dtype), last.to(v.dtype), statistics
+    average = uniform.average() if uniform else statistics.new_empty(0)
+    results = spikes.to(x_seq.dtype), last.to(v.dtype), statistics, average
     return results if states is None else (*results, torch.stack(states))
 
 
@@ -121,10 +123,15 @@ class _UniformStore:
         if not self.parameters.measures:
             return self.scale
         self.maxima.append(step_max(r))
-        if self.parameters.scale == "step_max":
-            return self.maxima[-1]
-        greatest, momentum = self.maxima[-1].to(self.scale.dtype), self.parameters.membrane.momentum
+        greatest = self.maxima[-1].to(self.scale.dtype)
+        given = self.scale, self.initialized, greatest
         self.scale, self.initialized = average_scale(
-            self.scale, self.initialized, greatest, momentum
+            *given, self.parameters.membrane.momentum or 0.0
         )
-        return self.scale
+        return self.maxima[-1] if self.parameters.scale == "step_max" else self.scale
+
+    def average(self) -> Tensor:
+        """Return the average after the last step, and whether it is one, [2]; or [0]."""
+        if not self.parameters.measures:
+            return self.scale.new_empty(0)
+        return torch.stack([self.scale, self.initialized.to(self.scale.dtype)])

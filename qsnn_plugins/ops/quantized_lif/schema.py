@@ -44,8 +44,8 @@ def layout(struct: str) -> dict[str, type]:
         struct: Its name.
 
     Example:
-        >>> list(layout("Running").items())
-        [('scale', <class 'ctypes.c_float'>), ('initialized', <class 'ctypes.c_float'>)]
+        >>> list(layout("Running"))
+        ['scale', 'average', 'initialized']
     """
     text = (FOLDER / "layout.h").read_text("utf-8")
     (body,) = re.findall(rf"^struct {struct}\b.*?{{\n(.*?)^}};", text, re.DOTALL | re.MULTILINE)

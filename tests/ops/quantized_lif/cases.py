@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from qsnn_plugins.functional import RELEASED_LEVELS
-from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, SpikeSpec, ThresholdSpec
+from qsnn_plugins.functional import RELEASED_LEVELS, average_scale
+from qsnn_plugins.nn import Spike, membrane_quantizer
+from qsnn_plugins.ops.quantized_lif import Parameters, neuron, quantized_lif
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 
 LEARNED = ThresholdSpec(gradient="ordinary")
 SEPARATE = ThresholdSpec(gradient="separate")
@@ -196,6 +198,43 @@ def run(parameters, x_seq, v, threshold, backend, seed=1):
     spikes, last, measured = quantized_lif(*arguments, **more, backend=backend)
     gradients = torch.autograd.grad([spikes, last], leaves, [up_spikes, up_last])
     return spikes.detach(), last.detach(), measured, *gradients
+
+
+class Computed(TorchDispatchMode):
+    """Names of the operators that launch a kernel on a GPU: all that do more than allocate."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **kwargs or {})
+        if not func.is_view and "empty" not in str(func):
+            self.names.append(str(func))
+        return result
+
+
+def assert_average(scale):
+    """Train a membrane of 4 bits: its average is the loop's, and no step costs another operator."""
+    spec = QuantSpec(MembraneSpec(kind="uniform", scale=scale))
+    store, parameters = membrane_quantizer(spec.membrane), Parameters(spec.membrane, scale=scale)
+    conventions = {"tau": 2.0, "decay_input": False, "v_reset": 0.0, "detach_reset": False}
+    parts = spec, Spike.from_spec(spec.spike), store
+    average, counts = (store.scale.clone(), store.initialized.clone()), []
+    for steps, neurons in ((2, 50), (9, 50), (2, 50), (3, 0)):
+        x_seq, v = inputs((steps, neurons), seed=steps)
+        given = x_seq, v, 1.0, parameters, *average
+        for greatest in quantized_lif(*given, backend="reference")[2]:
+            average = average_scale(*average, greatest, spec.membrane.momentum)
+        with Computed() as computed:
+            assert neuron.run(x_seq, v, 1.0, *parts, **conventions) is not None
+        counts.append(len(computed.names))
+        assert torch.equal(store.scale, average[0])
+        assert store.initialized
+    assert counts[0] == counts[1]
+    store.training = False  # its warning is another test's
+    neuron.run(*inputs((2, 50), seed=5), 1.0, *parts, **conventions)
+    assert torch.equal(store.scale, average[0])
 
 
 def masked(parameters, pruning):

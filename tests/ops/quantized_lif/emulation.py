@@ -83,7 +83,7 @@ def run(neuron, x_seq, v):
     given = Inputs(x_seq, v, one, one, torch.tensor(True), one)
     variant = neuron.variant(packs=cupy.packs(x_seq, neuron))
     kernel = variant, tuple(neuron.numbers())
-    _, last, *saved, _ = cupy.forward(given, *kernel)
+    _, last, _, *saved, _ = cupy.forward(given, *kernel)
     cupy.backward(x_seq, last, *saved, given, *kernel)
 
 

@@ -170,7 +170,7 @@ def test_what_is_saved_may_lie_anywhere(steps):
             arguments = Inputs(place(x_seq), place(v), place(threshold[None])[0], *more)
             packs = cupy.packs(x_seq, parameters)
             kernel = parameters.variant(packs=packs), tuple(parameters.numbers())
-            spikes, last, *saved = cupy.forward(arguments, *kernel)
+            spikes, last, _, *saved = cupy.forward(arguments, *kernel)
             saved = [place(each) if each.numel() else each for each in saved[:3]]
             up_last = place(torch.ones_like(last))
             grads = cupy.backward(place(grad), up_last, *saved, arguments, *kernel)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.ops.quantized_lif import Parameters, cpp, cupy, operator, quantized_lif
@@ -23,6 +22,8 @@ from tests.ops.quantized_lif.cases import (
     QUICK,
     SEPARATE,
     UNIFORM,
+    Computed,
+    assert_average,
     assert_sixteen_bits,
     inputs,
     run,
@@ -113,8 +114,7 @@ def test_equals_the_reference(parameters, launches):
         assert grad_x.abs().max() > 0.01
         assert grad_v.abs().max() > 0.01
         forwards = 6 * [f"qsnn_forward_{kind}"] if parameters.measures else [f"qsnn_forward_{kind}"]
-        scales = ["qsnn_scales"] * parameters.measures
-        assert launches == [*forwards, *scales, f"qsnn_backward_{kind}"]
+        assert launches == [*forwards, f"qsnn_backward_{kind}"]
 
 
 @pytest.mark.slow
@@ -128,11 +128,11 @@ def test_any_number_of_steps(name, dtype, steps):
     assert_equal(parameters, x_seq, v, 0.75, max(1e-5, torch.finfo(dtype).eps), 1e-5 * steps)
     arguments = given(x_seq, v)
     variant, numbers = variant_of(parameters, arguments), parameters.numbers()
-    packed = operator.forward(*arguments, variant, numbers)[3]
+    packed = operator.forward(*arguments, variant, numbers)[4]
     is_long = steps > (16 if dtype == torch.float32 else 8)
     words = [-(-steps // 16), 2, 92] if is_long and name in SAVED_IN_2_BITS else [0]
     assert list(packed.shape) == words
-    assert operator.forward(*arguments, parameters.variant(), numbers)[3].numel() == 0
+    assert operator.forward(*arguments, parameters.variant(), numbers)[4].numel() == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 17), (2,), (3, 5, 0), (7, 4099), (3, 8196), (33, 3)])
@@ -152,6 +152,11 @@ def test_any_shape(shape, kind):
 def test_the_maximum_of_a_step_is_over_all_neurons(scale, neurons):
     x_seq, v = inputs((4, neurons))
     assert_equal(Parameters(UNIFORM[2][0], scale=scale), x_seq, v, 0.75)
+
+
+@pytest.mark.parametrize("scale", ["running", "step_max"])
+def test_the_average_of_the_maxima_is_the_kernel_s(scale):
+    assert_average(scale)
 
 
 def test_a_block_leaves_its_maximum_at_once(monkeypatch):
@@ -219,26 +224,12 @@ def test_a_backward_of_what_does_not_learn_launches_one_kernel(launches):
         parameters = Parameters(threshold=learning)
         kernel = parameters.variant(), tuple(parameters.numbers())
         arguments = given(x_seq, v)
-        saved = cupy.forward(arguments, *kernel)[2:5]
+        saved = cupy.forward(arguments, *kernel)[3:6]
         launches.clear()
         with Computed() as computed:
             cupy.backward(x_seq, v, *saved, arguments, *kernel)
         assert launches == ["qsnn_backward_vector"]
         assert len(computed.names) == most, computed.names
-
-
-class Computed(TorchDispatchMode):
-    """Names of the operators that launch a kernel on a GPU: all that do more than allocate."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **kwargs or {})
-        if not func.is_view and "empty" not in str(func):
-            self.names.append(str(func))
-        return result
 
 
 @pytest.mark.parametrize("name", ["ternary", "float", "3 bits, running"])
@@ -301,7 +292,7 @@ def test_shapes_are_known_without_a_gpu(name, steps):
     arguments = given(x_seq, v)
     kernel = variant_of(LONG[name], arguments), LONG[name].numbers()
     forward = operator.forward(*arguments, *kernel)
-    backward = operator.backward(x_seq, v, *forward[2:5], *arguments, *kernel)
+    backward = operator.backward(x_seq, v, *forward[3:6], *arguments, *kernel)
     with FakeTensorMode():
         faked = Inputs(
             *(
@@ -310,7 +301,7 @@ def test_shapes_are_known_without_a_gpu(name, steps):
             )
         )
         its_forward = operator.forward(*faked, *kernel)
-        its_backward = operator.backward(*faked[:2], *its_forward[2:5], *faked, *kernel)
+        its_backward = operator.backward(*faked[:2], *its_forward[3:6], *faked, *kernel)
     faked = *its_forward, *its_backward
     for real, fake in zip((*forward, *backward), faked, strict=True):
         assert (real.shape, real.dtype, fake.device.type) == (fake.shape, fake.dtype, "cuda")

@@ -70,10 +70,10 @@ def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypat
     monkeypatch.setitem(sys.modules, "cupy", stand_in(asked, version))
     calls = [b"12345678", b"abcdefgh"]
     for _ in range(2):
-        cupy.launch("qsnn_scales", ("-DONE",), 7, 64, calls, torch.device("cuda", 3))
+        cupy.launch("qsnn_forward_scalar", ("-DONE",), 7, 64, calls, torch.device("cuda", 3))
     index = 3 if version < "14" else 0
     on_gpu = [("device", 3), ("stream", (index, 0x5EED))]
-    runs = [("qsnn_scales", (7,), (128,), call, 64) for call in calls]
+    runs = [("qsnn_forward_scalar", (7,), (128,), call, 64) for call in calls]
     assert asked == [*on_gpu, ("build", ("-DONE",)), *runs, *on_gpu, *runs]
 
 
@@ -83,7 +83,7 @@ def test_a_launch_is_on_the_stream_and_device_of_torch(asked, version, monkeypat
         (Parameters(), ["qsnn_forward_vector", "qsnn_backward_vector"]),
         (
             Parameters(UNIFORM[2][0], scale="running"),
-            [*6 * ["qsnn_forward_vector"], "qsnn_scales", "qsnn_backward_vector"],
+            [*6 * ["qsnn_forward_vector"], "qsnn_backward_vector"],
         ),
     ],
     ids=["ternary", "measured"],
@@ -93,7 +93,7 @@ def test_one_launch_a_sequence_or_one_a_step(parameters, names, asked):
     one = torch.tensor(1.0)
     arguments = Inputs(x_seq, v, one, one, torch.tensor(True), one)
     kernel = parameters.variant(), tuple(parameters.numbers())
-    saved = cupy.forward(arguments, *kernel)[2:5]
+    saved = cupy.forward(arguments, *kernel)[3:6]
     cupy.backward(x_seq, None, *saved, arguments, *kernel)
     launched = [call for call in asked if call[0].startswith("qsnn")]
     assert [name for name, *_ in launched] == names
@@ -109,7 +109,7 @@ def test_memory_that_is_not_aligned_takes_more_blocks_and_a_sum_for_each(asked, 
     parameters = Parameters(threshold=LEARNED)
     kernel = parameters.variant(), tuple(parameters.numbers())
     arguments = Inputs(x_seq, v, torch.tensor(1.0))
-    saved = cupy.forward(arguments, *kernel)[2:5]
+    saved = cupy.forward(arguments, *kernel)[3:6]
 
     def new_empty(x_seq, *shape, dtype):
         if dtype == torch.float64:

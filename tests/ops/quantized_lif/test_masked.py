@@ -108,7 +108,7 @@ def cutoff_of(charges, ratio):
     """The cutoff of a sample whose first charge is `charges`."""
     parameters = Parameters(MembraneSpec(kind="float"), pruning=PruningSpec(ratio), tau=None)
     inputs = Inputs(charges.reshape(1, 1, -1), torch.tensor(0.0), torch.tensor(1.0))
-    return operator.forward(*inputs, parameters.variant(), parameters.numbers())[4].flatten()
+    return operator.forward(*inputs, parameters.variant(), parameters.numbers())[5].flatten()
 
 
 @pytest.mark.parametrize("size", [2, 3, 100, 4097, 65536])
@@ -209,7 +209,7 @@ def test_the_operators_are_registered_in_full(pruning, returns_states):
     kernel = parameters.variant(), parameters.numbers()
     torch.library.opcheck(operator.forward, (*given, *kernel))
     _, last, _, *saved, _ = operator.forward(*given, *kernel)
-    first = torch.randn(3, 2, 5, 2), torch.randn_like(last), None, *saved
+    first = torch.randn(3, 2, 5, 2), torch.randn_like(last), *saved
     detached = (None if tensor is None else tensor.detach() for tensor in given)
     torch.library.opcheck(operator.backward, (*first, *detached, *kernel))
 

@@ -13,6 +13,7 @@ from qsnn_plugins.nn.membrane import NearestLevel
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
+from tests.ops.quantized_lif.cases import assert_average
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -154,6 +155,11 @@ def test_one_value_for_all_is_saved_as_one_value():
         run(x_seq, torch.zeros(()).expand(8, 25), **neuron())
     assert max(sizes.saved) == 800
     assert sum(sizes.saved) < 810
+
+
+@pytest.mark.parametrize("scale", ["running", "step_max"])
+def test_the_average_of_the_maxima_is_the_kernel_s(scale):
+    assert_average(scale)
 
 
 def test_what_was_masked_is_accounted_for():

@@ -16,8 +16,7 @@ from tests.ops.quantized_lif.cases import CASES, LEARNED
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 TARGETS = ("80", "90")
 KERNELS = {
-    *(f"qsnn_{way}_{width}" for way in ("forward", "backward") for width in ("vector", "scalar")),
-    "qsnn_scales",
+    f"qsnn_{way}_{width}" for way in ("forward", "backward") for width in ("vector", "scalar")
 }
 KINDS = ("STORE", "SLOPE", "SLOPE_SHAPE", "LEVEL_COUNT", "MIRRORED", "SCALE", "SCALE_LEARNS")
 KINDS += ("RESET_IS_LATE", "GREATEST_SPIKE")
