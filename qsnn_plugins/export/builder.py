@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from qsnn_plugins.export.nodes import Gather, Input, Node, Output, Sum
 from qsnn_plugins.export.reach import reach
 from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 
-__all__ = ["ANSWERS", "Builder", "Charge"]
+__all__ = ["ANSWERS", "Builder", "Charge", "Grid"]
 
 ANSWERS = (
     "It has to be that of each step, [T, N, ...], or their sum or mean over all steps: y[-1], "
@@ -42,6 +42,15 @@ class Charge:
     rounding: float
 
 
+class Grid(NamedTuple):
+    """The integers of an input: what 1 stands for, the least, the greatest, what is in between."""
+
+    unit: float
+    low: int
+    high: int
+    rounds: bool
+
+
 class Builder:
     """The nodes so far; what is built twice from the same parts is there once.
 
@@ -65,9 +74,10 @@ class Builder:
             self.known[key] = len(self.nodes) - 1
         return self.known[key]
 
-    def input(self, shape: tuple[int, ...], unit: float, low: int, high: int) -> int:
+    def input(self, shape: tuple[int, ...], grid: Grid) -> int:
         """Add what the network is shown."""
-        return self.add("input", lambda: Input("input", (), shape, low, high, unit))
+        unit, low, high, rounds = grid
+        return self.add("input", lambda: Input("input", (), shape, low, high, unit, rounds))
 
     def merged(self, value: Value) -> tuple[Term, ...]:
         """Join terms of the same integers, and those of equal scale in a sum."""

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from qsnn_plugins.cost.neurons import listed_alone
 from qsnn_plugins.cost.trace import isolated_copy
 from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.export.builder import Grid
 from qsnn_plugins.export.calls import Calls, ways_to_call
 from qsnn_plugins.export.integer import IntegerNetwork
 from qsnn_plugins.export.rehearsal import rehearsed
@@ -58,7 +59,9 @@ def to_integer(
             to expect. As many steps as the example has are run, from 3 to 32.
         input_unit: What an integer of 1 stands for in the input. None finds it: 1 for counts,
             1/255 for pixels, otherwise a power of two such that 16 bits hold the example; the
-            input is then rounded, to less than 1/10,000 of its greatest value.
+            input is then rounded, to less than 1/10,000 of its greatest value. Where counts or
+            pixels were found, later frames with other values are refused, and rounded where the
+            unit was given.
 
     Returns:
         The network of integers.
@@ -105,11 +108,9 @@ def to_integer(
     raise several
 
 
-def _converted(
-    network: nn.Module, calls: Calls, frames: Tensor, grid: tuple[float, int, int]
-) -> IntegerNetwork:
-    nodes, charges = trace(network, calls.example(frames), *grid, calls)
-    whole = (frames.double() / grid[0]).round()
+def _converted(network: nn.Module, calls: Calls, frames: Tensor, grid: Grid) -> IntegerNetwork:
+    nodes, charges = trace(network, calls.example(frames), grid, calls)
+    whole = (frames.double() / grid.unit).round()
     return IntegerNetwork(rehearsed(network, nodes, charges, calls, whole))
 
 
@@ -135,23 +136,24 @@ def _dtype(network: nn.Module) -> torch.dtype:
     raise ArgumentError("network", sorted(map(str, dtypes)), "float32 or float64: network.float()")
 
 
-def _grid(x: Tensor, unit: float | None) -> tuple[float, int, int]:
-    """The unit of the input, and the least and the greatest integer."""
+def _grid(x: Tensor, unit: float | None) -> Grid:
+    """The integers of the input. What is found from whole ones holds for whole ones alone."""
+    rounds = unit is not None
     if unit is None:
         unit = next((u for u in (1.0, _PIXEL) if _fits(x, u)), None)
     if unit is None:
         exponent = math.frexp(float(x.abs().max()))[1]
-        unit = 2.0 ** (exponent - _FLOAT_BITS + 1)
+        unit, rounds = 2.0 ** (exponent - _FLOAT_BITS + 1), True
     whole = (x.double() / unit).round()
     if bool(x.any()) and not whole.any():
         most = f"at most {2 * float(x.abs().max()):.6g}: the example is rounded to 0"
         raise ArgumentError("input_unit", unit, most)
     if float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS:
-        return unit, 0, 2**_PIXEL_BITS - 1
+        return Grid(unit, 0, 2**_PIXEL_BITS - 1, rounds)
     greatest = 2 ** (_FLOAT_BITS - 1) - 1
     if float(whole.abs().max()) > greatest:
         raise ArgumentError("input_unit", unit, f"one of which the example has at most {greatest}")
-    return unit, -greatest - 1, greatest
+    return Grid(unit, -greatest - 1, greatest, rounds)
 
 
 def _fits(x: Tensor, unit: float) -> bool:

@@ -117,7 +117,8 @@ class NodeGraph:
         """Return the integers of float frames, any shape: the nearest multiples of the unit.
 
         Raises:
-            ArgumentError: If a value is beyond what the network was made for.
+            ArgumentError: If a value is beyond what the network was made for, or between the
+                counts or pixels that it was made for.
         """
         return integer_frames(frames, self.input)
 
@@ -234,7 +235,13 @@ def integer_frames(frames: Tensor, node: Input) -> Tensor:
         ArgumentError: If a value is beyond its range.
     """
     _check_values(frames)
-    whole = (frames.double() / node.unit).round() if frames.is_floating_point() else frames.long()
+    if frames.is_floating_point():
+        values = frames.double() / node.unit
+        whole = values.round()
+        if not node.rounds:
+            _check_whole(frames, values, whole, node)
+    else:
+        whole = frames.long()
     if frames.numel():
         low, high = float(whole.min()), float(whole.max())
         if not node.low <= low <= high <= node.high:  # NaN is not either
@@ -243,6 +250,20 @@ def integer_frames(frames: Tensor, node: Input) -> Tensor:
             allowed = f"values from {node.low} to {node.high}{unit}, or export with an example "
             raise ArgumentError("frames", worst.item(), allowed + "that holds such values")
     return whole.long()
+
+
+def _check_whole(frames: Tensor, values: Tensor, whole: Tensor, node: Input) -> None:
+    """Refuse floats that no rounding of their own type has moved away from an integer."""
+    slack = max(1e-4, torch.finfo(frames.dtype).eps)
+    off = (values - whole).abs() > slack * whole.abs().clamp(min=1)
+    if off.any():
+        unit = "whole numbers" if node.unit == 1 else f"multiples of {node.unit:.6g}"
+        raise ArgumentError(
+            "frames",
+            frames[off][0].item(),
+            f"{unit}, of which the example was made, or export with an example that holds such "
+            "values, or with an `input_unit`, to which they are rounded",
+        )
 
 
 def _convolution(node: Convolution, inputs: Sequence[Tensor]) -> Tensor:

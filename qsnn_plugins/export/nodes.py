@@ -84,9 +84,11 @@ class Input(Node):
 
     Args:
         unit: What 1 stands for, a float.
+        rounds: Whether floats between two integers are rounded; otherwise they are refused.
     """
 
     unit: float
+    rounds: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,8 +109,10 @@ def _operand(builder: Builder, name: str, value: Value, shape: Sequence[int]) ->
     scales = torch.cat([term.scale.flatten() for term in terms]).unique()
     if len(terms) != 1 or scales.numel() != 1:
         raise ExportError(
-            f"{name} takes sums in several units, such as those of a normalization that no "
-            "neuron follows: put a neuron in between"
+            f"{name} takes sums in several units: put a neuron in between. They come from a "
+            "normalization that no neuron follows, from differences and weighted sums of spikes, "
+            "from average pooling with count_include_pad=False, or from a threshold per channel "
+            "under spike.value='threshold', where 'count' has one unit"
         )
     return builder.placed(terms[0], shape), float(scales)
 

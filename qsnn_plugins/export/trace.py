@@ -6,6 +6,7 @@ It sees the operators that torch runs, whoever calls them: the network may be an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
 from qsnn_plugins.errors import ExportError
-from qsnn_plugins.export.builder import Builder, Charge
+from qsnn_plugins.export.builder import Builder, Charge, Grid
 from qsnn_plugins.export.calls import Calls, first_of
 from qsnn_plugins.export.firing import neuron
 from qsnn_plugins.export.gates import product
@@ -69,10 +70,22 @@ _CONSTANTS = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros",
               "new_full", "new_empty", "new_empty_strided")  # fmt: skip
 _RANDOM = ("rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_", "uniform_",
            "normal_", "poisson", "native_dropout", "multinomial")  # fmt: skip
+# What to write in place of operators without a form.
+_HELPS = {
+    "softmax": ": leave it out, the greatest answer stays the same",
+    "group_norm|layer_norm": ": batch normalization has one",
+    "_pad": ": pad with zeros, by the same number on both sides, by a convolution's own `padding`",
+    "^clamp|^(gt|ge|lt|le|eq|ne)(_|$)": (
+        ": neurons alone limit and compare sums, and what codes the input, such as spikegen.rate, "
+        "belongs before the network"
+    ),
+    "_local_scalar": ": it reads a value, by which it may compute otherwise in another step",
+    "relu|gelu|silu|sigmoid|tanh|elu": ": put a neuron in its place",
+}
 
 
 def trace(
-    network: nn.Module, x: Tensor, unit: float, low: int, high: int, calls: Calls
+    network: nn.Module, x: Tensor, grid: Grid, calls: Calls
 ) -> tuple[list[Node], dict[str, Charge]]:
     """Follow a run of a network.
 
@@ -81,9 +94,7 @@ def trace(
     Args:
         network: At evaluation; its states are forgotten.
         x: Input of one sample, as the network takes it.
-        unit: What an integer 1 of the input stands for.
-        low: The least integer of the input.
-        high: The greatest.
+        grid: The integers of the input.
         calls: How the network is called.
 
     Returns:
@@ -96,9 +107,9 @@ def trace(
     reset_states(network)
     tracer = _Tracer(network, Builder(x.dtype), calls)
     frame = x[0, 0] if calls.takes_steps else x[0]
-    place = tracer.builder.input(tuple(frame.shape), unit, low, high)
+    place = tracer.builder.input(tuple(frame.shape), grid)
     index = torch.arange(frame.numel()).reshape(frame.shape).expand(x.shape).contiguous()
-    scale = torch.full(x.shape, unit, dtype=torch.float64)
+    scale = torch.full(x.shape, grid.unit, dtype=torch.float64)
     tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
     with torch.no_grad(), _watched(network, tracer), tracer:
         value = tracer.answer(network(x))
@@ -188,7 +199,10 @@ class _Tracer(TorchDispatchMode):
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
-            raise ExportError(f"{self.where} runs {name}, which has no form in integers here")
+            helps = next((h for names, h in _HELPS.items() if re.search(names, name)), "")
+            raise ExportError(
+                f"{self.where} runs {name}, which has no form in integers here{helps}"
+            )
         output = func(*args, **kwargs)
         found = self._follow(rule, func, args, kwargs, output)
         if isinstance(output, tuple | list):

@@ -254,7 +254,7 @@ def _compare(
         for name in sent:
 
             def note(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
-                spikes = output_spikes(output)
+                spikes = output_spikes(output).clone()  # the network may add to them in place
                 sent[name].extend(spikes.unbind() if is_multi_step(module) else [spikes])
 
             stack.callback(modules[name].register_forward_hook(note).remove)

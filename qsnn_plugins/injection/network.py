@@ -352,7 +352,7 @@ def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, 
     if isinstance(value, Tensor):
         value = math.nan if value.is_meta else value.detach().flatten().tolist()
     first, *others = set(value) if isinstance(value, list) else (float(value),)
-    if others or not math.isfinite(first):
+    if others or not 0 < first < math.inf:
         changes = spec.membrane.in_units_of(2.0) != spec.membrane
         return spec, "levels are absolute: it has no one finite threshold" if changes else ""
     membrane = spec.membrane.in_units_of(first)

@@ -234,6 +234,29 @@ def test_pixels_and_floats_are_integers():
     check(network, rounded.float(), input_unit=integer.input.unit)
 
 
+@pytest.mark.parametrize(
+    ("example", "frames"),
+    [
+        (torch.zeros(1, 1, 3, 8, 8), torch.full((2, 1, 3, 8, 8), 0.4)),
+        (counts(shape=(3, 8, 8)), counts(shape=(3, 8, 8)) + 0.01),
+        (counts(shape=(3, 8, 8), high=256) / 255, torch.full((2, 1, 3, 8, 8), 0.5)),
+    ],
+)
+def test_what_the_example_did_not_hold_is_not_rounded_in_silence(example, frames, tmp_path):
+    network = string_net(channels=3)
+    integer = export.to_integer(network, example)
+    integer.save(tmp_path / "file")
+    again = export.load(tmp_path / "file")
+    for use in (integer, again, again.compile(), lambda x: export.verify(network, integer, [x])):
+        with pytest.raises(ArgumentError, match="of which the example was made"):
+            use(frames)
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):  # the type's own rounding is none
+        whole = integer.quantize(example.to(dtype)).double() * integer.input.unit
+        assert torch.allclose(whole, example.double(), atol=4e-3)
+    rounding = export.to_integer(network, example, input_unit=1 / 255)
+    assert torch.equal(rounding.quantize(frames), (frames * 255).round().long())
+
+
 def test_verify_counts():
     network, x = string_net(), counts()
     integer = export.to_integer(network, x)
@@ -390,6 +413,33 @@ def test_what_are_no_frames_is_refused(frames):
 def test_units_are_checked(unit):
     with pytest.raises(ArgumentError, match="input_unit"):
         export.to_integer(string_net(), counts(), input_unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (nn.Softmax(-1), "the greatest answer stays"),
+        (nn.GroupNorm(1, 6), "batch normalization"),
+        (nn.ZeroPad1d(1), "convolution's own `padding`"),
+        (lambda y: y.clamp(max=1), "neurons alone limit"),
+        (nn.GELU(), "put a neuron"),
+        (lambda y: y * (2 if y.sum() else 1), "reads a value|neurons alone"),
+    ],
+)
+def test_what_helps_is_said_of_operators(change, words):
+    network = string_net()
+
+    class Changed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            y = self.network(x)
+            return change(y.flatten(0, 1)).reshape(*y.shape[:2], -1)
+
+    with pytest.raises(ExportError, match=words):
+        export.to_integer(Changed(), counts())
 
 
 def test_the_network_is_left_as_it_is():

@@ -1,6 +1,7 @@
 """Both networks side by side: as they are used, and only if they belong together."""
 
 import pytest
+import snntorch as snn
 import torch
 from spikingjelly.activation_based import layer, neuron
 from torch import nn
@@ -65,6 +66,22 @@ def test_spikes_in_units_of_a_threshold_per_channel_are_counted():
     assert found.exact
     assert found.layers["1"].sent
     assert found.largest_difference < 1e-4
+
+
+def test_spikes_that_the_network_writes_to_are_those_that_were_sent():
+    class InPlace(nets.OneStep):
+        def forward(self, x):
+            first = self.lif1(self.fc1(x))
+            other = self.lif1_too(self.other(x))
+            other += first
+            return self.lif2(self.fc2(other))
+
+    network = InPlace()
+    network.lif1_too = snn.Leaky(0.8, init_hidden=True)
+    network = nets.quantized(network)
+    integer = export.to_integer(network, flat())
+    assert integer(flat())[1]["lif1"].any()
+    assert export.verify(network, integer, [flat()]).exact
 
 
 def test_another_network_is_no_pair(pair):

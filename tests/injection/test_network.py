@@ -264,6 +264,7 @@ def test_a_neuron_that_never_runs_is_left_where_its_channels_are_needed():
 def test_levels_are_in_units_of_the_first_threshold():
     seen, thresholds = [], {"0": 0.5, "1": 1.0, "2": float("inf"), "3": torch.tensor([1.0, 2.0])}
     thresholds["4"] = torch.ones(3, device="meta")  # a network without values
+    thresholds["5"] = 0.0  # of neurons that a host leaves alone
 
     def convert(module, spec, channels, keep_surrogate):
         seen.append(spec)
@@ -274,15 +275,15 @@ def test_levels_are_in_units_of_the_first_threshold():
     for key, module in network.named_children():
         module.key = key
     report = inject_hosts([host], network, SPEC)
-    assert [spec.membrane.levels for spec in seen] == [(-0.5, 0, 0.5)] + 4 * [(-1, 0, 1)]
-    assert [spec.weight for spec in seen] == 5 * [SPEC.weight]
+    assert [spec.membrane.levels for spec in seen] == [(-0.5, 0, 0.5)] + 5 * [(-1, 0, 1)]
+    assert [spec.weight for spec in seen] == 6 * [SPEC.weight]
     absolute = "note, levels are absolute: it has no one finite threshold"
     assert [row.note for row in report.replaced] == [
-        "note, levels are times its threshold, 0.5", "note", absolute, absolute, absolute,
+        "note, levels are times its threshold, 0.5", "note", absolute, absolute, absolute, absolute,
     ]  # fmt: skip
     seen.clear()
     report = inject_hosts([host], eject(network), SPEC, absolute_levels=True)
-    assert seen == 5 * [SPEC]
+    assert seen == 6 * [SPEC]
     assert {row.note for row in report.replaced} == {"note"}
     report = inject_hosts([host], eject(network), QuantSpec.full_precision())
     assert {row.note for row in report.replaced} == {"note"}, "there are no levels"
