@@ -28,16 +28,16 @@ def place_gates(
 
     Of several layers that are added before a neuron only the deepest is gated, with most neurons
     before it: the branch of a residual block, and not its shortcut. It is masked behind its own
-    normalization, before the sum. Of several neurons whose spikes are added, the gate watches the
-    deepest.
+    normalization, before the sum; or at once, where that mixes channels or something else takes the
+    layer's output too. Of several neurons whose spikes are added, the gate watches the deepest.
 
     Returns:
         The gates, and a row per layer, gated or not.
     """
     placement = _Placement(network, neurons, chosen, found)
     for neuron in neurons:
-        placement.place_before(neuron)
-    return placement.gates, tuple(placement.rows)
+        placement.choose_before(neuron)
+    return placement.place()
 
 
 class _Placement:
@@ -55,8 +55,9 @@ class _Placement:
             if type(module).__module__.startswith("qsnn_plugins") and hasattr(module, "neuron")
             for part in module.modules()
         }
-        self.gates: list[ChannelGate] = []
-        self.rows: list[GatedLayer] = []
+        self.gated: dict[int, Neuron] = {}  # layers, by what they charge
+        self.open: dict[int, str] = {}  # why others are not
+        self.uncharged: list[GatedLayer] = []
 
     def gates_before(self, neuron: int) -> bool:
         """Whether a neuron is new, and its spec gates channels."""
@@ -64,26 +65,39 @@ class _Placement:
         is_new = self.neurons[neuron].new is not None
         return is_new and isinstance(spec, QuantSpec) and spec.pruning.gates
 
-    def place_before(self, neuron: Neuron) -> None:
+    def choose_before(self, neuron: Neuron) -> None:
+        """Choose which of the layers that charge a neuron is gated; a layer may charge several."""
         if not self.gates_before(id(neuron.module)):
             return
         charging = [i for i, row in self.found.layers.items() if id(neuron.module) in row.charges]
         if not charging:
             why = "no layer with weights charges it"
-            self.rows.append(GatedLayer(neuron.names[0], neuron.kind, note=why))
+            self.uncharged.append(GatedLayer(neuron.names[0], neuron.kind, note=why))
         fitting = []
         for i in charging:
             why = self._why_not(i, neuron)
             if why:
-                self._note(i, note=why)
+                self.open.setdefault(i, why)
             else:
                 fitting.append(i)
         fitting.sort(key=self._depth)
         for i in fitting[:-1]:
             name, _ = self.layers[fitting[-1]]
-            self._note(i, note=f"it is added to {name}, which is gated: a shortcut stays open")
+            self.open.setdefault(i, f"it joins {name}, which is gated: a shortcut stays open")
         if fitting:
-            self._gate(fitting[-1], neuron)
+            self.gated.setdefault(fitting[-1], neuron)
+
+    def place(self) -> tuple[list[ChannelGate], tuple[GatedLayer, ...]]:
+        """Place the gates; return them, and a row per layer."""
+        gates, rows = list[ChannelGate](), list[GatedLayer]()
+        for i in self.found.layers:
+            if i in self.gated:
+                gate, row = self._gate(i, self.gated[i])
+                gates.append(gate)
+                rows.append(row)
+            elif i in self.open:
+                rows.append(self._row(i, note=self.open[i]))
+        return gates, (*rows, *self.uncharged)
 
     def _depth(self, i: int) -> tuple[int, int]:
         """How deep the neurons are that feed a layer; of equal layers the first comes last."""
@@ -122,7 +136,7 @@ class _Placement:
             f"before it takes {row.maps} at once"
         )
 
-    def _gate(self, i: int, neuron: Neuron) -> None:
+    def _gate(self, i: int, neuron: Neuron) -> tuple[ChannelGate, GatedLayer]:
         row, (_, layer) = self.found.layers[i], self.layers[i]
         spec: Any = self.chosen[id(neuron.module)]
         convolution: Any = layer
@@ -132,11 +146,10 @@ class _Placement:
             source, watched = fed.new, fed.names[0]
             channels = self.found.shapes[id(fed.module)][fed.host.channel_dim(fed.module)]
         gate = ChannelGate(spec.pruning, channels, convolution.out_channels)
-        self.gates.append(gate.attach(layer, row.norm or layer, source))
+        gate.attach(layer, row.norm or layer, source)
         is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)
-        self._note(i, watched, "" if is_skipped else "masked, and would be skipped")
+        return gate, self._row(i, watched, "" if is_skipped else "masked, and would be skipped")
 
-    def _note(self, i: int, source: str = "", note: str = "") -> None:
+    def _row(self, i: int, source: str = "", note: str = "") -> GatedLayer:
         name, layer = self.layers[i]
-        kind = type(layer).__name__.removeprefix("Parametrized")
-        self.rows.append(GatedLayer(name, kind, source, note))
+        return GatedLayer(name, type(layer).__name__.removeprefix("Parametrized"), source, note)

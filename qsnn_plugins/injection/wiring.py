@@ -15,11 +15,10 @@ from qsnn_plugins.nn import weight_layers
 
 __all__ = ["Layer", "Wiring", "wiring"]
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.GroupNorm,
-    nn.LayerNorm,
-)
+_CHANNELWISE = nn.modules.batchnorm._NormBase  # they treat each channel by itself
+_NORMS = (_CHANNELWISE, nn.GroupNorm, nn.LayerNorm)
+# nodes of the graph of gradients that leave each channel where it is
+_KEEP_CHANNELS = ("View", "UnsafeView", "ReshapeAlias", "AvgPool", "MaxPool", "Adaptive")
 
 
 @dataclass
@@ -30,7 +29,8 @@ class Layer:
         sources: Neurons whose spikes it takes, by the ids of their modules; the deepest last, and
             of equally deep ones the one that fired last.
         charges: Neurons whose input it makes, alone or as a term of a sum.
-        norm: The normalization of its output alone, if there is one.
+        norm: The normalization of its output, where that treats channels by themselves and nothing
+            else takes the output; None otherwise.
         maps: How many maps it last took at once.
         source_runs: How often the last of its sources ran before it.
         is_reused: Whether it took other neurons' spikes at another time.
@@ -91,7 +91,8 @@ def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) ->
         if parameter.is_floating_point():
             parameter.requires_grad_()
     with torch.enable_grad():
-        twin.eval()(example_input)
+        outputs = twin.eval()(example_input)
+    run.close(outputs)
     return run.found
 
 
@@ -105,6 +106,9 @@ class _Run:
         self.fired: dict[int, int] = {}
         self.runs: dict[int, int] = {}  # of a neuron, until a layer takes its spikes
         self.taken: set[int] = set()
+        self.normed: dict[int, set[int]] = {}  # layers whose outputs a normalization took
+        # what took a layer's output: normalizations whose mask may stand for its own, and others
+        self.takers: dict[int, dict[int, nn.Module | None]] = {}
         self.clock = 0
 
     def watch(self, copied: nn.Module, original: nn.Module, kind: str) -> None:
@@ -139,14 +143,39 @@ class _Run:
         return list(found.values())
 
     def enter_norm(self, norm: nn.Module, x: Tensor) -> None:
-        self.inputs[id(norm)] = self.behind(x)
-        if len(self.inputs[id(norm)]) == 1:
-            ((kind, layer),) = self.inputs[id(norm)]
+        self._take(norm, x, norm if isinstance(norm, _CHANNELWISE) else None)
+
+    def close(self, outputs: Any) -> None:
+        """Say which normalizations may be masked in place of the layers before them."""
+        for value in torch.utils._pytree.tree_leaves(outputs):
+            if isinstance(value, Tensor):
+                self._take(self, value)
+        for i, takers in self.takers.items():
+            norm, *others = takers.values()
+            if norm is not None and not others and len(self.normed[id(norm)]) == 1:
+                self.found.layers[i].norm = norm
+
+    def _take(self, taker: object, x: Tensor, norm: nn.Module | None = None) -> None:
+        """Note whose outputs a module takes."""
+        self.inputs[id(taker)] = self.behind(x)
+        for kind, layer in self.inputs[id(taker)]:
             if kind == "layer":
-                self.found.layers[id(layer)].norm = norm
+                self.normed.setdefault(id(taker), set()).add(id(layer))
+                stands = norm is not None and self._is_normed_alone(layer, x)
+                self.takers.setdefault(id(layer), {})[id(taker)] = norm if stands else None
+
+    def _is_normed_alone(self, layer: Any, x: Tensor) -> bool:
+        """Whether x is a layer's output, its channels where they were."""
+        node: Any = x.grad_fn
+        while node not in self.makers:
+            if not node.name().startswith(_KEEP_CHANNELS):
+                return False
+            node = node.next_functions[0][0]
+        dims = len(getattr(layer, "kernel_size", ()))
+        return x.dim() > dims + 1 and x.shape[-1 - dims] == getattr(layer, "out_channels", None)
 
     def enter_layer(self, layer: nn.Module, x: Tensor) -> None:
-        self.inputs[id(layer)] = self.behind(x)
+        self._take(layer, x)
         depths, fired = self.found.depths, self.fired
         sources = sorted(set(self._neurons(id(layer))), key=lambda i: (depths[i], fired[i]))
         row = self.found.layers.setdefault(id(layer), Layer(tuple(sources)))
@@ -160,7 +189,7 @@ class _Run:
         before = 0 if id(neuron) in self.taken else self.runs.get(id(neuron), 0)
         self.runs[id(neuron)] = before + 1
         self.taken.discard(id(neuron))
-        self.inputs[id(neuron)] = self.behind(x)
+        self._take(neuron, x)
         depths = self.found.depths
         behind = max((depths[i] for i in self._neurons(id(neuron))), default=0)
         depths.setdefault(id(neuron), behind + 1)

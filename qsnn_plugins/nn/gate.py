@@ -35,10 +35,15 @@ class KeepsMeans:
         tensor([[ 2., -1.]])
     """
 
-    keeps_means: bool = False
+    watching: int = 0  # gates
     stored_means: Tensor | None = None
     stored_samples: int = 0
     stored_size: int = 0  # membranes of one sample
+
+    @property
+    def keeps_means(self) -> bool:
+        """Whether a gate watches it."""
+        return self.watching > 0
 
     def note_states(self, states: Tensor, is_sequence: bool) -> None:
         """Keep the channels' means of stored membranes [N, C, ...], or of [T, N, C, ...]."""
@@ -134,7 +139,7 @@ class ChannelGate(StateFacts):
         if source is not None:
             if not isinstance(source, KeepsMeans):
                 raise ArgumentError("source", type(source).__name__, "a neuron of qsnn_plugins")
-            source.keeps_means = True
+            source.watching += 1
         self._placed = [layer, masked, source]
         device = next((p.device for p in layer.parameters()), None)
         layer.add_module("gate", self.to(device))
@@ -154,7 +159,9 @@ class ChannelGate(StateFacts):
         del layer.gate
         vars(layer).pop("_conv_forward", None)
         if source is not None:
-            source.keeps_means, source.stored_means = False, None
+            source.watching -= 1
+            if not source.keeps_means:
+                source.stored_means = None
 
     def decide(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Decide which channels are computed: a hook that runs before the convolution."""
@@ -168,7 +175,8 @@ class ChannelGate(StateFacts):
         else:
             means, samples = source.stored_means, source.stored_samples
             self.pooled = source.stored_size
-        if self.training:  # a recomputed pass is decided by what the first one saw
+        # a recomputed pass is decided by what the first one saw
+        if self.training or torch.is_grad_enabled():
             (means,) = self._starts.of((x,), means)
         self.mask, self._is_alone = self(means), samples == 1
 

@@ -185,8 +185,10 @@ def test_where_every_channel_is_masked_nothing_flows():
     assert not currents[0].any()
 
 
-@pytest.mark.parametrize("use_reentrant", [False, True])
-def test_a_checkpoint_is_decided_as_its_first_pass_was(use_reentrant):
+@pytest.mark.parametrize(
+    ("use_reentrant", "training"), [(False, True), (True, True), (False, False)]
+)
+def test_a_checkpoint_is_decided_as_its_first_pass_was(use_reentrant, training):
     """Step by step, where the membranes have moved on by the time of the second pass."""
 
     class Net(nn.Module):
@@ -215,7 +217,7 @@ def test_a_checkpoint_is_decided_as_its_first_pass_was(use_reentrant):
         gated = QuantSpec(pruning=PruningSpec(channel_threshold=0.48))
         report = inject(network, gated, example_input=x)
         assert [row.source for row in report.gates] == ["", "lif1"]
-        wide_gates(network).checkpointed = checkpointed
+        wide_gates(network).train(training).checkpointed = checkpointed
         network(x).square().sum().backward()
         gradients.append([p.grad for p in network.parameters()])
     assert all(g.abs().max() > 0 for g in gradients[0])
@@ -274,8 +276,8 @@ def test_the_report_names_each_gate_and_what_has_none():
     assert [(row.name, row.source, row.note) for row in report.gates] == [
         ("0", "", "no neurons feed it whose membranes could be watched"),
         ("2.conv1", "1", ""),
-        ("2.down.0", "", "it is added to 2.conv2, which is gated: a shortcut stays open"),
         ("2.conv2", "2.sn1", ""),
+        ("2.down.0", "", "it joins 2.conv2, which is gated: a shortcut stays open"),
         ("3.1", "", "only convolutions are gated"),
     ]
     assert "gated     2.conv2" in str(report)
@@ -378,6 +380,85 @@ def test_where_no_gate_can_be_placed_the_report_says_why(build, why):
     assert not channel_gates(network)
     assert any(row.note == why for row in report.gates)
     assert "no channel is gated: `gates` of the report says why" in report.notes
+
+
+class Branches(nn.Module):
+    """One gated convolution, and what a function makes of it."""
+
+    def __init__(self, shape, **modules):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.lif1 = nn.Conv2d(2, 6, 3), neuron.LIFNode(v_threshold=0.1)
+        self.conv2, self.lif2 = nn.Conv2d(6, 6, 3), neuron.LIFNode(v_threshold=0.1)
+        self.lif3, self.norm = neuron.LIFNode(v_threshold=0.1), nn.BatchNorm2d(6)
+        for name, module in modules.items():
+            setattr(self, name, module)
+        self.shape = shape
+
+    def forward(self, x):
+        return self.shape(self, self.conv2(self.lif1(self.conv1(x))))
+
+
+def last_channels(x):
+    return x.movedim(1, -1)
+
+
+SHAPES = {
+    "groups": (lambda n, y: n.lif2(n.norm(y)), nn.GroupNorm(2, 6)),
+    "channels last": (lambda n, y: n.lif2(n.norm(last_channels(y))), nn.LayerNorm(6)),
+    "flattened": (lambda n, y: n.lif2(n.norm(y.flatten(1))), nn.BatchNorm1d(96)),
+    "around it": (lambda n, y: n.lif2(n.norm(y) + y), nn.BatchNorm2d(6)),
+    "into another neuron": (lambda n, y: n.lif2(y) + n.lif3(n.norm(y)), nn.BatchNorm2d(6)),
+    "into the output": (lambda n, y: n.lif2(n.norm(y)) + y, nn.BatchNorm2d(6)),
+    "into two neurons": (lambda n, y: n.lif2(y) + n.lif3(y * 2), nn.Identity()),
+    "shared": (lambda n, y: n.lif3(n.norm(n.conv3(n.lif2(n.norm(y))))), nn.BatchNorm2d(6)),
+}
+
+
+@pytest.mark.parametrize(("shape", "norm"), SHAPES.values(), ids=SHAPES)
+def test_skipping_is_masking_whatever_takes_the_output(shape, norm):
+    network = Branches(shape, norm=norm, conv3=nn.Conv2d(6, 6, 3))
+    for part in network.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(part.running_mean)
+            nn.init.normal_(part.bias)
+    keys, x = list(network.state_dict()), events(4, 3, 2, 8, 8)
+    report = inject(
+        network, QuantSpec(pruning=PruningSpec(channel_threshold=0.5)), example_input=x[0]
+    )
+    names = [row.name for row in report.gates]
+    assert names[:2] == ["conv1", "conv2"]
+    assert len(names) == len(set(names))
+    wide_gates(network).eval()
+    with torch.no_grad():
+        together = torch.stack([network(step) for step in x])
+        functional.reset_net(network)
+        alone = torch.stack([network(step[:1]) for step in x])
+    assert alone.any()
+    torch.testing.assert_close(alone, together[:, :1])
+    functional.reset_net(network)
+    assert list(eject(network).state_dict()) == keys
+
+
+def test_two_gates_may_watch_one_neuron_and_one_may_go():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.lif1 = nn.Conv2d(2, 6, 3), neuron.LIFNode()
+            self.conv2, self.lif2 = nn.Conv2d(6, 5, 3), neuron.LIFNode()
+            self.conv3, self.lif3 = nn.Conv2d(6, 5, 3), neuron.LIFNode()
+
+        def forward(self, x):
+            spikes = self.lif1(self.conv1(x))
+            return self.lif2(self.conv2(spikes)) + self.lif3(self.conv3(spikes))
+
+    network, x = Net(), events(3, 2, 8, 8)
+    inject(network, spec(), example_input=x)
+    channel_gates(network)["conv2"].detach()
+    network(x)
+    channel_gates(network)["conv3"].detach()
+    assert not network.lif1.keeps_means
+    assert network.lif1.stored_means is None
 
 
 def test_an_example_is_needed():

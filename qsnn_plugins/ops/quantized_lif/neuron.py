@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qsnn_plugins.functional.spike import check_counts
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.pruning import MembranePruning
@@ -66,6 +67,7 @@ def run(
         step or x_seq has no values.
 
     Raises:
+        ArgumentError: If the dtype of x_seq does not hold all counts of the spikes.
         BackendError: If QSNN_BACKEND names a backend that cannot run.
 
     Example:
@@ -94,6 +96,7 @@ def run(
         reason = "a late reset tells a spike by a stored membrane above the threshold"
     if use_or_warn(kernel, named is not None, reason) == "reference":
         return None
+    check_counts(spec.spike.bits, x_seq.dtype)
     wanted = spec.pruning, decay, returns_states
     name = decide(kernel, named is not None, x_seq, v, threshold, *wanted)
     if name == "reference":

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from qsnn_plugins.errors import BackendError
+from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.nn import MembranePruning, Spike, membrane_quantizer
 from qsnn_plugins.nn.membrane import NearestLevel
 from qsnn_plugins.ops.quantized_lif import backends
 from qsnn_plugins.ops.quantized_lif.neuron import run
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
+from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec
 from tests.ops.quantized_lif.cases import assert_average
 from tests.toolchain import needs_compiler
 
@@ -182,3 +182,10 @@ def test_the_stored_membranes_of_all_steps_are_returned_where_they_are_wanted(sp
     assert torch.equal(states, torch.stack(one_by_one))
     assert torch.equal(states[-1], last)
     assert not states.requires_grad
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(12, torch.float16), (9, torch.bfloat16)])
+def test_counts_that_a_dtype_does_not_hold_are_refused(bits, dtype):
+    x = torch.ones(2, 1, 4, dtype=dtype)
+    with pytest.raises(ArgumentError, match=f"hold all counts of spikes of {bits} bits"):
+        run(x, x[0], **neuron(QuantSpec(spike=SpikeSpec(bits=bits))))
