@@ -167,7 +167,8 @@ def inject_hosts(
         id(module): _choose(module, names[id(module)], specs, filter_fn)
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
     }
-    if neurons and isinstance(first := chosen[id(neurons[0].module)], QuantSpec):
+    first = chosen[id(neurons[0].module)] if neurons else None
+    if isinstance(first, QuantSpec):
         chosen[id(neurons[0].module)] = first.of_first_neuron()
     for neuron in neurons:
         if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
@@ -182,6 +183,8 @@ def inject_hosts(
     )
     if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
+    if isinstance(first, QuantSpec) and first.of_first_neuron() != first:
+        replaced = _with_fixed_threshold(neurons[0], replaced)
     limited, sums, unlimited = find_sums(network, hosts, neurons, chosen)
     weights, notes = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
@@ -344,6 +347,14 @@ def _convert_neurons(
             note = ", ".join(filter(None, [result.note, levels]))
             replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, note))
     return replaced, left
+
+
+def _with_fixed_threshold(first: Neuron, replaced: list[ReplacedNeuron]) -> list[ReplacedNeuron]:
+    """The rows, of which that of the first neuron says that its threshold does not learn."""
+    if first.new is None or isinstance(first.host.threshold(first.new), nn.Parameter):
+        return replaced
+    note = ", ".join(filter(None, [replaced[0].note, "threshold fixed: first_layer"]))
+    return [replace(replaced[0], note=note), *replaced[1:]]
 
 
 def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:

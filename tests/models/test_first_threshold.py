@@ -28,8 +28,9 @@ def test_the_first_threshold_of_a_network_is_fixed(host):
 
 def test_injection_fixes_it_too():
     net = nn.Sequential(nn.Linear(2, 2), neuron.LIFNode(), nn.Linear(2, 2), neuron.LIFNode())
-    inject(net, FIXED)
+    report = inject(net, FIXED)
     assert thresholds(net) == ["3.v_threshold"]
+    assert ["threshold fixed: first_layer" in row.note for row in report.replaced] == [True, False]
     hosted = HostedNet("spikformer_2_384", width=1 / 16, spec=FIXED)
     neurons = [m for m in hosted.modules() if hasattr(m, "quant_spec")]
     assert len(thresholds(hosted)) == len(neurons) - 1
