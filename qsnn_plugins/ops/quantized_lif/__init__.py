@@ -86,9 +86,10 @@ def quantized_lif(
     v, threshold = _check(x_seq, v, parameters), _scalar(x_seq, threshold)
     tensors: dict[str, Any] = {}
     if parameters.has_scale:
-        tensors["scale"] = _scalar(x_seq, scale)
+        tensors["scale"] = _one("scale", _scalar(x_seq, scale))
     if parameters.measures:
-        tensors["initialized"] = _scalar(x_seq, initialized, torch.bool)
+        given = _scalar(x_seq, initialized, torch.bool)
+        tensors["initialized"] = _one("initialized", given).bool()
     if parameters.decays:
         tensors["decay"] = _scalar(x_seq, decay).clamp(0, 1)
     elif parameters.has_rate:
@@ -121,6 +122,13 @@ def _check(x_seq: Tensor, v: Tensor | float, parameters: Parameters) -> Tensor:
         allowed = f"{tuple(x_seq.shape[1:])}, or one number"
         raise ArgumentError("v.shape", tuple(v.shape), allowed)
     return v
+
+
+def _one(name: str, value: Tensor) -> Tensor:
+    """Return the one number of a tensor, shape []."""
+    if value.numel() != 1:
+        raise ArgumentError(f"{name}.shape", tuple(value.shape), "() or (1,)")
+    return value.reshape(())
 
 
 def _scalar(x_seq: Tensor, value: Tensor | float, dtype: torch.dtype | None = None) -> Tensor:

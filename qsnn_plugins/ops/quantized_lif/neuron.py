@@ -120,7 +120,7 @@ def run(
     if parameters.measures:
         scale, initialized = store.start(x_seq, v)
     elif has_scale:
-        scale = store.scale_in_use(x_seq.shape[1:])
+        scale = store.scale_in_use(x_seq.shape[1:]).reshape(())  # a shared one may be [1]
     tensors = scale, initialized, decay
     result: tuple[Tensor, ...] | None
     if name == "compiled":

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.errors import BackendError
 from qsnn_plugins.ops.quantized_lif import cpp, cupy
 from qsnn_plugins.ops.quantized_lif.backends import use_or_warn
 from qsnn_plugins.ops.quantized_lif.order import MemoryOrder
@@ -221,4 +222,10 @@ def _gradient_of(tensor: Tensor | None, grad: Tensor | None) -> Tensor | None:
     return grad.to(tensor.dtype)
 
 
+def _differentiate_twice(_: Any, grad_x: Tensor, *__: Any) -> None:
+    kernel = "cupy" if grad_x.is_cuda else "cpp"
+    raise BackendError(kernel, "it has no second derivatives; QSNN_BACKEND=reference has them")
+
+
 torch.library.register_autograd("qsnn_plugins::quantized_lif", _differentiate, setup_context=_save)
+torch.library.register_autograd("qsnn_plugins::quantized_lif_backward", _differentiate_twice)

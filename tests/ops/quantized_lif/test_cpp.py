@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, BackendError
 from qsnn_plugins.ops.quantized_lif import Parameters, cpp, operator, quantized_lif
 from qsnn_plugins.ops.quantized_lif.schema import VALUES, Inputs
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
@@ -211,6 +211,36 @@ def test_one_output_alone_may_be_used(used):
         grads.append(leaf.grad)
     assert grads[0].abs().max() > 0.1
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
+
+
+def test_second_derivatives_are_refused():
+    x_seq, v = inputs((3, 5))
+    leaf = x_seq.requires_grad_()
+    spikes = quantized_lif(leaf, v, 1.0, Parameters(), backend="cpp")[0]
+    (grad,) = torch.autograd.grad(spikes.square().sum(), leaf, create_graph=True)
+    with pytest.raises(BackendError, match="no second derivatives; QSNN_BACKEND=reference"):
+        grad.square().sum().backward()
+
+
+def test_a_scale_is_one_number():
+    x_seq, v = inputs((3, 5))
+    grads = []
+    for backend in ("cpp", "reference"):
+        scale = torch.tensor([1.25], requires_grad=True)
+        last = quantized_lif(x_seq, v, 1.0, Parameters(UNIFORM[7][0]), scale, backend=backend)[1]
+        last.square().sum().backward()
+        grads.append(scale.grad)
+    torch.testing.assert_close(*grads)
+    running = Parameters(UNIFORM[2][0], scale="running")
+    average = torch.tensor([1.25]), torch.tensor([1.0])
+    ours, theirs = (
+        quantized_lif(x_seq, v, 1.0, running, *average, backend=name)[1]
+        for name in ("cpp", "reference")
+    )
+    assert torch.equal(ours, theirs)
+    for name in ("scale", "initialized"):
+        with pytest.raises(ArgumentError, match=f"{name}.shape=\\(5,\\)"):
+            quantized_lif(x_seq, v, 1.0, running, **{name: torch.ones(5)})
 
 
 def test_nan_stays_where_it_is():

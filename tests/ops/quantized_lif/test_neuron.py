@@ -162,6 +162,14 @@ def test_the_average_of_the_maxima_is_the_kernel_s(scale):
     assert_average(scale)
 
 
+def test_a_shared_scale_of_one_number_learns():
+    parts = neuron(QuantSpec(MembraneSpec(kind="uniform", scale="learned")))
+    parts["membrane"].share_scale(nn.Parameter(torch.ones(1)))
+    _, last, _ = run(torch.randn(4, 8, 25), torch.zeros(8, 25), **parts)
+    last.square().sum().backward()
+    assert parts["membrane"].scale.grad.abs() > 0
+
+
 def test_what_was_masked_is_accounted_for():
     parts = pruned(PruningSpec(0.5))
     x_seq = torch.randn(4, 2, 3, 20)
