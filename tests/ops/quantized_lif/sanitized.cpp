@@ -35,6 +35,7 @@ void run(const Sizes& shape, Index threads, bool v_is_each) {
     std::vector<float> last(neurons), maxima(MEASURES ? shape.steps : 0), grad_v(neurons);
     std::vector<float> grad_thresholds(neurons), cutoffs(SPATIAL ? rows : 0);
     std::vector<Index> counts(SPATIAL ? rows : 0);
+    std::vector<Running> running(MEASURES ? shape.steps + 1 : 0);
     std::vector<float> states(RETURNS_STATES ? cells : 0);
     double sums[3] = {};
 
@@ -45,6 +46,7 @@ void run(const Sizes& shape, Index threads, bool v_is_each) {
     call.x = x.data(), call.v = v.data(), call.threshold = thresholds.data();
     call.scale = &scale, call.decay = &decay, call.initialized = &initialized;
     call.spikes = spikes.data(), call.last = last.data(), call.maxima = maxima.data();
+    call.running = running.data();
     call.cutoffs = cutoffs.data(), call.counts = counts.data(), call.states = states.data();
     qsnn_forward(&call, &numbers);
 
