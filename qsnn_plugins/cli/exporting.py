@@ -17,7 +17,7 @@ from qsnn_plugins import export as integers
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, writable
 
 _TIMED = 20  # samples
 
@@ -48,8 +48,9 @@ def export(
     if first is None:
         raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
     integer = integers.to_integer(network, first)
+    with writable("--out", folder):  # before what takes long
+        folder.mkdir(parents=True, exist_ok=True)
     found = integers.verify(network, integer, _batches(built, steps, batches))
-    folder.mkdir(parents=True, exist_ok=True)
     if kind == "c":
         integer.to_c(folder)
         wrote = _sample(integer, first, folder)

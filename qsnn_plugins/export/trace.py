@@ -371,7 +371,10 @@ class _Tracer(TorchDispatchMode):
             )
         codes, unit, quantizer = self._codes(weight)
         if math.prod(output.shape[: -weight.dim() + 1]) != 1:
-            raise SeveralSamplesError(f"{self.where} sees several samples")
+            raise SeveralSamplesError(
+                f"{self.where} sees several samples or steps of what has one: time goes first, "
+                "[T, N, ...]"
+            )
         geometry = tuple(stride), tuple(padding), tuple(dilation), groups
         value = self._operand(x)
         return convolution(

@@ -6,10 +6,12 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+import snntorch as snn
 import torch
 from pycparser import c_ast, c_parser
+from torch import nn
 
-from qsnn_plugins import QuantSpec, export, presets
+from qsnn_plugins import QuantSpec, export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork
 from qsnn_plugins.export.nodes import Neuron, Output, WideNeuron
@@ -267,6 +269,21 @@ def test_the_program_counts_steps_and_refuses_what_does_not_fit(tmp_path):
         assert result.returncode == 1
         assert b"error: frames of 75 values from -9 to 20 are needed" in result.stderr
     assert b"samples of 3 steps" in run(stream, "3").stderr
+    for steps in ("x", "4x", "0", "-1", ""):
+        result = run(stream, steps)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert b"a number from 1" in result.stderr
+
+
+def test_neurons_that_never_fire_compile_without_a_warning(tmp_path):
+    network = nn.Sequential(nn.Linear(4, 3), snn.Leaky(0.1, init_hidden=True), nn.Linear(3, 2))
+    nn.init.zeros_(network[0].bias)
+    nn.init.uniform_(network[0].weight, -1e-6, 1e-6)
+    inject(network, presets.imsnn(weight_bits=4))
+    integer = export.to_integer(network, torch.ones(5, 2, 4))
+    (neuron,) = integer.neurons.values()
+    assert len(neuron.spikes) == 1
+    assert_equal_in_c(integer, torch.ones(2, 2, 4), tmp_path)
 
 
 def test_names_begin_as_the_user_wants(tmp_path):

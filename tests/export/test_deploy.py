@@ -25,13 +25,21 @@ def test_the_page_goes_from_training_to_a_program(tmp_path):
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     printed = []
-    for command in (commands[0] + SHORT, *commands[1:]):
-        run = subprocess.run(
+
+    def shell(command):
+        return subprocess.run(
             command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
+
+    for command in (commands[0] + SHORT, *commands[1:]):
+        run = shell(command)
         assert run.returncode == 0, run.stderr
         printed.append(run.stdout)
     assert "the same answer for 360 of 360 samples" in printed[1]
     answer = re.search(r"this prints (\d+):", printed[1]).group(1)
     assert printed[3].split() == [answer]
+    refused = shell(f"{commands[1]}/main.c/below")  # the last word is the folder
+    assert refused.returncode == 2, refused.stderr
+    last = refused.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: --out='vgg9/main.c/below' is not allowed")

@@ -226,10 +226,15 @@ static void print_answer(int sums)
 
 int main(int argc, char **argv)
 {
-    long steps = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+    char *end = NULL;
+    long steps = argc > 1 ? strtol(argv[1], &end, 10) : 0;
     long shown = 0;
     int found;
 
+    if (end != NULL && (*end != '\\0' || steps < 1)) {
+        fprintf(stderr, "error: the steps of a sample are a number from 1, and not %s\\n", argv[1]);
+        return 1;
+    }
     qsnn_reset();
     while ((found = read_frame()) > 0) {
         qsnn_step(frame);

@@ -36,7 +36,9 @@ def _decision(c: Writer, place: int, node: Neuron) -> None:
         c.table(f"charge_{place}", node.charge)
     left = outcomes - 1
     lines = ["uint32_t outcome = 0;", ""]
-    if left <= _FEW:
+    if not left:  # a neuron that does the same whatever it sums
+        lines += ["(void)bounds;", "(void)sum;"]
+    elif left <= _FEW:
         lines += [
             f"while (outcome < {left}u && *bounds <= sum) {{",
             f"bounds += {stride};",
