@@ -309,6 +309,9 @@ def _check_layer(name: str, layer: WeightLayer) -> None:
     if not isinstance(layer.weight, Tensor) or not layer.weight.is_floating_point():
         kind = getattr(layer.weight, "dtype", type(layer.weight).__name__)
         raise ArgumentError(f"{name}.weight", kind, "a floating point weight")
+    if not layer.weight.numel():
+        allowed = f"a weight with elements, or {skips}"
+        raise ArgumentError(f"{name}.weight.shape", list(layer.weight.shape), allowed)
     if "weight" not in {**layer._parameters, **layer._buffers}:
         allowed = (
             "a parameter: what computes it (weight_norm, spectral_norm, prune) has to be removed "

@@ -282,18 +282,20 @@ def test_layers_that_share_a_weight_share_its_quantizer():
     assert torch.equal(network[1].weight, expected)
 
 
-@pytest.mark.parametrize("reason", ["parametrized", "lazy", "int8"])
+@pytest.mark.parametrize("reason", ["parametrized", "lazy", "int8", "empty"])
 def test_nothing_is_changed_where_one_layer_is_refused(reason):
     network = make_network()
     if reason == "parametrized":
         nn.utils.parametrizations.weight_norm(network[3])
     elif reason == "lazy":
         network[3] = nn.LazyLinear(3)
+    elif reason == "empty":
+        network[3].weight = nn.Parameter(torch.ones(3, 0))
     else:
         network[3].weight = nn.Parameter(torch.ones(3, 16, dtype=torch.int8), requires_grad=False)
     before, keys = copy.deepcopy(network), list(network.state_dict())
-    with pytest.raises(ArgumentError, match=r"3\.weight="):
-        quantize_weights(network, SPECS["power_of_two"])
+    with pytest.raises(ArgumentError, match=r"3\.weight(\.shape)?="):
+        quantize_weights(network, WeightSpec("uniform", 4))
     assert list(network.state_dict()) == keys
     assert type(network[0]) is nn.Conv2d
     assert torch.equal(network[0].weight, before[0].weight)
