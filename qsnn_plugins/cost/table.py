@@ -143,8 +143,12 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
     if cost.share_left not in (None, 1):
         rows.append(("gated", f"{cost.share_left:.1%} of the MACs are left, predictors included"))
     joules = cost.energy(energy)
-    if joules is None:
+    if joules is None and cost.activity is None:
         rows.append(("?", "SynOps, additions and energy: no activity was given or measured"))
+    elif joules is None:
+        rows.append(("operations", f"{short(cost.synaptic_operations) or '?'} SynOps"))
+        why = "not known of every layer; where masks prune, the shares that they take are needed"
+        rows.append(("?", f"additions and energy: {why} (spatial, channel)"))
     else:
         additions, products = short(cost.accumulations), short(cost.multiplications)
         synops = short(cost.synaptic_operations)

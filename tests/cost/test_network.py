@@ -165,6 +165,8 @@ def test_nothing_is_assumed_of_activity():
     rated = report(StringNet("4C3-GAP-FC3", spec=spec), None, (2, 1, 2, 6, 6), activity=0.1)
     assert rated.synaptic_operations is not None
     assert rated.energy() is None  # what is masked was not said
+    assert "additions and energy: not known of every layer" in str(rated)
+    assert "no activity was given" not in str(rated)
 
 
 def test_the_largest_layer_alone_is_counted_with_its_bits():
