@@ -25,7 +25,10 @@ STATE = "membrane has to be its own business"
 ANSWER = "sum or mean over all steps"
 
 
-@pytest.mark.parametrize(("steps", "samples"), [(1, 1), (2, 2), (5, 1)])
+@pytest.mark.parametrize(
+    ("steps", "samples"),
+    [(2, 2), *(pytest.param(*size, marks=pytest.mark.slow) for size in ((1, 1), (5, 1)))],
+)
 @pytest.mark.parametrize(
     ("build", "words"),
     [
@@ -175,7 +178,10 @@ WORKING = [
 ]
 
 
-@pytest.mark.parametrize(("as_data", "samples"), [(True, 2), (True, 1), (False, 1)])
+@pytest.mark.parametrize(
+    ("as_data", "samples"),
+    [(True, 2), *(pytest.param(as_data, 1, marks=pytest.mark.slow) for as_data in (True, False))],
+)
 @pytest.mark.parametrize(("calls", "build", "shape"), WORKING, ids=range(len(WORKING)))
 def test_networks_as_tutorials_write_them(calls, build, shape, as_data, samples):
     network = nets.quantized(build())

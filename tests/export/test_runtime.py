@@ -354,6 +354,7 @@ def test_states_go_from_the_reference_to_the_runtime_and_back():
     assert any(not torch.equal(state[name].flatten(), kept[name].flatten()) for name in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("march", ["-march=x86-64", "-march=x86-64-v3"])
 def test_other_machines_give_the_same(march, monkeypatch):
     machine = runtime.library()

@@ -33,7 +33,10 @@ MODULES = {
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [*((name, "aot_eager") for name in MODULES), ("ternary", "inductor"), ("learned", "inductor")],
+    [
+        *((name, "aot_eager") for name in MODULES),
+        *(pytest.param(n, "inductor", marks=pytest.mark.slow) for n in ("ternary", "learned")),
+    ],
 )
 def test_modules_are_one_graph(name, backend):
     torch._dynamo.reset()
