@@ -95,12 +95,14 @@ def test_sixteen_bits_of_a_spike_are_exact():
     assert_sixteen_bits("cpp", torch.float32)
 
 
-# each is built for itself; a few of the covering set are quick
+# each is built for itself: the covering set, of which a few are quick, or all if that is asked for
 @pytest.mark.parametrize(
     "parameters",
     [
-        pytest.param(case, id=name, marks=() if number in QUICK[:8] else pytest.mark.slow)
-        for number, (case, name) in enumerate(zip(CASES, NAMES, strict=True))
+        pytest.param(
+            CASES[number], id=NAMES[number], marks=() if number in QUICK[:8] else pytest.mark.slow
+        )
+        for number in (range(len(CASES)) if os.environ.get("QSNN_EVERY_VARIANT") else QUICK)
     ],
 )
 def test_equals_the_reference(parameters, launches):
