@@ -172,12 +172,11 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
         One operator runs all steps where it covers the neuron.
         """
         x_seq, (v, *others) = inputs[0], states
-        if self._runs_host_steps:
-            spike_seq, v, v_seq = self.host_steps(x_seq, v, self.keeps_means)
-            return self._noted((spike_seq,), (v, *others), v_seq)
-        fused = self._run_fused(x_seq, v)
-        if fused is not None:
-            spike_seq, v, v_seq = fused
+        whole = self._run_fused(x_seq, v)
+        if whole is None and self._runs_host_steps:
+            whole = self.host_steps(x_seq, v, self.keeps_means)
+        if whole is not None:
+            spike_seq, v, v_seq = whole
             return self._noted((spike_seq,), (v, *others), v_seq)
         spikes, stored = [], []
         # unbinding costs one pass in the backward; the host's indexing costs one per step
