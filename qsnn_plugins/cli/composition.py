@@ -29,6 +29,8 @@ CLASS_KEYS = tuple(_FORMS)
 SPEC, OVERRIDES = "spec", "overrides"
 # What makes of a part of a spec, or of a spec, another one.
 _CHOICES = ("kind", "preset", "class_path")
+# What stands for nothing on a command line.
+_EMPTY = ("null", "~", "", "''", '""')
 # What `--key+=value` is turned into: an item behind those of a list.
 _APPENDED = "+"
 
@@ -282,4 +284,6 @@ def _value(text: str, in_spec: bool) -> Any:
         value = load_yaml(text)
     except yaml.YAMLError:
         return text
+    if value in (None, "") and text.strip().lower() not in _EMPTY:
+        return text  # such as >, #1 or &x, which to YAML are marks with nothing behind them
     return value if in_spec or value is None or isinstance(value, dict | list) else text

@@ -16,6 +16,7 @@ from qsnn_plugins.injection.network import FilterFn, SpecLike, eject, inject, in
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
     FloatParameter,
+    GatedLayer,
     InjectionReport,
     LeftNeuron,
     LimitedSum,
@@ -27,6 +28,7 @@ __all__ = [
     "Conversion",
     "FilterFn",
     "FloatParameter",
+    "GatedLayer",
     "HostAdapter",
     "InjectionReport",
     "LayerSpecs",

@@ -27,9 +27,10 @@ def place_gates(
     """Gate the convolutions that charge new neurons whose specs gate channels.
 
     Of several layers that are added before a neuron only the deepest is gated, with most neurons
-    before it: the branch of a residual block, and not its shortcut. It is masked behind its own
-    normalization, before the sum; or at once, where that mixes channels or something else takes the
-    layer's output too. Of several neurons whose spikes are added, the gate watches the deepest.
+    before it: the branch of a residual block, and not its shortcut. Those that are concatenated are
+    gated each. A layer is masked behind its own normalization, before the sum; or at once, where
+    that mixes channels or something else takes the layer's output too. Of several neurons whose
+    spikes are added, the gate watches the deepest, and of those that are concatenated all.
 
     Returns:
         The gates, and a row per layer, gated or not.
@@ -80,12 +81,15 @@ class _Placement:
                 self.open.setdefault(i, why)
             else:
                 fitting.append(i)
-        fitting.sort(key=self._depth)
-        for i in fitting[:-1]:
-            name, _ = self.layers[fitting[-1]]
-            self.open.setdefault(i, f"it joins {name}, which is gated: a shortcut stays open")
-        if fitting:
-            self.gated.setdefault(fitting[-1], neuron)
+        sums, gated = self.found.sums.get(id(neuron.module), ()), list[int]()
+        for i in sorted(fitting, key=self._depth, reverse=True):
+            joined = [j for j in gated if any({i, j} <= group for group in sums)]
+            if joined:
+                name, _ = self.layers[joined[0]]
+                self.open.setdefault(i, f"it joins {name}, which is gated: a shortcut stays open")
+            else:
+                gated.append(i)
+                self.gated.setdefault(i, neuron)
 
     def place(self) -> tuple[list[ChannelGate], tuple[GatedLayer, ...]]:
         """Place the gates; return them, and a row per layer."""
@@ -100,10 +104,9 @@ class _Placement:
         return gates, (*rows, *self.uncharged)
 
     def _depth(self, i: int) -> tuple[int, int]:
-        """How deep the neurons are that feed a layer; of equal layers the first comes last."""
-        sources = self.found.layers[i].sources
-        depth = self.found.depths[sources[-1]] if sources else 0
-        return depth, -list(self.found.layers).index(i)
+        """How deep the neurons are that feed a layer; of equal layers the first is greater."""
+        depths = [self.found.depths[source] for source in self.found.layers[i].sources]
+        return max(depths, default=0), -list(self.found.layers).index(i)
 
     def _why_not(self, i: int, neuron: Neuron) -> str:
         """Why a layer is not gated; nothing where it can be."""
@@ -115,24 +118,30 @@ class _Placement:
         if others:
             return f"it charges {self.neurons[others[0]].names[0]} too, which is not gated"
         if row.is_reused:
-            return "it takes the spikes of other neurons at other times"
+            return "it takes other inputs at other times"
         if spec.pruning.fidelity == "released":
             return ""
         if not row.sources:
             return "no neurons feed it whose membranes could be watched"
-        source = self.neurons[row.sources[-1]]
-        if not isinstance(source.new, KeepsMeans):
-            return f"{source.names[0]}, which feeds it, is left alone"
-        return self._why_out_of_step(row, source)
+        for source in self._sources(row):
+            if not isinstance(source.new, KeepsMeans):
+                return f"{source.names[0]}, which feeds it, is left alone"
+            if why := self._why_out_of_step(row, source):
+                return why
+        return ""
+
+    def _sources(self, row: Layer) -> list[Neuron]:
+        return [self.neurons[i] for i in row.sources]
 
     def _why_out_of_step(self, row: Layer, source: Neuron) -> str:
         shape = self.found.shapes[id(source.module)]
         maps = math.prod(shape[: source.host.channel_dim(source.module)])
         is_gathered = id(source.new) in self.wrapped
-        if row.source_runs * maps == row.maps and (row.source_runs == 1 or is_gathered):
+        runs = row.sources[id(source.module)]
+        if runs * maps == row.maps and (runs == 1 or is_gathered):
             return ""
         return (
-            f"{source.names[0]}, which feeds it, runs {row.source_runs} times on {maps} maps "
+            f"{source.names[0]}, which feeds it, runs {runs} times on {maps} maps "
             f"before it takes {row.maps} at once"
         )
 
@@ -140,15 +149,19 @@ class _Placement:
         row, (_, layer) = self.found.layers[i], self.layers[i]
         spec: Any = self.chosen[id(neuron.module)]
         convolution: Any = layer
-        source, channels, watched = None, convolution.in_channels, "its input"
+        sources, channels, watched = list[Neuron](), convolution.in_channels, "its input"
         if spec.pruning.fidelity == "paper":
-            fed = self.neurons[row.sources[-1]]
-            source, watched = fed.new, fed.names[0]
-            channels = self.found.shapes[id(fed.module)][fed.host.channel_dim(fed.module)]
+            sources = self._sources(row)
+            watched = ", ".join(source.names[0] for source in sources)
+            channels = sum(
+                self.found.shapes[id(n.module)][n.host.channel_dim(n.module)] for n in sources
+            )
         gate = ChannelGate(spec.pruning, channels, convolution.out_channels)
-        gate.attach(layer, row.norm or layer, source)
+        gate.attach(layer, row.norm or layer, [source.new for source in sources])
         is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)
-        return gate, self._row(i, watched, "" if is_skipped else "masked, and would be skipped")
+        early = f"masked at once, before a normalization: {row.why_early}"
+        notes = early * bool(row.why_early), "masked, and would be skipped" * (not is_skipped)
+        return gate, self._row(i, watched, "; ".join(filter(None, notes)))
 
     def _row(self, i: int, source: str = "", note: str = "") -> GatedLayer:
         name, layer = self.layers[i]

@@ -64,7 +64,8 @@ class HostAdapter:
         name: The host's package.
         is_neuron: Whether a module is a neuron of the host, whether or not it can be replaced.
         convert: Builds what replaces a neuron from the neuron, its spec, the channels of its input
-            where the spec needs them, and whether the surrogate function is kept.
+            where the spec needs them, whether the surrogate function is kept, and whether a
+            threshold that learns is fixed.
         channel_dim: Which dimension of a neuron's input holds the channels.
         threshold: A neuron's threshold, a number or a tensor; 1 where it has none.
         after_swap: Called with the network after neurons were swapped, in either direction.
@@ -75,7 +76,7 @@ class HostAdapter:
 
     name: str
     is_neuron: Callable[[nn.Module], bool]
-    convert: Callable[[nn.Module, QuantSpec, int | None, bool], Conversion | LeftAlone]
+    convert: Callable[[nn.Module, QuantSpec, int | None, bool, bool], Conversion | LeftAlone]
     channel_dim: Callable[[nn.Module], int] = _first
     threshold: Callable[[nn.Module], Any] = _one
     after_swap: Callable[[nn.Module], None] = _nothing

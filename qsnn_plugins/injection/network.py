@@ -168,8 +168,10 @@ def inject_hosts(
         for module in (*layers.values(), *(neuron.module for neuron in neurons))
     }
     first = chosen[id(neurons[0].module)] if neurons else None
-    if isinstance(first, QuantSpec):
-        chosen[id(neurons[0].module)] = first.of_first_neuron()
+    fixed = None
+    if isinstance(first, QuantSpec) and first.threshold.first_layer == "fixed":
+        fixed = neurons[0].module
+        chosen[id(fixed)] = first.of_first_neuron()
     for neuron in neurons:
         if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
             why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
@@ -179,12 +181,10 @@ def inject_hosts(
     has_gates = any(isinstance(s, QuantSpec) and s.pruning.gates for s in specs_of_neurons)
     found_wiring = wiring(network, neurons, example_input) if has_gates else None
     replaced, left = _convert_neurons(
-        network, neurons, chosen, example_input, keep_surrogate, absolute_levels
+        network, neurons, chosen, example_input, keep_surrogate, absolute_levels, fixed
     )
     if not replaced and not any(row.asked for row in left):
         raise ArgumentError("network", type(network).__name__, _nothing_to_replace(left))
-    if isinstance(first, QuantSpec) and first.of_first_neuron() != first:
-        replaced = _with_fixed_threshold(neurons[0], replaced)
     limited, sums, unlimited = find_sums(network, hosts, neurons, chosen)
     weights, notes = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
@@ -324,8 +324,12 @@ def _convert_neurons(
     example_input: Tensor | None,
     keep_surrogate: bool,
     absolute_levels: bool,
+    fixed: nn.Module | None,
 ) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
-    """Have the hosts build the new neurons, which are not put into the network yet."""
+    """Have the hosts build the new neurons, which are not put into the network yet.
+
+    The threshold of the neuron `fixed` does not learn.
+    """
     specs = [chosen[id(neuron.module)] for neuron in neurons]
     needs_channels = any(isinstance(spec, QuantSpec) and spec.needs_channels for spec in specs)
     shapes = input_shapes(network, example_input) if needs_channels else {}
@@ -333,28 +337,22 @@ def _convert_neurons(
     replaced, left = [], []
     for neuron in neurons:
         result: QuantSpec | Conversion | LeftAlone = chosen[id(neuron.module)]
-        levels = ""
+        levels, is_fixed = "", neuron.module is fixed
         if isinstance(result, QuantSpec):
             if not absolute_levels:
                 result, levels = _in_units_of_threshold(neuron, result)
-            result = _convert(neuron, result, shapes.get(id(neuron.module)), keep_surrogate)
+            seen = shapes.get(id(neuron.module))
+            result = _convert(neuron, result, seen, keep_surrogate, is_fixed)
         if isinstance(result, LeftAlone):
             bits = _membrane_bits(neuron.module)
             left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits, result.asked))
         else:
             neuron.prepare(result.module, devices[id(neuron.module)])
             after, bits = type(result.module).__name__, _membrane_bits(result.module)
-            note = ", ".join(filter(None, [result.note, levels]))
+            fixes = "threshold fixed: first_layer" * is_fixed
+            note = ", ".join(filter(None, [result.note, levels, fixes]))
             replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, note))
     return replaced, left
-
-
-def _with_fixed_threshold(first: Neuron, replaced: list[ReplacedNeuron]) -> list[ReplacedNeuron]:
-    """The rows, of which that of the first neuron says that its threshold does not learn."""
-    if first.new is None or isinstance(first.host.threshold(first.new), nn.Parameter):
-        return replaced
-    note = ", ".join(filter(None, [replaced[0].note, "threshold fixed: first_layer"]))
-    return [replace(replaced[0], note=note), *replaced[1:]]
 
 
 def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:
@@ -373,7 +371,11 @@ def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, 
 
 
 def _convert(
-    neuron: Neuron, spec: QuantSpec, shapes: set[tuple[int, ...]] | None, keep_surrogate: bool
+    neuron: Neuron,
+    spec: QuantSpec,
+    shapes: set[tuple[int, ...]] | None,
+    keep_surrogate: bool,
+    is_fixed: bool,
 ) -> Conversion | LeftAlone:
     """Ask a host for a new neuron; an error names the old one."""
     channels = None
@@ -384,7 +386,7 @@ def _convert(
         sizes = {shape[dim] for shape in shapes if len(shape) > dim}
         channels = sizes.pop() if len(sizes) == 1 else None
     try:
-        return neuron.host.convert(neuron.module, spec, channels, keep_surrogate)
+        return neuron.host.convert(neuron.module, spec, channels, keep_surrogate, is_fixed)
     except ArgumentError as error:
         name = neuron.names[0]
         if keep_surrogate and error.argument in ("surrogate_function", "spike_grad"):

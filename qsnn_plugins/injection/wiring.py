@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain, product
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ __all__ = ["Layer", "Wiring", "wiring"]
 
 _CHANNELWISE = nn.modules.batchnorm._NormBase  # they treat each channel by itself
 _NORMS = (_CHANNELWISE, nn.GroupNorm, nn.LayerNorm)
+# Modules by their ids, in groups: those of one group are added, and groups are concatenated.
+Groups: TypeAlias = tuple[frozenset[int], ...]
+_MOST_GROUPS = 64
 # nodes of the graph of gradients that leave each channel where it is
 _KEEP_CHANNELS = ("View", "UnsafeView", "ReshapeAlias", "AvgPool", "MaxPool", "Adaptive")
 
@@ -26,21 +30,22 @@ class Layer:
     """What a layer with weights does in a run.
 
     Args:
-        sources: Neurons whose spikes it takes, by the ids of their modules; the deepest last, and
-            of equally deep ones the one that fired last.
+        sources: Neurons whose spikes it takes, by the ids of their modules, and how often each ran
+            before it: of those that are added the deepest, and of equally deep ones the one that
+            fired last; several where spikes are concatenated.
         charges: Neurons whose input it makes, alone or as a term of a sum.
         norm: The normalization of its output, where that treats channels by themselves and nothing
             else takes the output; None otherwise.
+        why_early: Why a mask cannot stand behind the normalization that follows, if one does.
         maps: How many maps it last took at once.
-        source_runs: How often the last of its sources ran before it.
         is_reused: Whether it took other neurons' spikes at another time.
     """
 
-    sources: tuple[int, ...] = ()
+    sources: dict[int, int] = field(default_factory=dict)
     charges: list[int] = field(default_factory=list)
     norm: nn.Module | None = None
+    why_early: str = ""
     maps: int = 0
-    source_runs: int = 1
     is_reused: bool = False
 
 
@@ -52,11 +57,13 @@ class Wiring:
         layers: In the order in which they first ran.
         shapes: Of the inputs of neurons.
         depths: How many neurons stand before each other, up to a neuron.
+        sums: Layers and neurons whose outputs are added before a neuron, in sets.
     """
 
     layers: dict[int, Layer] = field(default_factory=dict)
     shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     depths: dict[int, int] = field(default_factory=dict)
+    sums: dict[int, set[frozenset[int]]] = field(default_factory=dict)
 
 
 def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) -> Wiring:
@@ -72,7 +79,7 @@ def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) ->
         >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), LIFNode(), nn.Conv2d(2, 4, 3), LIFNode())
         >>> neurons = find_neurons(network, find_hosts(network))
         >>> found = wiring(network, neurons, torch.rand(1, 1, 8, 8)).layers[id(network[2])]
-        >>> found.sources == (id(network[1]),), found.charges == [id(network[3])]
+        >>> list(found.sources) == [id(network[1])], found.charges == [id(network[3])]
         (True, True)
     """
     twin, originals = copy_of(network, example_input)
@@ -102,16 +109,20 @@ class _Run:
     def __init__(self, found: Wiring) -> None:
         self.found = found
         self.makers: dict[Any, tuple[str, nn.Module]] = {}  # of a node of the graph of gradients
-        self.inputs: dict[int, list[tuple[str, nn.Module]]] = {}  # of any of them
+        self.inputs: dict[int, Groups] = {}  # neurons and layers before any of them
+        self.kinds: dict[int, str] = {}
         self.fired: dict[int, int] = {}
         self.runs: dict[int, int] = {}  # of a neuron, until a layer takes its spikes
         self.taken: set[int] = set()
+        self.feeding: dict[int, set[int]] = {}  # all neurons before a layer, when it first ran
         self.normed: dict[int, set[int]] = {}  # layers whose outputs a normalization took
         # what took a layer's output: normalizations whose mask may stand for its own, and others
         self.takers: dict[int, dict[int, nn.Module | None]] = {}
         self.clock = 0
 
     def watch(self, copied: nn.Module, original: nn.Module, kind: str) -> None:
+        self.kinds[id(original)] = kind
+
         def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if inputs and isinstance(inputs[0], Tensor):
                 getattr(self, f"enter_{kind}")(original, inputs[0])
@@ -122,6 +133,8 @@ class _Run:
             for value in torch.utils._pytree.tree_leaves(output):
                 if isinstance(value, Tensor) and value.grad_fn is not None:
                     self.makers[value.grad_fn] = kind, original
+                    if value._base is not None:  # what is left of a view that is changed in place
+                        self.makers.setdefault(value._base.grad_fn, (kind, original))
 
         copied.register_forward_pre_hook(enter)
         copied.register_forward_hook(leave)
@@ -142,6 +155,25 @@ class _Run:
                     nodes.append(before)
         return list(found.values())
 
+    def groups(self, x: Tensor) -> Groups:
+        """Return the neurons and layers nearest behind a tensor, normalizations apart."""
+        found: dict[Any, Groups] = {}
+        nodes = [] if x.grad_fn is None else [x.grad_fn]
+        while nodes:
+            node = nodes[-1]
+            before = [] if node in self.makers else [n for n, _ in node.next_functions if n]
+            if missing := [n for n in before if n not in found]:
+                nodes += missing
+                continue
+            if node in self.makers:
+                kind, module = self.makers[node]
+                itself = (frozenset([id(module)]),)
+                found[node] = self.inputs.get(id(module), itself) if kind == "norm" else itself
+            else:
+                found[node] = _join([found[n] for n in before], node.name())
+            nodes.pop()
+        return found.get(x.grad_fn, (frozenset(),))
+
     def enter_norm(self, norm: nn.Module, x: Tensor) -> None:
         self._take(norm, x, norm if isinstance(norm, _CHANNELWISE) else None)
 
@@ -151,14 +183,23 @@ class _Run:
             if isinstance(value, Tensor):
                 self._take(self, value)
         for i, takers in self.takers.items():
-            norm, *others = takers.values()
-            if norm is not None and not others and len(self.normed[id(norm)]) == 1:
-                self.found.layers[i].norm = norm
+            norms = [taker for taker in takers if self.kinds.get(taker) == "norm"]
+            if len(takers) > 1:
+                why = "something else takes the output too"
+            elif norms and len(self.normed[norms[0]]) > 1:
+                why = "it takes other outputs too"
+            elif norms and takers[norms[0]] is None:
+                why = "it may mix channels"
+            else:
+                why = ""
+            row = self.found.layers[i]
+            row.norm = None if why or not norms else takers[norms[0]]
+            row.why_early = why if norms else ""
 
     def _take(self, taker: object, x: Tensor, norm: nn.Module | None = None) -> None:
         """Note whose outputs a module takes."""
-        self.inputs[id(taker)] = self.behind(x)
-        for kind, layer in self.inputs[id(taker)]:
+        self.inputs[id(taker)] = self.groups(x)
+        for kind, layer in self.behind(x):
             if kind == "layer":
                 self.normed.setdefault(id(taker), set()).add(id(layer))
                 stands = norm is not None and self._is_normed_alone(layer, x)
@@ -177,12 +218,14 @@ class _Run:
     def enter_layer(self, layer: nn.Module, x: Tensor) -> None:
         self._take(layer, x)
         depths, fired = self.found.depths, self.fired
-        sources = sorted(set(self._neurons(id(layer))), key=lambda i: (depths[i], fired[i]))
-        row = self.found.layers.setdefault(id(layer), Layer(tuple(sources)))
-        row.is_reused |= row.sources != tuple(sources)
+        row = self.found.layers.setdefault(id(layer), Layer())
+        feeding = [self._neurons(group) for group in self.inputs[id(layer)]]
+        deepest = [max(n, key=lambda i: (depths[i], fired[i])) for n in feeding if n]
+        row.sources = {i: self.runs[i] for i in deepest}
         row.maps = math.prod(x.shape[: -1 - len(getattr(layer, "kernel_size", ()))])
-        row.source_runs = self.runs[sources[-1]] if sources else 1
-        self.taken.update(sources)
+        every = set().union(*feeding)
+        row.is_reused |= self.feeding.setdefault(id(layer), every) != every
+        self.taken |= every
 
     def enter_neuron(self, neuron: nn.Module, x: Tensor) -> None:
         self.found.shapes[id(neuron)] = tuple(x.shape)
@@ -191,21 +234,31 @@ class _Run:
         self.taken.discard(id(neuron))
         self._take(neuron, x)
         depths = self.found.depths
-        behind = max((depths[i] for i in self._neurons(id(neuron))), default=0)
+        groups = self.inputs[id(neuron)]
+        behind = max((depths[i] for i in self._neurons(chain(*groups))), default=0)
         depths.setdefault(id(neuron), behind + 1)
-        pending = list(self.inputs[id(neuron)])
-        while pending:
-            kind, module = pending.pop()
-            if kind == "norm":
-                pending += self.inputs[id(module)]
-            elif kind == "layer":
-                charges = self.found.layers[id(module)].charges
+        for group in groups:
+            self.found.sums.setdefault(id(neuron), set()).add(group)
+            for i in group & self.found.layers.keys():
+                charges = self.found.layers[i].charges
                 if id(neuron) not in charges:
                     charges.append(id(neuron))
 
-    def _neurons(self, name: int) -> list[int]:
-        """Neurons whose spikes reach a layer, through others too."""
-        found = []
-        for kind, module in self.inputs[name]:
-            found += [id(module)] if kind == "neuron" else self._neurons(id(module))
-        return found
+    def _neurons(self, modules: Iterable[int]) -> set[int]:
+        """Return the neurons among modules, and those before its layers."""
+        pending, seen = list(modules), set[int]()
+        while pending:
+            i = pending.pop()
+            if i not in seen:
+                seen.add(i)
+                pending += () if i in self.found.depths else chain(*self.inputs.get(i, ()))
+        return seen & self.found.depths.keys()
+
+
+def _join(parts: list[Groups], node: str) -> Groups:
+    """Join what is behind a node of the graph: beside each other, or else as a sum."""
+    if node.startswith("CatBackward"):
+        return tuple(dict.fromkeys(chain(*parts)))
+    if math.prod(map(len, parts)) > _MOST_GROUPS:
+        return (frozenset(chain(*chain(*parts))),)
+    return tuple(dict.fromkeys(frozenset(chain(*groups)) for groups in product(*parts)))

@@ -171,12 +171,12 @@ class TimeMajorNet(nn.Module):
         convolutions = [layer for layer in synapse if isinstance(layer, nn.Conv2d)]
         if not (pruning.gates and convolutions):
             return
-        layer, source, channels = convolutions[-1], None, convolutions[-1].in_channels
+        layer, sources, channels = convolutions[-1], [], convolutions[-1].in_channels
         if pruning.fidelity == "paper":
             if self._source is None:
                 return
-            source, channels = _quantized(self._source[0]), self._source[1]
-        ChannelGate(pruning, channels, layer.out_channels).attach(layer, synapse[-1], source)
+            sources, channels = [_quantized(self._source[0])], self._source[1]
+        ChannelGate(pruning, channels, layer.out_channels).attach(layer, synapse[-1], sources)
 
     def finish(self, out_channels: int) -> None:
         """Say how many outputs there are, and quantize the weights.

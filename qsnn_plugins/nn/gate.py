@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -102,7 +103,7 @@ class ChannelGate(StateFacts):
         self.skips = True  # whether masked channels are left out where they can be
         self._is_alone = False
         self.pooled = 0  # values that a mean was taken of, for one map
-        # in a list, which does not make them parts of the gate: layer, masked module, neuron
+        # in a list, which does not make them parts of the gate: layer, then neurons
         self._placed: list[Any] = []
         self._handles: list[Any] = []
         self._starts = Starts()
@@ -117,30 +118,33 @@ class ChannelGate(StateFacts):
         return self._placed[0]
 
     @property
-    def source(self) -> Any:
-        """The neuron whose membranes it watches; None where it looks at the input."""
-        return self._placed[2]
+    def sources(self) -> list[Any]:
+        """The neurons whose membranes it watches; none where it looks at the input."""
+        return self._placed[1:]
 
     def state_facts(self) -> dict[str, Any]:
         """Return what its state dict says of it beside the tensors."""
         return {"threshold": self.threshold, "fidelity": self.spec.fidelity}
 
-    def attach(self, layer: nn.Module, masked: nn.Module, source: nn.Module | None) -> Self:
+    def attach(
+        self, layer: nn.Module, masked: nn.Module, sources: Sequence[nn.Module] = ()
+    ) -> Self:
         """Place the gate.
 
         Args:
             layer: The convolution.
             masked: The module whose output is masked: the convolution's normalization, or itself.
-            source: The neuron whose stored membranes are watched; None with `fidelity="released"`.
+            sources: The neurons whose stored membranes are watched, several where their spikes are
+                concatenated; none with `fidelity="released"`.
 
         Raises:
-            ArgumentError: If the neuron keeps no membranes that could be watched.
+            ArgumentError: If a neuron keeps no membranes that could be watched.
         """
-        if source is not None:
+        for source in sources:
             if not isinstance(source, KeepsMeans):
-                raise ArgumentError("source", type(source).__name__, "a neuron of qsnn_plugins")
+                raise ArgumentError("sources", type(source).__name__, "neurons of qsnn_plugins")
             source.watching += 1
-        self._placed = [layer, masked, source]
+        self._placed = [layer, *sources]
         device = next((p.device for p in layer.parameters()), None)
         layer.add_module("gate", self.to(device))
         self._handles = [
@@ -153,31 +157,33 @@ class ChannelGate(StateFacts):
 
     def detach(self) -> None:
         """Take the gate away; the convolution is what it was."""
-        layer, _, source = self._placed
         for handle in self._handles:
             handle.remove()
-        del layer.gate
-        vars(layer).pop("_conv_forward", None)
-        if source is not None:
+        del self.layer.gate
+        vars(self.layer).pop("_conv_forward", None)
+        for source in self.sources:
             source.watching -= 1
             if not source.keeps_means:
                 source.stored_means = None
 
     def decide(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Decide which channels are computed: a hook that runs before the convolution."""
-        x, dims, source = inputs[0], len(self.layer.kernel_size), self.source
-        if source is None:
+        x, dims = inputs[0], len(self.layer.kernel_size)
+        if not self.sources:
             maps = x.reshape(-1, *x.shape[-1 - dims :])
             means, samples = input_attention(maps), x.shape[1] if x.dim() > dims + 2 else len(maps)
             self.pooled = math.prod(size // 4 if size >= 4 else size for size in maps.shape[1:])
-        elif source.stored_means is None:
+        elif any(source.stored_means is None for source in self.sources):
             raise QSNNError("the neurons that feed a gated convolution have not run before it")
         else:
-            means, samples = source.stored_means, source.stored_samples
-            self.pooled = source.stored_size
+            every = [source.stored_means for source in self.sources]
+            if len(set(map(len, every))) > 1:
+                maps = " and ".join(str(len(means)) for means in every)
+                raise QSNNError(f"the neurons that feed a gated convolution stored {maps} maps")
+            means, samples = torch.cat(every, 1), self.sources[0].stored_samples
+            self.pooled = sum(source.stored_size for source in self.sources)
         # a recomputed pass is decided by what the first one saw
-        if self.training or torch.is_grad_enabled():
-            (means,) = self._starts.of((x,), means)
+        (means,) = self._starts.of((x,), means)
         self.mask, self._is_alone = self(means), samples == 1
 
     def forward(self, means: Tensor) -> Tensor:

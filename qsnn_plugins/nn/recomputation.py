@@ -24,11 +24,13 @@ def is_recomputing() -> bool:
 
 
 def _may_be_recomputed() -> bool:
-    """Whether the forward runs as a checkpoint's first pass: without a graph, or under hooks."""
+    """Whether it runs as a checkpoint's first pass: in a function's forward, or under hooks."""
     if torch.compiler.is_compiling():
         return False
     hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
-    return not torch.is_grad_enabled() or hooks is not None
+    # the forward of an autograd function has no forward gradients either, unlike `torch.no_grad`
+    has_forward_gradients = torch._C._is_fwd_grad_enabled() or torch.is_inference_mode_enabled()
+    return hooks is not None or not has_forward_gradients
 
 
 def _fingerprint(inputs: tuple[Tensor, ...]) -> Tensor:

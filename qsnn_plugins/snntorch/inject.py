@@ -89,7 +89,11 @@ def _threshold(module: Any) -> Any:
 
 
 def _convert(
-    module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
+    module: nn.Module,
+    spec: QuantSpec,
+    channels: int | None,
+    keep_surrogate: bool,
+    fixes_threshold: bool,
 ) -> Conversion | LeftAlone:
     why = _why_left(module, spec)
     if why:
@@ -100,7 +104,7 @@ def _convert(
         "spike_grad": old.spike_grad if keep_surrogate else None,
         "surrogate_disable": bool(old.surrogate_disable),  # the host takes anything for a flag
         "init_hidden": bool(old.init_hidden),
-        "learn_threshold": isinstance(old.threshold, nn.Parameter),
+        "learn_threshold": isinstance(old.threshold, nn.Parameter) and not fixes_threshold,
         "reset_mechanism": old.reset_mechanism,
         "output": bool(old.output),
         "graded_spikes_factor": old.graded_spikes_factor.detach().clone(),

@@ -97,7 +97,11 @@ def _threshold(module: Any) -> Any:
 
 
 def _convert(
-    module: nn.Module, spec: QuantSpec, channels: int | None, keep_surrogate: bool
+    module: nn.Module,
+    spec: QuantSpec,
+    channels: int | None,
+    keep_surrogate: bool,
+    fixes_threshold: bool,
 ) -> Conversion | LeftAlone:
     known = (neuron.LIFNode, neuron.IFNode, neuron.ParametricLIFNode)
     why = why_other_class(module, QuantNode, known)

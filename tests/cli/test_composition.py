@@ -82,6 +82,20 @@ def test_another_kind_starts_anew(compose, layer, membrane):
     assert spec(composed) == {"preset": "imsnn", "weight_bits": 2, "membrane": membrane}
 
 
+@pytest.mark.parametrize("text", [">", ">=", "|", "#1", "&x", "!!str", "*x"])
+def test_what_is_empty_to_yaml_is_kept_as_it_was_written(compose, text):
+    composed = compose("", f"--model.network.spec.spike.comparison={text}", f"--data.root={text}")
+    assert spec(composed)["spike"] == {"comparison": text}
+    assert composed.config["data"]["root"] == text
+
+
+@pytest.mark.parametrize("text", ["null", "~", "''", '""'])
+def test_what_stands_for_nothing_is_nothing(compose, text):
+    expected = None if text in ("null", "~") else ""
+    composed = compose("", f"--model.network.spec.spike.comparison={text}")
+    assert spec(composed)["spike"] == {"comparison": expected}
+
+
 def test_an_own_class_gives_way_to_a_kind(compose):
     own = "model: {network: {spec: {membrane: {class_path: my.Own, init_args: {n: 1}}}}}"
     composed = compose(own, "--model.network.spec.membrane.kind=float")

@@ -38,7 +38,7 @@ def is_neuron(module):
     return isinstance(module, nn.ReLU | nn.Sigmoid)
 
 
-def convert(module, spec, channels, keep_surrogate):
+def convert(module, spec, channels, keep_surrogate, fixes_threshold):
     if isinstance(module, nn.Sigmoid):
         return LeftAlone("it is smooth")
     if getattr(module, "refused", False):
@@ -266,7 +266,7 @@ def test_levels_are_in_units_of_the_first_threshold():
     thresholds["4"] = torch.ones(3, device="meta")  # a network without values
     thresholds["5"] = 0.0  # of neurons that a host leaves alone
 
-    def convert(module, spec, channels, keep_surrogate):
+    def convert(module, spec, channels, keep_surrogate, fixes_threshold):
         seen.append(spec)
         return Conversion(Stand(), "note")
 

@@ -1,10 +1,12 @@
 """LT-SNN keeps the threshold of the first layer fixed: `ThresholdSpec.first_layer`."""
 
 import pytest
+import snntorch
+import torch
 from spikingjelly.activation_based import neuron
 from torch import nn
 
-from qsnn_plugins import inject, presets
+from qsnn_plugins import eject, inject, presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import HostedNet, ResidualNet, StringNet
 from qsnn_plugins.spec import QuantSpec, ThresholdSpec
@@ -34,6 +36,23 @@ def test_injection_fixes_it_too():
     hosted = HostedNet("spikformer_2_384", width=1 / 16, spec=FIXED)
     neurons = [m for m in hosted.modules() if hasattr(m, "quant_spec")]
     assert len(thresholds(hosted)) == len(neurons) - 1
+
+
+@pytest.mark.parametrize("kind", [snntorch.Leaky, snntorch.Lapicque])
+def test_a_threshold_that_the_host_learns_is_fixed_too(kind):
+    first, second = (kind(0.5, learn_threshold=True, init_hidden=True) for _ in range(2))
+    net = nn.Sequential(nn.Linear(2, 2), first, nn.Linear(2, 2), second)
+    own = list(net.named_parameters())
+    report = inject(net, FIXED)
+    assert thresholds(net) == ["3.threshold"]
+    assert ["threshold fixed: first_layer" in row.note for row in report.replaced] == [True, False]
+    before = net[1].threshold.clone()
+    optimizer = torch.optim.SGD(net.parameters(), 1.0)
+    net(torch.rand(4, 2) * 9).sum().backward()
+    optimizer.step()
+    assert torch.equal(net[1].threshold, before)
+    assert [name for name, _ in eject(net).named_parameters()] == [name for name, _ in own]
+    assert all(mine is theirs for mine, (_, theirs) in zip(net.parameters(), own, strict=True))
 
 
 def test_a_state_whose_first_threshold_learned_is_refused():

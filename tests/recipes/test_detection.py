@@ -81,11 +81,7 @@ def test_the_recipe_takes_the_scripts_values(recipe):
     model, data = values["model"]["init_args"], values["data"]["init_args"]
     assert values["trainer"]["max_epochs"] == 40
     assert (model["optimizer"]["init_args"]["lr"], data["batch_size"]) == (5e-4, 32)
-    assert (model["loss"]["init_args"]["lamb"], model["iou_threshold"], model["most"]) == (
-        0.9,
-        0.6,
-        45,
-    )
+    assert (model["iou_threshold"], model["most"]) == (0.6, 45)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -136,3 +136,11 @@ def test_time_steps_are_said_where_they_belong():
         assert is_static != ("time_steps" in config["data"]["init_args"]), recipe
         channels = network_of(config)["init_args"].get("in_channels")
         assert not (is_static and channels == 2), recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_loss_is_least_at_decides_for_the_right_class(recipe):
+    """At 0.45 TET's optimum gives it more than one half, see `test_tets_own_optimum`."""
+    loss = merged(recipe)["model"]["init_args"]["loss"]
+    if loss["class_path"] in ("TETLoss", "YoloLoss"):
+        assert loss["init_args"]["lamb"] <= 0.45
