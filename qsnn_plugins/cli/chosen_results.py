@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cost import memory_convention
 from qsnn_plugins.reproduce import Result, load_results
+from qsnn_plugins.reproduce.results import RESULTS, read_results
 
 
 class Runs(NamedTuple):
@@ -17,31 +19,21 @@ class Runs(NamedTuple):
 
     results: list[Result]
     recipes: Composition
+    label: str | None
 
 
-def choose_results(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> list[Runs]:
-    """Find the results of some recipes, or all.
+def choose_results(figure: str, options: Namespace, chosen: list[Namespace]) -> list[Runs]:
+    """Find the results that each series asks for.
 
     Raises:
         RecipeError: There are none, their recipes are gone, or they cannot be compared.
         ArgumentError: A value is not allowed.
         DataError: A result is broken.
     """
-    for own, recipes in chosen:
-        if word := _meaningless(own, recipes):
-            raise RecipeError(f"{options.figure} is drawn from results: {word} means nothing here")
-    memory_convention(options.convention)
-    wanted = _wanted(options.results, [recipes.files for _, recipes in chosen])
-    # cells that share a run count once
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in wanted:
-        groups.setdefault((result.recipe, *result.overrides, result.commit), []).append(result)
-    found = [
-        Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]))
-        for results in groups.values()
-    ]
+    memory_convention(getattr(options, "convention", "chip"))
+    found = [runs for own in chosen for runs in _runs(own)]
     data = dict.fromkeys(_data_name(runs.recipes) for runs in found)
-    if options.figure == "memory" and len(data) > 1:
+    if figure == "memory" and len(data) > 1:
         raise RecipeError(
             f"accuracies on {', '.join(data)} have no common front: choose with -c RECIPE, and "
             "-c OVERLAY where a recipe was measured on both"
@@ -49,28 +41,39 @@ def choose_results(options: Namespace, chosen: list[tuple[Namespace, Composition
     return found
 
 
-def _meaningless(own: Namespace, recipes: Composition) -> str | None:
-    """An option that chooses no results."""
-    given = [place for place in recipes.places.values() if place.file is None]
-    options = [str(place) for place in given if not isinstance(place.value, dict)]
-    options += [name for name in ("--ckpt_path", "--label") if getattr(own, name.strip("-"))]
-    return next(iter([*options, *recipes.rest]), None)
+def _runs(own: Namespace) -> list[Runs]:
+    # cells that share a run count once
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in _wanted(own.results or [RESULTS], own.config):
+        groups.setdefault((result.recipe, *result.overrides, result.commit), []).append(result)
+    return [
+        Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]), own.label)
+        for results in groups.values()
+    ]
 
 
-def _wanted(folder: Path, choices: list[tuple[Path, ...]]) -> list[Result]:
-    """Results whose commands have all the recipes and overlays of one of the choices."""
-    results = [result for result in load_results(folder) if result.unit == "%"]
-    files = [{str(file) for file in choice} for choice in choices]
+def _wanted(paths: list[Path], files: list[str]) -> list[Result]:
+    """Results of some files or folders whose commands have all the given recipes and overlays."""
     found = [
         result
-        for result in results
-        if any(choice <= {result.recipe, *result.overrides} for choice in files)
+        for path in paths
+        for result in _read(path)
+        if result.unit == "%" and set(files) <= {result.recipe, *result.overrides}
     ]
     if found:
         return found
-    of = " and ".join("+".join(sorted(choice)) for choice in files if choice)
-    where = f"{folder}: `qsnn measure` makes them"
-    raise RecipeError(f"there are no results{' of ' * bool(of)}{of} in {where}")
+    where = f"{', '.join(map(str, paths))}: `qsnn measure` makes them"
+    raise RecipeError(f"there are no results{' of ' * bool(files)}{'+'.join(files)} in {where}")
+
+
+def _read(path: Path) -> Iterable[Result]:
+    if path.is_dir() or path == RESULTS:
+        return load_results(path)
+    if not path.is_file():
+        raise RecipeError(f"there is no file of results {path}")
+    if path.suffix != ".json":
+        raise RecipeError(f"{path} is no JSON file of results; a recipe stands behind -c")
+    return read_results(path)
 
 
 def _data_name(recipes: Composition) -> str:

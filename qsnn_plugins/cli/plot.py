@@ -1,41 +1,96 @@
-"""`qsnn plot`: the papers' figures, of a trained network or of measured results."""
+"""`qsnn plot`: figures of trained networks, of runs and of measured results."""
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
 from qsnn_plugins.cli.inputs import check_checkpoint
 
-FIGURES = {
-    "clipping": "membranes below a bound that fire all the same, by layer (IM-SNN Fig. 2)",
-    "negative": "negative membranes and their firing rate, by layer (IM-SNN Fig. 3)",
-    "distributions": "values of weights and spikes, by layer, of networks (Q-SNN Fig. 2 and 4)",
-    "rates": "firing rates by layer, of networks (bit budget Fig. 6)",
-    "boxes": "one scene as detectors see it, with true and found boxes",
-    "bits": "accuracy against membrane bits, from results (IM-SNN Fig. 4)",
-    "memory": "accuracy against memory with the Pareto front, from results",
-}
-FROM_RESULTS = ("bits", "memory")
-_MOST = {"clipping": 1, "negative": 1, "distributions": 4, "rates": 8, "boxes": 4}
 _FOLDER = Path("runs/figures")
-_USAGE = """\
-qsnn plot FIGURE -c RECIPE [-c OVERLAY] --ckpt_path FILE [--label NAME] [--and -c RECIPE ...]
-       qsnn plot bits|memory [-c RECIPE] [-c OVERLAY] [--and -c RECIPE ...]
+_RESULTS = Path("docs/results")
 
-Saves a figure as PNG and SVG. --ckpt_path is a file, or `last`; with
---ckpt_changes allow also one that was trained otherwise than its recipe says. Behind --and stands
-a further network of the same figure, with its own recipe, checkpoint and label. Of results, those
-are drawn whose commands have the given files; without -c, all. What `memory` draws has to be
-measured on one data set.
 
-figures:
+class _Figure(NamedTuple):
+    """A figure: what it shows, of how many networks or series, and the options that it reads."""
+
+    shows: str
+    example: str
+    options: tuple[str, ...]
+    most: int = 8
+
+
+_DEMO = "-c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
+_QSNN = "-c recipes/qsnn_vggsnn_cifar10dvs.yaml -c recipes/overlays/embedded.yaml"
+_SCENES = "-c recipes/imsnn_yolov2_gen1.yaml -c recipes/overlays/scenes.yaml --ckpt_path last"
+_WITHOUT = "-c recipes/overlays/without_wsdr.yaml"
+_MEASURED = ("--ckpt_path", "--batches", "--layers")
+FIGURES = {
+    "membranes": _Figure(
+        "histograms of membranes before and after quantization, by layer",
+        f"{_DEMO} --ckpt_path last",
+        _MEASURED,
+        most=1,
+    ),
+    "clipping": _Figure(
+        "membranes below a bound that still fire, by layer (IM-SNN Fig. 2)",
+        f"{_DEMO} --ckpt_path last --bounds -3 -2 -1",
+        (*_MEASURED, "--bounds"),
+        most=1,
+    ),
+    "negative": _Figure(
+        "negative membranes and their firing rate, by layer (IM-SNN Fig. 3)",
+        f"{_DEMO} --ckpt_path last",
+        _MEASURED,
+        most=1,
+    ),
+    "distributions": _Figure(
+        "values of weights and spikes, by layer (Q-SNN Fig. 2 and 4)",
+        f'{_QSNN} --ckpt_path last --label "with WS-DR" '
+        f'--and {_QSNN} {_WITHOUT} --ckpt_path last --label "without"',
+        (*_MEASURED, "--label"),
+        most=4,
+    ),
+    "rates": _Figure(
+        "firing rates by layer (bit budget Fig. 6)",
+        f'{_DEMO} --ckpt_path last --label "1-bit spikes"',
+        (*_MEASURED, "--label"),
+    ),
+    "boxes": _Figure(
+        "one scene as detectors see it, with true and found boxes",
+        f"{_SCENES} --scene 1",
+        ("--ckpt_path", "--scene", "--min_score", "--label"),
+        most=4,
+    ),
+    "bits": _Figure(
+        "accuracy against membrane bits, from results (IM-SNN Fig. 4)",
+        f"{_RESULTS}/qsnn_vggsnn_cifar10dvs+embedded.json --label VGGSNN",
+        ("RESULTS", "--label"),
+    ),
+    "memory": _Figure(
+        "accuracy against memory with the Pareto front, from results",
+        f"{_RESULTS}/qsnn_vggsnn_cifar10dvs+embedded.json --convention qsnn",
+        ("RESULTS", "--label", "--convention"),
+    ),
+}
+_NETWORK_USAGE = "qsnn plot {figure} -c RECIPE [-c OVERLAY ...] --ckpt_path FILE [options]"
+_RESULTS_USAGE = "qsnn plot {figure} [RESULTS ...] [-c RECIPE] [-c OVERLAY ...] [options]"
+_OWN = {
+    "--ckpt_path": "file with trained weights, or `last` for the newest of the recipe's runs",
+    "--label": "what it is called in the figure",
+}
+_NETWORK_NOTE = """
+Any value of a recipe can be set behind it, as with `qsnn fit`. The network runs on its test data.
+--ckpt_changes allow takes a checkpoint that was trained otherwise than its recipe says.
 """
-_EPILOG = """
-Any value of a recipe can be set behind it, as with `qsnn fit`. Networks run on their test data.
+_RESULTS_NOTE = """
+RESULTS are JSON files of `qsnn measure`, or a folder of them (default: docs/results). With -c,
+those are drawn whose commands have all the given files.
 """
 
 
@@ -45,31 +100,66 @@ def main(words: list[str]) -> int:
 
 
 def _main(words: list[str]) -> None:
-    if words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
-        _check(None, 0)  # else what follows an option would pass for the figure
-    options, rest = _parser().parse_known_args(words)
-    figure, networks = options.figure, _split(rest)
-    _check(figure, len(networks) - 1)
-    # before anything heavy is imported
-    parsed = [
-        (own, Composition.of(others))
-        for own, others in (_network_parser().parse_known_args(part) for part in networks)
-    ]
-    if figure in FROM_RESULTS:
-        from qsnn_plugins.cli.chosen_results import choose_results
+    figure, *others = words or [""]
+    if figure in ("-h", "--help"):
+        print(_help())
+        return
+    _check_figure(figure)
+    options, rest = _parser(figure).parse_known_args(others)
+    parts = _split(rest)
+    most = FIGURES[figure].most
+    if len(parts) > most:
+        number = "one network" if most == 1 else f"{most} at most"
+        raise RecipeError(f"--and: {figure} is drawn of {number}")
+    draw = (_of_results if "RESULTS" in FIGURES[figure].options else _of_networks)(
+        figure, options, parts
+    )
+    from qsnn_plugins.plot import page, save_figure
 
-        results = choose_results(options, parsed)
-        from qsnn_plugins.cli.plot_results import draw_results
+    with page(options.width, options.title):
+        drawn = draw()
+    print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
 
-        drawn = draw_results(options, results)
-    else:
-        _check_networks(figure, [own for own, _ in parsed])
+
+def _of_networks(figure: str, options: Namespace, parts: list[list[str]]) -> Callable[[], Any]:
+    """Check what is asked for before anything heavy is imported; return what draws it."""
+    parser = _own_parser(figure)
+    parsed = []
+    for part in parts:
+        own, others = parser.parse_known_args(part)
+        _refuse_others(figure, others)
+        parsed.append((own, Composition.of(others)))
+    if any(own.ckpt_path is None for own, _ in parsed):
+        raise RecipeError(f"{figure} is measured: give each network its --ckpt_path")
+    for own, _ in parsed:
+        check_checkpoint(own.ckpt_path)
+
+    def draw() -> Any:
         from qsnn_plugins.cli.plot_networks import draw_networks
 
-        drawn = draw_networks(options, parsed)
-    from qsnn_plugins.plot import save_figure
+        return draw_networks(figure, options, parsed)
 
-    print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
+    return draw
+
+
+def _of_results(figure: str, options: Namespace, parts: list[list[str]]) -> Callable[[], Any]:
+    """Choose the results before anything is built; return what draws them."""
+    from qsnn_plugins.cli.chosen_results import choose_results
+
+    parser, chosen = _own_parser(figure), []
+    for part in parts:
+        own, others = parser.parse_known_args(part)
+        if others:
+            raise RecipeError(f"{figure} is drawn from results: {others[0]} means nothing here")
+        chosen.append(own)
+    results = choose_results(figure, options, chosen)
+
+    def draw() -> Any:
+        from qsnn_plugins.cli.plot_results import draw_results
+
+        return draw_results(figure, options, results)
+
+    return draw
 
 
 def _split(words: list[str]) -> list[list[str]]:
@@ -82,58 +172,118 @@ def _split(words: list[str]) -> list[list[str]]:
     return parts
 
 
-def _check(figure: str | None, further: int) -> None:
-    if figure is None:
+def _check_figure(figure: str) -> None:
+    if not figure or figure.startswith("-"):  # what follows an option would pass for the figure
         known = ", ".join(FIGURES)
         raise RecipeError(f"qsnn plot: which figure? It knows {known}; its name comes first")
     if figure not in FIGURES:
         near = get_close_matches(figure, FIGURES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
         raise RecipeError(f"qsnn plot knows no figure {figure!r}; {hint}")
-    if further >= (most := _MOST.get(figure, further + 1)):
-        number = "one network" if most == 1 else f"{most} networks at most"
-        raise RecipeError(f"--and: {figure} is drawn of {number}")
 
 
-def _check_networks(figure: str, networks: list[Namespace]) -> None:
-    if any(own.ckpt_path is None for own in networks):
-        raise RecipeError(f"{figure} is measured: give each network its --ckpt_path")
-    for own in networks:
-        check_checkpoint(own.ckpt_path)
+def _refuse_others(figure: str, words: list[str]) -> None:
+    """Refuse an option of another figure by name."""
+    for word in words:
+        option = word.partition("=")[0]
+        readers = [name for name, other in FIGURES.items() if option in other.options]
+        if readers:
+            raise RecipeError(f"{option}: {figure} does not read it; {', '.join(readers)} do")
 
 
-def _network_parser() -> ToolParser:
-    parser = ToolParser(prog="qsnn plot", add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path")
-    parser.add_argument("--label")
+def _help() -> str:
+    width = max(map(len, FIGURES)) + 2
+    lines = [
+        "usage: qsnn plot FIGURE [options]     qsnn plot FIGURE --help shows the options",
+        "",
+        "Draw a figure and save it as PNG, SVG and PDF.",
+        "",
+        *(f"  {name:<{width}}{figure.shows}" for name, figure in FIGURES.items()),
+        "",
+        f"example: qsnn plot membranes {FIGURES['membranes'].example}",
+    ]
+    return "\n".join(lines)
+
+
+def _epilog(figure: str) -> str:
+    about = FIGURES[figure]
+    is_results = "RESULTS" in about.options
+    own = [
+        "of each series:" if is_results else "of the network:" if about.most == 1 else "of each:"
+    ]
+    own += [f"  {name:<22}{_OWN[name]}" for name in _OWN if name in about.options]
+    if about.most > 1:
+        own.append("  --and                 what follows is of the next one")
+    note = _RESULTS_NOTE if is_results else _NETWORK_NOTE
+    return "\n".join([*own, note, f"example: qsnn plot {figure} {about.example}"])
+
+
+def _own_parser(figure: str) -> ToolParser:
+    """What is said of each network or series."""
+    parser = ToolParser(prog=f"qsnn plot {figure}", add_help=False, allow_abbrev=False)
+    options = FIGURES[figure].options
+    for name in ("--ckpt_path", "--label"):
+        if name in options:
+            parser.add_argument(name)
+    if "RESULTS" in options:
+        parser.add_argument("results", nargs="*", type=Path)
+        parser.add_argument("-c", "--config", action="append", default=[])
     return parser
 
 
-def _parser() -> ToolParser:
+def _parser(figure: str) -> ToolParser:
+    """What is said of the figure; its help shows the options of a network or series too."""
+    about = FIGURES[figure]
+    results = "RESULTS" in about.options
+    usage = _RESULTS_USAGE if results else _NETWORK_USAGE
     parser = ToolParser(
-        prog="qsnn plot",
-        usage=_USAGE + "".join(f"  {name:<15}{shows}\n" for name, shows in FIGURES.items()),
-        epilog=_EPILOG,
+        prog=f"qsnn plot {figure}",
+        usage=usage.format(figure=figure) + (" [--and ...]" if about.most > 1 else ""),
+        description=f"Draw {about.shows}.",
+        epilog=_epilog(figure),
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("figure", nargs="?", metavar="FIGURE", help="one of the figures above")
-    add("--out", type=Path, metavar="STEM", help=f"path without suffix (default: {_FOLDER}/FIGURE)")
-    add("--batches", type=int, default=4, metavar="N", help="batches to run (default: 4)")
     add(
-        "--bounds",
-        type=float,
-        nargs="+",
-        metavar="C",
-        help="clipping bounds of `clipping` (default: -5 to -1)",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="with .png, .svg or .pdf that form alone, else all three "
+        f"(default: {_FOLDER}/{figure})",
     )
     add(
-        "--scene", type=int, default=0, metavar="N", help="validation scene of `boxes` (default: 0)"
+        "--width",
+        metavar="INCHES|VENUE",
+        help="width of a paper's column, with fonts of 8 points: ieee, acm, icml, cvpr, neurips, "
+        "lncs, nature; ieee2, acm2, icml2, cvpr2 and nature2 are those of two columns",
     )
-    add("--results", type=Path, default="docs/results", metavar="DIR", help="measured results")
-    add(
-        "--convention",
-        default="chip",
-        help="convention of counting memory of `memory` (default: chip)",
-    )
+    add("--no_title", action="store_false", dest="title", help="leave the title out")
+    optional: dict[str, dict[str, Any]] = {
+        "--batches": {
+            "type": int, "default": 4, "metavar": "N", "help": "batches to run (default: 4)"
+        },
+        "--layers": {
+            "nargs": "+", "metavar": "PATTERN",
+            "help": "layers whose full names fit one of the glob patterns, such as 'blocks.conv*'",
+        },
+        "--bounds": {
+            "type": float, "nargs": "+", "metavar": "C",
+            "help": "clipping bounds (default: -5 to -1)",
+        },
+        "--scene": {
+            "type": int, "default": 0, "metavar": "N", "help": "validation scene (default: 0)"
+        },
+        "--min_score": {
+            "type": float, "default": 0.5, "metavar": "S",
+            "help": "boxes from this score on are drawn (default: 0.5)",
+        },
+        "--convention": {
+            "default": "chip", "metavar": "NAME",
+            "help": "convention of counting memory, see docs/cost.md (default: chip)",
+        },
+    }  # fmt: skip
+    for name, settings in optional.items():
+        if name in about.options:
+            add(name, **settings)
     return parser

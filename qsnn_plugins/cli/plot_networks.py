@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -20,8 +21,10 @@ from qsnn_plugins.plot import (
     clipping_figure,
     distributions_figure,
     measure_clipping,
+    measure_membranes,
     measure_negative,
     measure_rates,
+    membranes_figure,
     negative_figure,
     rates_figure,
     spike_distributions,
@@ -29,7 +32,9 @@ from qsnn_plugins.plot import (
 )
 
 
-def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]]) -> Any:
+def draw_networks(
+    figure: str, options: Namespace, chosen: list[tuple[Namespace, Composition]]
+) -> Any:
     """Draw a figure of one or several trained networks.
 
     Raises:
@@ -40,7 +45,7 @@ def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]
     networks = {}
     for own, recipes in chosen:
         built = BuiltRecipe.build(recipes, own.ckpt_path)
-        label = own.label or _label(options.figure, built)
+        label = getattr(own, "label", None) or _label(figure, built)
         if label in networks:
             raise RecipeError(f"two networks are called {label!r}: give each a --label")
         networks[label] = built
@@ -53,20 +58,47 @@ def draw_networks(options: Namespace, chosen: list[tuple[Namespace, Composition]
             for label, built in networks.items()
         }
 
-    match options.figure:
+    def layers(found: Any) -> Any:
+        return _chosen_layers(found, options.layers)
+
+    match figure:
+        case "membranes":
+            return membranes_figure(layers(*measured(measure_membranes).values()))
         case "clipping":
             bounds = tuple(options.bounds or BOUNDS)
-            return clipping_figure(*measured(measure_clipping, bounds).values())
+            return clipping_figure(layers(*measured(measure_clipping, bounds).values()))
         case "negative":
-            return negative_figure(*measured(measure_negative).values())
+            return negative_figure(layers(*measured(measure_negative).values()))
         case "distributions":
-            weights = {
-                label: weight_distributions(b.model.network) for label, b in networks.items()
-            }
-            return distributions_figure(weights, measured(spike_distributions))
+            weights = {n: weight_distributions(b.model.network) for n, b in networks.items()}
+            spikes = measured(spike_distributions)
+            return distributions_figure(
+                {n: layers(f) for n, f in weights.items()},
+                {n: layers(f) for n, f in spikes.items()},
+            )
         case "rates":
-            return rates_figure(measured(measure_rates))
+            return rates_figure({n: layers(f) for n, f in measured(measure_rates).items()})
     return _boxes(options, networks)
+
+
+def _chosen_layers(found: Any, patterns: list[str] | None) -> Any:
+    """Keep the layers whose full names fit one of the patterns.
+
+    Args:
+        found: Rates by name, or what has a name each.
+        patterns: Glob patterns; None keeps all.
+
+    Raises:
+        RecipeError: A pattern fits no layer.
+    """
+    names = list(found) if isinstance(found, dict) else [layer.name for layer in found]
+    for pattern in patterns or []:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise RecipeError(f"--layers: no layer fits {pattern}; there are {', '.join(names)}")
+    kept = {n for n in names if patterns is None or any(fnmatchcase(n, p) for p in patterns)}
+    if isinstance(found, dict):
+        return {name: value for name, value in found.items() if name in kept}
+    return [layer for layer in found if layer.name in kept]
 
 
 def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
@@ -82,7 +114,7 @@ def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
     first, *others = scenes.values()
     if any(not torch.equal(first.frame, other.frame) for other in others):
         raise RecipeError("boxes: the networks see different scenes; give them the same data")
-    return boxes_figure(first, found)
+    return boxes_figure(first, found, options.min_score)
 
 
 def _label(figure: str, built: Any) -> str:

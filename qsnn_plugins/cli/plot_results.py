@@ -15,7 +15,7 @@ from qsnn_plugins.plot import MeasuredNetwork, bits_figure, memory_figure
 from qsnn_plugins.reproduce import Result
 
 
-def draw_results(options: Namespace, chosen: list[Runs]) -> Any:
+def draw_results(figure: str, options: Namespace, chosen: list[Runs]) -> Any:
     """Draw a figure of measured results.
 
     Raises:
@@ -33,11 +33,11 @@ def draw_results(options: Namespace, chosen: list[Runs]) -> Any:
             first.row,
             tuple(accuracies.values()),
             _membrane_bits(cost),
-            cost.memory(options.convention).total,
+            cost.memory(getattr(options, "convention", "chip")).total,
         )
-        series.setdefault(_series(first), []).append(network)
+        series.setdefault(runs.label or _series(first), []).append(network)
     drawn = {name: _short_labels(networks) for name, networks in series.items()}
-    return bits_figure(drawn) if options.figure == "bits" else memory_figure(drawn)
+    return bits_figure(drawn) if figure == "bits" else memory_figure(drawn)
 
 
 def _series(result: Result) -> str:

@@ -14,28 +14,39 @@ from qsnn_plugins.plot.distributions import (
     spike_distributions,
     weight_distributions,
 )
-from qsnn_plugins.plot.membranes import measure_layers
+from qsnn_plugins.plot.layers import follow_layers, measure_layers
+from qsnn_plugins.plot.membranes import (
+    MembraneHistogram,
+    measure_membranes,
+    membranes_figure,
+)
 from qsnn_plugins.plot.negative import NegativeLayer, measure_negative, negative_figure
 from qsnn_plugins.plot.rates import measure_rates, rates_figure
-from qsnn_plugins.plot.style import save_figure
+from qsnn_plugins.plot.style import WIDTHS, page, save_figure
 
 __all__ = [
     "BOUNDS",
+    "WIDTHS",
     "ClippedLayer",
     "Distribution",
     "MeasuredNetwork",
+    "MembraneHistogram",
     "NegativeLayer",
     "Scene",
     "bits_figure",
     "boxes_figure",
     "clipping_figure",
     "distributions_figure",
+    "follow_layers",
     "measure_clipping",
     "measure_layers",
+    "measure_membranes",
     "measure_negative",
     "measure_rates",
+    "membranes_figure",
     "memory_figure",
     "negative_figure",
+    "page",
     "pareto_front",
     "rates_figure",
     "save_figure",

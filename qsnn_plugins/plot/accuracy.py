@@ -9,7 +9,13 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.style import house_style, import_matplotlib, line_styles, new_figure
+from qsnn_plugins.plot.style import (
+    house_style,
+    import_matplotlib,
+    line_styles,
+    new_figure,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,5 +187,6 @@ def _errorbar(
 
 
 def _label(figure: Figure, axes: Any, title: str, xlabel: str) -> None:
-    axes.set(title=title, xlabel=xlabel, ylabel="test accuracy (%)")
+    set_title(axes, title)
+    axes.set(xlabel=xlabel, ylabel="test accuracy (%)")
     figure.legend(loc="outside lower center")

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import silent_region
-from qsnn_plugins.plot.membranes import Run, measure_layers
+from qsnn_plugins.plot.layers import Run, measure_layers
 from qsnn_plugins.plot.style import (
     house_style,
+    layer_ticks,
     line_styles,
     new_figure,
-    short_names,
+    set_title,
     start_at_zero,
 )
 
@@ -107,7 +108,7 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     """Draw the share of membranes below each bound that still fire, and their firing rate.
 
     Above: of the membranes below c after the first step, the share that fires later; a layer that
-    has none has no mark. Below: r_s, as IM-SNN prints it, a share of all neurons. Under the name
+    has none has no mark. Below: r_s, as IM-SNN prints it, a share of all neurons. Behind the name
     of a layer stands its lowest membrane.
 
     Args:
@@ -126,16 +127,14 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
         label = f"below {bound:g}"
         upper.plot(places, [100 * a.still_firing[i] for a in layers], label=label, **style)
         lower.plot(places, [100 * a.rates[i] for a in layers], label=label, **style)
-    upper.set_title("Membranes below a bound after the first step")
+    set_title(upper, "Membranes below a bound after the first step")
     upper.set_ylabel("of those, fire later (%)")
     lower.set_ylabel("firing rate $r_s$ (%)")
-    lower.set_xlabel("layer, and its lowest membrane")
-    names = short_names([a.name for a in layers])
-    labels = [f"{name}\n{a.lowest:.1f}" for name, a in zip(names, layers, strict=True)]
+    lower.set_xlabel("layer (and its lowest membrane)")
     upper.set_xticks(places, [""] * len(layers))
-    lower.set_xticks(places, labels)
+    layer_ticks(lower, [f"{a.name} ({a.lowest:.1f})" for a in layers])
     for part in (upper, lower):
         part.set_xlim(-0.5, len(layers) - 0.5)
         start_at_zero(part)
-    figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure

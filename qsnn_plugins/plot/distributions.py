@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import ForwardMonitor, layer_quantizer, output_spikes, weight_layers
-from qsnn_plugins.plot.membranes import Run
-from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
+from qsnn_plugins.plot.layers import Run
+from qsnn_plugins.plot.style import bar_styles, folded, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -163,7 +163,7 @@ def distributions_figure(
     figure, axes = new_figure(max(4.5, 1.25 * columns + 1), 4.6, rows=2, columns=columns)
     styles = bar_styles(len(weights))
     for line, row in zip(axes, rows, strict=True):
-        names = short_names([same[0].name for same in row])
+        names = [folded(same[0].name) for same in row]
         for panel, name, same in zip(line, names, row, strict=False):
             shares = " | ".join(f"{found.positive:.2f}" for found in same)
             panel.set_title(f"{name}\n{shares}", fontsize="small")

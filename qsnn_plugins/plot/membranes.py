@@ -1,129 +1,217 @@
-"""The membranes and spikes of every layer of neurons while a network runs."""
+"""Histograms of the membranes of each layer, before they are quantized and as they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
-from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches, is_multi_step
 from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.nn import ForwardMonitor, output_spikes
+from qsnn_plugins.plot.layers import Run, follow_layers
+from qsnn_plugins.plot.style import (
+    columns_of,
+    folded,
+    house_style,
+    new_figure,
+    pair_of_colours,
+    set_title,
+)
 
-__all__ = ["measure_layers"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-Run = Callable[[Tensor], Any]
-# (after the reset, stored, spikes), each [T, N, ...], to means over the N samples
-Measure = Callable[[Tensor, Tensor, Tensor], Tensor]
+__all__ = ["MembraneHistogram", "measure_membranes", "membranes_figure"]
+
+_BINS = 48  # over the middle 99 % of a layer's first batch
+_TAIL = 0.001  # share of membranes that is not drawn, at either end
+_MOST_LEVELS = 256
+_CUT = 2.5  # how much higher than all others a bin is whose top is cut off
+_FEW = 5  # levels whose shares stand beside them
+_PANEL = 1.7  # inches
 
 
-def measure_layers(
-    network: nn.Module, batches: Iterable[Tensor], measure: Measure, run: Run | None = None
-) -> dict[str, Tensor]:
-    """Apply a function to the membranes and spikes of each layer of neurons.
-
-    `measure(r, q, s)` gets what a layer did in all steps, each [T, N, ...]: the membranes after
-    the reset and before they are quantized, the stored ones, and the spikes. A neuron of a host,
-    or one that quantizes nothing, stores what it has: there r is q. Where snnTorch resets one step
-    later, r is the membrane before that reset.
-
-    The network runs in evaluation mode; its states are reset before each batch and after the last,
-    and nothing of the hooks stays.
+@dataclass(frozen=True)
+class MembraneHistogram:
+    """The membranes of one layer of neurons in all steps, before and after quantization.
 
     Args:
-        network: Any network of either host.
+        name: Full name of the layer.
+        width: Width of a bin.
+        bins: Centres of bins of equal width, one of them at 0.
+        before: Share of membranes in each bin after the reset, before they are quantized.
+        levels: Values that are stored; empty where there are more than 256 of them.
+        stored: Share of stored membranes at each level, or in each bin where there are no levels.
+
+    Example:
+        >>> MembraneHistogram("conv1", 0.5, (-0.5, 0.0), (0.4, 0.6), (-1.0, 0.0), (0.4, 0.6)).levels
+        (-1.0, 0.0)
+    """
+
+    name: str
+    width: float
+    bins: tuple[float, ...]
+    before: tuple[float, ...]
+    levels: tuple[float, ...]
+    stored: tuple[float, ...]
+
+
+def measure_membranes(
+    network: nn.Module, batches: Iterable[Tensor], run: Run | None = None
+) -> list[MembraneHistogram]:
+    """Count the membranes of each layer before they are quantized and as they are stored.
+
+    Before quantization means after the reset, see `measure_layers`. A neuron that quantizes
+    nothing stores what it has.
+
+    Args:
+        network: See `measure_layers`.
         batches: What `run` takes.
-        measure: Returns a tensor of means over samples.
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Returns:
-        By the name of the layer, the mean over all samples.
+        One entry per layer of neurons, in the order of definition.
 
     Raises:
         ArgumentError: If there is no batch, or the network has no neurons.
-        QSNNError: If a neuron does not show its membrane.
+        QSNNError: If a membrane is not finite, or a neuron does not show it.
 
     Example:
+        >>> import torch
         >>> from qsnn_plugins.models import StringNet
-        >>> network = StringNet("4C3-GAP-FC2")
-        >>> means = measure_layers(network, [torch.zeros(3, 2, 2, 6, 6)], lambda r, q, s: s.mean())
-        >>> list(means)
-        ['blocks.conv1.neuron']
+        >>> (layer,) = measure_membranes(StringNet("4C3-GAP-FC2"), [torch.zeros(3, 2, 2, 6, 6)])
+        >>> layer.name, layer.levels, layer.stored
+        ('blocks.conv1.neuron', (0.0,), (1.0,))
     """
-    layers = [_Layer(name, neuron, measure) for name, neuron in all_neurons(network).items()]
+    layers: dict[str, _Counts] = {}
+
+    def note(name: str, before: Tensor, stored: Tensor, spikes: Tensor) -> None:
+        layers.setdefault(name, _Counts(name)).add(before, stored)
+
+    follow_layers(network, batches, note, run)
+    return [layer.histogram() for layer in layers.values()]
+
+
+class _Counts:
+    """How often each value of a layer's membranes was found."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.width = name, 0.0
+        self.before: Counter[int] = Counter()
+        self.stored: Counter[int] = Counter()
+        self.levels: Counter[float] = Counter()
+
+    def add(self, before: Tensor, stored: Tensor) -> None:
+        for values, counts in ((before, self.before), (stored, self.stored)):
+            array = values.detach().double().cpu().numpy().ravel()
+            if not np.isfinite(array).all():
+                raise QSNNError(f"{self.name} has membranes that are not finite")
+            if not self.width:
+                low, high = np.quantile(array, (0.005, 0.995))
+                self.width = float(high - low) / _BINS or 1 / _BINS
+            # a bin around 0, where a hard reset leaves its membranes
+            counts.update(_counted(np.rint(array / self.width).astype(np.int64)))
+            if values is stored and len(self.levels) <= _MOST_LEVELS:
+                self.levels.update(_counted(array))
+
+    def histogram(self) -> MembraneHistogram:
+        total = self.before.total()
+        first, last = (pick((*self.before, *self.stored)) for pick in (min, max))
+        bins = range(first, last + 1)
+        levels = sorted(self.levels) if len(self.levels) <= _MOST_LEVELS else []
+        stored = [self.levels[v] for v in levels] or [self.stored[i] for i in bins]
+        return MembraneHistogram(
+            self.name,
+            self.width,
+            tuple(i * self.width for i in bins),
+            tuple(self.before[i] / total for i in bins),
+            tuple(levels),
+            tuple(count / total for count in stored),
+        )
+
+
+def _counted(array: Any) -> dict[Any, int]:
+    values, counts = np.unique(array, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+@house_style()
+def membranes_figure(layers: Sequence[MembraneHistogram]) -> Figure:
+    """Draw the membranes of each layer before quantization, above, and as they are stored, below.
+
+    The outermost thousandth of the membranes at either end is not drawn. Where a layer stores up
+    to five levels, the share of each stands above it. One bin that is far higher than all others,
+    such as that of the membranes at 0 that a hard reset leaves, is cut off; its share stands
+    beside it.
+
+    Args:
+        layers: What `measure_membranes` returns.
+
+    Raises:
+        ArgumentError: If there is no layer.
+
+    Example:
+        >>> layer = MembraneHistogram("a", 0.5, (-0.5, 0.0), (0.4, 0.6), (-1.0, 0.0), (0.4, 0.6))
+        >>> [axes.get_title() for axes in membranes_figure([layer]).axes]
+        ['a', '']
+    """
     if not layers:
-        raise ArgumentError("network", type(network).__name__, "a network that has neurons")
-    with ExitStack() as stack:
-        for layer in layers:
-            layer.watch(stack)
-        for _ in evaluate_batches(network, batches, run):
-            for layer in layers:
-                layer.finish_batch()
-    return {layer.name: layer.sum / layer.samples for layer in layers if layer.samples}
+        raise ArgumentError("layers", list(layers), "the histograms of one layer or more")
+    columns = columns_of(_PANEL, len(layers))
+    rows = ceil(len(layers) / columns)
+    figure, axes = new_figure(
+        max(_PANEL * columns + 0.3, 2.6), 1.9 * rows + 0.7, rows=2 * rows, columns=columns
+    )
+    # panels from the left, row by row, the two of a layer below each other
+    pairs = axes.reshape(rows, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+    for (upper, lower), layer in zip(pairs, layers, strict=False):
+        _draw(upper, lower, layer)
+        upper.set_title(folded(layer.name), fontsize="small")
+    for unused in pairs[len(layers) :].ravel():
+        unused.remove()
+    set_title(figure, "Membranes before and after quantization")
+    for _, lowest in pairs[max(len(layers) - columns, 0) : len(layers)]:
+        lowest.set_xlabel("membrane potential")
+    figure.supylabel("share of neurons and steps (%)", fontsize="medium")
+    handles = [part.patches[0] for part in pairs[0]]
+    names = ["before quantization", "as stored"]
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    return figure
 
 
-class _Layer:
-    """What one layer of neurons did since the last `finish_batch`, and what was measured so far."""
+def _draw(upper: Any, lower: Any, layer: MembraneHistogram) -> None:
+    before, after = pair_of_colours()
+    shares = [100 * s for s in layer.before]
+    upper.bar(layer.bins, shares, layer.width, color=before)
+    *_, second, highest = sorted([0.0, *shares])
+    if highest > _CUT * second > 0:
+        upper.set_ylim(0, 1.7 * second)
+        place = (layer.bins[shares.index(highest)], 1.6 * second)
+        upper.annotate(
+            f"{highest:.0f}", place, (-3, 0), textcoords="offset points", fontsize="small",
+            ha="right", va="top",
+        )  # fmt: skip
+    places = layer.levels or layer.bins
+    low, high = _drawn_range(layer)
+    width = layer.width if not layer.levels else max(layer.width, 0.03 * (high - low))
+    bars = lower.bar(places, [100 * s for s in layer.stored], width, color=after)
+    if 0 < len(layer.levels) <= _FEW:
+        lower.bar_label(bars, fmt="%.0f", fontsize="small", padding=1)
+        lower.margins(y=0.3)
+    for part in (upper, lower):
+        part.set_xlim(low, high)
+        part.grid(axis="x", visible=False)
+    upper.tick_params(labelbottom=False)
 
-    def __init__(self, name: str, neuron: Any, measure: Measure) -> None:
-        self.name, self.neuron, self.measure = name, neuron, measure
-        self.sum: Tensor = torch.zeros(())
-        self.samples = 0
-        self._quantized: list[tuple[Tensor, Tensor]] = []
-        self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def watch(self, stack: ExitStack) -> None:
-        """Watch the neuron until the stack is left."""
-        neuron = self.neuron
-        membrane = getattr(neuron, "membrane", None)
-        if isinstance(membrane, nn.Module):
-            stack.enter_context(ForwardMonitor({self.name: membrane}, self._note_membrane))
-        stack.enter_context(ForwardMonitor({self.name: neuron}, self._note_spikes))
-        if is_multi_step(neuron) and hasattr(neuron, "store_v_seq"):
-            stack.callback(setattr, neuron, "store_v_seq", neuron.store_v_seq)
-            neuron.store_v_seq = True
-
-    def finish_batch(self) -> None:
-        """Measure the steps that came one by one."""
-        if self._steps:
-            self._measure(*(torch.stack(part) for part in zip(*self._steps, strict=True)))
-            self._steps = []
-
-    def _note_membrane(self, membrane: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        self._quantized.append((inputs[0], output))
-
-    def _note_spikes(self, neuron: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        spikes = output_spikes(output)
-        quantized, self._quantized = self._quantized, []
-        if is_multi_step(neuron):
-            if quantized:
-                before, stored = (torch.stack(part) for part in zip(*quantized, strict=True))
-            else:
-                before = stored = self._state("v_seq", spikes)
-            self._measure(before, stored, spikes)
-        elif quantized:
-            self._steps.append((*quantized[-1], spikes))
-        else:
-            stored = self._last_membrane(output, spikes)
-            self._steps.append((stored, stored, spikes))
-
-    def _last_membrane(self, output: Any, spikes: Tensor) -> Tensor:
-        """Return the membrane that a step of a host's neuron has left."""
-        if isinstance(output, tuple):
-            return output[-1]
-        return self._state("v" if hasattr(self.neuron, "v") else "mem", spikes)
-
-    def _state(self, attribute: str, spikes: Tensor) -> Tensor:
-        value = getattr(self.neuron, attribute, None)
-        if not isinstance(value, Tensor) or value.shape != spikes.shape:
-            kind = type(self.neuron).__name__
-            raise QSNNError(f"{self.name}, a {kind}, does not show its membrane: {attribute}")
-        return value
-
-    def _measure(self, before: Tensor, stored: Tensor, spikes: Tensor) -> None:
-        samples = spikes.shape[1]
-        self.sum = self.sum + samples * self.measure(before, stored, spikes).double()
-        self.samples += samples
+def _drawn_range(layer: MembraneHistogram) -> tuple[float, float]:
+    """Where all but the tails are, and all levels."""
+    sums = np.cumsum(layer.before)
+    low, high = (int(np.searchsorted(sums, share, side="right")) for share in (_TAIL, 1 - _TAIL))
+    ends = (layer.bins[low], layer.bins[min(high, len(sums) - 1)], *layer.levels)
+    margin = 0.05 * (max(ends) - min(ends)) + layer.width
+    return min(ends) - margin, max(ends) + margin

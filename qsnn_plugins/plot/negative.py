@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from qsnn_plugins.functional import negative_firing
-from qsnn_plugins.plot.membranes import Run, measure_layers
-from qsnn_plugins.plot.style import bar_styles, house_style, new_figure, short_names
+from qsnn_plugins.plot.layers import Run, measure_layers
+from qsnn_plugins.plot.style import bar_styles, house_style, layer_ticks, new_figure, set_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def negative_figure(layers: Sequence[NegativeLayer]) -> Figure:
         >>> negative_figure([NegativeLayer("conv1", 0.4, 0.05)]).axes[0].get_ylabel()
         'share (%)'
     """
-    figure, grid = new_figure(max(4.5, 0.7 * len(layers) + 1.5), 3.2)
+    figure, grid = new_figure(max(4.5, 0.7 * len(layers) + 1.5), 3.6)
     axes = grid[0, 0]
     places = [float(i) for i in range(len(layers))]
     dark, hatched = bar_styles(2)
@@ -89,10 +89,9 @@ def negative_figure(layers: Sequence[NegativeLayer]) -> Figure:
     axes.bar(
         [p + 0.2 for p in places], rates, 0.4, label="of those, fire in the next step", **hatched
     )
-    axes.set_title("Negative stored membranes and their firing rate")
+    set_title(axes, "Negative stored membranes and their firing rate")
     axes.set_ylabel("share (%)")
-    axes.set_xlabel("layer")
-    axes.set_xticks(places, short_names([a.name for a in layers]))
+    layer_ticks(axes, [a.name for a in layers])
     axes.grid(axis="x", visible=False)
     figure.legend(loc="outside lower center", ncols=2)
     return figure

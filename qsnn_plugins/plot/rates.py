@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost import measure_activity
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot.membranes import Run
+from qsnn_plugins.plot.layers import Run
 from qsnn_plugins.plot.style import (
     house_style,
+    layer_ticks,
     line_styles,
     new_figure,
-    short_names,
+    set_title,
     start_at_zero,
 )
 
@@ -73,14 +74,13 @@ def rates_figure(rates: Mapping[str, Mapping[str, float]]) -> Figure:
     for label, found in rates.items():
         if list(found) != layers:
             raise ArgumentError(f"layers of {label}", list(found), f"the same as others: {layers}")
-    figure, grid = new_figure(max(4.5, 0.6 * len(layers) + 2.0), 3.2)
+    figure, grid = new_figure(max(4.5, 0.6 * len(layers) + 2.0), 3.6)
     axes = grid[0, 0]
     for (label, found), style in zip(rates.items(), line_styles(len(rates)), strict=True):
         axes.plot(range(len(layers)), [100 * r for r in found.values()], label=label, **style)
-    axes.set_title("Firing rates")
+    set_title(axes, "Firing rates")
     axes.set_ylabel("neurons and steps that fire (%)")
-    axes.set_xlabel("layer")
-    axes.set_xticks(range(len(layers)), short_names(layers))
+    layer_ticks(axes, layers)
     start_at_zero(axes)
-    figure.legend(loc="outside right upper")
+    figure.legend(loc="outside lower center", ncols=min(3, len(rates)))
     return figure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
@@ -15,18 +17,39 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FORMS",
+    "WIDTHS",
     "bar_styles",
+    "columns_of",
+    "folded",
     "house_style",
+    "layer_ticks",
     "line_styles",
     "new_figure",
+    "page",
+    "pair_of_colours",
     "save_figure",
-    "short_names",
+    "set_title",
     "start_at_zero",
 ]
 
+WIDTHS = {
+    "ieee": 3.5, "ieee2": 7.16, "acm": 3.33, "acm2": 7.0, "icml": 3.25, "icml2": 6.75,
+    "cvpr": 3.25, "cvpr2": 6.875, "neurips": 5.5, "lncs": 4.8, "nature": 3.5, "nature2": 7.2,
+}  # fmt: skip
+"""Widths in inches of one column, and with a 2 of two, by venue."""
+
 _DOTS_PER_INCH = 160
 # neither a date nor a version: a file changes where its picture does
-_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FORMS = tuple(_METADATA)
+# what the site shows without scaling text below 8 pixels
+_WIDEST = 7.0
+_PRINTED = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}
 
 _MARKERS = "osD^vXP*"
 _DASHES = ("-", "--", ":", "-.")
@@ -41,9 +64,66 @@ _SETTINGS = {
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "lines.markersize": 5,
+    # dark text on white: a figure without a background is not readable on a dark page
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # fonts as outlines that editors and publishers take
+    "pdf.fonttype": 42,
     # the same figure gives the same bytes
     "svg.hashsalt": "qsnn_plugins",
 }
+
+
+class _Page(NamedTuple):
+    """What `page` says."""
+
+    width: float | None = None
+    title: bool = True
+
+
+_PLAIN = _Page()
+_PAGE: ContextVar[_Page] = ContextVar("page", default=_PLAIN)
+
+
+@contextmanager
+def page(width: str | float | None = None, title: bool = True) -> Iterator[None]:
+    """Draw the figures of a `with` block for a column of a paper, or without their titles.
+
+    A figure for a column has its width, and fonts of 8 points: it is included as it is, at the
+    scale 1.
+
+    Args:
+        width: Inches, or a name of `WIDTHS`, such as "ieee" for one column and "ieee2" for two;
+            None is the width that suits the figure, up to 7 inches.
+        title: Whether figures have a title; a caption says it in a paper.
+
+    Raises:
+        ArgumentError: If there is no such name, or the width is not from 2 to 20 inches.
+
+    Example:
+        >>> with page("ieee", title=False):
+        ...     figure, _ = new_figure(7, 4)
+        >>> [float(size) for size in figure.get_size_inches()]
+        [3.5, 2.0]
+    """
+    token = _PAGE.set(_Page(_inches(width), title))
+    try:
+        yield
+    finally:
+        _PAGE.reset(token)
+
+
+def _inches(width: str | float | None) -> float | None:
+    try:
+        if width is None:
+            return None
+        inches = WIDTHS[width] if width in WIDTHS else float(width)
+        if 2 <= inches <= 20:
+            return inches
+    except ValueError:
+        pass
+    allowed = f"inches from 2 to 20, or one of {', '.join(WIDTHS)}"
+    raise ArgumentError("width", width, allowed)
 
 
 def import_matplotlib(module: str = "matplotlib") -> Any:
@@ -69,7 +149,8 @@ def house_style() -> Iterator[None]:
         ...     rcParams["svg.hashsalt"]
         'qsnn_plugins'
     """
-    with import_matplotlib("matplotlib.style").context(["default", _SETTINGS]):
+    settings = _SETTINGS | (_PRINTED if _PAGE.get().width else {})
+    with import_matplotlib("matplotlib.style").context(["default", settings]):
         yield
 
 
@@ -77,8 +158,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     """Make a figure in the style of this package; no window and no global state comes with it.
 
     Args:
-        width: In inches.
-        height: In inches.
+        width: In inches, without `page`; no figure is wider than 7 inches then.
+        height: In inches; another width scales it.
         rows: Rows of axes.
         columns: Columns of axes.
 
@@ -91,8 +172,75 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
         (1, 1)
     """
     module = import_matplotlib("matplotlib.figure")
-    figure = module.Figure(figsize=(width, height), layout="constrained")
+    wide = _PAGE.get().width or min(width, _WIDEST)
+    # the labels around a plot do not shrink with it
+    height *= min(1.0, wide / width) if _PAGE.get().width else 1
+    figure = module.Figure(figsize=(wide, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def columns_of(panel: float, count: int) -> int:
+    """How many panels of a width in inches stand beside each other, of `count` in all.
+
+    Example:
+        >>> columns_of(1.7, 9)
+        4
+    """
+    return max(1, min(count, int((_PAGE.get().width or _WIDEST) / panel)))
+
+
+def set_title(place: Any, title: str) -> None:
+    """Give axes or a figure a title, unless `page` says that there is none.
+
+    Example:
+        >>> with page(title=False):
+        ...     figure, axes = new_figure(4, 3)
+        ...     set_title(axes[0, 0], "Membranes")
+        >>> axes[0, 0].get_title()
+        ''
+    """
+    if _PAGE.get().title:
+        if hasattr(place, "suptitle"):
+            place.suptitle(title, fontsize="large")
+        else:
+            place.set_title(title)
+
+
+def folded(name: str, longest: int = 20) -> str:
+    """Break the full name of a layer at its dots into lines of some length.
+
+    Example:
+        >>> folded("blocks.3.attention.q_neuron.0").split(chr(10))
+        ['blocks.3.attention.', 'q_neuron.0']
+    """
+    lines = [""]
+    for part in re.findall(r"[^.]*\.?", name):
+        if lines[-1] and len(lines[-1] + part) > longest:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def layer_ticks(axes: Any, names: list[str]) -> None:
+    """Write the full names of layers below an axis, on a slant.
+
+    Example:
+        >>> _, axes = new_figure(4, 3)
+        >>> layer_ticks(axes[0, 0], ["blocks.conv1.neuron"])
+        >>> [label.get_text() for label in axes[0, 0].get_xticklabels()]
+        ['blocks.conv1.neuron']
+    """
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+
+
+def pair_of_colours() -> tuple[str, str]:
+    """Blue and vermillion of Okabe and Ito, which all kinds of colour vision tell apart.
+
+    Example:
+        >>> pair_of_colours()
+        ('#0072B2', '#D55E00')
+    """
+    return "#0072B2", "#D55E00"
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:
@@ -158,52 +306,33 @@ def start_at_zero(axes: Any) -> None:
         line.set_clip_on(False)
 
 
-def short_names(names: list[str]) -> list[str]:
-    """Leave out the dotted parts with which all names begin, and those with which all end.
-
-    Args:
-        names: Names of layers; a single one is kept whole.
-
-    Example:
-        >>> short_names(["blocks.conv1.neuron", "blocks.conv2.neuron"])
-        ['conv1', 'conv2']
-    """
-    parts = [name.split(".") for name in names]
-    if len(parts) < 2:
-        return names
-    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
-        parts = [p[1:] for p in parts]
-    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
-        parts = [p[:-1] for p in parts]
-    return [".".join(p) for p in parts]
-
-
-def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Save a figure as PNG and SVG, each of which is there when it is whole.
+def save_figure(figure: Figure, path: str | Path) -> list[Path]:
+    """Save a figure as PNG, SVG and PDF, each of which is there when it is whole.
 
     The same figure gives the same bytes.
 
     Args:
         figure: The figure.
-        stem: Path without the suffix; its folder is made where it is not there.
+        path: With the suffix .png, .svg or .pdf that form alone, else all three; its folder is
+            made where it is not there.
 
     Returns:
-        The two files.
+        The files.
 
     Example:
         >>> from tempfile import mkdtemp
         >>> figure, _ = new_figure(2, 2)
         >>> [path.name for path in save_figure(figure, Path(mkdtemp(), "empty"))]
-        ['empty.png', 'empty.svg']
+        ['empty.png', 'empty.svg', 'empty.pdf']
     """
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    files = []
-    for form, metadata in _METADATA.items():
-        file = stem.with_name(f"{stem.name}.{form}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    form = path.suffix.removeprefix(".")
+    files = [path] if form in FORMS else [path.with_name(f"{path.name}.{f}") for f in FORMS]
+    for file in files:
+        form = file.suffix.removeprefix(".")
         with house_style(), atomic_write(file) as stream:
-            figure.savefig(stream, format=form, dpi=_DOTS_PER_INCH, metadata=metadata)
-        files.append(file)
+            figure.savefig(stream, format=form, dpi=_DOTS_PER_INCH, metadata=_METADATA[form])
     return files
 
 

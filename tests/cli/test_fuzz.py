@@ -18,7 +18,6 @@ import yaml
 
 from qsnn_plugins import cli
 from qsnn_plugins.cli.chosen_results import choose_results
-from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import tool_status
 from tests.cli.test_doors import RECIPE as CLASSIFIER
 from tests.cli.test_plot import RESULT
@@ -142,10 +141,10 @@ def test_results(tmp_path, monkeypatch):
     wide = ["-c", "recipes/overlays/membranes_8bit.yaml", *RESULT["overrides"]]
     eight = RESULT | {"row": RESULT["row"].replace("2u", "8u"), "overrides": wide}
     raw = json.dumps([RESULT, RESULT | {"seed": 2}, eight]).encode()
-    plot = Namespace(results=Path("docs/results"), figure="memory", convention="chip")
-    own = Namespace(ckpt_path=None, label=None)
+    plot = Namespace(convention="chip")
+    own = Namespace(results=[], config=[], label=None)
     commands = [
-        lambda: tool_status(lambda: choose_results(plot, [(own, Composition())])),
+        lambda: tool_status(lambda: choose_results("memory", plot, [own])),
         *(
             lambda words=words: monkeypatch.setattr(sys, "argv", ["qsnn", *words]) or cli.qsnn()
             for words in (["recipes"], ["reproduce", "qsnn", "--table=1", "--json"])

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,10 @@ import pytest
 import torch
 
 from qsnn_plugins import cli
+from qsnn_plugins.cli import plot as plot_command
 from qsnn_plugins.cli import plot_networks, plot_results
+from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.plot import FIGURES
 from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingClassifier, SpikingDetector
 from qsnn_plugins.models import StringNet
@@ -111,20 +116,20 @@ def trained(time_steps=4):
     return model.network, [frames.transpose(0, 1).float() for frames in batches]
 
 
-@pytest.mark.parametrize("figure", ["clipping", "negative", "distributions", "rates"])
-def test_a_figure_is_two_files(figure, plot, capsys):
+@pytest.mark.parametrize("figure", ["clipping", "negative", "distributions", "rates", "membranes"])
+def test_a_figure_is_three_files(figure, plot, capsys):
     before = {path.name for path in Path().iterdir()}
     assert plot(figure, *GIVEN) == 0
-    files = [Path("runs/figures", f"{figure}.{form}") for form in ("png", "svg")]
+    files = [Path("runs/figures", f"{figure}.{form}") for form in ("png", "svg", "pdf")]
     assert capsys.readouterr().out.split() == [str(file) for file in files]
-    assert sorted(Path("runs/figures").iterdir()) == files
+    assert set(Path("runs/figures").iterdir()) == set(files)
     assert {path.name for path in Path().iterdir()} - before == {"runs"}
 
 
 def test_the_same_command_gives_the_same_files(plot):
     for name in ("a", "b"):
         assert plot("negative", *GIVEN, "--out", f"here/{name}.2") == 0
-    for form in ("png", "svg"):
+    for form in ("png", "svg", "pdf"):
         assert Path(f"here/a.2.{form}").read_bytes() == Path(f"here/b.2.{form}").read_bytes()
 
 
@@ -162,7 +167,7 @@ def test_distributions_are_of_the_trained_weights(drawn):
 
 def test_detectors_see_the_same_validation_scene(drawn):
     words = ("--scene", "2", *SCENE, "--label", "a", "--and", *SCENE, "--label", "b")
-    scene, found = drawn(plot_networks, "boxes_figure", "boxes", *words)
+    scene, found, _ = drawn(plot_networks, "boxes_figure", "boxes", *words)
     from qsnn_plugins.data import EventScenes
 
     frames, target = EventScenes(time_steps=2, size=(24, 32), test_scenes=3).split("val")[2]
@@ -191,7 +196,8 @@ def results(plot, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("figure", "convention"), [("bits", "chip"), ("memory", "qsnn")])
 def test_results_become_points(figure, convention, results, drawn):
-    words = (figure, "--convention", convention, "-c", RESULT["recipe"])
+    chosen = ("--convention", convention) if figure == "memory" else ()
+    words = (figure, *chosen, "-c", RESULT["recipe"])
     (series,) = drawn(plot_results, f"{figure}_figure", *words)
     ((name, (two, eight)),) = series.items()
     assert name == "qsnn_vggsnn_cifar10dvs+embedded"
@@ -243,13 +249,13 @@ def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
 
 NETWORK = GIVEN[:4]
 BAD = [
-    ([], "qsnn plot: which figure? It knows clipping, negative"),
+    ([], "qsnn plot: which figure? It knows membranes, clipping"),
     (["clip"], "qsnn plot knows no figure 'clip'; did you mean 'clipping'?"),
-    (["pie", *NETWORK], "qsnn plot knows no figure 'pie'; it knows clipping, negative"),
+    (["pie", *NETWORK], "qsnn plot knows no figure 'pie'; it knows membranes, clipping"),
     (["negative", "-c", "small.yaml"], "negative is measured: give each network its --ckpt_path"),
     (["rates", *NETWORK, "--and", "-c", "small.yaml"], "rates is measured: give each network"),
     (["negative", *NETWORK, "--and", *NETWORK], "--and: negative is drawn of one network"),
-    (["rates", *NETWORK, *(("--and", *NETWORK) * 8)], "--and: rates is drawn of 8 networks"),
+    (["rates", *NETWORK, *(("--and", *NETWORK) * 8)], "--and: rates is drawn of 8 at most"),
     (["rates", *NETWORK, "--and", *NETWORK], "two networks are called 'S/T = 1/4': give each"),
     (["negative", "-c", "small.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file"),
     (["negative", "-c", "small.yaml", "--ckpt_path", "last"], "there is no last checkpoint in"),
@@ -257,7 +263,10 @@ BAD = [
     (["negative", "-c", "small.yaml", "--ckpt_path", "other.ckpt"], "the checkpoint is not of"),
     (["negative", "-c", "no.yaml", "--ckpt_path", "some.ckpt"], "there is no recipe no.yaml"),
     (["negative", *NETWORK, "--batches", "0"], "batches=0 is not allowed"),
-    (["negative", *NETWORK, "--batches", "x"], "qsnn plot: argument --batches: invalid int value"),
+    (
+        ["negative", *NETWORK, "--batches", "x"],
+        "qsnn plot negative: argument --batches: invalid int value",
+    ),
     (["negative", *NETWORK, "--data.time_steps=1"], "membranes.shape="),
     (["boxes", *NETWORK], "boxes are found by a detector, and small has none"),
     (["boxes", *SCENE, "--scene", "3"], "scene=3 is not allowed: give an integer from 0 to 2"),
@@ -269,9 +278,17 @@ BAD = [
     (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
     (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
     (["memory", "--convention", "guess"], "convention='guess' is not allowed: give one of chip"),
+    (["negative", *NETWORK, "--layers", "fc*"], "--layers: no layer fits fc*; there are blocks."),
+    (["negative", *NETWORK, "--bounds", "-1"], "--bounds: negative does not read it; clipping"),
+    (["negative", *NETWORK, "--label", "a"], "--label: negative does not read it; distributions,"),
+    (["rates", *NETWORK, "--scene=1"], "--scene: rates does not read it; boxes"),
+    (["negative", *NETWORK, "--width", "wide"], "width='wide' is not allowed: give inches from"),
+    (["negative", *NETWORK, "--width", "99"], "width='99' is not allowed: give inches from"),
+    (["bits", "small.yaml"], "small.yaml is no JSON file of results; a recipe stands behind -c"),
+    (["bits", "no.json"], "there is no file of results no.json"),
     (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
     (["bits", "--and", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
-    (["bits", "--data.size=3"], "bits is drawn from results: --data.size means nothing here"),
+    (["bits", "--data.size=3"], "bits is drawn from results: --data.size=3 means nothing here"),
 ]
 
 
@@ -294,9 +311,35 @@ def test_a_broken_result_is_named(results, plot, capsys):
     assert "docs/results/bad.json" in capsys.readouterr().err
 
 
-def test_help_names_every_figure(plot, capsys):
+def test_layers_and_the_page_are_those_asked_for(drawn, plot):
+    words = ("membranes", *GIVEN, "--layers", "*conv2*", "--out", "a.pdf", "--width", "ieee")
+    (layers,) = drawn(plot_networks, "membranes_figure", *words, "--no_title")
+    assert [layer.name for layer in layers] == ["blocks.conv2.neuron"]
+    assert b"/Title" not in Path("a.pdf").read_bytes()
+    assert float(re.search(rb"MediaBox \[ 0 0 ([\d.]+)", Path("a.pdf").read_bytes())[1]) == 252
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_each_figure_has_a_help_with_an_example(figure, plot, capsys):
     with pytest.raises(SystemExit) as stop:
-        plot("--help")
+        plot(figure, "--help")
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert all(f"  {figure} " in printed for figure in cli.plot.FIGURES)
+    assert f"example: qsnn plot {figure} " in printed
+    assert all(f"  {option} " in printed for option in FIGURES[figure].options if option[0] == "-")
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_examples_fit_their_figures(figure):
+    words = shlex.split(FIGURES[figure].example)
+    _, rest = plot_command._parser(figure).parse_known_args(words)
+    for part in plot_command._split(rest):
+        own, others = plot_command._own_parser(figure).parse_known_args(part)
+        files = [*Composition.of(others).files, *getattr(own, "results", [])]
+        assert all((ROOT / file).is_file() for file in files)
+
+
+def test_help_names_every_figure(plot, capsys):
+    assert plot("--help") == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {figure} " in printed for figure in FIGURES)

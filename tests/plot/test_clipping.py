@@ -68,7 +68,10 @@ def test_the_figure_shows_each_bound():
     assert len(upper.lines) == len(lower.lines) == len(BOUNDS)
     assert np.allclose(upper.lines[0].get_ydata(), [20, 40])
     assert np.allclose(lower.lines[0].get_ydata(), 0)
-    assert [tick.get_text() for tick in lower.get_xticklabels()] == ["conv1\n-1.0", "conv2\n-2.0"]
+    assert [tick.get_text() for tick in lower.get_xticklabels()] == [
+        "blocks.conv1.neuron (-1.0)",
+        "blocks.conv2.neuron (-2.0)",
+    ]
     told = [text.get_text() for text in figure.legends[0].get_texts()]
     assert told == [f"below {bound:g}" for bound in BOUNDS]
     assert lower.get_xlabel()

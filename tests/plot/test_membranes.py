@@ -1,167 +1,112 @@
-"""What the recorder hands on, against simulations in numpy and against the network without it."""
+"""Histograms of membranes against numpy, and what is drawn of them."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import snntorch
 import torch
-from spikingjelly.activation_based import functional, neuron
 from torch import nn
 
-from qsnn_plugins.cost.neurons import evaluate_batches
 from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.models import StringNet
-from qsnn_plugins.plot import measure_layers
-from qsnn_plugins.snntorch import MultiStep, QuantLeaky
-from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
-from qsnn_plugins.spikingjelly import QuantIFNode, QuantLIFNode
-
-FLOAT = QuantSpec.full_precision()
+from qsnn_plugins.plot import (
+    MembraneHistogram,
+    measure_layers,
+    measure_membranes,
+    membranes_figure,
+    page,
+)
+from qsnn_plugins.spec import MembraneSpec, QuantSpec
+from qsnn_plugins.spikingjelly import QuantLIFNode
 
 
 def currents(*shape, seed=0):
     return 1.5 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def lif(x, quantize, leak=0.5, strict=False):
-    """After the reset, stored, spikes of u = leak u + x with a hard reset and threshold 1."""
-    q, kept = np.zeros(x.shape[1:]), []
-    for current in x.numpy():
-        h = leak * q + current
-        spike = h > 1 if strict else h >= 1
-        r = np.where(spike, 0.0, h)
-        q = quantize(r)
-        kept.append((r, q, spike))
-    return [np.stack(part) for part in zip(*kept, strict=True)]
+def membranes_of(network, batches):
+    """All membranes after the reset and as stored, in numpy."""
+    found = []
+    measure_layers(network, batches, lambda r, q, s: found.append((r, q)) or q.mean())
+    return [
+        np.concatenate([part.numpy().ravel() for part in both]) for both in zip(*found, strict=True)
+    ]
 
 
-def ternary(r):
-    return np.where(r <= -0.5, -1.0, np.where(r > 0.5, 1.0, 0.0))
+@pytest.mark.parametrize("kind", ["ternary", "uniform"])
+def test_shares_are_those_of_numpy(kind):
+    membrane = MembraneSpec() if kind == "ternary" else MembraneSpec(kind="uniform", bits=3)
+    network = nn.Sequential(QuantLIFNode(step_mode="m", spec=QuantSpec(membrane=membrane)))
+    batches = [currents(6, 3, 50), 3 * currents(6, 2, 50, seed=1)]
+    (found,) = measure_membranes(network, batches)
+    before, stored = membranes_of(network, batches)
+    edges = found.width * (np.arange(len(found.bins) + 1) - 0.5) + found.bins[0]
+    wanted, _ = np.histogram(before, bins=edges)
+    assert found.before == pytest.approx(wanted / before.size)
+    assert sum(found.before) == pytest.approx(1)
+    levels, counts = np.unique(stored, return_counts=True)
+    assert found.levels == pytest.approx(levels)
+    assert found.stored == pytest.approx(counts / stored.size)
+    # a hard reset leaves zeros, in the middle of a bin
+    assert min(abs(b) for b in found.bins) == 0
+    assert found.name == "0"
 
 
-def recorded(network, *batches, run=None):
-    """Everything that the recorder hands on, by layer."""
-    found = {}
-
-    def measure(before, stored, spikes):
-        found.setdefault(len(found), (before, stored, spikes))
-        return spikes.double().mean()
-
-    measure_layers(network, batches, measure, run)
-    return [[part.numpy() for part in steps] for steps in found.values()]
+def test_a_membrane_that_stays_float_has_no_levels():
+    network = nn.Sequential(QuantLIFNode(step_mode="m", spec=QuantSpec.full_precision()))
+    (found,) = measure_membranes(network, [currents(6, 3, 200)])
+    assert found.levels == ()
+    assert found.stored == found.before
+    upper, lower = membranes_figure([found]).axes
+    heights = [[bar.get_height() for bar in part.patches] for part in (upper, lower)]
+    assert heights[0] == heights[1] == pytest.approx([100 * s for s in found.before])
 
 
-def leaky(kind, **options):
-    options = {"beta": 0.5, "reset_mechanism": "zero", "reset_delay": False} | options
-    return MultiStep(kind(init_hidden=True, **options))
+def test_what_is_not_finite_is_refused_by_name():
+    network = nn.Sequential(QuantLIFNode(step_mode="m", spec=QuantSpec.full_precision()))
+    with pytest.raises(QSNNError, match="0 has membranes that are not finite"):
+        measure_membranes(network, [currents(6, 3, 5) / 0])
 
 
-KINDS = {
-    "quantized": (lambda: QuantLIFNode(step_mode="m"), ternary, False),
-    "without quantization": (lambda: QuantLIFNode(step_mode="m", spec=FLOAT), np.copy, False),
-    "the host's own": (
-        lambda: neuron.LIFNode(tau=2.0, decay_input=False, step_mode="m"),
-        np.copy,
-        False,
-    ),
-    "snnTorch, quantized": (lambda: leaky(QuantLeaky), ternary, True),
-    "snnTorch, not quantized": (lambda: leaky(QuantLeaky, spec=FLOAT), np.copy, True),
-    "snnTorch's own": (lambda: leaky(snntorch.Leaky), np.copy, True),
-}
+def layer(name="blocks.conv1.neuron"):
+    bins = tuple(0.5 * i for i in range(-4, 3))
+    before = (0.0005, 0.0005, 0.2, 0.2, 0.3, 0.2, 0.099)
+    return MembraneHistogram(name, 0.5, bins, before, (-1.0, 0.0, 1.0), (0.25, 0.5, 0.25))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_membranes_and_spikes_are_those_of_the_equations(kind):
-    build, quantize, strict = KINDS[kind]
-    x = currents(6, 3, 5)
-    (found,) = recorded(nn.Sequential(build()), x)
-    for part, wanted in zip(found, lif(x, quantize, strict=strict), strict=True):
-        assert np.allclose(part, wanted, atol=1e-12)
-    assert found[2].any()
+def test_a_layer_has_what_is_stored_below_what_was_there():
+    figure = membranes_figure([layer(), layer("head.lif")])
+    first, _, second, _ = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["blocks.conv1.neuron", "head.lif", "", ""]
+    bars = [(p.get_x() + p.get_width() / 2, p.get_height()) for p in first.patches]
+    assert np.allclose(bars, np.stack([layer().bins, np.multiply(100, layer().before)], 1))
+    bars = [(p.get_x() + p.get_width() / 2, p.get_height()) for p in second.patches]
+    assert bars == [(-1, 25), (0, 50), (1, 25)]
+    assert [text.get_text() for text in second.texts] == ["25", "50", "25"]
+    assert first.get_xlim() == second.get_xlim()
+    # the outermost thousandth is not drawn
+    assert -2 < first.get_xlim()[0] < -1
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["before quantization", "as stored"]
+    assert figure.get_suptitle()
 
 
-@pytest.mark.parametrize("build", [QuantLIFNode, lambda: QuantLIFNode(spec=FLOAT), neuron.LIFNode])
-def test_single_steps_are_put_together(build):
-    network, x = nn.Sequential(build()).double(), currents(4, 2, 3)
-
-    def run(batch):
-        for step in batch:
-            network(step)
-
-    (found,) = recorded(network, x, run=run)
-    assert found[0].shape == (4, 2, 3)
-    whole = build()
-    whole.step_mode, whole.store_v_seq = "m", True
-    assert np.allclose(found[2], whole(x).numpy())
-    assert np.allclose(found[1], whole.v_seq.numpy())
+def test_a_bin_that_towers_above_all_others_is_cut_and_labelled():
+    high = replace(layer(), before=(0.1, 0.05, 0.05, 0.05, 0.6, 0.1, 0.05))
+    figure = membranes_figure([high])
+    upper = figure.axes[0]
+    assert upper.get_ylim() == pytest.approx((0, 17))
+    assert [text.get_text() for text in upper.texts] == ["60"]
+    assert max(bar.get_height() for bar in upper.patches) == pytest.approx(60)
 
 
-@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
-@pytest.mark.parametrize(
-    "spec",
-    [
-        QuantSpec(),
-        QuantSpec.full_precision(),
-        QuantSpec(membrane=MembraneSpec(kind="uniform", bits=2)),
-        QuantSpec(pruning=PruningSpec(spatial_ratio=0.4)),
-    ],
-    ids=["ternary", "float", "uniform", "pruned"],
-)
-def test_a_watched_network_answers_as_before_and_keeps_nothing(host, spec):
-    torch.manual_seed(0)
-    network = StringNet("6C3-AP2-4C3-GAP-FC3", spec=spec, host=host)
-    x = (currents(4, 2, 2, 8, 8) > 0).float()
-    network(x)  # running scales see a batch
-    network.eval().reset_states()
-    expected = network(x).detach()
-    network.train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    answers = []
-    recorded(network, x, run=lambda batch: answers.append(network(batch)))
-    assert torch.equal(answers[0], expected)
-    assert all(module.training for module in network.modules())
-    hooks = [m for m in network.modules() if m._forward_hooks or m._forward_pre_hooks]
-    assert hooks == []
-    assert not any(getattr(module, "store_v_seq", False) for module in network.modules())
-    assert all(torch.equal(value, before[n]) for n, value in network.state_dict().items())
-    assert torch.equal(network.eval()(x), expected)
+def test_in_a_narrow_column_layers_stand_below_each_other():
+    with page("ieee"):
+        figure = membranes_figure([layer(str(i)) for i in range(3)])
+    grids = {axes.get_gridspec().get_geometry() for axes in figure.axes}
+    assert grids == {(4, 2)}
+    assert len(figure.axes) == 6
 
 
-def test_batches_count_by_their_samples():
-    network = nn.Sequential(QuantIFNode(step_mode="m"))
-    small, large = currents(4, 1, 50, seed=1), currents(4, 3, 50, seed=2)
-    (mean,) = measure_layers(network, [small, large], lambda r, q, s: q.mean()).values()
-    together = torch.cat([small, large], dim=1)
-    (whole,) = measure_layers(network, [together], lambda r, q, s: q.mean()).values()
-    assert float(mean) == pytest.approx(float(whole))
-
-
-def test_states_do_not_go_on_from_batch_to_batch():
-    network, x = nn.Sequential(neuron.IFNode(step_mode="m")), currents(3, 2, 4)
-    first, second = recorded(network, x, x)
-    assert np.array_equal(first[1], second[1])
-
-
-def test_it_leaves_the_network_after_an_error():
-    network = nn.Sequential(QuantLIFNode(step_mode="m")).train()
-    with pytest.raises(ZeroDivisionError):
-        measure_layers(network, [currents(3, 2, 4)], lambda r, q, s: 1 / 0)
-    assert network.training
-    assert not network[0]._forward_hooks
-    assert not network[0].membrane._forward_hooks
-    functional.reset_net(network)
-
-
-def test_what_cannot_be_measured_is_refused():
-    with pytest.raises(ArgumentError, match=r"network='Linear'.*has neurons"):
-        measure_layers(nn.Linear(2, 2), [currents(2, 2)], lambda r, q, s: s.mean())
-    with pytest.raises(ArgumentError, match="batches=0"):
-        list(evaluate_batches(nn.Identity(), []))
-
-
-def test_a_neuron_that_hides_its_membrane_is_named():
-    class Hidden(neuron.BaseNode):
-        def forward(self, x):
-            return x
-
-    with pytest.raises(QSNNError, match=r"^0, a Hidden, does not show its membrane: v"):
-        recorded(nn.Sequential(Hidden()), currents(3, 2, 4))
+def test_no_layer_is_refused():
+    with pytest.raises(ArgumentError, match="layers="):
+        membranes_figure([])

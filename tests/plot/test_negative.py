@@ -31,11 +31,7 @@ def test_the_figure_has_both_bars_of_each_layer():
     shares, rates = axes.containers
     assert [bar.get_height() for bar in shares] == pytest.approx([40, 50])
     assert rates[0].get_height() == pytest.approx(5)
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["conv1", "conv2"]
-    assert (shares[0].get_hatch(), axes.get_ylabel(), axes.get_xlabel()) == (
-        "",
-        "share (%)",
-        "layer",
-    )
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a.conv1", "a.conv2"]
+    assert (shares[0].get_hatch(), axes.get_ylabel()) == ("", "share (%)")
     assert rates[0].get_hatch()
     assert len(figure.legends[0].get_texts()) == 2

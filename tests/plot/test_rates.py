@@ -26,7 +26,7 @@ def test_the_figure_has_a_line_a_network():
     (axes,) = figure.axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[25, 50], [10, 20]]
     assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines}) == 2
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["conv1", "conv2"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["net.conv1", "net.conv2"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(rates)
     assert axes.get_ylabel().endswith("(%)")
 

@@ -4,18 +4,21 @@ import itertools
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.plot import NegativeLayer, negative_figure, save_figure
+from qsnn_plugins.plot import NegativeLayer, negative_figure, page, save_figure
 from qsnn_plugins.plot.style import (
     bar_styles,
+    columns_of,
+    folded,
     house_style,
     line_styles,
     new_figure,
-    short_names,
+    pair_of_colours,
     start_at_zero,
 )
 
@@ -63,31 +66,85 @@ def test_shares_begin_at_zero_and_stay_within(heights, top):
 
 
 @pytest.mark.parametrize(
-    ("names", "short"),
+    ("name", "lines"),
     [
-        (["a.conv1.lif", "a.conv2.lif"], ["conv1", "conv2"]),
-        (["a.b.0", "a.c.0.d"], ["b.0", "c.0.d"]),
-        (["lif", "lif2"], ["lif", "lif2"]),
-        (["a.lif", "a.lif.x"], ["lif", "lif.x"]),
-        (["only.one"], ["only.one"]),
-        ([], []),
+        ("lif", ["lif"]),
+        ("blocks.conv1.neuron", ["blocks.conv1.neuron"]),
+        ("blocks.3.attention.q_neuron.0", ["blocks.3.attention.", "q_neuron.0"]),
+        ("a_name_without_dots_at_all.b", ["a_name_without_dots_at_all.", "b"]),
     ],
 )
-def test_names_lose_what_they_share(names, short):
-    assert short_names(names) == short
+def test_long_names_of_layers_are_whole_on_several_lines(name, lines):
+    assert folded(name).split("\n") == lines
+
+
+def test_a_page_gives_width_fonts_and_title():
+    layers = [NegativeLayer("conv1", 0.4, 0.05)]
+    with page("ieee2", title=False):
+        drawn = negative_figure(layers)
+    assert drawn.get_size_inches()[0] == 7.16
+    assert drawn.axes[0].get_title() == ""
+    assert {t.get_fontsize() for t in drawn.axes[0].get_xticklabels()} == {8}
+    plain = negative_figure(layers)
+    assert plain.axes[0].get_title()
+    assert plain.get_size_inches()[0] <= 7
+    for width in (1.9, "arxiv", 21.0):
+        with pytest.raises(ArgumentError, match="width="), page(width):
+            pass
+
+
+@pytest.mark.parametrize(("width", "columns"), [(None, 4), ("ieee", 2), (2.0, 1)])
+def test_panels_stand_beside_each_other_where_there_is_room(width, columns):
+    with page(width):
+        assert columns_of(1.7, 9) == columns
+        assert columns_of(1.7, 1) == 1
+
+
+def deficient(colour, kind):
+    """How a dichromat sees a colour (Vienot, Brettel, Mollon, 1999), in linear sRGB."""
+    to_lms = np.array(
+        [[17.8824, 43.5161, 4.1193], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]]
+    )
+    sees = {
+        "protan": [[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]],
+        "deutan": [[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]],
+    }[kind]
+    linear = np.array(
+        [c / 12.92 if c < 0.04 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    )
+    return np.linalg.inv(to_lms) @ np.array(sees) @ to_lms @ linear
+
+
+@pytest.mark.parametrize("kind", ["protan", "deutan"])
+def test_the_pair_differs_for_dichromats(kind):
+    before, after = (deficient(colour, kind) for colour in pair_of_colours())
+    red, green = (deficient(colour, kind) for colour in ("#c03030", "#507810"))
+    assert abs(before - after).max() > 0.2
+    assert abs(red - green).max() < 0.1, "the check can fail"
 
 
 def figure():
     return negative_figure([NegativeLayer("conv1", 0.4, 0.05), NegativeLayer("conv2", 0.3, 0.1)])
 
 
-def test_both_files_are_what_their_names_say(tmp_path):
-    png, svg = save_figure(figure(), tmp_path / "new" / "v1.0")
-    assert [png.name, svg.name] == ["v1.0.png", "v1.0.svg"]
+def test_the_files_are_what_their_names_say(tmp_path):
+    png, svg, pdf = save_figure(figure(), tmp_path / "new" / "v1.0")
+    assert [png.name, svg.name, pdf.name] == ["v1.0.png", "v1.0.svg", "v1.0.pdf"]
+    assert pdf.read_bytes().startswith(b"%PDF")
     with Image.open(png) as image:
         assert (image.format, "Software" in image.info) == ("PNG", False)
     assert ElementTree.parse(svg).getroot().tag.endswith("svg")
-    assert sorted(p.name for p in png.parent.iterdir()) == ["v1.0.png", "v1.0.svg"]
+    assert sorted(p.name for p in png.parent.iterdir()) == [
+        "v1.0.pdf",
+        "v1.0.png",
+        "v1.0.svg",
+    ]
+
+
+@pytest.mark.parametrize("form", ["png", "svg", "pdf"])
+def test_a_suffix_chooses_the_form(form, tmp_path):
+    assert save_figure(figure(), tmp_path / f"a.{form}") == [tmp_path / f"a.{form}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{form}"]
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
