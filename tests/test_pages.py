@@ -1,0 +1,79 @@
+"""The pages that people start from: their Python runs in order and prints what they show."""
+
+import re
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+PAGES = [
+    "README.md",
+    "docs/quantize.md",
+    "docs/start.md",
+    "docs/concepts.md",
+    "docs/recipes.md",
+    "docs/snntorch.md",
+    pytest.param("docs/spikingjelly.md", marks=pytest.mark.slow),
+    pytest.param("docs/deploy.md", marks=pytest.mark.slow),
+]
+
+
+def masked(text):
+    """What does not depend on how a network was trained: no figures, no widths of columns."""
+    return re.sub(r"[\d.,]*\d", "#", text).split()
+
+
+def run(text, folder, monkeypatch, capsys):
+    """Run the blocks of a page in one namespace, each loader cut to two batches."""
+    whole = DataLoader.__iter__
+    monkeypatch.setattr(DataLoader, "__iter__", lambda loader: islice(whole(loader), 2))
+    monkeypatch.chdir(folder)
+    names = {"__name__": "page"}
+    blocks = BLOCK.findall(text)
+    assert blocks
+    with torch.random.fork_rng():
+        for code, shown in blocks:
+            exec(code, names)
+            printed = capsys.readouterr().out
+            if shown:
+                assert masked(printed) == masked(shown), code
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_python_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, capsys):
+    run((ROOT / page).read_text(encoding="utf-8"), tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.slow
+def test_the_first_page_serves_the_other_host_too(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs/quantize.md").read_text(encoding="utf-8")
+    other = text.replace("= SpikingJellyNet()", "= SnnTorchNet()")
+    assert other.count("= SnnTorchNet()") == 3
+    for host, plugin in (("LIFNode", "Leaky"), ("QuantLIFNode", "QuantLeaky"), ("Sigmoid", "atan")):
+        other = re.sub(rf"\b{host}\b(?=[^\n]*triangle)", plugin, other)
+    names = run(other, tmp_path, monkeypatch, capsys)
+    assert isinstance(names["network"], names["SnnTorchNet"])
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p}.md" for p in ("start", "recipes"))])
+def test_the_files_of_its_commands_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    files = re.findall(
+        r"-c (recipes/[\w./]+)", "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S))
+    )
+    assert files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_every_overlay_is_listed():
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| overlay \|.*?\n\n", text, re.MULTILINE | re.DOTALL).group()
+    listed = {
+        name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert listed == {path.stem for path in (ROOT / "recipes/overlays").glob("*.yaml")}
