@@ -74,6 +74,8 @@ def test_every_overlay_is_listed():
     text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
     table = re.search(r"^\| overlay \|.*?\n\n", text, re.MULTILINE | re.DOTALL).group()
     listed = {
-        name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])
+        name
+        for row in table.strip().splitlines()[2:]
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
     assert listed == {path.stem for path in (ROOT / "recipes/overlays").glob("*.yaml")}
