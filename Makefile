@@ -16,7 +16,7 @@ NVRTC13 := cupy-cuda13x==14.2.0 nvidia-cuda-nvrtc==13.5.37 nvidia-cuda-runtime==
 RECIPE := -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow nvrtc test-gpu test-mcu test-legacy docs lint clean
+.PHONY: help demo test test-slow nvrtc test-gpu test-mcu test-legacy docs lint package clean
 
 help:
 	@echo "make demo   train and test the main recipe on embedded data"
@@ -26,8 +26,9 @@ help:
 	@echo "make test-gpu  run the tests that need a GPU; CUDA=cuda12 where torch's build is of CUDA 12"
 	@echo "make test-mcu  run the demo's network in C on an emulated Cortex-M3, where Debian's packages are"
 	@echo "make test-legacy  run the SpikingJelly tests under 0.0.0.0.14, in $(LEGACY)"
-	@echo "make docs   build the site with its API reference in docs/_build/html"
+	@echo "make docs   build the site with its API reference in docs/_build/html, and check its links"
 	@echo "make lint   ruff and mypy, as they run before a commit"
+	@echo "make package  build sdist and wheel, and try them with EXTRAS=... in environments of their own"
 	@echo "make clean  remove $(VENV) and its like, caches and build folders; runs/ and data/ stay"
 
 # the development extras hold all that the demo needs
@@ -65,6 +66,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# EXTRAS="demo plot" installs each of them; OUT=dist keeps what was built
+package: $(VENV)/.installed-packaging
+	$(BIN)/python -m tests.package.check $(EXTRAS) $(if $(OUT),--out $(OUT)) \
+		--torch "$(shell grep '^torch==' constraints.txt)"
+
 clean:
 	rm -rf $(VENV) $(LEGACY) .venv-cuda12 .venv-cuda13 .cache build dist docs/_build docs/api/generated *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find qsnn_plugins tests -name __pycache__ -prune -exec rm -rf {} +
@@ -78,6 +84,10 @@ $(VENV)/.created:
 # torch goes first and alone: with a CPU build in place, nothing later asks for the CUDA one.
 $(VENV)/.installed-torch: $(VENV)/.created constraints.txt
 	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt torch
+	touch $@
+
+$(VENV)/.installed-packaging: $(VENV)/.created constraints.txt
+	$(BIN)/pip install -c constraints.txt build twine
 	touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed-torch pyproject.toml

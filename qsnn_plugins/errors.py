@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "BackendError",
+    "DataError",
+    "DependencyError",
+    "ExportError",
+    "QSNNError",
+    "StateError",
+    "UnknownOptionError",
+]
+
 
 class _Retold(type):
     """Class of errors that torch builds anew where a loading process raised one.

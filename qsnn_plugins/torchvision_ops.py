@@ -30,6 +30,9 @@ _SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
+# torchvision's C library: from 0.29 on, and before.
+_LIBRARIES = ("_C_stable", "_C")
+
 # The registrations live as long as this object does.
 _registered: torch.library.Library | None = None
 
@@ -113,10 +116,12 @@ def _library_path() -> str | None:
         importlib.machinery.ExtensionFileLoader,
         importlib.machinery.EXTENSION_SUFFIXES,
     )
-    found = importlib.machinery.FileFinder(folder, loader).find_spec("_C")
-    if found is None or found.origin is None:
-        return str(Path(folder) / "_C")
-    return found.origin
+    finder = importlib.machinery.FileFinder(folder, loader)
+    for name in _LIBRARIES:
+        found = finder.find_spec(name)
+        if found is not None and found.origin is not None:
+            return found.origin
+    return str(Path(folder) / _LIBRARIES[0])
 
 
 def _register() -> torch.library.Library:

@@ -3,8 +3,11 @@
 import importlib.util
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 
 import pytest
+
+from qsnn_plugins import torchvision_ops
 
 MEND = """from qsnn_plugins.torchvision_ops import register_missing_ops
 status = register_missing_ops()
@@ -59,6 +62,16 @@ def test_imports_afterwards():
         "from spikingjelly.activation_based.model import sew_resnet\n"
     )
     assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("name", ["_C.so", "_C_stable.so"])
+def test_the_library_of_every_torchvision_is_found(name, tmp_path, monkeypatch):
+    """From 0.29 on it has another name; beside it, registering ours ends the process."""
+    (tmp_path / name).touch()
+    spec = ModuleSpec("torchvision", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
+    assert torchvision_ops._library_path() == str(tmp_path / name)
 
 
 HOST = "from spikingjelly.activation_based import neuron\n"

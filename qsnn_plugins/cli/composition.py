@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from qsnn_plugins.cli.failures import RecipeError
-from qsnn_plugins.cli.inputs import load_yaml, read_with_bases, split_words
+from qsnn_plugins.cli.inputs import load_yaml, located, read_with_bases, split_words
 
 _FORMS = {"class_path": str, "init_args": dict, "dict_kwargs": dict}
 CLASS_KEYS = tuple(_FORMS)
@@ -89,7 +89,7 @@ class Composition:
         files, options, rest = split_words(words)
         composition = cls(tuple(files), rest)
         for file in files:
-            for source, content in read_with_bases(file):
+            for source, content in read_with_bases(located(file)):
                 composition._lay(composition.config, (), Place(source, "", content))
         for key, text in sorted(options, key=lambda option: _rank(option[0])):
             composition._lay(composition.config, (), Place(None, "", _layer(key, text)))

@@ -167,6 +167,19 @@ def load_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"a value is not what it seems to be ({error})") from None
 
 
+def located(file: Path) -> Path:
+    """Return a recipe's path, or that of the installed one where `recipes/` is not at hand.
+
+    Example:
+        >>> located(Path("mine/net.yaml")).as_posix()
+        'mine/net.yaml'
+    """
+    if file.parts[:1] != ("recipes",) or file.exists():
+        return file
+    installed = Path(__file__).parents[1] / file
+    return installed if installed.exists() else file
+
+
 def read_with_bases(
     file: Path, above: tuple[Path, ...] = ()
 ) -> Iterator[tuple[Path, dict[str, Any]]]:

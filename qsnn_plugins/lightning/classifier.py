@@ -18,6 +18,7 @@ from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, ou
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import Schedule, check_schedule, scheduled
 from qsnn_plugins.lightning.time_steps import TimedModule
+from qsnn_plugins.models import HostedNet
 from qsnn_plugins.nn import (
     ForwardMonitor,
     TETLoss,
@@ -119,6 +120,19 @@ class SpikingClassifier(TimedModule):
             allowed = f"None: a batch of shape {shape} has steps of its own"
             raise ArgumentError("time_steps", self.time_steps, allowed)
         return frames.expand(self.time_steps, *shape)
+
+    def on_fit_start(self) -> None:
+        """Refuse synchronized BatchNorm where the conversion has lost the time steps.
+
+        Raises:
+            ArgumentError: It is within a network of SpikingJelly's own.
+        """
+        converted = any(isinstance(part, nn.SyncBatchNorm) for part in self.network.modules())
+        if converted and isinstance(self.network, HostedNet):
+            allowed = (
+                "False: SpikingJelly's BatchNorm has time steps, the synchronized one does not"
+            )
+            raise ArgumentError("trainer.sync_batchnorm", True, allowed)
 
     def on_train_epoch_start(self) -> None:
         """Move the schedules of weight quantizers on."""

@@ -34,6 +34,24 @@ def compose(tmp_path, monkeypatch):
     return call
 
 
+def test_recipes_of_the_package_are_found_from_anywhere(tmp_path, monkeypatch):
+    words = [
+        "-c",
+        "recipes/bit_budget_spikformer_dvs128gesture.yaml",
+        "-c",
+        "recipes/overlays/embedded.yaml",
+    ]
+    here = Composition.of(words)  # the first stands on another
+    monkeypatch.chdir(tmp_path)
+    there = Composition.of(words)
+    assert (there.config, there.files, there.name) == (here.config, here.files, here.name)
+    (tmp_path / "recipes" / "overlays").mkdir(parents=True)
+    (tmp_path / "recipes" / "overlays" / "embedded.yaml").write_text("data: Mine")
+    assert Composition.of(words).config["data"]["class_path"] == "Mine"
+    with pytest.raises(RecipeError, match=r"there is no recipe recipes/nothing.yaml"):
+        Composition.of(["-c", "recipes/nothing.yaml"])
+
+
 def network(composition):
     return composition.config["model"]["init_args"]["network"]
 

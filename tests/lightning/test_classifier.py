@@ -1,5 +1,6 @@
 """The classifier learns, refuses what it cannot learn from, and gives one result a seed."""
 
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning import SpikingClassifier
-from qsnn_plugins.models import StringNet
+from qsnn_plugins.models import HostedNet, StringNet
 from qsnn_plugins.nn import Binary, SigmoidQuantizer, WSDRLoss, quantized_neurons, soft_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
@@ -37,6 +38,17 @@ def test_logits_are_averaged_over_time(model, loader):
         logits = model(frames)
         assert logits.shape == (4, 8, 2)
         assert torch.equal(model.predict_step((frames, None), 0), logits.sum(0).argmax(-1))
+
+
+def test_synchronized_norms_are_refused_where_they_would_lose_the_steps(model):
+    hosted = HostedNet("spikformer_2_384", width=0.0625)
+    for network, is_refused in ((model.network, False), (hosted, True)):
+        one = SpikingClassifier(network)
+        one.on_fit_start()
+        one.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in one.modules())
+        with pytest.raises(ArgumentError, match="sync_batchnorm") if is_refused else nullcontext():
+            one.on_fit_start()
 
 
 def test_samples_start_from_rest(model, loader):
