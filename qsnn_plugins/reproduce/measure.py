@@ -10,9 +10,11 @@ import csv
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -20,7 +22,7 @@ from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
-from qsnn_plugins.reproduce.run import Run, checkout_commit, model_size, run_folder, run_setup
+from qsnn_plugins.reproduce.run import Run, checkout_commit, model_memory, run_folder, run_setup
 from qsnn_plugins.reproduce.table import TableRow
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 
@@ -28,7 +30,15 @@ __all__ = ["main", "rows_of"]
 
 _RUNS = Path("runs/measured")
 _SEEDS = (42, 43, 44)
-_KEPT = ("epoch", "step", "train_loss", "val_accuracy", "val_accuracy_soft")
+_KEPT = (
+    "epoch",
+    "step",
+    "train_loss",
+    "val_accuracy",
+    "val_accuracy_soft",
+    "val_map",
+    "val_map_50",
+)
 
 
 def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[TrainedCell]]:
@@ -78,25 +88,27 @@ class _Record:
             with self.log.open(newline="", encoding="utf-8") as file:
                 self._epochs = list(csv.DictReader(file))
 
-    def add(self, run: Run, value: float, results: list[Result]) -> None:
+    def add(self, run: Run, tested: Mapping[str, float], results: list[Result]) -> None:
         """Add a run to what is there by now, and write both files, each at once."""
         _RUNS.mkdir(parents=True, exist_ok=True)
         with locked(_RUNS / f".{self.path.stem}.lock"):
             self._read()
-            self._add(run, value, results)
+            self._add(run, tested, results)
 
-    def _add(self, run: Run, value: float, results: list[Result]) -> None:
+    def _add(self, run: Run, tested: Mapping[str, float], results: list[Result]) -> None:
         place = {"words": " ".join(run.words), "seed": str(run.seed)}
         own = run.words[2:], run.seed
         self.results = [old for old in self.results if (old.overrides, old.seed) != own] + results
         self._epochs = [old for old in self._epochs if not place.items() <= old.items()]
         self._epochs += [
-            place | {key: row.get(key) or "" for key in _KEPT} for row in run.metrics()
+            place | {key: row[key] for key in _KEPT if key in row} for row in run.metrics()
         ]
-        self._epochs.append(place | {"test_accuracy": f"{value / 100:g}"})
+        self._epochs.append(place | {name: f"{value:g}" for name, value in tested.items()})
         RESULTS.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.log, "w") as file:
-            writer = csv.DictWriter(file, ["words", "seed", *_KEPT, "test_accuracy"], restval="")
+            named = dict.fromkeys(name for row in self._epochs for name in row)
+            columns = sorted(named, key=lambda name: name.startswith("test_"))
+            writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(self._epochs)
         with atomic_write(self.path, "w") as file:
@@ -135,33 +147,34 @@ def _measure(options: Namespace, others: list[str]) -> None:
     beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""
     started = datetime.now(UTC)
     below = ("-c", recipe, *(word for file in overlays for word in ("-c", file)))
-    # a row's words come after the overlays: its width wins over what makes the run small
-    words = {overrides: (*below, *overrides, *others) for overrides in rows}
     name = "+".join(Path(file).stem for file in [recipe, *overlays])
 
-    def run_of(row: TableRow, seed: int, start: TableRow | None) -> Run:
+    def run_of(cell: TrainedCell, row: TableRow, seed: int) -> Run:
+        # a row's words come after the overlays: its width wins over what makes the run small
         own = (*row.overrides, *others)
         folder = Path(options.folder, name, run_folder(own, seed, commit))
-        begun = run_of(start, seed, None) if start else None
+        begun = run_of(cell, cell.rows[row.start], seed) if row.start else None
         return Run((*below, *own), seed, folder, begun, row.trains)
 
     tasks = [
-        (cells, run_of(cells[0].row, seed, cells[0].start))
+        (cells, run_of(cells[0], cells[0].row, seed))
         for cells in rows.values()
         for seed in options.seeds
     ]
     record, values = _Record(name), dict[str, list[float]]()
     setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
+    memory_of = cache(model_memory)
     for start in {run.start.folder: run.start for _, run in tasks if run.start}.values():
         start.train()
     with ThreadPoolExecutor(options.jobs) as pool:
-        accuracies = pool.map(lambda task: task[1].accuracy(), tasks)
-        for (cells, run), value in zip(tasks, accuracies, strict=True):
-            begun = run.begin()
+        tests = pool.map(lambda task: task[1].test(), tasks)
+        for (cells, run), logged in zip(tasks, tests, strict=True):
+            begun, memory = run.begin(), memory_of(run.words, cells[0].paper)
+            tested = {name: float(logged[name]) for name in {c.column.metric: 0 for c in cells}}
             results = [
                 Result(
                     *cell.key,
-                    value=round(value, 6),
+                    value=round(100 * tested[cell.column.metric], 6),
                     unit=cell.column.unit,
                     recipe=recipe,
                     overrides=run.words[2:],
@@ -173,16 +186,15 @@ def _measure(options: Namespace, others: list[str]) -> None:
                     commit=begun.commit,
                     log=record.log.name,
                     **setups[run.words]._asdict(),
+                    weight_bytes=memory.weights,
+                    state_bytes=memory.states,
                 )
                 for cell in cells
             ]
-            record.add(run, value, results)
-            values.setdefault(cells[0].row.row, []).append(value)
-            print(f"{cells[0].row.row}, seed {run.seed}: {value:.2f} %", flush=True)
-    sizes = {
-        cells[0].row.row: model_size(words[overrides], cells[0].paper)
-        for overrides, cells in rows.items()
-    }
+            record.add(run, tested, results)
+            values.setdefault(cells[0].row.row, []).append(results[0].value)
+            print(f"{cells[0].row.row}, seed {run.seed}: {results[0].value:.2f} %", flush=True)
+    sizes = {c[0].row.row: memory_of(run.words, c[0].paper).total for c, run in tasks}
     _print(values, sizes, record)
     print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
 
@@ -192,7 +204,7 @@ def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Recor
     from rich.table import Table
 
     table = Table(title=f"recorded in {record.path}")
-    for column in ("row", "model size, kB", "test accuracy, %", "spread", "seeds"):
+    for column in ("row", "model size, kB", "test, %", "spread", "seeds"):
         table.add_column(column, justify="left" if column == "row" else "right")
     for row, found in values.items():
         spread = f"{stdev(found):.2f}" if len(found) > 1 else ""

@@ -48,6 +48,8 @@ class Result:
         data: The data set that it was trained and tested on, such as "EventDigits".
         network: The network in words, such as "vggsnn, width 0.25".
         time_steps: Its steps; 0, as the two above are empty, where nothing was recorded.
+        weight_bytes: Bytes of all its parameters as the paper counts them; 0: not recorded.
+        state_bytes: Bytes of its stored membranes for one sample; 0: not recorded.
 
     Raises:
         DataError: If there is no such cell, or a value is not what it should be.
@@ -78,6 +80,8 @@ class Result:
     data: str = ""
     network: str = ""
     time_steps: int = 0
+    weight_bytes: int = 0
+    state_bytes: int = 0
 
     def __post_init__(self) -> None:
         for part in fields(self):

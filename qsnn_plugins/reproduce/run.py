@@ -18,7 +18,15 @@ import yaml
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
 
-__all__ = ["Begun", "Run", "checkout_commit", "machine_name", "model_size", "run_folder"]
+__all__ = [
+    "Begun",
+    "Memory",
+    "Run",
+    "checkout_commit",
+    "machine_name",
+    "model_memory",
+    "run_folder",
+]
 
 # By which convention of `qsnn cost` a paper counts, where it has none of its own name.
 _CONVENTIONS = {"bit_budget": "chip", "comparison": "chip"}
@@ -101,8 +109,8 @@ class Run:
         """The last checkpoint."""
         return self.folder / "checkpoints" / "last.ckpt"
 
-    def accuracy(self) -> float:
-        """Train, as far as that is not done, and test; return the test accuracy in per cent.
+    def test(self) -> dict[str, str]:
+        """Train, as far as that is not done, and test; return what the test logged, by name.
 
         Raises:
             DataError: If one of the two failed; the error names its log. If the folder holds
@@ -110,14 +118,16 @@ class Run:
         """
         self.train()
         self._call("test", *(("--ckpt_path=last",) if self.trains else self._weights()))
-        return 100 * float(self._metrics("test")[-1]["test_accuracy"])
+        return self._metrics("test")[-1]
 
     def train(self) -> None:
-        """Train, as far as that is not done.
+        """Train, as far as that is not done, after the run that it begins with.
 
         Raises:
-            DataError: See `accuracy`.
+            DataError: See `test`.
         """
+        if self.start is not None:
+            self.start.train()
         begun = self.begin()
         if self.trains and not begun.trained:
             is_begun = self.checkpoint.exists()
@@ -172,7 +182,7 @@ class Run:
         rows, loss = dict[int, dict[str, str]](), ""
         for row in self._metrics("fit"):
             loss = row.get("train_loss") or loss
-            if row.get("val_accuracy"):
+            if any(value for name, value in row.items() if name.startswith("val_")):
                 rows[int(row["epoch"])] = row | {"train_loss": loss}
         return [rows[epoch] for epoch in sorted(rows)]
 
@@ -230,7 +240,18 @@ def run_setup(words: tuple[str, ...]) -> Setup:
     )
 
 
-def model_size(words: tuple[str, ...], paper: str) -> int:
+class Memory(NamedTuple):
+    """Bytes of a network, of one sample: all parameters, the stored membranes, and their total.
+
+    The total is as the paper counts it, which may take in spikes or leave out parameters.
+    """
+
+    weights: int
+    states: int
+    total: int
+
+
+def model_memory(words: tuple[str, ...], paper: str) -> Memory:
     """Return the bytes of a recipe's network as its paper counts them, by `qsnn cost`.
 
     Args:
@@ -242,7 +263,8 @@ def model_size(words: tuple[str, ...], paper: str) -> int:
     """
     options = ["--json", "--full_precision", f"--convention={_CONVENTIONS.get(paper, paper)}"]
     counted: dict[str, Any] = json.loads(_qsnn("cost", *words, *options))
-    return counted["memory"]["total"]
+    memory = counted["memory"]
+    return Memory(sum(memory["parameters"].values()), memory["membranes"], memory["total"])
 
 
 def _qsnn(*words: str) -> str:

@@ -31,6 +31,7 @@ class TableColumn:
         network: Key of the network counted in this column of the authors' own rows, where it is
             not the row's.
         recipe: Recipe that trains the column's cells, where its data set decides and rows say none.
+        metric: What `lightning test` logs as the column's value, a fraction.
 
     Example:
         >>> TableColumn("accuracy", "Top-1", "%", measured=True).rule_for("own") is None
@@ -46,6 +47,7 @@ class TableColumn:
     settings: Mapping[str, Setting] = field(default_factory=dict)
     network: str | None = None
     recipe: str | None = None
+    metric: str = "test_accuracy"
 
     def __post_init__(self) -> None:
         for reason in self.reasons.values():
@@ -161,10 +163,17 @@ class PaperTable:
                 raise DataError(f"row {row.row!r}: there is no baseline {row.baseline!r}")
             if not row.trains and row.start is None:
                 raise DataError(f"row {row.row!r}: it neither trains nor has a start")
-            if row.start is not None:
-                start = self.rows.get(row.start)
-                if start is None or start.start or start.recipe != row.recipe:
-                    raise DataError(f"row {row.row!r}: {row.start!r} is no row to begin with")
+            self._check_start(row)
+
+    def _check_start(self, row: TableRow) -> None:
+        seen, begins = [row.row], row.start
+        while begins is not None:
+            start = self.rows.get(begins)
+            known = start is not None and start.trains and start.recipe == row.recipe
+            if start is None or not known or begins in seen:
+                raise DataError(f"row {row.row!r}: {begins!r} is no row to begin with")
+            seen.append(begins)
+            begins = start.start
 
     def network(self, row: TableRow, column: TableColumn) -> str | None:
         """Key of the network that a cell is counted with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,20 +43,24 @@ class TrainedCell:
 
     @property
     def command(self) -> str:
-        """What trains it, or tests the weights that the row it starts from has left."""
+        """What trains it, or tests it; from the weights that the row it begins with has left."""
         words = " ".join(["-c", str(self.recipe), *self.row.overrides])
-        if self.row.trains or self.start is None:
+        if self.start is None:
             return f"lightning fit {words}"
         files = [self.recipe, *(word for word in self.start.overrides if word.endswith(".yaml"))]
         run = "+".join(Path(str(file)).stem for file in files)
-        checkpoint = f"runs/{run}/checkpoints/last.ckpt"
-        return f"lightning test {words} --ckpt_path={checkpoint} --ckpt_changes=allow"
+        checkpoint = f"--ckpt_path=runs/{run}/checkpoints/last.ckpt --ckpt_changes=allow"
+        return f"lightning {'fit' if self.row.trains else 'test'} {words} {checkpoint}"
+
+    @property
+    def rows(self) -> Mapping[str, TableRow]:
+        """The rows of its table by name."""
+        return load_paper(self.paper).tables[self.table].rows
 
     @property
     def start(self) -> TableRow | None:
         """The row whose trained weights it begins with."""
-        table = load_paper(self.paper).tables[self.table]
-        return table.rows[self.row.start] if self.row.start else None
+        return self.rows[self.row.start] if self.row.start else None
 
     @property
     def printed(self) -> str:

@@ -13,7 +13,7 @@ from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import load_results, measure
 from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.measure import rows_of
-from qsnn_plugins.reproduce.run import Run, Setup, checkout_commit, model_size, run_setup
+from qsnn_plugins.reproduce.run import Memory, Run, Setup, checkout_commit, model_memory, run_setup
 
 DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def trained(monkeypatch):
         (folder / "metrics.csv").write_text("\n".join(lines))
 
     monkeypatch.setattr(Run, "_call", call)
-    monkeypatch.setattr(measure, "model_size", lambda words, paper: 2_000 + len(words))
+    monkeypatch.setattr(measure, "model_memory", lambda words, _: Memory(1_000, 7, 2_000))
     monkeypatch.setattr(measure, "run_setup", lambda words: Setup("NMNIST", "decolle", len(words)))
     return calls
 
@@ -79,6 +79,7 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
     assert (first.value, first.seed, first.epochs) == (90.0, 90, 2)
     words = 7  # -c recipe -c small -c float --trainer
     assert (first.data, first.network, first.time_steps) == ("NMNIST", "decolle", words)
+    assert (first.weight_bytes, first.state_bytes) == (1_000, 7)
     assert first.command == (
         f"lightning fit -c {DECOLLE} -c recipes/overlays/small.yaml -c recipes/overlays/float.yaml "
         "--trainer.max_epochs=2 --seed_everything=90 --data.seed=90"
@@ -111,14 +112,14 @@ def test_what_was_recorded_before_stays(checkout, trained):
 def test_two_at_once_keep_each_others_rows(checkout, trained, monkeypatch):
     """The second records a run between the first one's start and its record."""
     inner = ["-c", DECOLLE, "--rows", "4-bit", "--seeds", "92"]
-    accuracy = Run.accuracy
+    test = Run.test
 
     def overtaken(self):
         if self.seed == 90:
             assert measure.main(inner) == 0
-        return accuracy(self)
+        return test(self)
 
-    monkeypatch.setattr(Run, "accuracy", overtaken)
+    monkeypatch.setattr(Run, "test", overtaken)
     assert measure.main(["-c", DECOLLE, "--rows", "1-bit", "--seeds", "90"]) == 0
     results = load_results(checkout / "docs/results")
     assert {(result.row[-5:], result.seed) for result in results} == {("1-bit", 90), ("4-bit", 92)}
@@ -132,7 +133,7 @@ def test_records_of_two_processes_are_kept(checkout):
         "from qsnn_plugins.reproduce import measure\n"
         "for seed in range(20):\n"
         "    run = SimpleNamespace(words=('-c', 'x', sys.argv[1]), seed=seed, metrics=lambda: [])\n"
-        "    measure._Record('x').add(run, 1.0, [])"
+        "    measure._Record('x').add(run, {'test_accuracy': 1.0}, [])"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, word]) for word in ("a", "b")]
     assert [process.wait() for process in running] == [0, 0]
@@ -172,12 +173,12 @@ def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
 def test_a_run_that_fails_names_its_log(checkout):
     run = Run(("-c", "recipes/absent.yaml"), 1, checkout / "run")
     with pytest.raises(DataError, match=r"fit ended with status 2, see .*fit\.log: error: there"):
-        run.accuracy()
+        run.test()
 
 
 def test_what_is_trained_is_tested_alone(checkout, trained):
     run = Run(("-c", DECOLLE), 90, checkout / "run")
-    assert [run.accuracy(), run.accuracy()] == [90.0, 90.0]
+    assert [run.test()["test_accuracy"] for _ in range(2)] == ["0.9", "0.9"]
     assert [words[0] for words, _ in trained] == ["fit", "test", "test"]
 
 
@@ -187,7 +188,7 @@ def test_a_run_that_was_cut_off_goes_on(checkout, trained):
     (checkout / "file").write_text("y")  # what is changed now is no part of what began
     run.checkpoint.parent.mkdir()
     run.checkpoint.touch()
-    assert run.accuracy() == 90.0
+    assert run.test()["test_accuracy"] == "0.9"
     assert [words for words, _ in trained] == [
         ("fit", "--ckpt_path=last"),
         ("test", "--ckpt_path=last"),
@@ -198,9 +199,9 @@ def test_a_run_that_was_cut_off_goes_on(checkout, trained):
 def test_a_run_may_begin_with_the_weights_of_another(checkout, trained):
     float_run = Run(("-c", DECOLLE), 90, checkout / "float")
     run = Run(("-c", DECOLLE, "--x=1"), 90, checkout / "run", float_run)
-    run.accuracy()
+    run.test()
     weights = (f"--ckpt_path={float_run.checkpoint}", "--ckpt_changes=allow")
-    assert trained[0][0] == ("fit", *weights)
+    assert [words for words, _ in trained[:2]] == [("fit",), ("fit", *weights)]
     assert run.command.endswith(" ".join(weights))
 
 
@@ -224,10 +225,10 @@ def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained
 def test_a_folder_of_another_run_is_refused(checkout, trained):
     Run(("-c", DECOLLE), 90, checkout / "run").begin()
     with pytest.raises(DataError, match=r"run holds another run: lightning fit .*--data\.seed=90"):
-        Run(("-c", DECOLLE), 91, checkout / "run").accuracy()
+        Run(("-c", DECOLLE), 91, checkout / "run").test()
     (checkout / "run/run.json").write_text('{"commit": 1}')
     with pytest.raises(DataError, match=r"run\.json cannot be read"):
-        Run(("-c", DECOLLE), 90, checkout / "run").accuracy()
+        Run(("-c", DECOLLE), 90, checkout / "run").test()
 
 
 def test_the_parts_of_a_run_that_was_cut_off_are_read_together(tmp_path):
@@ -248,9 +249,9 @@ def test_the_parts_of_a_run_that_was_cut_off_are_read_together(tmp_path):
 @pytest.mark.slow
 def test_the_model_size_is_the_papers(monkeypatch):
     monkeypatch.chdir(ROOT)
+    recipe = ("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml")
     sizes = [
-        model_size(("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml", *words), paper)
-        for paper in ("sigmoid_quantizer",)
+        model_memory((*recipe, *words), "sigmoid_quantizer").total
         for words in ((), ("-c", "recipes/overlays/float.yaml"))
     ]
     assert [f"{size / 2**20:.2f}" for size in sizes] == ["0.21", "6.48"]  # printed, Table III
@@ -271,10 +272,10 @@ def test_what_a_run_trains_on_what(monkeypatch):
 def test_results_are_written_after_every_run(checkout, trained, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        measure._Record, "add", lambda self, run, value, results: seen.append((run.seed, value))
+        measure._Record, "add", lambda self, run, tested, _: seen.append((run.seed, tested))
     )
     measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", "2"])
-    assert seen == [(1, 1.0), (2, 2.0)]
+    assert seen == [(1, {"test_accuracy": 0.01}), (2, {"test_accuracy": 0.02})]
     assert json.dumps(seen)
     assert run_module.machine_name()
 
@@ -290,3 +291,23 @@ def test_a_row_may_test_the_weights_of_another_without_training(checkout, traine
     (result,) = load_results(checkout / "docs/results")
     assert (result.row, result.value, result.epochs) == ("clipped at -5.0", 90.0, 2)
     assert result.command.startswith(f"lightning test -c {recipe} -c recipes/overlays/clipped.yaml")
+
+
+def test_a_detector_s_columns_are_what_its_test_logs(checkout, trained, monkeypatch):
+    logged = {"test_map": "0.25", "test_map_50": "0.75"}
+    monkeypatch.setattr(Run, "test", lambda self: Run.train(self) or logged)
+    recipe = "recipes/imsnn_yolov2_gen1.yaml"
+    assert measure.main(["-c", recipe, "--rows", "32-bit", "--seeds", "90"]) == 0
+    found = {result.column: result.value for result in load_results(checkout / "docs/results")}
+    assert found == {"map": 25.0, "map_50": 75.0}
+    with (checkout / "docs/results/imsnn_yolov2_gen1.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    assert {name: last[name] for name in logged} == logged
+
+
+def test_a_row_may_begin_with_one_that_begins_with_another(checkout, trained):
+    words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "W4 U1.5, from float, masked"]
+    assert measure.main([*words, "--seeds", "90"]) == 0
+    assert [word for (word, *_), _ in trained] == ["fit", "fit", "test"]
+    float_run, fine_tuned, masked = (run for _, run in trained)
+    assert (masked.start, fine_tuned.start, float_run.start) == (fine_tuned, float_run, None)
