@@ -96,16 +96,19 @@ def _cells(
 def _write(cells: Mapping[str, list[Cell]], results: list[Result]) -> None:
     if not PAGES.parent.is_dir():
         raise ArgumentError("folder", str(PAGES.parent), "one that is there: go to a checkout")
+    from qsnn_plugins.reproduce.comparison import comparison_tables, splice
     from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 
     PAGES.mkdir(exist_ok=True)
-    pages = {f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
+    pages = {PAGES / f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
     if set(cells) == set(PAPERS):
-        pages["README.md"] = totals_page(cells, results)
-    for name, page in pages.items():
-        with atomic_write(PAGES / name, "w") as file:
+        pages[PAGES / "README.md"] = totals_page(cells, results)
+    if (path := RESULTS / "README.md").is_file():
+        pages[path] = splice(path.read_text("utf-8"), comparison_tables(results))
+    for path, page in pages.items():
+        with atomic_write(path, "w") as file:
             file.write(page)
-        print(PAGES / name)
+        print(path)
 
 
 def _print(cells: Mapping[str, list[Cell]], results: list[Result], table: str | None) -> None:

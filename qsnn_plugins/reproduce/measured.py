@@ -37,6 +37,8 @@ MEASURED_COLUMNS = (
 def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     """Give one row of texts for the runs that differ in their seeds alone.
 
+    Those on networks of our own are left to `comparison`.
+
     Args:
         results: Of any runs; those of a paper's row with its own words stand in its cell and are
             left out.
@@ -50,7 +52,7 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     """
     groups: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in results:
-        if result.changes or result.paper not in PAPERS:
+        if result.changes and result.paper in PAPERS:
             key = (result.recipe, *result.overrides, result.commit, result.date)
             # one run fills the cells of several tables: it is counted once
             groups.setdefault(key, {}).setdefault(result.seed, result)
@@ -59,7 +61,7 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
 
 def _row(runs: list[Result]) -> tuple[str, ...]:
     first, values = runs[0], [run.value for run in runs]
-    words = (word for word in first.changes or first.overrides if word != "-c")
+    words = (word for word in first.changes if word != "-c")
     spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
     return (
         first.data or "?",
