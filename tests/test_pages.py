@@ -8,6 +8,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from qsnn_plugins import presets
+from qsnn_plugins.cost import report
+from qsnn_plugins.models import StringNet
+from qsnn_plugins.spec import QuantSpec
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 PAGES = [
@@ -15,6 +20,7 @@ PAGES = [
     "docs/quantize.md",
     "docs/start.md",
     "docs/concepts.md",
+    "docs/choosing.md",
     "docs/recipes.md",
     "docs/snntorch.md",
     pytest.param("docs/spikingjelly.md", marks=pytest.mark.slow),
@@ -79,3 +85,20 @@ def test_every_overlay_is_listed():
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
     assert listed == {path.stem for path in (ROOT / "recipes/overlays").glob("*.yaml")}
+
+
+@pytest.mark.slow
+def test_what_specs_cost_is_what_the_counter_says():
+    text = (ROOT / "docs/choosing.md").read_text(encoding="utf-8")
+    layers = "32C3-AP2-56C3x2-AP2-112C3x2-AP2-224C3-GAP-FC10"
+    lines = re.findall(r"^\| (?:`(\w+\(.*?\))`|float) \| (\d) \| (.*) \|.*\|$", text, re.MULTILINE)
+    assert len(lines) == 11
+    for call, steps, shown in lines:
+        spec = eval(call, vars(presets)) if call else QuantSpec.full_precision()
+        network = StringNet(layers, in_channels=3, conv_bias=False, spec=spec)
+        cost = report(network, None, input_shape=(int(steps), 1, 3, 32, 32), activity=0.1)
+        memory = cost.memory("chip")
+        sizes = sum(memory.parameters.values()), memory.membranes
+        operations = sum(synapse.s_ace for synapse in cost.synapses)
+        counted = [*(f"{size / 1e3:,.1f}" for size in sizes), f"{operations / 1e6:.1f}"]
+        assert [cell.split()[0] for cell in shown.split(" | ")] == counted, call
