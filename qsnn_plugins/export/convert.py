@@ -15,8 +15,9 @@ from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export.builder import Grid
 from qsnn_plugins.export.calls import Calls, ways_to_call
 from qsnn_plugins.export.integer import IntegerNetwork
+from qsnn_plugins.export.operators import SeveralSamplesError
 from qsnn_plugins.export.rehearsal import rehearsed
-from qsnn_plugins.export.trace import SeveralSamplesError, trace
+from qsnn_plugins.export.trace import trace
 from qsnn_plugins.nn import channel_gates
 
 __all__ = ["to_integer"]
