@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.injection.conversion import convert_neurons
 from qsnn_plugins.injection.floats import float_parameters, matrices
 from qsnn_plugins.injection.gates import place_gates
-from qsnn_plugins.injection.hosts import Conversion, HostAdapter, LeftAlone, find_hosts
+from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.limits import SumPlace, find_sums
 from qsnn_plugins.injection.neurons import (
     Neuron,
     find_neurons,
-    input_shapes,
-    module_devices,
     module_names,
 )
 from qsnn_plugins.injection.overrides import LayerSpecs
@@ -28,7 +26,6 @@ from qsnn_plugins.injection.report import (
     InjectionReport,
     LeftNeuron,
     QuantizedWeight,
-    ReplacedNeuron,
 )
 from qsnn_plugins.injection.wiring import wiring
 from qsnn_plugins.nn import (
@@ -180,7 +177,7 @@ def inject_hosts(
     specs_of_neurons = [chosen[id(neuron.module)] for neuron in neurons]
     has_gates = any(isinstance(s, QuantSpec) and s.pruning.gates for s in specs_of_neurons)
     found_wiring = wiring(network, neurons, example_input) if has_gates else None
-    replaced, left = _convert_neurons(
+    replaced, left = convert_neurons(
         network, neurons, chosen, example_input, keep_surrogate, absolute_levels, fixed
     )
     if not replaced and not any(row.asked for row in left):
@@ -317,87 +314,6 @@ def _choose(
     return spec
 
 
-def _convert_neurons(
-    network: nn.Module,
-    neurons: list[Neuron],
-    chosen: Mapping[int, QuantSpec | LeftAlone],
-    example_input: Tensor | None,
-    keep_surrogate: bool,
-    absolute_levels: bool,
-    fixed: nn.Module | None,
-) -> tuple[list[ReplacedNeuron], list[LeftNeuron]]:
-    """Have the hosts build the new neurons, which are not put into the network yet.
-
-    The threshold of the neuron `fixed` does not learn.
-    """
-    specs = [chosen[id(neuron.module)] for neuron in neurons]
-    needs_channels = any(isinstance(spec, QuantSpec) and spec.needs_channels for spec in specs)
-    shapes = input_shapes(network, example_input) if needs_channels else {}
-    devices = module_devices(network)
-    replaced, left = [], []
-    for neuron in neurons:
-        result: QuantSpec | Conversion | LeftAlone = chosen[id(neuron.module)]
-        levels, is_fixed = "", neuron.module is fixed
-        if isinstance(result, QuantSpec):
-            if not absolute_levels:
-                result, levels = _in_units_of_threshold(neuron, result)
-            seen = shapes.get(id(neuron.module))
-            result = _convert(neuron, result, seen, keep_surrogate, is_fixed)
-        if isinstance(result, LeftAlone):
-            bits = _membrane_bits(neuron.module)
-            left.append(LeftNeuron(neuron.names, neuron.kind, result.why, bits, result.asked))
-        else:
-            neuron.prepare(result.module, devices[id(neuron.module)])
-            after, bits = type(result.module).__name__, _membrane_bits(result.module)
-            fixes = "threshold fixed: first_layer" * is_fixed
-            note = ", ".join(filter(None, [result.note, levels, fixes]))
-            replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, note))
-    return replaced, left
-
-
-def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:
-    """A spec whose levels are times a neuron's first threshold, and what the report says of it."""
-    value = neuron.host.threshold(neuron.module)
-    if isinstance(value, Tensor):
-        value = math.nan if value.is_meta else value.detach().flatten().tolist()
-    first, *others = set(value) if isinstance(value, list) else (float(value),)
-    if others or not 0 < first < math.inf:
-        changes = spec.membrane.in_units_of(2.0) != spec.membrane
-        return spec, "levels are absolute: it has no one finite threshold" if changes else ""
-    membrane = spec.membrane.in_units_of(first)
-    if membrane == spec.membrane:
-        return spec, ""
-    return replace(spec, membrane=membrane), f"levels are times its threshold, {first:g}"
-
-
-def _convert(
-    neuron: Neuron,
-    spec: QuantSpec,
-    shapes: set[tuple[int, ...]] | None,
-    keep_surrogate: bool,
-    is_fixed: bool,
-) -> Conversion | LeftAlone:
-    """Ask a host for a new neuron; an error names the old one."""
-    channels = None
-    if shapes is not None and spec.needs_channels:
-        if not shapes:
-            return LeftAlone("its channels are not known: it never runs on example_input")
-        dim = neuron.host.channel_dim(neuron.module)
-        sizes = {shape[dim] for shape in shapes if len(shape) > dim}
-        channels = sizes.pop() if len(sizes) == 1 else None
-    try:
-        return neuron.host.convert(neuron.module, spec, channels, keep_surrogate, is_fixed)
-    except ArgumentError as error:
-        name = neuron.names[0]
-        if keep_surrogate and error.argument in ("surrogate_function", "spike_grad"):
-            allowed = f"False: {name} cannot keep it ({error})"
-            raise ArgumentError("keep_surrogate", True, allowed) from error
-        if shapes is None or error.argument != "channels":
-            raise ArgumentError(f"{name}.{error.argument}", error.value, error.allowed) from error
-        allowed = "a network in which each neuron runs, and always on as many channels"
-        raise ArgumentError(f"{name} (inputs)", sorted(shapes), allowed) from error
-
-
 def _quantize_layers(
     network: nn.Module, layers: Mapping[str, nn.Module], chosen: Mapping[int, QuantSpec | LeftAlone]
 ) -> tuple[list[QuantizedWeight], tuple[str, ...]]:
@@ -427,12 +343,6 @@ def _quantize_layers(
         for spec in missing.values()
     )
     return rows, tuple(notes)
-
-
-def _membrane_bits(neuron: nn.Module) -> int:
-    spec = getattr(neuron, "quant_spec", None)
-    bits = 32 if spec is None else spec.membrane.storage_bits
-    return getattr(neuron, "storage_bits", bits)  # a delayed reset may take a further code
 
 
 def _nothing_to_replace(left: list[LeftNeuron]) -> str:
