@@ -45,6 +45,7 @@ __all__ = ["read", "save", "smallest"]
 _FORMAT = "qsnn-plugins integer network"
 _VERSION = 1
 _MOST = 2**31  # elements of a tensor, and integers of 32 bits
+_MOST_VALUES = 2**27  # that a layer gives: its tables alone would not need so large a file
 _MOST_WINDOWS = 2**27  # places that they cover, all together
 _PIECE = 1 << 13  # bytes times bits that are unpacked at once
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
@@ -234,7 +235,11 @@ def _check(place: int, node: Node, built: list[Node]) -> None:
         if not holds:
             raise _BrokenError(f"layer {place} ({node.name}) {what}")
 
-    want(0 < math.prod(node.shape) < _MOST and min(node.shape) > 0, "has no shape")
+    want(math.prod(node.shape) > 0 and min(node.shape) > 0, "has no shape")
+    want(
+        math.prod(node.shape) < _MOST_VALUES,
+        f"gives {math.prod(node.shape):,} values, and {_MOST_VALUES:,} are the most",
+    )
     want(all(0 <= i < place for i in node.inputs), "takes what is not there")
     inputs = [built[i] for i in node.inputs]
     count, sizes = math.prod(node.shape), [math.prod(i.shape) for i in inputs]

@@ -1,4 +1,4 @@
-"""Products of spikes: AND, and AND of one that is inverted."""
+"""Products and maxima of spikes: AND, AND of one that is inverted, and OR."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qsnn_plugins.export.builder import Builder
 from qsnn_plugins.export.nodes import Rescale
 from qsnn_plugins.export.values import Value, whole
 
-__all__ = ["product"]
+__all__ = ["either", "product"]
 
 
 def product(builder: Builder, name: str, where: str, a: Value, b: Value) -> Value:
@@ -29,38 +29,61 @@ def product(builder: Builder, name: str, where: str, a: Value, b: Value) -> Valu
     Raises:
         ExportError: If one of them is anything else.
     """
-    places, signs, units = [], [], []
-    for value in (a, b):
-        terms = builder.merged(value)
-        scales = terms[0].scale.unique() if len(terms) == 1 else torch.empty(0)
-        node = builder.nodes[terms[0].node] if len(scales) == 1 else None
-        is_plain, is_inverted = not value.bias.any(), bool((value.bias == -scales[:1]).all())
-        if node is None or node.low < 0 or node.high > 1 or not (is_plain or is_inverted):
-            raise ExportError(
-                f"{where} multiplies two things that it computes, such as attention: products of "
-                "spikes of one bit are known (cnf='AND', 'IAND')"
-            )
-        places.append(builder.placed(terms[0], value.bias.shape))
-        signs.append(1 if is_plain else -1)
-        units.append(float(scales) if is_plain else -float(scales))
-    if a.bias.shape != b.bias.shape or signs == [-1, -1]:
+    (at_a, sign_a, unit_a), (at_b, sign_b, unit_b) = (_spikes(builder, where, v) for v in (a, b))
+    if a.bias.shape != b.bias.shape or sign_a + sign_b < 0:
         raise ExportError(f"{where} multiplies spikes in a way that is neither AND nor IAND")
-    shape = builder.nodes[places[0]].shape
-    key = ("product", *places, *signs)
-    multipliers = torch.tensor(signs, dtype=torch.int32).unsqueeze(1)
-    place = builder.add(
-        key,
-        lambda: Rescale(
-            f"{name}.gate",
-            tuple(places),
-            shape,
-            0,
-            1,
-            multipliers,
-            torch.zeros(1, dtype=torch.int32),
-            2 if sum(signs) else 1,
-            0,
-        ),
-    )
-    scale = torch.full(a.bias.shape, units[0] * units[1], dtype=torch.float64)
+    shift = 2 if sign_a + sign_b else 1
+    place = _shifted(builder, name, (at_a, at_b), (sign_a, sign_b), shift)
+    scale = torch.full(a.bias.shape, unit_a * unit_b, dtype=torch.float64)
     return whole(place, scale, torch.zeros_like(scale))
+
+
+def either(
+    builder: Builder, name: str, where: str, a: Value, b: Value, is_logical: bool = False
+) -> Value:
+    """Return the greater of two values of spikes of one bit: s or r = (s + r) >> 1.
+
+    Args:
+        builder: The nodes so far.
+        name: What joins them.
+        where: Its name in errors.
+        a: One value.
+        b: The other.
+        is_logical: Whether the result is 1 whatever the spikes stand for.
+
+    Raises:
+        ExportError: If one of them is anything else, or they stand for different values.
+    """
+    (at_a, sign_a, unit_a), (at_b, sign_b, unit_b) = (_spikes(builder, where, v) for v in (a, b))
+    is_known = sign_a == sign_b == 1 and (is_logical or unit_a == unit_b > 0)
+    if a.bias.shape != b.bias.shape or not is_known:
+        raise ExportError(f"{where} takes the greater of spikes that stand for different values")
+    place = _shifted(builder, name, (at_a, at_b), (1, 1), 1)
+    scale = torch.full(a.bias.shape, 1.0 if is_logical else unit_a, dtype=torch.float64)
+    return whole(place, scale, torch.zeros_like(scale))
+
+
+def _spikes(builder: Builder, where: str, value: Value) -> tuple[int, int, float]:
+    """Return the place of spikes s of one bit, whether they are s or 1 - s (-1), and their unit."""
+    terms = builder.merged(value)
+    scales = terms[0].scale.unique() if len(terms) == 1 else torch.empty(0)
+    node = builder.nodes[terms[0].node] if len(scales) == 1 else None
+    is_plain, is_inverted = not value.bias.any(), bool((value.bias == -scales[:1]).all())
+    if node is None or node.low < 0 or node.high > 1 or not (is_plain or is_inverted):
+        raise ExportError(
+            f"{where} multiplies two things that it computes, such as attention, or joins them: of "
+            "spikes of one bit products and maxima are known (AND, IAND, OR)"
+        )
+    sign = 1 if is_plain else -1
+    return builder.placed(terms[0], value.bias.shape), sign, sign * float(scales)
+
+
+def _shifted(
+    builder: Builder, name: str, places: tuple[int, int], signs: tuple[int, int], shift: int
+) -> int:
+    multipliers = torch.tensor(signs, dtype=torch.int32).unsqueeze(1)
+    shape, zero = builder.nodes[places[0]].shape, torch.zeros(1, dtype=torch.int32)
+    return builder.add(
+        ("shifted", *places, *signs, shift),
+        lambda: Rescale(f"{name}.gate", places, shape, 0, 1, multipliers, zero, shift, 0),
+    )

@@ -89,6 +89,15 @@ class NodeGraph:
         """Multiplications per sample and step; 0 is multiplication-free."""
         return sum(each.multiplications for each in self.accounts)
 
+    def __repr__(self) -> str:
+        """Return one line per layer: its place, kind, name, inputs and shape."""
+        lines = [
+            f"  ({place}): {type(node).__name__}({node.name}, inputs={node.inputs}, "
+            f"shape={node.shape})\n"
+            for place, node in enumerate(self.nodes)
+        ]
+        return f"{type(self).__name__}(\n{''.join(lines)})"
+
     def __str__(self) -> str:
         """Print one line per layer, and the whole."""
         rows: list[tuple[str, ...]] = [

@@ -6,7 +6,7 @@ step, [C, H, W] or [F], without batch and time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from torch import Tensor
@@ -52,7 +52,7 @@ class Span:
         return f"{self.low}..{self.high}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Node:
     """One layer.
 
@@ -77,8 +77,19 @@ class Node:
         """What it can give."""
         return Span(self.low, self.high)
 
+    def __repr__(self) -> str:
+        """Return its fields, and of tensors type and shape alone."""
+        words = (f"{each.name}={_short(getattr(self, each.name))}" for each in fields(self))
+        return f"{type(self).__name__}({', '.join(words)})"
 
-@dataclass(frozen=True, eq=False)
+
+def _short(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Input(Node):
     """What the network is shown: an integer stands for so many units.
 
@@ -91,7 +102,7 @@ class Input(Node):
     rounds: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Convolution(Node):
     """Sums of codes times integers, in one to three dimensions.
 
@@ -118,7 +129,7 @@ class Convolution(Node):
     tensors = ("codes",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linear(Node):
     """Sums of codes times integers.
 
@@ -135,7 +146,7 @@ class Linear(Node):
     tensors = ("codes",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SumPool(Node):
     """Sums over windows: average pooling, whose division is in what comes after it.
 
@@ -152,7 +163,7 @@ class SumPool(Node):
     padding: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaxPool(Node):
     """The greatest of each window.
 
@@ -169,12 +180,12 @@ class MaxPool(Node):
     padding: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sum(Node):
     """The sum of its inputs, which count in the same unit."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gather(Node):
     """Its inputs' values one behind the other, in another order.
 
@@ -187,7 +198,7 @@ class Gather(Node):
     tensors = ("index",)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rescale(Node):
     """Its inputs in one fixed-point unit of 2^-fraction, one multiplication of each.
 
@@ -210,7 +221,7 @@ class Rescale(Node):
     tensors = ("multipliers", "bias")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Neuron(Node):
     """A neuron as a table: nothing is multiplied.
 
@@ -241,7 +252,7 @@ class Neuron(Node):
         return self.states.shape[1]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WideNeuron(Neuron):
     """A neuron of many states, whose input is in fixed point, and whose bounds hold for all states.
 
@@ -257,7 +268,7 @@ class WideNeuron(Neuron):
     tensors = (*Neuron.tensors, "charge")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Output(Node):
     """Answers, in one unit for all: y = Σ_k multiplier_k x_k + bias, at each step.
 

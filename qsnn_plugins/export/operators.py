@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder
-from qsnn_plugins.export.gates import product
-from qsnn_plugins.export.pooling import average_pool, max_pool, total
+from qsnn_plugins.export.gates import either, product
+from qsnn_plugins.export.pooling import average_pool, max_pool, padded, total
 from qsnn_plugins.export.synapses import convolution, linear
 from qsnn_plugins.export.values import Term, Value
 from qsnn_plugins.nn.weight import layer_quantizer
@@ -53,6 +53,10 @@ _MOVES = frozenset(
         "index_select",
     ]
 )
+# What copies places of maps.
+_COPIES = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
+           "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
+           "pixel_shuffle", "pixel_unshuffle", "channel_shuffle")  # fmt: skip
 # What depends on the shape of a tensor alone.
 _CONSTANTS = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones",
               "new_full", "new_empty", "new_empty_strided")  # fmt: skip
@@ -77,6 +81,10 @@ class Operators:
         """What is running, for errors."""
         name, module = self.running[-1] if self.running else ("", None)
         return f"{name} ({type(module).__name__})" if name else "the network"
+
+    @property
+    def _name(self) -> str:
+        return (self.running[-1][0] if self.running else "") or "network"
 
     def _of(self, x: Any) -> Value | Tensor | float:
         """The value of an operand, or the constant that it is."""
@@ -108,6 +116,16 @@ class Operators:
                 raise ExportError(f"{self.where} turns what it computes into {output.dtype}")
             return value
         return value and value.moved(lambda tensor: func(tensor, *args[1:], **kwargs))
+
+    def _copied(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        """Apply what copies whole places, and is there for floats alone."""
+        return self.values[args[0]].moved(
+            lambda tensor: func(tensor.double(), *args[1:], **kwargs).to(tensor.dtype)
+        )
+
+    def _pad(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        constant = float(args[2]) if len(args) > 2 else 0.0
+        return padded(self.builder, self.where, self.values[args[0]], args[1], constant)
 
     def _split(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Value]:
         value = self.values[args[0]]
@@ -159,12 +177,20 @@ class Operators:
     def _mul(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         a, b = self._of(args[0]), self._of(args[1])
         if isinstance(a, Value) and isinstance(b, Value):
-            name = self.running[-1][0] if self.running else ""
-            return product(self.builder, name or "network", self.where, a, b)
+            return product(self.builder, self._name, self.where, a, b)
         value, factor = (a, b) if isinstance(a, Value) else (b, a)
         assert isinstance(value, Value)
         assert not isinstance(factor, Value)
         return value.times(factor)
+
+    def _either(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        a, b = self._of(args[0]), self._of(args[1])
+        if not (isinstance(a, Value) and isinstance(b, Value)):
+            raise ExportError(
+                f"{self.where} takes the greater of what it computes and a constant, or joins them"
+            )
+        is_logical = func._overloadpacket.__name__ == "logical_or"
+        return either(self.builder, self._name, self.where, a, b, is_logical)
 
     def _div(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         a, b = self._of(args[0]), self._of(args[1])
@@ -305,6 +331,8 @@ PER_SAMPLE = frozenset(
         Operators._avg_pool,
         Operators._adaptive_avg_pool,
         Operators._max_pool,
+        Operators._pad,
+        Operators._copied,
     ]
 )
 
@@ -321,6 +349,9 @@ RULES: dict[str, Callable[..., Any]] = {
     "neg": Operators._neg,
     **dict.fromkeys(("mul", "mul_"), Operators._mul),
     **dict.fromkeys(("div", "div_"), Operators._div),
+    **dict.fromkeys(("maximum", "logical_or"), Operators._either),
+    "constant_pad_nd": Operators._pad,
+    **dict.fromkeys(_COPIES, Operators._copied),
     "native_batch_norm": Operators._native_batch_norm,
     "_native_batch_norm_legit_no_training": Operators._norm_no_training,
     "convolution": Operators._convolution,

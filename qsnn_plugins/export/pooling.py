@@ -17,7 +17,7 @@ from qsnn_plugins.export.nodes import MaxPool, Node, SumPool
 from qsnn_plugins.export.signs import rising
 from qsnn_plugins.export.values import Term, Value, corner, per_channel
 
-__all__ = ["average_pool", "max_pool", "total"]
+__all__ = ["average_pool", "max_pool", "padded", "total"]
 
 
 def average_pool(
@@ -30,12 +30,18 @@ def average_pool(
     kernel = _spread(given["kernel_size"], spatial)
     stride = _spread(given.get("stride") or kernel, spatial)
     padding = _spread(given.get("padding", 0), spatial)
-    if given.get("ceil_mode"):
-        raise ExportError(f"{name} pools windows beyond the edge: ceil_mode=False is known")
     ones = torch.ones_like(value.bias)
+    means, bias = pool(ones, *args, **kwargs), pool(value.bias, *args, **kwargs)
+    if given.get("ceil_mode"):  # the last windows reach beyond the edge
+        sizes = zip(
+            ones.shape[-spatial:], means.shape[-spatial:], kernel, stride, padding, strict=True
+        )
+        more = [max(0, (o - 1) * s + k - size - 2 * p) for size, o, k, s, p in sizes]
+        edge = [width for size in reversed(more) for width in (0, size)]
+        value, ones = padded(builder, name, value, edge), F.pad(ones, edge)
     pad = [p for size in reversed(padding) for p in (size, size)]
     counts = pool(F.pad(ones, pad), kernel, stride) * math.prod(kernel)
-    factor = pool(ones, *args, **kwargs) / counts
+    factor = means / counts
     places = [per_channel(name, t, spatial) for t in builder.merged(value)]
     terms = []
     for term in places:
@@ -47,7 +53,38 @@ def average_pool(
         node = builder.add(key, partial(pooled, padding))
         scale = term.scale[corner(spatial)].expand(shape) * factor
         terms.append(Term(node, scale, torch.arange(scale.numel()).reshape(shape)))
-    return Value(tuple(terms), pool(value.bias, *args, **kwargs))
+    return Value(tuple(terms), bias)
+
+
+def padded(
+    builder: Builder, name: str, value: Value, widths: Sequence[int], constant: float = 0.0
+) -> Value:
+    """Add a constant around maps, as `F.pad` counts its widths: sums over windows of one place.
+
+    A sum pools as many places beyond either edge; of the wider side all stay.
+    """
+    spatial = len(widths) // 2
+    before, after = list(widths[-2::-2]), list(widths[-1::-2])
+    if not 1 <= spatial <= 3 or spatial >= value.bias.dim() or min(widths) < 0:
+        raise ExportError(f"{name} pads other dimensions than those of its maps, or cuts them")
+    one, padding = (1,) * spatial, tuple(map(max, before, after))
+    terms = []
+    for term in builder.merged(value):
+        term = per_channel(name, term, spatial)
+        takes = tuple(term.scale.shape[-spatial - 1 :])
+        sizes = [size + 2 * p for size, p in zip(takes[1:], padding, strict=True)]
+        place = builder.placed(term, takes)
+        node = builder.add(
+            ("sum_pool", place, one, one, padding, takes),
+            partial(_sum_pool, builder, place, (takes[0], *sizes), takes, one, one, padding),
+        )
+        index = torch.arange(takes[0] * math.prod(sizes)).reshape(
+            *term.scale.shape[:-spatial], *sizes
+        )
+        for dim, (size, p, b, a) in enumerate(zip(takes[1:], padding, before, after, strict=True)):
+            index = index.narrow(dim - spatial, p - b, b + size + a)
+        terms.append(Term(node, term.scale[corner(spatial)].expand(index.shape), index))
+    return Value(tuple(terms), F.pad(value.bias, list(widths), value=constant))
 
 
 def max_pool(
@@ -64,8 +101,13 @@ def max_pool(
     spatial = len(kernel)
     kernel, stride = tuple(kernel), _spread(stride or kernel, spatial)
     padding = _spread(padding, spatial)
-    if ceil or set(_spread(dilation, spatial)) != {1}:
-        raise ExportError(f"{name}: ceil_mode=False and dilation=1 are known")
+    dilation = _spread(dilation, spatial)
+    if ceil or set(dilation) != {1}:
+        sizes = value.bias.shape[-spatial:]
+        whole, places = _windows(name, sizes, kernel, stride, padding, dilation, ceil)
+        rows = value.moved(lambda tensor: tensor.flatten(-spatial)[..., places.flatten()])
+        greatest = max_pool(builder, name, rows, (places.shape[1],))
+        return greatest.moved(lambda tensor: tensor.reshape(*tensor.shape[:-1], *whole))
     terms = builder.merged(value)
     if len(terms) != 1:
         raise ExportError(f"{name} takes the greatest of sums in several units")
@@ -77,11 +119,11 @@ def max_pool(
     takes = tuple(term.scale.shape[-spatial - 1 :])
     place = builder.placed(term, takes)
     source = builder.nodes[place]
-    sizes = [
+    ends = [
         (size + 2 * p - k) // s + 1
         for size, p, k, s in zip(takes[1:], padding, kernel, stride, strict=True)
     ]
-    shape = (*term.scale.shape[:-spatial], *sizes)
+    shape = (*term.scale.shape[:-spatial], *ends)
     node = builder.add(
         ("max_pool", place, kernel, stride, padding, takes),
         lambda: MaxPool(
@@ -101,6 +143,29 @@ def max_pool(
         (Term(node, term.scale[corner(spatial)].expand(shape), index),),
         value.bias[corner(spatial)].expand(shape),
     )
+
+
+def _windows(name: str, sizes: tuple[int, ...], *windows: Any) -> tuple[tuple[int, ...], Tensor]:
+    """Return the shape of the maxima, and the places of each window, [windows, taps].
+
+    In place of what lies outside of the map stands a place of the same window, which changes no
+    maximum.
+    """
+    *each, ceil = windows
+    ends, places = list[int](), torch.zeros(1, 1, dtype=torch.int64)
+    for size, k, s, p, d in zip(sizes, *each, strict=True):
+        count = (size + 2 * p - d * (k - 1) - 1 + (s - 1) * ceil) // s + 1
+        count -= bool(ceil and (count - 1) * s >= size + p)  # one that begins beyond the edge
+        along = torch.arange(count)[:, None] * s - p + torch.arange(k) * d
+        inside = (along >= 0) & (along < size)
+        if not inside.any(1).all():
+            raise ExportError(f"{name} takes the greatest of padding alone")
+        known = along.gather(1, inside.int().argmax(1, keepdim=True))
+        along = torch.where(inside, along, known)
+        places = places[:, None, :, None] * size + along[None, :, None, :]
+        places = places.reshape(-1, places.shape[2] * k)
+        ends.append(count)
+    return tuple(ends), places
 
 
 def total(builder: Builder, name: str, value: Value, dims: list[int], keep: bool) -> Value:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NoReturn, Self
 
 import torch
 from torch import Tensor
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export.lowered import Layer, Lowered
 from qsnn_plugins.export.lowering import lower
 from qsnn_plugins.export.network import NodeGraph, State, check_frames, check_state
@@ -115,6 +117,25 @@ class CompiledNetwork:
             each.name: values.permute(1, 0, 3, 2).reshape(steps, samples, *each.shape)
             for each, values in zip(lowered.neurons, sent, strict=bool(spikes))
         }
+
+    def __copy__(self) -> Self:
+        """Return itself: it is never changed, and states are handed in."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself, as a shallow copy does."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: it is built for one machine, and points into its memory."""
+        raise ExportError(
+            "a compiled network cannot be pickled: save the integer network, and compile it where "
+            "it is loaded"
+        )
+
+    def __repr__(self) -> str:
+        """Return one line per layer: how it is summed."""
+        return f"{type(self).__name__}(\n{textwrap.indent(str(self), '  ')}\n)"
 
     def __str__(self) -> str:
         """Print how each layer is summed, and what the whole takes."""

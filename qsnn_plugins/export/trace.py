@@ -32,7 +32,7 @@ __all__ = ["trace"]
 _HELPS = {
     "softmax": ": leave it out, the greatest answer stays the same",
     "group_norm|layer_norm": ": batch normalization has one",
-    "_pad": ": pad with zeros, by the same number on both sides, by a convolution's own `padding`",
+    "_pad": ": pad with zeros or another constant",
     "^clamp|^(gt|ge|lt|le|eq|ne)(_|$)": (
         ": neurons alone limit and compare sums, and what codes the input, such as spikegen.rate, "
         "belongs before the network"

@@ -420,7 +420,7 @@ def test_units_are_checked(unit):
     [
         (nn.Softmax(-1), "the greatest answer stays"),
         (nn.GroupNorm(1, 6), "batch normalization"),
-        (nn.ZeroPad1d(1), "convolution's own `padding`"),
+        (nn.ReflectionPad1d(1), "pad with zeros"),
         (lambda y: y.clamp(max=1), "neurons alone limit"),
         (nn.GELU(), "put a neuron"),
         (lambda y: y * (2 if y.sum() else 1), "reads a value|neurons alone"),

@@ -63,6 +63,23 @@ def test_bounds_far_apart_in_narrow_integers_ascend(tmp_path):
     assert torch.equal(loaded.nodes[1].bounds, bounds)
 
 
+def test_what_is_printed_is_a_line_per_layer(saved):
+    network = saved[0]
+    lines = repr(network).splitlines()
+    assert lines[0] == "IntegerNetwork("
+    assert lines[1] == "  (0): Input(input, inputs=(), shape=(2, 8, 8))"
+    assert len(lines) == len(network.nodes) + 2
+    assert "codes=int8 [" in repr(network.nodes[1])
+    assert all("tensor(" not in repr(node) for node in network.nodes)
+
+
+def test_values_that_no_memory_holds_are_refused_at_once(saved, tmp_path):
+    target = tmp_path / "changed.safetensors"
+    change(saved[1], target, EDITS["1e9 inputs"])
+    with pytest.raises(ExportError, match="layer 0 .input. gives 1,000,000,000 values"):
+        export.load(target)
+
+
 def test_codes_are_packed_in_their_bits(saved):
     integer, path = saved
     with safe_open(path, framework="pt") as file:
@@ -117,6 +134,7 @@ EDITS = {
     "input": lambda c, t: c["layers"][1].update(inputs=[5]),
     "itself": lambda c, t: c["layers"][1].update(inputs=[1]),
     "shape": lambda c, t: c["layers"][1].update(shape=[10**9, 10**9, 1]),
+    "1e9 inputs": lambda c, t: c["layers"][0].update(shape=[10**9]),
     "negative": lambda c, t: c["layers"][1].update(shape=[-8, 8, 8]),
     "stride": lambda c, t: c["layers"][1].update(stride=[0, 0]),
     "takes": lambda c, t: c["layers"][1].update(takes=[2, 9, 9]),

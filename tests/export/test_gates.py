@@ -42,6 +42,9 @@ JOINS = [
     lambda a, b: (1 - a) * b,
     lambda a, b: (b - 1) * a * 0.5,
     lambda a, b: a * b * (1 - a),
+    torch.maximum,
+    lambda a, b: torch.logical_or(a, b).to(a.dtype) * 0.5,
+    lambda a, b: torch.maximum(a, a * b),
 ]
 
 
@@ -71,7 +74,7 @@ def test_a_sew_network_of_the_host(cnf):
 @pytest.mark.slow
 @needs_gcc
 def test_they_are_equal_in_c(tmp_path):
-    for place, join in enumerate(JOINS[:2]):
+    for place, join in enumerate((*JOINS[:2], torch.maximum)):
         integer = export.to_integer(block(join), counts())
         assert_equal_in_c(integer, counts(), tmp_path / str(place))
 
@@ -81,5 +84,10 @@ def test_products_of_counts_are_refused():
     for join in (lambda a, b: a * b, lambda a, b: (a + b) * a):
         with pytest.raises(ExportError, match="spikes of one bit"):
             export.to_integer(block(join, spec), counts())
+    for join in (lambda a, b: torch.maximum(a, 2 * b), lambda a, b: torch.maximum(a, 1 - b)):
+        with pytest.raises(ExportError, match="stand for different values"):
+            export.to_integer(block(join), counts())
+    with pytest.raises(ExportError, match="a constant"):
+        export.to_integer(block(lambda a, b: torch.maximum(a, torch.ones(()))), counts())
     with pytest.raises(ExportError, match="neither AND nor IAND"):
         export.to_integer(block(lambda a, b: (1 - a) * (1 - b)), counts())

@@ -1,5 +1,7 @@
+import copy
 import dataclasses
 import math
+import pickle
 
 import pytest
 import torch
@@ -389,6 +391,18 @@ def test_it_says_how_each_layer_runs():
     assert "16-bit sums, neurons at once" in text
     assert "2 threads" in text
     assert "bytes of weights and tables" in text
+
+
+def test_copies_are_the_network_itself_and_it_is_not_pickled():
+    x = counts()
+    compiled = export.to_integer(string_net(), x).compile(1)
+    for copied in (copy.copy(compiled), copy.deepcopy({"deep": compiled})["deep"]):
+        assert torch.equal(copied(x)[0], compiled(x)[0])
+    with pytest.raises(ExportError, match="compile it where it is loaded"):
+        pickle.dumps(compiled)
+    lines = repr(compiled).splitlines()
+    assert lines[0] == "CompiledNetwork("
+    assert len(lines) == len(compiled.lowered.layers) + 3
 
 
 def test_no_steps_and_no_samples():
