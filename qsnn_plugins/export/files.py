@@ -235,14 +235,12 @@ def _check(place: int, node: Node, built: list[Node]) -> None:
         if not holds:
             raise _BrokenError(f"layer {place} ({node.name}) {what}")
 
-    want(math.prod(node.shape) > 0 and min(node.shape) > 0, "has no shape")
-    want(
-        math.prod(node.shape) < _MOST_VALUES,
-        f"gives {math.prod(node.shape):,} values, and {_MOST_VALUES:,} are the most",
-    )
+    count = math.prod(node.shape)
+    want(count > 0 and min(node.shape) > 0, "has no shape")
+    want(count < _MOST_VALUES, f"gives {count:,} values, and {_MOST_VALUES:,} are the most")
     want(all(0 <= i < place for i in node.inputs), "takes what is not there")
     inputs = [built[i] for i in node.inputs]
-    count, sizes = math.prod(node.shape), [math.prod(i.shape) for i in inputs]
+    sizes = [math.prod(i.shape) for i in inputs]
     _CHECKS.get(type(node), _check_same)(node, count, sizes, inputs, want)
 
 
