@@ -11,7 +11,7 @@ from qsnn_plugins.errors import DependencyError, QSNNError
 from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingDetector
 from qsnn_plugins.models import StringNet
-from qsnn_plugins.plot import memory_figure, save_figure
+from qsnn_plugins.plot import save_figure, tradeoff_figure
 from qsnn_plugins.plot.style import bar_styles, house_style, new_figure
 
 EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
@@ -46,7 +46,7 @@ def test_figures_need_plot(hide):
         lambda: house_style().__enter__(),
         lambda: bar_styles(2),
         lambda: save_figure(figure, "never"),
-        lambda: memory_figure({"a": [(1.0, 50.0)]}),
+        lambda: tradeoff_figure({"a": [(1.0, 50.0)]}),
     ):
         with pytest.raises(DependencyError) as caught:
             draw()

@@ -30,10 +30,14 @@ def choose_results(figure: str, options: Namespace, chosen: list[Namespace]) -> 
         ArgumentError: A value is not allowed.
         DataError: A result is broken.
     """
-    memory_convention(getattr(options, "convention", "chip"))
-    found = [runs for own in chosen for runs in _runs(own)]
+    memory_convention(getattr(options, "convention", None) or "chip")
+    # what two series ask for without a label counts once
+    by_words = {
+        (runs.label, *map(str, runs.results)): runs for own in chosen for runs in _runs(own)
+    }
+    found = list(by_words.values())
     data = dict.fromkeys(_data_name(runs.recipes) for runs in found)
-    if figure == "memory" and len(data) > 1:
+    if figure == "tradeoff" and len(data) > 1:
         raise RecipeError(
             f"accuracies on {', '.join(data)} have no common front: choose with -c RECIPE, and "
             "-c OVERLAY where a recipe was measured on both"
@@ -44,7 +48,7 @@ def choose_results(figure: str, options: Namespace, chosen: list[Namespace]) -> 
 def _runs(own: Namespace) -> list[Runs]:
     # cells that share a run count once
     groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in _wanted(own.results or [RESULTS], own.config):
+    for result in _wanted(own.results or [RESULTS], own.config, own.rows or ""):
         groups.setdefault((result.recipe, *result.overrides, result.commit), []).append(result)
     return [
         Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]), own.label)
@@ -52,18 +56,22 @@ def _runs(own: Namespace) -> list[Runs]:
     ]
 
 
-def _wanted(paths: list[Path], files: list[str]) -> list[Result]:
-    """Results of some files or folders whose commands have all the given recipes and overlays."""
+def _wanted(paths: list[Path], files: list[str], rows: str) -> list[Result]:
+    """Results whose commands have all the given files, of rows with a text in their names."""
     found = [
         result
         for path in paths
         for result in _read(path)
-        if result.unit == "%" and set(files) <= {result.recipe, *result.overrides}
+        if result.unit == "%"
+        and rows in result.row
+        and set(files) <= {result.recipe, *result.overrides}
     ]
     if found:
         return found
     where = f"{', '.join(map(str, paths))}: `qsnn measure` makes them"
-    raise RecipeError(f"there are no results{' of ' * bool(files)}{'+'.join(files)} in {where}")
+    wanted = f" of {'+'.join(files)}" if files else ""
+    wanted += f" with {rows!r} in their rows" if rows else ""
+    raise RecipeError(f"there are no results{wanted} in {where}")
 
 
 def _read(path: Path) -> Iterable[Result]:

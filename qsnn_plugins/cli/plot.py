@@ -70,12 +70,12 @@ FIGURES = {
     "bits": _Figure(
         "accuracy against membrane bits, from results (IM-SNN Fig. 4)",
         f"{_RESULTS}/qsnn_vggsnn_cifar10dvs+embedded.json --label VGGSNN",
-        ("RESULTS", "--label"),
+        ("RESULTS", "--label", "--rows"),
     ),
-    "memory": _Figure(
+    "tradeoff": _Figure(
         "accuracy against memory with the Pareto front, from results",
-        f"{_RESULTS}/qsnn_vggsnn_cifar10dvs+embedded.json --convention qsnn",
-        ("RESULTS", "--label", "--convention"),
+        f"{_RESULTS}/qsnn_vggsnn_cifar10dvs+embedded.json",
+        ("RESULTS", "--label", "--rows", "--convention"),
     ),
 }
 _NETWORK_USAGE = "qsnn plot {figure} -c RECIPE [-c OVERLAY ...] --ckpt_path FILE [options]"
@@ -83,6 +83,7 @@ _RESULTS_USAGE = "qsnn plot {figure} [RESULTS ...] [-c RECIPE] [-c OVERLAY ...] 
 _OWN = {
     "--ckpt_path": "file with trained weights, or `last` for the newest of the recipe's runs",
     "--label": "what it is called in the figure",
+    "--rows": "only rows of the results with this text in their names",
 }
 _NETWORK_NOTE = """
 Any value of a recipe can be set behind it, as with `qsnn fit`. The network runs on its test data.
@@ -222,7 +223,7 @@ def _own_parser(figure: str) -> ToolParser:
     """What is said of each network or series."""
     parser = ToolParser(prog=f"qsnn plot {figure}", add_help=False, allow_abbrev=False)
     options = FIGURES[figure].options
-    for name in ("--ckpt_path", "--label"):
+    for name in ("--ckpt_path", "--label", "--rows"):
         if name in options:
             parser.add_argument(name)
     if "RESULTS" in options:
@@ -279,8 +280,9 @@ def _parser(figure: str) -> ToolParser:
             "help": "boxes from this score on are drawn (default: 0.5)",
         },
         "--convention": {
-            "default": "chip", "metavar": "NAME",
-            "help": "convention of counting memory, see docs/cost.md (default: chip)",
+            "metavar": "NAME",
+            "help": "count the memory as a paper does, see docs/cost.md (default: all parameters "
+            "and membranes, as a chip packs them)",
         },
     }  # fmt: skip
     for name, settings in optional.items():

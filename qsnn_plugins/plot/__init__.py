@@ -3,8 +3,8 @@
 from qsnn_plugins.plot.accuracy import (
     MeasuredNetwork,
     bits_figure,
-    memory_figure,
     pareto_front,
+    tradeoff_figure,
 )
 from qsnn_plugins.plot.boxes import Scene, boxes_figure
 from qsnn_plugins.plot.clipping import BOUNDS, ClippedLayer, clipping_figure, measure_clipping
@@ -22,6 +22,7 @@ from qsnn_plugins.plot.membranes import (
 )
 from qsnn_plugins.plot.negative import NegativeLayer, measure_negative, negative_figure
 from qsnn_plugins.plot.rates import measure_rates, rates_figure
+from qsnn_plugins.plot.seeds import interval_of_mean
 from qsnn_plugins.plot.style import WIDTHS, page, save_figure
 
 __all__ = [
@@ -38,18 +39,19 @@ __all__ = [
     "clipping_figure",
     "distributions_figure",
     "follow_layers",
+    "interval_of_mean",
     "measure_clipping",
     "measure_layers",
     "measure_membranes",
     "measure_negative",
     "measure_rates",
     "membranes_figure",
-    "memory_figure",
     "negative_figure",
     "page",
     "pareto_front",
     "rates_figure",
     "save_figure",
     "spike_distributions",
+    "tradeoff_figure",
     "weight_distributions",
 ]

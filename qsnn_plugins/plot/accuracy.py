@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.plot.labels import Label, place_labels
+from qsnn_plugins.plot.seeds import interval_of_mean
 from qsnn_plugins.plot.style import (
     house_style,
+    hues,
     import_matplotlib,
     line_styles,
     new_figure,
+    set_legend,
     set_title,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["MeasuredNetwork", "bits_figure", "memory_figure", "pareto_front"]
+__all__ = ["MeasuredNetwork", "bits_figure", "pareto_front", "tradeoff_figure"]
+
+_FLOAT_BITS = 32
+_FLOAT = {"marker": "*", "color": "black", "markersize": 10, "linestyle": "none"}
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,12 @@ class MeasuredNetwork:
     """A trained network as one point of a figure.
 
     Args:
-        label: What it is called.
+        label: What it is called beside its point.
         accuracies: Test accuracy in per cent, one per seed.
         membrane_bits: Bits of a stored membrane.
         memory: Bytes.
+        is_float: Whether it quantizes nothing: what the others are compared with.
+        is_fine_tuned: Whether it began with the weights of a trained network.
 
     Raises:
         ArgumentError: If there is no accuracy, or a size is not above 0.
@@ -45,6 +53,8 @@ class MeasuredNetwork:
     accuracies: tuple[float, ...]
     membrane_bits: float
     memory: float
+    is_float: bool = False
+    is_fine_tuned: bool = False
 
     def __post_init__(self) -> None:
         if not self.accuracies:
@@ -59,9 +69,9 @@ class MeasuredNetwork:
         return fmean(self.accuracies)
 
     @property
-    def spread(self) -> float:
-        """Standard deviation over the seeds; 0 for one seed."""
-        return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+    def interval(self) -> float:
+        """Half the 95 % confidence interval of the mean, by Student's t; 0 for one seed."""
+        return interval_of_mean(self.accuracies)
 
 
 def pareto_front(networks: Sequence[MeasuredNetwork]) -> list[MeasuredNetwork]:
@@ -95,79 +105,116 @@ def pareto_front(networks: Sequence[MeasuredNetwork]) -> list[MeasuredNetwork]:
 def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     """Draw accuracy against the bits of a stored membrane, one line per series.
 
+    Points are means over seeds, bars their 95 % confidence intervals.
+
     Args:
-        series: Networks that differ in their membranes, by what the series is called. Bars show
-            the standard deviation over seeds.
+        series: Networks that differ in their membranes, by what the series is called.
 
     Raises:
         ArgumentError: If there is no series.
 
     Example:
         >>> points = [MeasuredNetwork("", (95.0,), 2, 10), MeasuredNetwork("", (96.0,), 32, 20)]
-        >>> bits_figure({"Q-SNN": points}).axes[0].get_xscale()
-        'log'
+        >>> axes = bits_figure({"Q-SNN": points}).axes[0]
+        >>> [tick.get_text() for tick in axes.get_xticklabels()]
+        ['2', '32 (float)']
     """
     _check_series(series)
-    figure, grid = new_figure(5.0, 3.4)
+    figure, grid = new_figure(5.0, 3.6)
     axes = grid[0, 0]
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
         drawn = sorted(networks, key=lambda n: n.membrane_bits)
+        if len({n.membrane_bits for n in drawn}) < len(drawn):
+            style["linestyle"] = "none"  # several of the same bits are no line
         _errorbar(axes, drawn, [n.membrane_bits for n in drawn], label=label, **style)
     ticks = sorted({n.membrane_bits for networks in series.values() for n in networks})
+    names = [f"{t:.3g}" if t < _FLOAT_BITS else f"{t:.3g} (float)" for t in ticks]
     axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.set_xticks(ticks, names)
     axes.minorticks_off()
-    _label(figure, axes, "Accuracy against membrane precision", "bits of a stored membrane")
+    axes.margins(x=0.1, y=0.1)
+    set_title(axes, "Accuracy against membrane precision")
+    axes.set(xlabel="bits of a stored membrane", ylabel=_accuracy_of(series))
+    set_legend(figure, 3)
     return figure
 
 
 @house_style()
-def memory_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
-    """Draw accuracy against memory, and the Pareto front over all series.
+def tradeoff_figure(
+    series: Mapping[str, Sequence[MeasuredNetwork]], counted: str = "weights and membranes"
+) -> Figure:
+    """Draw accuracy against memory, and the Pareto front over all networks.
 
-    The label of a network on the front is bold. All have to be tested on the same data.
+    Points are means over seeds, bars their 95 % confidence intervals. A float network is a star.
+    Where some networks were fine-tuned from trained weights and others trained from scratch, the
+    latter are open, and one label is for both. The label of a network on the front is bold. All
+    have to be tested on the same data.
 
     Args:
-        series: Networks, by what the series is called. Each point bears its label; bars show the
-            standard deviation over seeds.
+        series: Networks, by the method that quantized them. Each point bears its label.
+        counted: What the memory is of, for the axis.
 
     Raises:
         ArgumentError: If there is no series.
 
     Example:
-        >>> figure = memory_figure({"Q-SNN": [MeasuredNetwork("2 bits", (95.0,), 2, 1000)]})
+        >>> figure = tradeoff_figure({"Q-SNN": [MeasuredNetwork("2 bits", (95.0,), 2, 1000)]})
         >>> figure.axes[0].get_xlabel()
-        'memory (kB)'
+        'weights and membranes (kB)'
     """
     _check_series(series)
-    locator = import_matplotlib("matplotlib.ticker").LogLocator
-    figure, grid = new_figure(5.4, 3.8)
+    figure, grid = new_figure(6.4, 4.6)
     axes = grid[0, 0]
     drawn = [network for networks in series.values() for network in networks]
     front = pareto_front(drawn)
     places, heights = [n.memory / 1000 for n in front], [n.accuracy for n in front]
-    axes.step(places, heights, where="post", color="0.5", linestyle="--", label="Pareto front")
-    middle = sqrt(min(n.memory for n in drawn) * max(n.memory for n in drawn))
-    for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
-        kilobytes = [n.memory / 1000 for n in networks]
-        _errorbar(axes, networks, kilobytes, label=label, **style | {"linestyle": "none"})
-        for network in networks:
-            is_right = network.memory > middle
-            axes.annotate(
-                network.label,
-                (network.memory / 1000, network.accuracy),
-                xytext=(-6 if is_right else 6, -11),
-                textcoords="offset points",
-                horizontalalignment="right" if is_right else "left",
-                fontsize="small",
-                fontweight="bold" if network in front else "normal",
-            )
+    axes.step(
+        places, heights, where="post", color="0.55", linestyle="--", zorder=1, label="Pareto front"
+    )
+    both_ways = {n.is_fine_tuned for n in drawn if not n.is_float} == {True, False}
+    quantized = {m: [n for n in found if not n.is_float] for m, found in series.items()}
+    quantized = {method: found for method, found in quantized.items() if found}
+    floats = {m: [n for n in found if n.is_float] for m, found in series.items()}
+    for label, networks in floats.items():
+        if networks:
+            _points(axes, networks, label=label, **_FLOAT)
+    styles = zip(line_styles(len(quantized)), hues(len(quantized)), strict=True)
+    for (label, networks), (style, hue) in zip(quantized.items(), styles, strict=True):
+        style |= {"linestyle": "none", "color": hue}
+        is_filled = [n.is_fine_tuned or not both_ways for n in networks]
+        filled = [n for n, fills in zip(networks, is_filled, strict=True) if fills]
+        opened = [n for n, fills in zip(networks, is_filled, strict=True) if not fills]
+        _points(axes, filled, label=label, **style)
+        _points(axes, opened, label="_" if filled else label, **style, markerfacecolor="white")
+    if both_ways:
+        for name, face in (("fine-tuned from float", "0.4"), ("from scratch", "white")):
+            axes.plot([], [], "o", color="0.4", markerfacecolor=face, label=name)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(locator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_locator(import_matplotlib("matplotlib.ticker").LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
-    axes.margins(x=0.1, y=0.15)
-    _label(figure, axes, "Accuracy against memory", "memory (kB)")
+    axes.margins(x=0.12, y=0.08)
+    set_title(axes, "Accuracy against memory")
+    axes.set(xlabel=f"{counted} (kB)", ylabel=_accuracy_of(series))
+    set_legend(figure, 4)
+    points = [(n.memory / 1000, n.accuracy) for n in drawn]
+    ends = [
+        (n.memory / 1000, n.accuracy + sign * n.interval)
+        for n in drawn for sign in (-1, 1) if n.interval
+    ]  # fmt: skip
+    # one label for what was trained in both ways
+    twins = {(n.label, n.memory) for n in drawn if n.is_fine_tuned}
+    named = [n for n in drawn if n.is_fine_tuned or (n.label, n.memory) not in twins]
+    named.sort(key=lambda n: n not in front)
+    halo = import_matplotlib("matplotlib.patheffects").withStroke(linewidth=2, foreground="white")
+    labels = [
+        Label.around(
+            n.label, (n.memory / 1000, n.accuracy), 5.0, fontsize="small", path_effects=[halo],
+            zorder=1.5, fontweight="bold" if n in front else "normal",
+        )
+        for n in named
+    ]  # fmt: skip
+    place_labels(figure, axes, labels, points + ends)
     return figure
 
 
@@ -177,16 +224,26 @@ def _check_series(series: Mapping[str, Sequence[MeasuredNetwork]]) -> None:
         raise ArgumentError("series", list(series), "one series or more, each with networks")
 
 
+def _points(axes: Any, networks: Sequence[MeasuredNetwork], **style: Any) -> None:
+    if networks:
+        _errorbar(axes, networks, [n.memory / 1000 for n in networks], **style)
+
+
 def _errorbar(
     axes: Any, networks: Sequence[MeasuredNetwork], places: list[float], **style: Any
 ) -> None:
     """Draw accuracies, with bars where there are several seeds."""
-    spreads = [n.spread for n in networks]
-    bars = spreads if any(spreads) else None
-    axes.errorbar(places, [n.accuracy for n in networks], yerr=bars, capsize=3, **style)
+    intervals = [n.interval for n in networks]
+    bars = intervals if any(intervals) else None
+    axes.errorbar(
+        places, [n.accuracy for n in networks], yerr=bars, capsize=2, elinewidth=0.8, **style
+    )
 
 
-def _label(figure: Figure, axes: Any, title: str, xlabel: str) -> None:
-    set_title(axes, title)
-    axes.set(xlabel=xlabel, ylabel="test accuracy (%)")
-    figure.legend(loc="outside lower center")
+def _accuracy_of(series: Mapping[str, Sequence[MeasuredNetwork]]) -> str:
+    """The axis, and what a point and its bar are of."""
+    seeds = sorted({len(n.accuracies) for networks in series.values() for n in networks})
+    if seeds == [1]:
+        return "test accuracy (%), one seed"
+    numbers = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    return f"test accuracy (%)\nmean and 95 % interval, {numbers} seeds"

@@ -17,8 +17,8 @@ from qsnn_plugins.plot.style import (
     columns_of,
     folded,
     house_style,
+    hues,
     new_figure,
-    pair_of_colours,
     set_title,
 )
 
@@ -184,7 +184,7 @@ def membranes_figure(layers: Sequence[MembraneHistogram]) -> Figure:
 
 
 def _draw(upper: Any, lower: Any, layer: MembraneHistogram) -> None:
-    before, after = pair_of_colours()
+    before, after = hues(2)
     shares = [100 * s for s in layer.before]
     upper.bar(layer.bins, shares, layer.width, color=before)
     *_, second, highest = sorted([0.0, *shares])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,12 +24,13 @@ __all__ = [
     "columns_of",
     "folded",
     "house_style",
+    "hues",
     "layer_ticks",
     "line_styles",
     "new_figure",
     "page",
-    "pair_of_colours",
     "save_figure",
+    "set_legend",
     "set_title",
     "start_at_zero",
 ]
@@ -51,6 +53,8 @@ FORMS = tuple(_METADATA)
 _WIDEST = 7.0
 _PRINTED = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}
 
+# Okabe and Ito (2008), Color Universal Design; yellow is a darker one, to be seen on white
+_HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
 _MARKERS = "osD^vXP*"
 _DASHES = ("-", "--", ":", "-.")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "----", "oooo")
@@ -102,7 +106,7 @@ def page(width: str | float | None = None, title: bool = True) -> Iterator[None]
 
     Example:
         >>> with page("ieee", title=False):
-        ...     figure, _ = new_figure(7, 4)
+        ...     figure, _ = new_figure(14, 4)
         >>> [float(size) for size in figure.get_size_inches()]
         [3.5, 2.0]
     """
@@ -173,8 +177,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     """
     module = import_matplotlib("matplotlib.figure")
     wide = _PAGE.get().width or min(width, _WIDEST)
-    # the labels around a plot do not shrink with it
-    height *= min(1.0, wide / width) if _PAGE.get().width else 1
+    # what is written around a plot does not shrink with it
+    height *= min(1.0, sqrt(wide / width)) if _PAGE.get().width else 1
     figure = module.Figure(figsize=(wide, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
@@ -233,14 +237,43 @@ def layer_ticks(axes: Any, names: list[str]) -> None:
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
 
 
-def pair_of_colours() -> tuple[str, str]:
-    """Blue and vermillion of Okabe and Ito, which all kinds of colour vision tell apart.
+def set_legend(figure: Figure, most: int) -> None:
+    """Put the legend below all axes, in as many columns as there is room for.
+
+    Args:
+        figure: The figure.
+        most: Columns at the usual width.
 
     Example:
-        >>> pair_of_colours()
-        ('#0072B2', '#D55E00')
+        >>> figure, axes = new_figure(4, 3)
+        >>> _ = axes[0, 0].plot([1], [1], label="float")
+        >>> set_legend(figure, 3)
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['float']
     """
-    return "#0072B2", "#D55E00"
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = max(1, min(most, len(labels), int(figure.get_size_inches()[0] / 1.6)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def hues(count: int) -> list[str]:
+    """Colours of things without an order, from the palette of Okabe and Ito.
+
+    Protanopes, deuteranopes and tritanopes tell them apart; black is left to what is float.
+
+    Args:
+        count: Colours, up to 7.
+
+    Raises:
+        ArgumentError: If there are more than that.
+
+    Example:
+        >>> hues(2)
+        ['#0072B2', '#D55E00']
+    """
+    if count > len(_HUES):
+        raise ArgumentError("count", count, f"at most {len(_HUES)}: more cannot be told apart")
+    return list(_HUES[:count])
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:

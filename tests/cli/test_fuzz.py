@@ -141,10 +141,10 @@ def test_results(tmp_path, monkeypatch):
     wide = ["-c", "recipes/overlays/membranes_8bit.yaml", *RESULT["overrides"]]
     eight = RESULT | {"row": RESULT["row"].replace("2u", "8u"), "overrides": wide}
     raw = json.dumps([RESULT, RESULT | {"seed": 2}, eight]).encode()
-    plot = Namespace(convention="chip")
-    own = Namespace(results=[], config=[], label=None)
+    plot = Namespace(convention=None)
+    own = Namespace(results=[], config=[], label=None, rows=None)
     commands = [
-        lambda: tool_status(lambda: choose_results("memory", plot, [own])),
+        lambda: tool_status(lambda: choose_results("tradeoff", plot, [own])),
         *(
             lambda words=words: monkeypatch.setattr(sys, "argv", ["qsnn", *words]) or cli.qsnn()
             for words in (["recipes"], ["reproduce", "qsnn", "--table=1", "--json"])

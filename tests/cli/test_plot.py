@@ -5,7 +5,6 @@ import logging
 import re
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingClassifier, SpikingDetector
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.plot import measure_negative, measure_rates, weight_distributions
+from qsnn_plugins.reproduce import load_paper
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -194,57 +194,97 @@ def results(plot, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("figure", "convention"), [("bits", "chip"), ("memory", "qsnn")])
+@pytest.mark.parametrize(("figure", "convention"), [("bits", None), ("tradeoff", "qsnn")])
 def test_results_become_points(figure, convention, results, drawn):
-    chosen = ("--convention", convention) if figure == "memory" else ()
+    chosen = ("--convention", convention) if convention else ()
     words = (figure, *chosen, "-c", RESULT["recipe"])
-    (series,) = drawn(plot_results, f"{figure}_figure", *words)
+    series, *counted = drawn(plot_results, f"{figure}_figure", *words)
     ((name, (two, eight)),) = series.items()
-    assert name == "qsnn_vggsnn_cifar10dvs+embedded"
-    assert (two.label, two.accuracies, eight.label) == ("1w-2u", (90.0, 92.0), "1w-8u")
-    # 2^k - 1 levels
-    assert 2**two.membrane_bits == pytest.approx(3)
-    assert 2**eight.membrane_bits == pytest.approx(255)
+    assert name == "Q-SNN"
+    assert (two.accuracies, eight.accuracies) == ((90.0, 92.0), (95.0,))
+    assert (two.membrane_bits, eight.membrane_bits) == (2, 8)
     assert eight.memory > two.memory
+    if convention:
+        assert (two.label, eight.label) == ("1w-2u", "1w-8u")
+        assert counted == ["memory as qsnn counts it"]
     assert Path(f"runs/figures/{figure}.svg").is_file()
 
 
-def test_labels_tell_the_rows_apart():
-    float_row = RESULT["row"].replace("Q-SNN, VGGSNN, 1w-2u", "float SNN, VGGSNN, 32w-32u")
-    network = plot_results.MeasuredNetwork(RESULT["row"], (1.0,), 2, 2)
-    shorten = plot_results._short_labels
-    others = [replace(network, label=label) for label in (float_row, "A, VGGSNN, 1w-2u")]
-    assert [n.label for n in shorten([network, others[0]])] == ["1w-2u", "32w-32u"]
-    assert [n.label for n in shorten([network, others[1]])] == [
-        "Q-SNN, VGGSNN, 1w-2u",
-        "A, VGGSNN, 1w-2u",
+def point(method, row, place="net on data", label=None, **options):
+    network = plot_results.MeasuredNetwork("", (90.0,), 2, 2, **options)
+    return plot_results._Point(method, place, tuple(row.split(", ")), label, network)
+
+
+def test_methods_are_series_and_what_differs_a_label():
+    floating = point("float SNN", "DVS, VGG, 32w-32u", is_float=True)
+    points = [floating, point("Q-SNN", "DVS, VGG, 1w-2u"), point("Q-SNN", "DVS, VGG, 1w-8u")]
+    series = plot_results._methods(points)
+    assert {name: [n.label for n in found] for name, found in series.items()} == {
+        "float SNN": [""],
+        "Q-SNN": ["1w-2u", "1w-8u"],
+    }
+    # the float network ends the line of each method, but does not join that of another network
+    elsewhere = point("Q-SNN", "DVS, ResNet, 1w-2u", place="other on data")
+    lines = plot_results._lines([*points, elsewhere])
+    assert {name: len(found) for name, found in lines.items()} == {
+        "net on data": 3,
+        "other on data": 1,
+    }
+    lines = plot_results._lines([*points, point("B", "DVS, VGG, 1w-2u", label="ours")])
+    assert {name: len(found) for name, found in lines.items()} == {"Q-SNN": 3, "ours": 1}
+
+
+@pytest.mark.slow
+def test_a_row_of_the_comparison_knows_how_it_began(plot, drawn):
+    Path("recipes").symlink_to(ROOT / "recipes")
+    Path("x.csv").touch()
+    rows = load_paper("comparison").tables["cifar10_cpu"].rows
+    chosen = ["float", "Q-SNN, 1w-2u, from float", "Q-SNN, 1w-2u, from scratch"]
+    values = [
+        RESULT
+        | {"paper": "comparison", "table": "cifar10_cpu", "row": row, "log": "x.csv"}
+        | {"recipe": "recipes/cifar10_cpu.yaml", "overrides": list(rows[row].overrides)}
+        | {"seed": seed, "value": 90.0 + seed}
+        for row in chosen
+        for seed in (0, 1, 2)
     ]
-    assert [n.label for n in shorten([network, network])] == [RESULT["row"]] * 2
+    Path("some.json").write_text(json.dumps(values))
+    series, counted = drawn(plot_results, "tradeoff_figure", "tradeoff", "some.json")
+    (reference,), (tuned, scratch) = series["float"], series["Q-SNN"]
+    assert (reference.is_float, tuned.is_float) == (True, False)
+    assert (tuned.is_fine_tuned, scratch.is_fine_tuned) == (True, False)
+    assert tuned.label == scratch.label == "1w-2u"
+    assert tuned.memory == scratch.memory < reference.memory / 10
+    assert tuned.accuracies == (90.0, 91.0, 92.0)
+    assert counted == "weights and membranes"
+    words = ("tradeoff", "some.json", "--rows", "scratch", "--label", "ours")
+    series, _ = drawn(plot_results, "tradeoff_figure", *words)
+    assert {name: len(found) for name, found in series.items()} == {"ours": 1}
 
 
 @pytest.mark.slow
 def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
     values = [RESULT | {"overrides": [], "value": 80.0}]
     Path("docs/results/other.json").write_text(json.dumps(values))
-    assert plot("memory") == 2
+    assert plot("tradeoff") == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert "accuracies on CIFAR10DVS, EventDigits have no common front" in last
     words = ("-c", RESULT["recipe"], "-c", RESULT["overrides"][1])
-    (series,) = drawn(plot_results, "memory_figure", "memory", *words)
-    assert [network.accuracy for network in series["qsnn_vggsnn_cifar10dvs+embedded"]] == [91, 95]
+    series, _ = drawn(plot_results, "tradeoff_figure", "tradeoff", *words)
+    assert [network.accuracy for network in series["Q-SNN"]] == [91, 95]
     (series,) = drawn(plot_results, "bits_figure", "bits", *words, "--and", *words[:2])
     assert sorted(map(len, series.values())) == [1, 2]
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
-    (series,) = drawn(plot_results, "memory_figure", "memory")
+    series, _ = drawn(plot_results, "tradeoff_figure", "tradeoff")
     capsys.readouterr()
     words = ["-c", RESULT["recipe"], *RESULT["overrides"], "--json"]
     monkeypatch.setattr(sys, "argv", ["qsnn", "cost", *words])
     assert cli.qsnn() == 0
-    total = json.loads(capsys.readouterr().out)["memory"]["total"]
-    assert next(iter(series.values()))[0].memory == total
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    assert next(iter(series.values()))[0].memory == memory["total"] - memory["spikes"]
 
 
 NETWORK = GIVEN[:4]
@@ -276,8 +316,12 @@ BAD = [
     ),
     (["negative", *NETWORK, "--foo", "3"], "the command line has --foo 3"),
     (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
-    (["memory", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
-    (["memory", "--convention", "guess"], "convention='guess' is not allowed: give one of chip"),
+    (
+        ["bits", "--rows", "2-bit"],
+        "there are no results with '2-bit' in their rows in docs/results",
+    ),
+    (["tradeoff", "-c", "small.yaml"], "there are no results of small.yaml in docs/results"),
+    (["tradeoff", "--convention", "guess"], "convention='guess' is not allowed: give one of chip"),
     (["negative", *NETWORK, "--layers", "fc*"], "--layers: no layer fits fc*; there are blocks."),
     (["negative", *NETWORK, "--bounds", "-1"], "--bounds: negative does not read it; clipping"),
     (["negative", *NETWORK, "--label", "a"], "--label: negative does not read it; distributions,"),

@@ -16,9 +16,9 @@ from qsnn_plugins.plot.style import (
     columns_of,
     folded,
     house_style,
+    hues,
     line_styles,
     new_figure,
-    pair_of_colours,
     start_at_zero,
 )
 
@@ -117,7 +117,7 @@ def deficient(colour, kind):
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])
 def test_the_pair_differs_for_dichromats(kind):
-    before, after = (deficient(colour, kind) for colour in pair_of_colours())
+    before, after = (deficient(colour, kind) for colour in hues(2))
     red, green = (deficient(colour, kind) for colour in ("#c03030", "#507810"))
     assert abs(before - after).max() > 0.2
     assert abs(red - green).max() < 0.1, "the check can fail"
