@@ -1,5 +1,6 @@
 """The site: `make docs` builds it from these pages and from the docstrings."""
 
+import inspect
 import re
 import socket
 
@@ -76,10 +77,12 @@ def _link_inside(app, page, source):
 
 
 def _leave_hosts_out(app, what, name, obj, options, lines):
-    """Say of a host's own name whose it is, instead of its docstring."""
+    """Say of a host's own name whose it is, and nothing of how a value's class is built."""
     home = getattr(obj, "__module__", None) or "qsnn_plugins"
     if not home.startswith("qsnn_plugins") and what in ("class", "function"):
         lines[:] = [f"``{home}.{getattr(obj, '__name__', name)}``, as the host has it."]
+    if what == "data" and "\n".join(lines).strip() == inspect.cleandoc(type(obj).__doc__ or ""):
+        lines.clear()  # a value has no docstring of its own: this is how its class is built
 
 
 def _show_equations(app, what, name, obj, options, lines):
