@@ -75,15 +75,15 @@ def check_deployment():
 
 def check_commands(extras):
     assert qsnn_plugins.__version__ in say("qsnn", "--version")
-    assert "The main job can" in say("qsnn", "doctor") or "demo" not in extras
     assert "Table" in say("qsnn", "reproduce", "imsnn")
-    assert "conv" in say("qsnn", "cost", *RECIPES) or "demo" not in extras
+    assert "spikes" in say("qsnn", "cost", *RECIPES, "--input_shape=4,1,2,24,24")
     if "demo" in extras:
+        assert "The main job can run" in say("qsnn", "doctor")
         say("lightning", "fit", *RECIPES, "--trainer.fast_dev_run=true")
 
 
 def check_extras(extras):
-    """Each extra brings what it is for, and the base alone says which one is missing."""
+    """Each extra brings what it is for; without it, one error says so."""
     from qsnn_plugins.data import Digits
     from qsnn_plugins.functional import YoloGrid
     from qsnn_plugins.lightning import SpikingDetector
@@ -102,7 +102,8 @@ def check_extras(extras):
             found = True
         except DependencyError:
             found = False
-        assert found == (extra in extras), f"{extra} among {sorted(extras)}"
+        # a host may bring the same package
+        assert found or extra not in extras, extra
     if "aedat" in extras:
         import aedat  # noqa: F401
 
