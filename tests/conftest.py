@@ -5,11 +5,15 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # a process that collects results imports the classes of their warnings, and torchvision with them
 import qsnn_plugins  # noqa: F401
 
+# nothing fails because the machine is busy
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 # one cache of kernels for all tests and processes of a checkout; commands inherit it
 os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "kernels"))
 

@@ -100,6 +100,7 @@ def test_torchvision_is_not_imported_for_it():
     assert process.stdout.strip() == "False", process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("registered")
 def test_a_failed_import_works_afterwards():
     process = run(

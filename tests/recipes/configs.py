@@ -1,5 +1,6 @@
 """What a recipe says with overlays and words on top of it, without the command line."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,10 +18,15 @@ FLOAT = QuantSpec.full_precision()
 
 def merged(recipe, words=()):
     """The recipe's configuration with the words behind it, as the parser reads it."""
+    return typed(_merged(recipe, tuple(words)))
+
+
+@cache
+def _merged(recipe, words):
     placed = [str(ROOT / word) if word.startswith("recipes/") else word for word in words]
     composition = Composition.of(["-c", str(ROOT / recipe), *placed])
     resolve(composition)
-    return typed(composition.config)
+    return composition.config
 
 
 def typed(node):

@@ -67,9 +67,15 @@ def test_a_word_that_does_not_fit_is_noticed(parser):
 
 
 def test_the_network_of_a_row_is_built():
+    known = set()
     for recipe, words in COMMANDS:
         config = merged(recipe, words)
         membrane = QuantSpec(spec_of(config).membrane)
+        network = network_of(config)
+        shape = {key: value for key, value in network["init_args"].items() if key != "spec"}
+        if (case := (network["class_path"], str(shape), membrane)) in known:
+            continue
+        known.add(case)
         assert build(config, membrane).out_channels > 0, (recipe, words)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from itertools import chain
 
 import pytest
 
@@ -95,14 +96,13 @@ SINGLE = {"membranes_but_the_last", "convolutions_and_floats"}
 
 
 def test_no_cell_has_a_rule_of_its_own(cells):
-    used = Counter(
-        cell.rule for found in cells.values() for cell in found if cell.computed is not None
-    )
+    everything = chain.from_iterable(cells.of_all().values())
+    used = Counter(cell.rule for cell in everything if cell.computed is not None)
     assert {rule for rule, count in used.items() if count < 2} == SINGLE
 
 
 def test_verdicts_are_what_they_say(cells):
-    for cell in (cell for found in cells.values() for cell in found):
+    for cell in chain.from_iterable(cells.of_all().values()):
         if cell.verdict is Verdict.NOT_COMPUTED:
             assert cell.ours is None
             assert cell.reason.startswith("needs ")

@@ -6,21 +6,12 @@ from pathlib import Path
 import pytest
 
 from qsnn_plugins.reproduce import PAPERS, load_results
-from qsnn_plugins.reproduce.cells import build_cells
 from qsnn_plugins.reproduce.command import main
 from qsnn_plugins.reproduce.markdown import paper_page, totals_page
-from qsnn_plugins.reproduce.paper import load_paper
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEYS = ["paper", "table", "row", "column", "printed", "computed", "measured", "unit"]
 KEYS += ["rule", "verdict", "reason"]
-
-
-@pytest.fixture(scope="module")
-def now():
-    """All cells with the recorded results."""
-    results = load_results(DOCS / "results")
-    return {paper: build_cells(load_paper(paper), results) for paper in PAPERS}
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -31,7 +22,9 @@ def test_a_page_is_fresh(paper, now):
 
 def test_the_totals_are_fresh(now):
     page = (DOCS / "reproduction" / "README.md").read_text("utf-8")
-    assert page == totals_page(now, load_results(DOCS / "results")), "run `qsnn reproduce --write`"
+    assert page == totals_page(now.of_all(), load_results(DOCS / "results")), (
+        "run `qsnn reproduce --write`"
+    )
 
 
 def test_json(capsys):

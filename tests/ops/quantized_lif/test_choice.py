@@ -84,6 +84,7 @@ def test_a_backend_is_chosen_by_name(by, monkeypatch):
         chosen("numba")
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_reference_runs_and_one_line_says_so(tmp_path):
     code = (
         "import os; os.environ['CXX'] = 'no-such-compiler'\n"

@@ -174,6 +174,7 @@ def test_a_rarer_neuron_whose_kernel_cannot_be_built_is_left_to_the_reference(
     assert "CUDA kernel: CuPy cannot build it: RuntimeError: ptxas: out" in record.message
 
 
+@pytest.mark.slow
 def test_the_package_imports_without_cupy():
     code = (
         "import sys; sys.modules['cupy'] = None; from qsnn_plugins.ops import quantized_lif; "
