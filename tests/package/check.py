@@ -8,6 +8,7 @@ that holds nothing else, and `smoke.py` runs there in an empty folder.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -43,8 +44,10 @@ def build(folder):
         [*python, "build", "-o", folder], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
     )
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools takes what lies there
     direct = [*python, "build", "--wheel", "-o", folder / "direct"]
     subprocess.run(direct, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(ROOT / "build")
     held = contents(wheel)
     files = {name for name in held if ".dist-info/" not in name}
     assert files == tracked(), f"in the wheel or the repository alone: {files ^ tracked()}"
