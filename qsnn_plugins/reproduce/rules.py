@@ -92,6 +92,12 @@ def weights_and_five_membranes(case: Case) -> float:
 
 
 @rule
+def weights_membranes_and_products(case: Case) -> float:
+    """Weights, membranes, and outputs of a weight's times a membrane's bits, cut to hundredths."""
+    return _weights_and_membranes(case, times=1 + case.settings["weight_bits"])
+
+
+@rule
 def weights_membranes_and_bytes(case: Case) -> float:
     """Weights, membranes, and one byte for each membrane's input, each cut to hundredths."""
     inputs = case.in_unit(sum(n.count for n in case.behind_convolutions()))

@@ -77,6 +77,16 @@ def test_qsnn_size_against_mint(find):
     assert only(find("qsnn", "fig3", "model_size_reduction")) == pytest.approx(saved)
 
 
+@pytest.mark.parametrize(("bits", "printed"), [(4, "7.49"), (2, "3.87")])
+def test_imsnn_totals_of_resnet19(bits, printed, find):
+    """Outputs have as many bits as a weight and a membrane together; all is cut to hundredths."""
+    membranes = math.floor(100 * neurons(RESNET19) * 1.5 / 8e6)
+    total = math.floor(100 * weights(RESNET19) * bits / 8e6) + (1 + bits) * membranes
+    found = find("imsnn", "V", "total_memory", row=f"ResNet-19, W{bits} U1.5")
+    assert [cell.computed for cell in found] == [pytest.approx(total / 100)] * len(found) != []
+    assert f"{total / 100:.2f}" == printed
+
+
 def test_imsnn_events(find):
     row = "DVS-CIFAR10, this work, VGG-9, W2 U1.5"
     count = weights(VGG9) + 64 + 128 + 2 * 256 + 2 * 512 + 1024 + 1024 * 1025 + 1025 * 10
