@@ -3,6 +3,7 @@
 import inspect
 import re
 import socket
+from pathlib import Path
 
 import qsnn_plugins
 
@@ -26,11 +27,17 @@ templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "qsnn_plugins"
 html_static_path = ["_static"]
+html_css_files = ["tutorials.css"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+# the tutorials run when the site is built, and again when their code changes or after `make clean`
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / "executed")
+nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 1200  # seconds for a cell: the longest takes one minute on two idle cores
+nb_merge_streams = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
