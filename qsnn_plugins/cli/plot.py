@@ -61,6 +61,12 @@ FIGURES = {
         f'{_DEMO} --ckpt_path last --label "1-bit spikes"',
         (*_MEASURED, "--label"),
     ),
+    "curves": _Figure(
+        "loss and accuracy against epochs, with intervals over seeds",
+        "runs/seed42 runs/seed43 --label float --and runs/ternary42 runs/ternary43 --label ternary",
+        ("RUN", "--label", "--rows", "--metrics"),
+        most=7,
+    ),
     "boxes": _Figure(
         "one scene as detectors see it, with true and found boxes",
         f"{_SCENES} --scene 1",
@@ -85,6 +91,12 @@ _OWN = {
     "--label": "what it is called in the figure",
     "--rows": "only rows of the results with this text in their names",
 }
+_RUNS_USAGE = "qsnn plot {figure} RUN [RUN ...] [options]"
+_RUNS_NOTE = """
+A RUN is the folder of a run, such as runs/NAME, or its metrics.csv; several that differ in their
+seeds are one series, drawn as their mean with its 95 % interval. A CSV of `qsnn measure` in
+docs/results holds the runs of all seeds, a series for each row.
+"""
 _NETWORK_NOTE = """
 Any value of a recipe can be set behind it, as with `qsnn fit`. The network runs on its test data.
 --ckpt_changes allow takes a checkpoint that was trained otherwise than its recipe says.
@@ -112,9 +124,7 @@ def _main(words: list[str]) -> None:
     if len(parts) > most:
         number = "one network" if most == 1 else f"{most} at most"
         raise RecipeError(f"--and: {figure} is drawn of {number}")
-    draw = (_of_results if "RESULTS" in FIGURES[figure].options else _of_networks)(
-        figure, options, parts
-    )
+    draw = _KINDS[_kind(figure)].prepare(figure, options, parts)
     from qsnn_plugins.plot import page, save_figure
 
     with page(options.width, options.title):
@@ -163,6 +173,48 @@ def _of_results(figure: str, options: Namespace, parts: list[list[str]]) -> Call
     return draw
 
 
+def _of_runs(figure: str, options: Namespace, parts: list[list[str]]) -> Callable[[], Any]:
+    """Check that the runs are there; return what draws them."""
+    parser, chosen = _own_parser(figure), []
+    for part in parts:
+        own, others = parser.parse_known_args(part)
+        if others:
+            raise RecipeError(f"{figure} is drawn from logged runs: {others[0]} means nothing here")
+        if not own.runs:
+            raise RecipeError(f"{figure} is drawn from logged runs: give their folders")
+        for run in own.runs:
+            if not run.exists():
+                raise RecipeError(f"there is no run {run}")
+        chosen.append(own)
+
+    def draw() -> Any:
+        from qsnn_plugins.cli.plot_curves import draw_curves
+
+        return draw_curves(options, chosen)
+
+    return draw
+
+
+class _Kind(NamedTuple):
+    """What a figure is drawn of."""
+
+    usage: str
+    note: str
+    each: str
+    prepare: Callable[[str, Namespace, list[list[str]]], Callable[[], Any]]
+
+
+_KINDS = {
+    "NETWORK": _Kind(_NETWORK_USAGE, _NETWORK_NOTE, "of each network:", _of_networks),
+    "RESULTS": _Kind(_RESULTS_USAGE, _RESULTS_NOTE, "of each series:", _of_results),
+    "RUN": _Kind(_RUNS_USAGE, _RUNS_NOTE, "of each series:", _of_runs),
+}
+
+
+def _kind(figure: str) -> str:
+    return next((kind for kind in _KINDS if kind in FIGURES[figure].options), "NETWORK")
+
+
 def _split(words: list[str]) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     for word in words:
@@ -208,15 +260,12 @@ def _help() -> str:
 
 def _epilog(figure: str) -> str:
     about = FIGURES[figure]
-    is_results = "RESULTS" in about.options
-    own = [
-        "of each series:" if is_results else "of the network:" if about.most == 1 else "of each:"
-    ]
+    kind = _KINDS[_kind(figure)]
+    own = [kind.each]
     own += [f"  {name:<22}{_OWN[name]}" for name in _OWN if name in about.options]
     if about.most > 1:
         own.append("  --and                 what follows is of the next one")
-    note = _RESULTS_NOTE if is_results else _NETWORK_NOTE
-    return "\n".join([*own, note, f"example: qsnn plot {figure} {about.example}"])
+    return "\n".join([*own, kind.note, f"example: qsnn plot {figure} {about.example}"])
 
 
 def _own_parser(figure: str) -> ToolParser:
@@ -226,6 +275,8 @@ def _own_parser(figure: str) -> ToolParser:
     for name in ("--ckpt_path", "--label", "--rows"):
         if name in options:
             parser.add_argument(name)
+    if "RUN" in options:
+        parser.add_argument("runs", nargs="*", type=Path)
     if "RESULTS" in options:
         parser.add_argument("results", nargs="*", type=Path)
         parser.add_argument("-c", "--config", action="append", default=[])
@@ -235,11 +286,10 @@ def _own_parser(figure: str) -> ToolParser:
 def _parser(figure: str) -> ToolParser:
     """What is said of the figure; its help shows the options of a network or series too."""
     about = FIGURES[figure]
-    results = "RESULTS" in about.options
-    usage = _RESULTS_USAGE if results else _NETWORK_USAGE
     parser = ToolParser(
         prog=f"qsnn plot {figure}",
-        usage=usage.format(figure=figure) + (" [--and ...]" if about.most > 1 else ""),
+        usage=_KINDS[_kind(figure)].usage.format(figure=figure)
+        + (" [--and ...]" if about.most > 1 else ""),
         description=f"Draw {about.shows}.",
         epilog=_epilog(figure),
         formatter_class=RawDescriptionHelpFormatter,
@@ -271,6 +321,10 @@ def _parser(figure: str) -> ToolParser:
         "--bounds": {
             "type": float, "nargs": "+", "metavar": "C",
             "help": "clipping bounds (default: -5 to -1)",
+        },
+        "--metrics": {
+            "nargs": "+", "metavar": "NAME",
+            "help": "columns of metrics.csv (default: train_loss, and val_accuracy or val_map)",
         },
         "--scene": {
             "type": int, "default": 0, "metavar": "N", "help": "validation scene (default: 0)"

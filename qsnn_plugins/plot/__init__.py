@@ -8,6 +8,7 @@ from qsnn_plugins.plot.accuracy import (
 )
 from qsnn_plugins.plot.boxes import Scene, boxes_figure
 from qsnn_plugins.plot.clipping import BOUNDS, ClippedLayer, clipping_figure, measure_clipping
+from qsnn_plugins.plot.curves import History, curves_figure, read_history, read_record
 from qsnn_plugins.plot.distributions import (
     Distribution,
     distributions_figure,
@@ -30,6 +31,7 @@ __all__ = [
     "WIDTHS",
     "ClippedLayer",
     "Distribution",
+    "History",
     "MeasuredNetwork",
     "MembraneHistogram",
     "NegativeLayer",
@@ -37,6 +39,7 @@ __all__ = [
     "bits_figure",
     "boxes_figure",
     "clipping_figure",
+    "curves_figure",
     "distributions_figure",
     "follow_layers",
     "interval_of_mean",
@@ -50,6 +53,8 @@ __all__ = [
     "page",
     "pareto_front",
     "rates_figure",
+    "read_history",
+    "read_record",
     "save_figure",
     "spike_distributions",
     "tradeoff_figure",

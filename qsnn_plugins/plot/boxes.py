@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import Detections
+from qsnn_plugins.plot.labels import Label, place_labels
 from qsnn_plugins.plot.style import house_style, new_figure
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ _EVENTS = ("#9ec5ee", "white", "#f2a7a0")  # darker, nothing or both, brighter
 _TRUE = {"edgecolor": "black", "linewidth": 1.2}
 _FOUND = {"edgecolor": "#b34700", "linewidth": 1.6, "linestyle": "--"}
 _WIDTH = 3.6  # inches per panel
-_ROOM = 3  # pixels above a box that its name takes
 
 
 class Scene(NamedTuple):
@@ -50,7 +50,8 @@ class Scene(NamedTuple):
 def boxes_figure(scene: Scene, found: Mapping[str, Detections], min_score: float = 0.5) -> Figure:
     """Draw what several detectors find in one scene, a panel each.
 
-    True boxes are solid, found ones dashed, with their class and score.
+    True boxes are solid, found ones dashed, with their class and score, which stand where they
+    cover each other least.
 
     Args:
         scene: The scene.
@@ -80,14 +81,35 @@ def boxes_figure(scene: Scene, found: Mapping[str, Detections], min_score: float
         _draw_events(panel, scene.frame)
         for box in scene.boxes:
             _draw_box(panel, box, _TRUE)
-        for box, score, kind in zip(*detections, strict=True):
+        for box, score, _ in zip(*detections, strict=True):
             if score >= min_score:
-                name = f"{scene.class_names[int(kind)]} {float(score):.2f}"
-                _draw_box(panel, box, _FOUND, name)
+                _draw_box(panel, box, _FOUND)
         panel.set_title(label)
     handles = [_draw_box(axes[0, 0], [0.0] * 4, style) for style in (_TRUE, _FOUND)]
     figure.legend(handles, ["true", "found"], loc="outside lower center", ncols=2)
+    for panel, detections in zip(axes[0], found.values(), strict=True):
+        chosen = [part for part in zip(*detections, strict=True) if part[1] >= min_score]
+        # the surest first: its name has the best place
+        chosen.sort(key=lambda part: -float(part[1]))
+        place_labels(figure, panel, [_name(scene, *part) for part in chosen])
     return figure
+
+
+def _name(scene: Scene, box: Any, score: Any, kind: Any) -> Label:
+    """The class and score of a box, at one of its corners."""
+    left, top, right, bottom = (float(edge) - 0.5 for edge in box)
+    near, far = 1.0, 0.01  # points; the sign says on which side of a corner the name stands
+    places = [
+        ((left, top), (far, near)), ((right, top), (-far, near)),
+        ((left, bottom), (far, -near)), ((right, bottom), (-far, -near)),
+        ((left, top), (far, -near)), ((right, bottom), (-far, near)),
+        ((right, top), (near, -far)), ((left, top), (-near, -far)),
+    ]  # fmt: skip
+    style = {
+        "color": _FOUND["edgecolor"], "fontsize": "small", "zorder": 0.5,  # boxes above it
+        "bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+    }  # fmt: skip
+    return Label(f"{scene.class_names[int(kind)]} {float(score):.2f}", places, style)
 
 
 def _draw_events(panel: Any, frame: Tensor) -> None:
@@ -100,24 +122,9 @@ def _draw_events(panel: Any, frame: Tensor) -> None:
     panel.spines[:].set_visible(True)
 
 
-def _draw_box(panel: Any, box: Any, style: dict[str, Any], name: str = "") -> Any:
+def _draw_box(panel: Any, box: Any, style: dict[str, Any]) -> Any:
     from matplotlib.patches import Rectangle
 
     # pixel 0 reaches from -0.5 to 0.5 on the axes, from 0 to 1 in the box
     left, top, right, bottom = (float(edge) - 0.5 for edge in box)
-    if name:
-        _write(panel, (left, right, top), name, style["edgecolor"])
     return panel.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, **style))
-
-
-def _write(panel: Any, edges: tuple[float, float, float], name: str, colour: str) -> None:
-    left, right, top = edges
-    first, last = panel.get_xlim()
-    from_right = left + right > first + last  # a name grows towards the middle
-    text = panel.text(
-        right if from_right else left, top, name, zorder=0.5,  # events below it, boxes above
-        color=colour, size="small", ha="right" if from_right else "left",
-        va="bottom" if top > _ROOM else "top",
-        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-    )  # fmt: skip
-    text.set_in_layout(False)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,16 @@ from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import ForwardMonitor, layer_quantizer, output_spikes, weight_layers
 from qsnn_plugins.plot.layers import Run
-from qsnn_plugins.plot.style import bar_styles, folded, house_style, new_figure
+from qsnn_plugins.plot.style import (
+    bar_styles,
+    columns_of,
+    folded,
+    house_style,
+    hues,
+    import_matplotlib,
+    new_figure,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +35,8 @@ __all__ = ["Distribution", "distributions_figure", "spike_distributions", "weigh
 _MOST_VALUES = 32
 _BINS = 16
 _FEW = 4
+_PANEL = 1.7  # inches
+_DASHES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,10 @@ def distributions_figure(
 ) -> Figure:
     """Draw the distributions of weights, above, and of spikes, below, of several networks.
 
-    Above each panel stand the shares above 0, one per network: p_w of weights and p_s of spikes.
+    Above each panel stand the full name of the layer and the shares above 0, one per network: p_w
+    of weights and p_s of spikes. Few values are bars; where a network has more than four, such as
+    4-bit and float weights, each network is an outline,
+    or stems where its levels are not evenly spaced.
 
     Args:
         weights: What `weight_distributions` returns, by what the network is called.
@@ -158,28 +173,39 @@ def distributions_figure(
         >>> [axes.get_title().replace(chr(10), " ") for axes in figure.axes]
         ['conv1 0.25', 'neuron1 0.10']
     """
-    rows = [_common_layers(found, most) for found in (weights, spikes)]
-    columns = max(len(row) for row in rows)
-    figure, axes = new_figure(max(4.5, 1.25 * columns + 1), 4.6, rows=2, columns=columns)
-    styles = bar_styles(len(weights))
-    for line, row in zip(axes, rows, strict=True):
-        names = [folded(same[0].name) for same in row]
-        for panel, name, same in zip(line, names, row, strict=False):
-            shares = " | ".join(f"{found.positive:.2f}" for found in same)
-            panel.set_title(f"{name}\n{shares}", fontsize="small")
-            _bars(panel, same, styles)
-            if panel is not line[0]:
-                panel.tick_params(labelleft=False)
-        for panel in line[len(row) :]:
-            panel.remove()
-    axes[0, 0].set_ylabel("share of weights")
-    axes[1, 0].set_ylabel("share of neurons and steps")
-    figure.supxlabel(
-        "value: weights in parts of the largest, spikes as sent; above a panel: share above 0",
-        fontsize="medium",
+    blocks = [_common_layers(found, most) for found in (weights, spikes)]
+    columns = columns_of(_PANEL, max(len(block) for block in blocks))
+    rows = [ceil(len(block) / columns) for block in blocks]
+    figure, axes = new_figure(
+        max(_PANEL * columns + 0.3, 4.5), 1.6 * sum(rows) + 1.0, rows=sum(rows), columns=columns
     )
-    handles = axes[0, 0].containers
-    figure.legend(handles, list(weights), loc="outside upper center", ncols=len(weights))
+    styles = [
+        style | {"facecolor": hue}
+        for style, hue in zip(bar_styles(len(weights)), hues(len(weights)), strict=True)
+    ]
+    names = (("share of weights", "part of the largest"), ("share of steps", "spike"))
+    for block, lines, (ylabel, xlabel) in zip(
+        blocks, (axes[: rows[0]], axes[rows[0] :]), names, strict=True
+    ):
+        panels = lines.ravel()
+        for panel, same in zip(panels, block, strict=False):
+            shares = " | ".join(f"{found.positive:.2f}" for found in same)
+            panel.set_title(f"{folded(same[0].name)}\n{shares}", fontsize="small")
+            _draw(panel, same, styles)
+        for panel in panels[len(block) :]:
+            panel.remove()
+        for panel in panels[max(len(block) - columns, 0) : len(block)]:
+            panel.set_xlabel(xlabel)
+        for panel in panels[: len(block) : columns]:
+            panel.set_ylabel(ylabel)
+    set_title(figure, "Weights and spikes; above each panel: share above 0")
+    patch = import_matplotlib("matplotlib.patches").Patch
+    figure.legend(
+        [patch(**style) for style in styles],
+        list(weights),
+        loc="outside lower center",
+        ncols=min(len(weights), 2),
+    )
     return figure
 
 
@@ -196,14 +222,24 @@ def _common_layers(
     return list(zip(*found.values(), strict=True))[:most]
 
 
-def _bars(panel: Any, same: Sequence[Distribution], styles: Sequence[dict[str, Any]]) -> None:
+def _draw(panel: Any, same: Sequence[Distribution], styles: Sequence[dict[str, Any]]) -> None:
+    """Bars beside each other for a few values, outlines for many, each on values of its own."""
     values = sorted({value for found in same for value in found.values})
+    panel.grid(axis="x", visible=False)
+    if len(values) > _FEW:
+        for found, style, dashes in zip(same, styles, _DASHES, strict=False):
+            colour, gaps = style["facecolor"], [b - a for a, b in pairwise(found.values)]
+            if max(gaps, default=1) > 1.01 * min(gaps, default=1):  # such as powers of two
+                panel.vlines(found.values, 0, found.shares, color=colour)
+                panel.plot(found.values, found.shares, "o", color=colour, markersize=3)
+            else:
+                panel.step(found.values, found.shares, where="mid", color=colour, linestyle=dashes)
+        panel.set_ylim(0, 1.1 * max(max(found.shares) for found in same))
+        return
     gap = min((b - a for a, b in pairwise(values)), default=1.0)
     width = 0.8 * gap / len(same)
     for i, (found, style) in enumerate(zip(same, styles, strict=True)):
         shift = (i - (len(same) - 1) / 2) * width
         panel.bar([v + shift for v in found.values], found.shares, width, **style)
     panel.set_ylim(0, 1)
-    panel.grid(axis="x", visible=False)
-    if len(values) <= _FEW:
-        panel.set_xticks(values, [f"{value:.2g}" for value in values])
+    panel.set_xticks(values, [f"{value:.2g}" for value in values])

@@ -81,7 +81,7 @@ def place_labels(
                 annotation_clip=False,
                 **label.style,
             )
-            box = text.get_window_extent()
+            box = text.get_window_extent().padded(size)
             cost = sum(_common(box, other) for other in taken)
             cost += _OUTSIDE * (box.width * box.height - _common(box, axes.bbox))
             if best is None or cost < best[0] - 1e-6:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qsnn_plugins.reproduce.cells import build_cells
     from qsnn_plugins.reproduce.networks import NETWORKS, CountedNetwork, count_network
     from qsnn_plugins.reproduce.paper import PAPERS, Paper, load_paper
-    from qsnn_plugins.reproduce.results import Result, load_results
+    from qsnn_plugins.reproduce.results import Result, load_results, read_results
     from qsnn_plugins.reproduce.rules import RULES
     from qsnn_plugins.reproduce.specs import row_spec
     from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
@@ -39,6 +39,7 @@ _HOMES = {
     "count_standings": "cell",
     "load_paper": "paper",
     "load_results": "results",
+    "read_results": "results",
     "row_spec": "specs",
 }
 

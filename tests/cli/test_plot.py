@@ -12,7 +12,7 @@ import torch
 
 from qsnn_plugins import cli
 from qsnn_plugins.cli import plot as plot_command
-from qsnn_plugins.cli import plot_networks, plot_results
+from qsnn_plugins.cli import plot_curves, plot_networks, plot_results
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.plot import FIGURES
 from qsnn_plugins.functional import YoloGrid
@@ -210,6 +210,50 @@ def test_results_become_points(figure, convention, results, drawn):
     assert Path(f"runs/figures/{figure}.svg").is_file()
 
 
+@pytest.fixture
+def runs(plot):
+    """Two runs as Lightning logs them, and the record of a row with two seeds."""
+    for name, value in (("a", 0.5), ("b", 0.7)):
+        Path(name, "fit", "version_0").mkdir(parents=True)
+        text = f"epoch,step,train_loss,val_accuracy\n0,9,1.0,\n0,9,,{value}\n"
+        Path(name, "fit", "version_0", "metrics.csv").write_text(text)
+    words = " ".join(["-c", RESULT["recipe"], *RESULT["overrides"]])
+    rows = f"{words},1,0,0.5\n{words},2,0,0.7\nother,1,0,0.1\n"
+    Path("runs.csv").write_text("words,seed,epoch,val_accuracy\n" + rows)
+    Path("runs.json").write_text(json.dumps(RESULT))
+
+
+def test_curves_are_of_runs_or_of_a_record(runs, drawn):
+    words = ("curves", "a", "b/fit/version_0/metrics.csv", "--label", "both", "--and", "b")
+    series, metrics = drawn(plot_curves, "curves_figure", *words)
+    assert metrics == ["train_loss", "val_accuracy"]
+    assert [run["val_accuracy"] for run in series["both"]] == [{0: 0.5}, {0: 0.7}]
+    assert list(series) == ["both", "b"]
+    series, metrics = drawn(plot_curves, "curves_figure", "curves", "runs.csv", "--out", "x.svg")
+    assert {name: len(found) for name, found in series.items()} == {RESULT["row"]: 2, "other": 1}
+    assert metrics == ["val_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "curves is drawn from logged runs: give their folders"),
+        (["no"], "there is no run no"),
+        (["a", "--ckpt_path", "x"], "curves is drawn from logged runs: --ckpt_path means nothing"),
+        (["a", "--and", "a"], "two series are called 'a': give each a --label"),
+        (["a", "--metrics", "val_map"], "metrics='val_map' is not allowed: give one or more of"),
+        (["a", "--rows", "x"], "--rows: a has none; a CSV of `qsnn measure` has"),
+        (["runs.csv", "a"], "runs.csv holds runs of all seeds"),
+        (["runs.csv", "--label", "x"], "--label names one series, and runs.csv has 2: give --rows"),
+        (["runs.csv", "--rows", "x"], "runs.csv has no rows with 'x'; it has DVS-CIFAR10, Q-SNN"),
+        (["a", *(f"--and b --label {i}" for i in range(7))], "--and: curves is drawn of 7 at most"),
+    ],
+)
+def test_one_sentence_where_there_are_no_curves(words, sentence, runs, plot, capsys):
+    assert plot("curves", *" ".join(words).split()) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {sentence}")
+
+
 def point(method, row, place="net on data", label=None, **options):
     network = plot_results.MeasuredNetwork("", (90.0,), 2, 2, **options)
     return plot_results._Point(method, place, tuple(row.split(", ")), label, network)
@@ -380,6 +424,7 @@ def test_the_examples_fit_their_figures(figure):
     for part in plot_command._split(rest):
         own, others = plot_command._own_parser(figure).parse_known_args(part)
         files = [*Composition.of(others).files, *getattr(own, "results", [])]
+        assert files or own.runs
         assert all((ROOT / file).is_file() for file in files)
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -40,6 +42,14 @@ def test_each_detector_has_a_panel_with_all_true_boxes(scene):
     assert not [p for p in dashed[1] if p.get_width()]
     assert [text.get_text() for text in first.texts] == ["pedestrian 0.90"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true", "found"]
+
+
+def test_names_of_boxes_that_lie_on_each_other_can_be_read(scene):
+    near = Detections(TRUE[:1].repeat(3, 1), torch.tensor([0.9, 0.8, 0.7]), torch.zeros(3).long())
+    (panel,) = boxes_figure(scene, {"a": near}).axes
+    assert [text.get_text() for text in panel.texts] == ["car 0.90", "car 0.80", "car 0.70"]
+    extents = [text.get_window_extent() for text in panel.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(extents, 2))
 
 
 def test_events_are_drawn_by_their_sign(scene):

@@ -100,6 +100,35 @@ def test_the_figure_has_a_panel_a_layer_and_a_bar_a_network():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before", "after"]
 
 
+def test_float_and_4_bit_weights_are_outlines_on_their_own_values():
+    binned = Distribution("conv", tuple(np.linspace(-0.9, 0.9, 16)), (1 / 16,) * 16)
+    uniform = Distribution("conv", tuple(np.linspace(-1, 1, 15)), (1 / 15,) * 15)
+    powers = Distribution(
+        "conv", (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0), (0.1, 0.2, 0.3, 0.2, 0.1, 0.1)
+    )
+    weights = {"float": [binned], "uniform": [uniform], "powers": [powers]}
+    figure = distributions_figure(weights, dict.fromkeys(weights, layers(0.2)))
+    panel, spikes = figure.axes
+    assert not panel.patches
+    one, other, stems = panel.lines
+    assert list(one.get_xdata()) == pytest.approx(binned.values)
+    assert list(other.get_ydata()) == pytest.approx(uniform.shares)
+    assert list(stems.get_xdata()) == list(powers.values)
+    assert stems.get_linestyle() == "None"
+    assert len({one.get_color(), other.get_color(), stems.get_color()}) == 3
+    assert one.get_linestyle() != other.get_linestyle()
+    assert len(spikes.patches) == 6
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["float", "uniform", "powers"]
+
+
+def test_many_layers_go_on_in_the_next_row():
+    figure = distributions_figure({"a": layers(*[0.2] * 6)}, {"a": layers(*[0.2] * 5)})
+    assert figure.get_size_inches()[0] <= 7
+    assert {axes.get_gridspec().get_geometry() for axes in figure.axes} == {(4, 4)}
+    assert len(figure.axes) == 11
+
+
 def test_networks_of_other_layers_are_refused():
     spikes = {"a": layers(0.1)}
     with pytest.raises(ArgumentError, match="layers of b="):
