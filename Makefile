@@ -59,6 +59,7 @@ test-legacy: $(LEGACY)/.installed
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m tests.links docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 lint: $(VENV)/.installed-dev

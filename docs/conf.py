@@ -92,6 +92,12 @@ def _leave_hosts_out(app, what, name, obj, options, lines):
         lines.clear()  # a value has no docstring of its own: this is how its class is built
 
 
+def _leave_types_out(app, what, name, obj, options, lines):
+    """Show a constant by its value, without the docstring of its type."""
+    if what == "data" and getattr(obj, "__doc__", None) == type(obj).__doc__:
+        lines[:] = []
+
+
 def _show_equations(app, what, name, obj, options, lines):
     """Begin a literal block where an indented paragraph follows plain text: an equation."""
     shown, before = [], ""
@@ -121,5 +127,6 @@ def setup(app):
     """Register what changes docstrings, before and after napoleon reads them."""
     app.connect("source-read", _link_inside)
     app.connect("autodoc-process-docstring", _leave_hosts_out, priority=0)
+    app.connect("autodoc-process-docstring", _leave_types_out, priority=0)
     app.connect("autodoc-process-docstring", _show_equations, priority=1)
     app.connect("autodoc-process-docstring", _escape_bars, priority=900)

@@ -13,10 +13,9 @@ import yaml
 from qsnn_plugins.cli import training
 
 
-def test_a_run_has_its_folder(folder, lightning):
+def test_a_run_has_its_folder(folder, here):
     (folder / "more.yaml").write_text("trainer: {max_epochs: 1}")
-    process = lightning("fit", "-c", "good.yaml", "--config=more.yaml")
-    assert process.returncode == 0, process.stderr
+    assert here("fit", "-c", "good.yaml", "--config=more.yaml") == 0
     run = folder / "runs" / "good+more"
     assert (run / "checkpoints" / "last.ckpt").is_file()
     config = yaml.safe_load((run / "fit" / "version_0" / "config.yaml").read_text())

@@ -84,10 +84,10 @@ def test_quantizing_adds_scales_and_thresholds_and_nothing_else():
     [
         presets.imsnn(),
         presets.qsnn(),
-        presets.qsnn(fidelity="released"),
+        pytest.param(presets.qsnn(fidelity="released"), marks=pytest.mark.slow),
         presets.sigmoid_quantizer(1),
         presets.bit_budget(4, 2),
-        presets.spquant(pruned=False),
+        pytest.param(presets.spquant(pruned=False), marks=pytest.mark.slow),
         QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"), weight=WeightSpec("mint")),
         QuantSpec(weight=WeightSpec("uniform", first_last="float", per="channel")),
     ],

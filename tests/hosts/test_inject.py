@@ -71,9 +71,10 @@ def test_a_hosts_own_inject_leaves_the_other_host(inject_one, replaced, left, ki
     ("statement", "absent"),
     [
         ("import snntorch; neuron = snntorch.Leaky(0.5)", "spikingjelly"),
-        (
+        pytest.param(
             "from spikingjelly.activation_based.neuron import LIFNode; neuron = LIFNode()",
             "snntorch",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -163,7 +163,12 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", SPECS[:-1], ids=str)  # the last is the host's own forward
+@pytest.mark.parametrize(
+    "spec",
+    # the last is the host's own forward
+    [SPECS[0], *(pytest.param(spec, marks=pytest.mark.slow) for spec in SPECS[1:-1])],
+    ids=str,
+)
 def test_the_multi_step_form_is_one_graph(spec):
     torch._dynamo.reset()
     x = torch.randn(3, 4, 8)

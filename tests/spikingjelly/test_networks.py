@@ -16,6 +16,7 @@ print([name for name in sys.modules if name.startswith("spikingjelly.activation_
 """
 
 
+@pytest.mark.slow
 def test_importing_the_neurons_imports_no_model_builder():
     process = subprocess.run(
         [sys.executable, "-c", LOADED], check=True, capture_output=True, text=True

@@ -167,7 +167,7 @@ def test_autocast_to_bfloat16(kind):
     assert network[0].weight.grad.abs().sum() > 0
 
 
-@pytest.mark.covering(1)
+@pytest.mark.slow  # tests/nn/test_cell.py compiles the steps themselves
 @pytest.mark.parametrize("step_mode", ["s", "m"])
 def test_compiles_without_a_break(kind, step_mode):
     torch._dynamo.reset()
