@@ -45,7 +45,7 @@ __all__ = [
     "presets",
     "save",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "ArgumentError": "errors",
