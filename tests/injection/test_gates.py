@@ -7,9 +7,10 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
-from qsnn_plugins import eject, inject
-from qsnn_plugins.errors import ArgumentError, QSNNError
-from qsnn_plugins.injection import GatedLayer
+from qsnn_plugins import eject, export, inject, presets
+from qsnn_plugins.cost import report
+from qsnn_plugins.errors import ArgumentError, ExportError, QSNNError
+from qsnn_plugins.injection import FloatParameter, GatedLayer
 from qsnn_plugins.models import TimeDistributed
 from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.snntorch import MultiStep, reset_net
@@ -352,3 +353,20 @@ def test_a_layer_that_takes_its_own_output_is_followed():
 def test_an_example_is_needed():
     with pytest.raises(ArgumentError, match="example_input=None"):
         inject(users_network(), spec())
+
+
+def test_predictors_are_float_which_report_cost_and_export_say():
+    network, x = Joined(JOINED["spikes"][0]), events(3, 1, 2, 8, 8)
+    injected = inject(network, presets.spquant(weight_bits=4), example_input=x[0])
+    rows = {row.names[0]: row for row in injected.floats}
+    assert rows["last.gate.weight"] == FloatParameter(
+        ("last.gate.weight",), "ChannelGate", 12 * 4, 32, "the predictor of a gate", asked=True
+    )
+    assert "last.gate.weight" in str(injected)
+    cost = report(network, None, (3, 1, 2, 8, 8), step_mode="s")
+    (predictor,) = (row for row in cost.synapses if row.name == "last.gate")
+    assert (predictor.kind, predictor.weight_bits) == ("predictor", 32)
+    assert predictor.total_macs == 3 * 12 * 4
+    assert predictor.pooled == 3 * 2 * 6 * 8 * 8  # a mean of each map of two layers of neurons
+    with pytest.raises(ExportError, match=r"conv2 is gated by means, which are no integers"):
+        export.to_integer(network, x)
