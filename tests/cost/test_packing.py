@@ -89,6 +89,7 @@ def test_scales_fit_into_the_bits_that_the_account_says(kind, bits):
             assert -128 <= exponent <= 127
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("membrane", MEMBRANES)
 @pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
 def test_membranes_take_the_bytes_that_the_account_says(membrane, host):

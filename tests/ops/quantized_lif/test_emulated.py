@@ -100,7 +100,7 @@ def test_sixteen_bits_of_a_spike_are_exact():
     "parameters",
     [
         pytest.param(
-            CASES[number], id=NAMES[number], marks=() if number in QUICK[:8] else pytest.mark.slow
+            CASES[number], id=NAMES[number], marks=() if number in QUICK[:4] else pytest.mark.slow
         )
         for number in (range(len(CASES)) if os.environ.get("QSNN_EVERY_VARIANT") else QUICK)
     ],
