@@ -11,7 +11,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import Detections
 from qsnn_plugins.plot.labels import Label, place_labels
-from qsnn_plugins.plot.style import house_style, new_figure
+from qsnn_plugins.plot.style import house_style, new_figure, set_legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def boxes_figure(scene: Scene, found: Mapping[str, Detections], min_score: float
                 _draw_box(panel, box, _FOUND)
         panel.set_title(label)
     handles = [_draw_box(axes[0, 0], [0.0] * 4, style) for style in (_TRUE, _FOUND)]
-    figure.legend(handles, ["true", "found"], loc="outside lower center", ncols=2)
+    set_legend(figure, 2, handles, ["true", "found"])
     for panel, detections in zip(axes[0], found.values(), strict=True):
         chosen = [part for part in zip(*detections, strict=True) if part[1] >= min_score]
         # the surest first: its name has the best place

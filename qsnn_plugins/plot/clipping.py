@@ -18,6 +18,7 @@ from qsnn_plugins.plot.style import (
     layer_ticks,
     line_styles,
     new_figure,
+    set_legend,
     set_title,
     start_at_zero,
 )
@@ -136,5 +137,5 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     for part in (upper, lower):
         part.set_xlim(-0.5, len(layers) - 0.5)
         start_at_zero(part)
-    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    set_legend(figure, 5, side="upper")
     return figure

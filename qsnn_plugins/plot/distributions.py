@@ -24,6 +24,7 @@ from qsnn_plugins.plot.style import (
     hues,
     import_matplotlib,
     new_figure,
+    set_legend,
     set_title,
 )
 
@@ -200,12 +201,7 @@ def distributions_figure(
             panel.set_ylabel(ylabel)
     set_title(figure, "Weights and spikes; above each panel: share above 0")
     patch = import_matplotlib("matplotlib.patches").Patch
-    figure.legend(
-        [patch(**style) for style in styles],
-        list(weights),
-        loc="outside lower center",
-        ncols=min(len(weights), 2),
-    )
+    set_legend(figure, 4, [patch(**style) for style in styles], list(weights))
     return figure
 
 

@@ -19,6 +19,7 @@ from qsnn_plugins.plot.style import (
     house_style,
     hues,
     new_figure,
+    set_legend,
     set_title,
 )
 
@@ -179,7 +180,7 @@ def membranes_figure(layers: Sequence[MembraneHistogram]) -> Figure:
     figure.supylabel("share of neurons and steps (%)", fontsize="medium")
     handles = [part.patches[0] for part in pairs[0]]
     names = ["before quantization", "as stored"]
-    figure.legend(handles, names, loc="outside lower center", ncols=2)
+    set_legend(figure, 2, handles, names)
     return figure
 
 

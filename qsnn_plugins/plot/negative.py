@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from qsnn_plugins.functional import negative_firing
 from qsnn_plugins.plot.layers import Run, measure_layers
-from qsnn_plugins.plot.style import bar_styles, house_style, layer_ticks, new_figure, set_title
+from qsnn_plugins.plot.style import (
+    bar_styles,
+    house_style,
+    layer_ticks,
+    new_figure,
+    set_legend,
+    set_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,5 +100,5 @@ def negative_figure(layers: Sequence[NegativeLayer]) -> Figure:
     axes.set_ylabel("share (%)")
     layer_ticks(axes, [a.name for a in layers])
     axes.grid(axis="x", visible=False)
-    figure.legend(loc="outside lower center", ncols=2)
+    set_legend(figure, 2)
     return figure

@@ -15,6 +15,7 @@ from qsnn_plugins.plot.style import (
     layer_ticks,
     line_styles,
     new_figure,
+    set_legend,
     set_title,
     start_at_zero,
 )
@@ -82,5 +83,5 @@ def rates_figure(rates: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.set_ylabel("neurons and steps that fire (%)")
     layer_ticks(axes, layers)
     start_at_zero(axes)
-    figure.legend(loc="outside lower center", ncols=min(3, len(rates)))
+    set_legend(figure, 3)
     return figure

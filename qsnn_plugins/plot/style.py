@@ -210,7 +210,7 @@ def set_title(place: Any, title: str) -> None:
             place.set_title(title)
 
 
-def folded(name: str, longest: int = 20) -> str:
+def folded(name: str, longest: int = 23) -> str:
     """Break the full name of a layer at its dots into lines of some length.
 
     Example:
@@ -237,12 +237,17 @@ def layer_ticks(axes: Any, names: list[str]) -> None:
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
 
 
-def set_legend(figure: Figure, most: int) -> None:
-    """Put the legend below all axes, in as many columns as there is room for.
+def set_legend(
+    figure: Figure, most: int, handles: Any = None, labels: Any = None, side: str = "lower"
+) -> None:
+    """Put the legend below or above all axes, in as many columns as there is room for.
 
     Args:
         figure: The figure.
-        most: Columns at the usual width.
+        most: Columns at the most.
+        handles: What the legend shows; None for what the first axes have with a label.
+        labels: What each is called.
+        side: "lower" or "upper".
 
     Example:
         >>> figure, axes = new_figure(4, 3)
@@ -251,9 +256,13 @@ def set_legend(figure: Figure, most: int) -> None:
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['float']
     """
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    columns = max(1, min(most, len(labels), int(figure.get_size_inches()[0] / 1.6)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    if handles is None:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+    for columns in range(min(most, len(labels)), 0, -1):
+        legend = figure.legend(handles, labels, loc=f"outside {side} center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def hues(count: int) -> list[str]:

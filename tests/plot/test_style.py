@@ -93,6 +93,17 @@ def test_a_page_gives_width_fonts_and_title():
             pass
 
 
+@pytest.mark.parametrize("width", [2.5, "ieee", 7.0])
+def test_a_legend_fits_the_column(width):
+    with page(width):
+        drawn = negative_figure([NegativeLayer("conv1", 0.4, 0.05)])
+    (legend,) = drawn.legends
+    drawn.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert drawn.bbox.x0 <= box.x0 <= box.x1 <= drawn.bbox.x1
+    assert len(legend.get_texts()) == 2
+
+
 @pytest.mark.parametrize(("width", "columns"), [(None, 4), ("ieee", 2), (2.0, 1)])
 def test_panels_stand_beside_each_other_where_there_is_room(width, columns):
     with page(width):
