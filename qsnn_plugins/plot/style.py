@@ -259,7 +259,8 @@ def set_legend(
     if handles is None:
         handles, labels = figure.axes[0].get_legend_handles_labels()
     for columns in range(min(most, len(labels)), 0, -1):
-        legend = figure.legend(handles, labels, loc=f"outside {side} center", ncols=columns)
+        place: Any = f"outside {side} center"
+        legend = figure.legend(handles, labels, loc=place, ncols=columns)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
