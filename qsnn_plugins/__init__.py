@@ -4,8 +4,7 @@
 
     report = inject(network, presets.imsnn(weight_bits=4))
 
-Importing this package is cheap: it imports nothing but itself, and what the names below stand for
-is imported when they are asked for.
+Importing this package is fast: the modules behind the names below are imported on first use.
 """
 
 from importlib import import_module

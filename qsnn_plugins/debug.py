@@ -1,7 +1,7 @@
-"""Debug mode: a NaN raises where it is met instead of travelling on.
+"""Debug mode: the first NaN raises an error instead of spreading.
 
-It is on where the environment has QSNN_DEBUG=1 when the package is imported, and inside
-`debugging()`. A check reads the tensor's values, so on a GPU it waits for the device.
+It is on if QSNN_DEBUG=1 is set when the package is imported, and inside `debugging()`. Each check
+reads the values of a tensor, so on a GPU it waits for the device.
 """
 
 from __future__ import annotations

@@ -19,9 +19,18 @@ from pathlib import Path
 from threading import Timer
 
 from qsnn_plugins.command_owners import OURS, claims, is_ours
+from qsnn_plugins.progress import phase
 
 REGISTER = "from qsnn_plugins.torchvision_ops import register_missing_ops; register_missing_ops(); "
 MAIN_JOB = "lightning fit -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
+USAGE = "usage: qsnn doctor     (it takes no options)"
+HELP = f"""\
+{USAGE}
+
+Check the installed packages, devices, kernels and commands, and say how to fix what is missing.
+
+example:
+  qsnn doctor"""
 PYTHON = (3, 11)
 WIDTH = 24
 _PATIENCE = 300  # seconds for one import: a cold disk or a busy machine takes minutes
@@ -66,7 +75,8 @@ class Probes(Mapping[str, Probe]):
 
     def __getitem__(self, name: str) -> Probe:
         while name not in self._found:
-            done, found = next(self._coming)
+            with phase("trying imports, devices and backends"):
+                done, found = next(self._coming)
             self._found[done] = found
         return self._found[name]
 
@@ -81,8 +91,7 @@ def main(words: list[str]) -> int:
     """Print the report line by line as it comes; 0 if the main job can run, else 1."""
     if words:
         asked = words[0] in ("-h", "--help")
-        usage = "usage: qsnn doctor     it takes no options"
-        print(usage, file=sys.stdout if asked else sys.stderr)
+        print(HELP if asked else USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     fatal = False
     for title, findings in examine(Probes()).items():
@@ -205,6 +214,7 @@ _PACKAGES = {
     "scikit-learn": True,
     "pycocotools": False,
     "matplotlib": False,
+    "tensorboard": False,
     "aedat": False,
 }
 
@@ -213,6 +223,7 @@ _EXTRAS = {
     "scikit-learn": "demo",
     "pycocotools": "detection",
     "matplotlib": "plot",
+    "tensorboard": "tensorboard",
     "aedat": "aedat",
 }
 

@@ -92,7 +92,7 @@ class StateError(QSNNError, RuntimeError):
 
 
 class UnknownOptionError(ArgumentError):
-    """A mapping has a key that is no option.
+    """A mapping has a key that is not an option.
 
     Args:
         owner: What the mapping stands for.

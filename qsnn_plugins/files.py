@@ -57,7 +57,7 @@ def writable(argument: str, value: object) -> Iterator[Path]:
     """Return what a caller gave as a path, and say in one sentence where it cannot be written.
 
     Raises:
-        ArgumentError: If it is no path, or what the block writes there cannot be.
+        ArgumentError: If it is not a path, or what the block writes there cannot be.
 
     Example:
         >>> with writable("path", "nowhere/network.bin") as path, atomic_write(path):

@@ -1,8 +1,8 @@
 """One `QuantSpec` per paper.
 
-`fidelity="paper"` follows the paper's equations with their misprints mended, "released" the code
-that the authors published. The default is always the paper's form: its networks give a sample
-the same answer alone and in a batch, and its levels fit the bits that it names.
+`fidelity="paper"` follows the paper's equations, with misprints corrected; "released" follows the
+code that the authors published. The default is always "paper": with it, the result for a sample
+does not depend on the other samples in its batch, and the number of levels fits the bits.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def _statistical(bits: int | None) -> WeightSpec:
 def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpec:
     """IM-SNN: ternary membranes under a stacked surrogate gradient, power-of-two weights.
 
-    Released: five levels from -3 to 1, the default of the code, and weights in equal steps up to
-    2 mean|w| where the paper says powers of two. Here as in the other presets with a code,
-    released neurons fire above the threshold, and paper ones by the host's own comparison.
+    Released: five levels from -3 to 1, the default of the code, and uniformly quantized weights up
+        to 2 mean|w|, where the paper has powers of two. In all presets with "released", neurons
+        fire above the threshold; with "paper", they use the comparison of the host.
 
     Args:
-        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
-            weights are sums of powers of two.
+        weight_bits: Bits per weight (8, 4 and 2 in the paper), or None for float weights. With 5
+            or more, weights are sums of powers of two.
         fidelity: "paper" or "released".
 
     Raises:
@@ -99,16 +99,16 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
 def spquant(
     weight_bits: int | None = 4, pruned: bool = True, fidelity: Fidelity = "paper"
 ) -> QuantSpec:
-    """SpQuant-SNN: IM-SNN's membranes, thresholds that learn on a path of their own, and pruning.
+    """SpQuant-SNN: IM-SNN's membranes, learned thresholds with a separate gradient, and pruning.
 
-    Released: no spatial masks (their call is commented out), gates that look at a convolution's
-    input with a threshold of 0.5 and never learn, weights in equal steps. The released threshold
-    learns by the separate path and by the ordinary gradient on top of it, which is not carried.
+    Released: no spatial masks (the call is commented out), untrained gates on the input of a
+        convolution with a threshold of 0.5, uniformly quantized weights. The released threshold
+        adds the ordinary gradient to the separate one, which is not implemented here.
 
     Args:
-        weight_bits: Bits a weight (8, 4 and 2 in the paper), or None for float weights. From 5 on
-            weights are sums of powers of two.
-        pruned: Whether it prunes; without, it is the paper's Quant-SNN.
+        weight_bits: Bits per weight (8, 4 and 2 in the paper), or None for float weights. With 5
+            or more, weights are sums of powers of two.
+        pruned: Whether it prunes; False is the paper's Quant-SNN.
         fidelity: "paper" or "released".
 
     Raises:
@@ -136,17 +136,17 @@ def spquant(
 
 
 def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
-    """Q-SNN: binary weights and membranes of a few bits with one scale for a layer.
+    """Q-SNN: binary weights, and membranes of a few bits with one scale per layer.
 
-    The first and the last layer have 8-bit weights, so that a network of two has no binary one.
-    Paper: Eq. 8 on 2^k - 1 levels, scaled by the
-    step's maximum while training and by its running average at evaluation; weights are regulated
-    by layer and scaled by mean|w|. Released: tanh first, and the maximum at evaluation too, by
-    which a sample's answer depends on its batch; weights are regulated by channel, scaled by a
-    power of two, and learn through the EDE backward.
+    The first and the last layer have 8-bit weights, so a network of two layers has no binary
+    weights. Paper: Eq. 8 with 2^k - 1 levels, scaled by the maximum of the step in training and by
+    its running average at evaluation; weights are regulated per layer and scaled by mean|w|.
+    Released: tanh first, and the maximum also at evaluation, so that the result for a sample
+    depends on its batch; weights are regulated per channel, scaled by a power of two, and trained
+    with the EDE gradient.
 
     Args:
-        membrane_bits: Bits a membrane: 8, 4 and 2 in the paper.
+        membrane_bits: Bits per membrane: 8, 4 and 2 in the paper.
         fidelity: "paper" or "released".
 
     Raises:
@@ -174,10 +174,10 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
 
 
 def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> QuantSpec:
-    """Third paper: weights on sums of sigmoids that sharpen while training; float membranes.
+    """Third paper: weights quantized by sigmoids that sharpen during training; float membranes.
 
     Args:
-        weight_bits: Bits a weight: 8, 4, 2 (three levels) and 1 in the paper.
+        weight_bits: Bits per weight: 8, 4, 2 (three levels) and 1 in the paper.
         fidelity: "paper"; its authors released no code.
 
     Raises:
@@ -202,11 +202,12 @@ give 'paper': its authors released no code
 def bit_budget(
     weight_bits: int = 1, spike_bits: int = 1, fidelity: Fidelity = "paper"
 ) -> QuantSpec:
-    """Bit budget: spikes of several bits and weights of a few, T · W · S bits per synapse.
+    """Bit budget: spikes of several bits and low-bit weights, T · W · S bits per synapse.
 
-    One-bit weights are a sign and a scale: Eq. 5 rounds to three levels there. Spikes carry the
-    threshold as a factor, as Eq. 7 prints, and are clipped to their bits, as it does not.
-    So are the outputs of SEW blocks and the attention matrices of Spikformers (section 6.3).
+    One-bit weights are a sign and a scale, since Eq. 5 would round to three levels. Spikes are
+    multiplied by the threshold, as in Eq. 7, and clipped to their bits, which Eq. 7 does not print.
+    The outputs of SEW blocks and the attention matrices of Spikformers are clipped as well (section
+    6.3).
 
     Args:
         weight_bits: W, from 1 to 8.
@@ -253,14 +254,14 @@ def resolve(
     value: QuantSpec | str | Mapping[str, Any],
     may_overrule: Callable[[str, str], bool] = lambda part, argument: False,
 ) -> QuantSpec:
-    """Return the spec that a value stands for.
+    """Return a spec from a preset's name, a mapping or a spec.
 
     Args:
-        value: A spec; a preset's name; or a mapping of parts, which may name a preset too and give
-            its arguments: parts then change what the preset has. A part that names another kind,
-            or a class of its own, keeps nothing of the preset's.
-        may_overrule: Whether a part may contradict an argument of the preset, as it may where it
-            was laid on top of it; by default none may.
+        value: A spec; the name of a preset; or a mapping of parts. A mapping may also name a preset
+            and give its arguments; the parts then change the preset. A part that names another kind
+            or class keeps nothing of the preset.
+        may_overrule: Whether a part may contradict an argument of the preset, as an overlay may; by
+            default it may not.
 
     Raises:
         ArgumentError: If a name, a key or a value is not allowed, or a part contradicts an

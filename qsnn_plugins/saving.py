@@ -1,4 +1,4 @@
-"""Quantized networks as safetensors: weights as codes in their bits, and how to build the rest."""
+"""Quantized networks as safetensors files, with bit-packed weights."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _PART = "network."  # of a checkpoint
 def save(network: nn.Module, path: str | Path) -> None:
     """Write a quantized network to a file of tensors; nothing is pickled.
 
-    A quantized weight is stored as its codes, packed in their bits, wherever the quantizer makes
-    the same codes of the quantized weight again; where it would not (weights that are standardized
-    first, for example) the float weight is stored. Everything else of the state dict goes in as it
-    is, with how each part was quantized.
+    A quantized weight is stored as bit-packed codes if the quantizer turns the quantized weight
+    into the same codes again. Otherwise (for example, if weights are standardized first) the float
+    weight is stored. All other entries of the state dict are stored unchanged, and so is the spec
+    of each part.
 
     Args:
         network: Any network after `inject`, or one of `qsnn_plugins.models`.
-        path: The file, by convention `.safetensors`; it is whole or not there.
+        path: The file, by convention `.safetensors`. It is written completely or not at all.
 
     Raises:
-        ArgumentError: If it is no network, its state dict holds something that is no tensor, or
-            nothing can be written there.
+        ArgumentError: If it is not a network, if its state dict contains something other than
+            tensors, or if the file cannot be written.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -83,20 +83,20 @@ def save(network: nn.Module, path: str | Path) -> None:
 
 
 def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
-    """Read a network that `save` or a recipe's training wrote; either can go on from there.
+    """Load a network from a file of `save` or of a recipe's training; it can be trained further.
 
     Args:
-        path: The file of `save`, or a recipe's checkpoint, of which the network is taken.
-        network: Where the network is not one of `qsnn_plugins.models`: one that is built and
-            injected as the saved one was. What is quantized otherwise is an error that names every
-            difference, unless within `allow_spec_changes`.
+        path: A file of `save`, or a checkpoint of a recipe, of which only the network is loaded.
+        network: For a network that is not one of `qsnn_plugins.models`: a network that is built and
+            injected in the same way. If it is quantized differently, the error lists every
+            difference; inside `allow_spec_changes` this is allowed.
 
     Returns:
-        The network, at evaluation.
+        The network, in evaluation mode.
 
     Raises:
-        ExportError: If the file is missing, damaged, or holds no network that can be built.
-        ArgumentError: If an argument is not of its kind.
+        ExportError: If the file is missing or damaged, or contains no network that can be built.
+        ArgumentError: If an argument has the wrong type.
     """
     path = checked_path("path", path)
     if network is not None:
@@ -189,7 +189,7 @@ def _read_checkpoint(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         part = {k.removeprefix(_PART): v for k, v in state.items() if k.startswith(_PART)}
     # what torch raises depends on the bytes of a file that is none: zip, key, end of file
     except Exception:
-        raise ExportError(f"{path} is no checkpoint of a recipe that can be read") from None
+        raise ExportError(f"{path} cannot be read as a checkpoint of a recipe") from None
     return content.get("network"), part
 
 
@@ -202,7 +202,7 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(f"{path} cannot be read as safetensors: {reason}") from None
     if metadata.get("format") != _FORMAT:
-        raise ExportError(f"{path} holds no network: `qsnn_plugins.save` writes one")
+        raise ExportError(f"{path} contains no network: `qsnn_plugins.save` writes one")
     try:
         content = json.loads(metadata["content"])
         if content["version"] != _VERSION:
@@ -227,12 +227,12 @@ def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Ten
 def _built(path: str | Path, description: Any) -> nn.Module:
     if description is None:
         raise ExportError(
-            f"{path} holds a network of your own: build and inject it as before, and give it as "
+            f"{path} contains a network of your own: build and inject it as before, and pass it as "
             "`network`"
         )
     models = import_module(_MODELS)
     name = description["class"]
     cls = getattr(models, name, None) if name in models.__all__ else None
     if not (isinstance(cls, type) and issubclass(cls, models.TimeMajorNet)):
-        raise ExportError(f"{path} asks for {name!r}, which is no network of {_MODELS}")
+        raise ExportError(f"{path} asks for {name!r}, which is not a network of {_MODELS}")
     return cls(**{key: _value(value) for key, value in description["init_args"].items()})

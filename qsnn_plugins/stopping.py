@@ -11,7 +11,9 @@ from typing import Any
 
 __all__ = ["StopRequest", "Stopped", "sigterm_stops"]
 
-_ANSWER = b"\nstopping after this batch, or after its epoch's validation; once more stops at once\n"
+_ANSWER = (
+    b"\nstopping after this batch, or after the validation of its epoch; Ctrl-C again stops now\n"
+)
 
 
 class Stopped(KeyboardInterrupt):

@@ -14,7 +14,7 @@ ROOT = Path(qsnn_plugins.__file__).parent
 # Lower never imports higher; what shares a line may not import each other either.
 LAYERS = [
     {"errors", "command_owners", "lazy"},
-    {"debug", "extras", "files", "stopping", "torchvision_ops"},
+    {"debug", "extras", "files", "progress", "stopping", "torchvision_ops"},
     {"functional"},
     {"spec"},
     {"nn"},

@@ -1,7 +1,7 @@
 """The `lightning` and `qsnn` commands.
 
 The first word alone decides who answers. It imports neither torch nor Lightning:
-help and version come at once, and what a word needs is imported when the word is given.
+help and version come at once, and what a command needs is imported when the command is given.
 """
 
 from __future__ import annotations
@@ -14,33 +14,48 @@ from importlib.metadata import PackageNotFoundError, version
 from qsnn_plugins import __version__
 from qsnn_plugins.command_owners import other_claim
 
+_DEMO = "-c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
+_SCENES = "-c recipes/imsnn_yolov2_gen1.yaml -c recipes/overlays/scenes.yaml"
+
+# Command: (what it does, options of an example).
 TRAINING = {
-    "fit": "train the network of a recipe",
-    "validate": "run it on the validation data",
-    "test": "run it on the test data and print the closing table",
-    "predict": "write down its predictions",
+    "fit": ("train the network of a recipe", _DEMO),
+    "validate": ("run it on the validation data", f"{_DEMO} --ckpt_path last"),
+    "test": (
+        "run it on the test data; print rates, memory and accuracy",
+        f"{_DEMO} --ckpt_path last",
+    ),
+    "predict": ("save its predictions, such as boxes", f"{_SCENES} --ckpt_path last"),
 }
 
-# Word: (what it does, "module:function" taking the words that follow and returning an exit status).
+# Command: (what it does, "module:function" taking the words that follow, returning a status).
 TOOLS = {
-    "cost": ("say what the network of a recipe costs: memory, operations, energy", "cli.cost:main"),
-    "export": ("turn a trained network into integers, as a file or as C", "cli.export:main"),
-    "plot": ("draw the papers' figures, of a trained network or of results", "cli.plot:main"),
-    "reproduce": ("compare the papers' tables with our figures", "reproduce.command:main"),
-    "recipes": ("list the papers' rows with their commands and results", "reproduce.recipes:main"),
-    "measure": ("train and test a recipe's rows, and record them", "reproduce.measure:main"),
-    "doctor": ("say what is installed, what can run and how to fix the rest", "doctor:main"),
+    "cost": ("print memory, operations and energy of a network", "cli.cost:main"),
+    "plot": ("draw figures of trained networks or of results", "cli.plot:main"),
+    "export": ("write a trained network as integers, to a file or as C", "cli.export:main"),
+    "recipes": ("list all recipes with the papers' and our results", "reproduce.recipes:main"),
+    "reproduce": ("print the papers' tables beside our values", "reproduce.command:main"),
+    "measure": ("train and test a recipe over several seeds", "reproduce.measure:main"),
+    "doctor": ("check this installation, and say how to fix it", "doctor:main"),
+}
+
+_GROUPS = {
+    "Train and test": tuple(TRAINING),
+    "Examine a network": ("cost", "plot"),
+    "Deploy a network": ("export",),
+    "Compare with the papers": ("recipes", "reproduce", "measure"),
+    "Check the installation": ("doctor",),
 }
 
 
 def lightning() -> int:
-    """Answer `lightning ...`: four words are ours, the rest is another owner's if there is one."""
-    return _answer("lightning", TRAINING)
+    """Answer `lightning ...`: four commands are ours, all others belong to another owner."""
+    return _answer("lightning", {word: does for word, (does, _) in TRAINING.items()})
 
 
 def qsnn() -> int:
-    """Answer `qsnn ...`: the same four words, and this package's own tools."""
-    return _answer("qsnn", TRAINING | {word: does for word, (does, _) in TOOLS.items()})
+    """Answer `qsnn ...`: the same four commands, and this package's own tools."""
+    return _answer("qsnn", {word: does for word, (does, _) in (TRAINING | TOOLS).items()})
 
 
 def _answer(command: str, known: dict[str, str]) -> int:
@@ -65,8 +80,8 @@ def _answer(command: str, known: dict[str, str]) -> int:
     if command == "lightning" and (other := other_claim(command)):
         return other[1].load()()
     near = get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(known)}"
-    print(f"error: {command} does not know {word!r}; {hint}", file=sys.stderr)
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
+    print(f"error: {command} has no command {word!r}; {hint}", file=sys.stderr)
     return 2
 
 
@@ -77,35 +92,41 @@ def _train() -> int:
 
 
 def _help(command: str, known: dict[str, str]) -> str:
-    lines = [
-        f"usage: {command} WORD [options]     {command} WORD --help shows the options",
-        "",
-        *(f"  {word:<10}{does}" for word, does in known.items()),
-        "",
-        f"example: {command} fit -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml",
-    ]
+    lines = [f"usage: {command} COMMAND [options]"]
+    for title, words in _GROUPS.items():
+        if known.keys() & set(words):
+            lines += ["", f"{title}:", *(f"  {word:<11}{known[word]}" for word in words)]
+    lines += ["", f"{command} COMMAND --help shows the options of a command, and an example."]
+    lines += ["QSNN_PROGRESS=0 in the environment hides the progress bars of all but fit and test."]
+    lines += ["", "example:", f"  {command} fit {_DEMO}"]
     if command == "lightning" and (other := other_claim(command)):
-        lines += ["", f"Any other word is handed on to {other[0]}, which has a `lightning` too."]
+        lines += ["", f"All other commands are passed on to {other[0]}, which is installed too."]
     elif command == "lightning":
-        lines += ["", "The tools of this package answer to `qsnn`, which also knows these words."]
+        lines += ["", "`qsnn` has these commands too, and the tools of this package."]
     return "\n".join(lines)
 
 
 def _training_help(command: str, word: str) -> str:
+    does, example = TRAINING[word]
     return f"""\
 usage: {command} {word} -c RECIPE [-c OVERLAY ...] [--KEY=VALUE ...]
 
-{TRAINING[word]}
+{does[0].upper()}{does[1:]}.
 
-  -c FILE              a recipe, or an overlay on top of it (see recipes/README.md)
-  --ckpt_path=FILE     a checkpoint, or `last`, the newest of the recipe's runs
-  --weights_only=false unpickle a checkpoint that you trust
+  -c FILE              a recipe, or an overlay that changes it (see recipes/README.md)
+  --ckpt_path=FILE     a checkpoint, or `last` for the newest one of this recipe
+  --ckpt_changes=allow accept a checkpoint that was trained with other bits, leaks or time steps
+  --weights_only=false unpickle the checkpoint; only for files that you trust
+  --tensorboard        write TensorBoard logs too: tensorboard --logdir runs
   --KEY=VALUE          any value of the recipe, such as --trainer.max_epochs=5,
                        --data.batch_size=32 or --model.network.spec.weight_bits=2
-  --print_config       print the composed recipe, and do nothing
+  --print_config       print the complete configuration, and stop
   --model.help=CLASS   the options of a class, such as SpikingClassifier or StringNet;
                        --data.help=CLASS likewise
-  --help=all           every option of the trainer"""
+  --help=all           every option of the trainer
+
+example:
+  {command} {word} {example}"""
 
 
 def _version(distribution: str) -> str:

@@ -1,4 +1,4 @@
-"""The network of a recipe, and what it is counted with."""
+"""Build the network of a recipe, and count its costs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SEED = 42
 def account(
     options: Namespace, recipes: Composition, given: tuple[int, ...] | None
 ) -> tuple[str, NetworkCost]:
-    """Build the network of a recipe and account for it, on the given shape of its input if any.
+    """Build the network of a recipe and count its costs, for a given input shape if there is one.
 
     Returns:
-        The recipes' name, and the account.
+        The name of the recipes, and the costs.
 
     Raises:
         RecipeError: What was asked for cannot be done.
@@ -40,8 +40,8 @@ def account(
     cost = report(network, None, shape, activity=_activity(options, built, shape))
     if not (options.full_precision or _quantizes(cost)):
         raise RecipeError(
-            f"the network of {recipes.name} quantizes nothing, neither weights nor "
-            "membranes: --full_precision counts it all the same"
+            f"the network of {recipes.name} has no quantized weights or membranes: "
+            "add --full_precision to count it anyway"
         )
     return recipes.name, cost
 

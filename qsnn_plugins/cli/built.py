@@ -18,6 +18,7 @@ from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.cli.recipe_cli import RecipeCLI, no_last_checkpoint
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import TimedModule
+from qsnn_plugins.progress import tracked
 
 _NO_DATA = "lightning.LightningDataModule"
 
@@ -40,13 +41,13 @@ class BuiltRecipe(RecipeCLI):
             input_shape: Shape [T, N, C, H, W] of the network's input; the data are not built then.
 
         Raises:
-            RecipeError: What was asked for cannot be built, has no network, or is no checkpoint
+            RecipeError: What was asked for cannot be built, has no network, or is not a checkpoint
                 of it.
         """
         check_checkpoint(checkpoint)
         built = cls.run(recipes, input_shape=input_shape)
         if not isinstance(getattr(built.model, "network", None), torch.nn.Module):
-            raise RecipeError(f"{type(built.model).__name__} has no `network` to look at")
+            raise RecipeError(f"{type(built.model).__name__} has no attribute `network`")
         if checkpoint:
             built._load(Path(checkpoint) if checkpoint != "last" else built._last_checkpoint())
         return built
@@ -70,7 +71,7 @@ class BuiltRecipe(RecipeCLI):
         frame = getattr(data, "frame_shape", None)
         if steps is None or frame is None:
             raise RecipeError(
-                f"{type(data).__name__} does not say the shape of its samples (time_steps and "
+                f"{type(data).__name__} does not define the shape of its samples (time_steps and "
                 "frame_shape): give --input_shape T,1,..."
             )
         return (steps, 1, *frame)
@@ -86,7 +87,9 @@ class BuiltRecipe(RecipeCLI):
             raise ArgumentError("batches", batches, "an integer from 1")
         self.datamodule.prepare_data()
         self.datamodule.setup("test")
-        for frames, *_ in islice(self.datamodule.test_dataloader(), batches):
+        loader = self.datamodule.test_dataloader()
+        total = min(batches, len(loader))
+        for frames, *_ in tracked(islice(loader, batches), "running on test data", total):
             yield frames
 
     def validation_item(self, number: int) -> Any:
@@ -111,7 +114,7 @@ class BuiltRecipe(RecipeCLI):
             with loading(self.changes):
                 self.model.load_state_dict(state)
         except RuntimeError as error:
-            raise RecipeError(unloadable(error) or f"{file} does not fit") from None
+            raise RecipeError(unloadable(error) or f"{file} does not fit this network") from None
 
     def _last_checkpoint(self) -> Path:
         from qsnn_plugins.lightning import newest_checkpoint

@@ -1,4 +1,4 @@
-"""Checkpoints: one reader for all commands, and one sentence where a file is none or misfits."""
+"""Checkpoints: one reader for all commands, and one-sentence errors for files that do not fit."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _POINTER = b"version https://git-lfs"
 _GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)")
 _DIFFERENCE = re.compile(r"(.*?): (.* in the state, .* here)")
 _HOLDS_OBJECTS = (
-    "holds Python objects ({}), and only tensors and plain values are loaded; "
-    "`--weights_only false` loads all of it, if you trust whoever wrote it"
+    "contains Python objects ({}), but only tensors and plain values are loaded; "
+    "if you trust its author, add `--weights_only false` to load everything"
 )
 
 
@@ -46,13 +46,13 @@ def loading(changes: str) -> AbstractContextManager[None]:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint: tensors and plain values, nothing that would be unpickled.
+    """Read the tensors and plain values of a checkpoint, without unpickling objects.
 
     Returns:
         Its content, with a `state_dict` of tensors by name.
 
     Raises:
-        RecipeError: There is no such file, or it is damaged, or no checkpoint.
+        RecipeError: The file is missing, damaged, or not a checkpoint.
     """
     check_file(file)
     try:
@@ -61,13 +61,13 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     except Exception as error:
         raise RecipeError(f"{file} {_why_unreadable(error)}") from None
     if not isinstance(content, dict):
-        raise RecipeError(f"{file} is no checkpoint: it holds a {type(content).__name__}")
+        raise RecipeError(f"{file} is not a checkpoint: it contains a {type(content).__name__}")
     state = content.get("state_dict")
     if state is None and content and all(isinstance(v, Tensor) for v in content.values()):
         allowed = "a checkpoint has them under the key state_dict"
-        raise RecipeError(f"{file} is no checkpoint: it holds weights alone, and {allowed}")
+        raise RecipeError(f"{file} is not a checkpoint: it contains only weights; {allowed}")
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise RecipeError(f"{file} is no checkpoint: it has no state_dict of tensors by name")
+        raise RecipeError(f"{file} is not a checkpoint: it has no state_dict with named tensors")
     return content
 
 
@@ -83,9 +83,9 @@ def check_file(file: Path) -> None:
     except OSError as error:
         raise RecipeError(f"--ckpt_path: {file} cannot be read: {error.strerror}") from None
     if not start:
-        raise RecipeError(f"{file} is no checkpoint: it is empty")
+        raise RecipeError(f"{file} is not a checkpoint: it is empty")
     if start == _POINTER:
-        raise RecipeError(f"{file} is a pointer of git-lfs: `git lfs pull` fetches the file itself")
+        raise RecipeError(f"{file} is a git-lfs pointer: run `git lfs pull` to download the file")
     if start.startswith(b"PK"):
         try:
             with zipfile.ZipFile(file) as archive:
@@ -94,18 +94,18 @@ def check_file(file: Path) -> None:
         except Exception:
             raise RecipeError(f"{file} is truncated or damaged") from None
         if damaged is not None:
-            raise RecipeError(f"{file} is damaged: the checksum of {damaged} is not right")
+            raise RecipeError(f"{file} is damaged: the checksum of {damaged} is wrong")
 
 
 def _why_unreadable(error: Exception) -> str:
     named = _GLOBAL.search(str(error)) if isinstance(error, UnpicklingError) else None
     if named:
         return _HOLDS_OBJECTS.format(named[1].rstrip("."))
-    return "is no checkpoint that can be read: it is damaged, or something else"
+    return "cannot be read: it is damaged, or not a checkpoint"
 
 
 def check_saved_by_fit(file: Path, content: dict[str, Any], stage: str, trainer: Any) -> None:
-    """Refuse what Lightning cannot go on from, before it begins to.
+    """Refuse a checkpoint from which Lightning cannot continue, before it tries to.
 
     Args:
         file: Where the checkpoint is.
@@ -130,8 +130,7 @@ def check_saved_by_fit(file: Path, content: dict[str, Any], stage: str, trainer:
     wrong = wrong or [*_wrong_callbacks(content.get("callbacks", {}), trainer)]
     if wrong:
         raise RecipeError(
-            f"{file} was not saved by `fit`, or is damaged: {wrong[0]} is missing, or not what it "
-            f"should be"
+            f"{file} was not saved by `fit`, or is damaged: {wrong[0]} is missing or invalid"
         )
     if stage != "fit":
         return
@@ -183,7 +182,7 @@ def _wrong_callbacks(states: dict[str, Any], trainer: Any) -> Iterator[str]:
 
 
 def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
-    """Refuse to go on with another optimizer or schedule than a checkpoint's.
+    """Refuse to continue with an optimizer or schedule other than that of the checkpoint.
 
     Raises:
         RecipeError: It has options, groups of parameters or a schedule of another kind.
@@ -201,9 +200,7 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
         try:
             is_same = [kind(each.state_dict()) for each in own] == [kind(each) for each in saved]
         except (TypeError, KeyError, AttributeError, IndexError, ValueError):
-            raise RecipeError(
-                f"the checkpoint is damaged: {key} is not what it should be"
-            ) from None
+            raise RecipeError(f"the checkpoint is damaged: {key} is invalid") from None
         if not is_same:
             classes = ", ".join(type(each).__name__ for each in own) or "none"
             raise RecipeError(

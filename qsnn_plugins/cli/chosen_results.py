@@ -39,8 +39,8 @@ def choose_results(figure: str, options: Namespace, chosen: list[Namespace]) -> 
     data = dict.fromkeys(_data_name(runs.recipes) for runs in found)
     if figure == "tradeoff" and len(data) > 1:
         raise RecipeError(
-            f"accuracies on {', '.join(data)} have no common front: choose with -c RECIPE, and "
-            "-c OVERLAY where a recipe was measured on both"
+            f"accuracies on {', '.join(data)} cannot be compared: choose one data set with "
+            "-c RECIPE, and with -c OVERLAY if a recipe was measured on several"
         )
     return found
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> Iterable[Result]:
     if not path.is_file():
         raise RecipeError(f"there is no file of results {path}")
     if path.suffix != ".json":
-        raise RecipeError(f"{path} is no JSON file of results; a recipe stands behind -c")
+        raise RecipeError(f"{path} is not a JSON file of results; a recipe stands behind -c")
     return read_results(path)
 
 

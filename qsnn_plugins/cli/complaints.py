@@ -1,8 +1,8 @@
-"""What is wrong with a recipe that the parser refused, in one sentence.
+"""Explain in one sentence why the parser refused a recipe.
 
-The parser's own messages run over many lines and name a key by its last part. Here the composed
-recipe is held against the classes that it names, and the first misfit is said: the place, and what
-may stand there instead.
+The parser's own messages have many lines and name a key only by its last part. Here the composed
+recipe is compared with the signatures of the classes that it names. The sentence says where the
+first mistake is, and what is allowed there.
 """
 
 # ruff: noqa: E402
@@ -113,7 +113,7 @@ class _Misfits:
         if named is None:
             yield f"{place}: there is no class {name}{_absence(str(name))}"
         elif not is_instance_of(named, bases):
-            yield f"{place}: {name} is no {' or '.join(base.__name__ for base in bases)}"
+            yield f"{place}: {name} is not a {' or '.join(base.__name__ for base in bases)}"
         elif inspect.isabstract(named):
             yield f"{place}: {name} is abstract: give a class that derives from it"
         else:

@@ -128,7 +128,7 @@ class Composition:
         )
 
     def _check_forms(self, node: Any, path: Keys) -> None:
-        """Refuse a class whose name is no word, or whose arguments are no mapping."""
+        """Refuse a class whose name is not a word, or whose arguments are no mapping."""
         if isinstance(node, list):
             node = {str(number): item for number, item in enumerate(node)}
         if not isinstance(node, dict):
@@ -146,7 +146,9 @@ class Composition:
         if trust is None or trust.value is None or str(trust.value).lower() == "true":
             return
         if trust.file is not None:
-            raise RecipeError(f"{trust}: only the command line may say so: --weights_only=false")
+            raise RecipeError(
+                f"{trust}: this is allowed only on the command line: --weights_only=false"
+            )
         if checkpoint is not None and checkpoint.file is not None and checkpoint.value is not None:
             raise RecipeError(
                 f"{checkpoint}: with --weights_only, name the checkpoint on the command line too: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,20 @@ from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import ToolParser, tool_status
 from qsnn_plugins.cli.inputs import check_checkpoint, load_yaml
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.progress import phase
 
 if TYPE_CHECKING:
     from qsnn_plugins.cost import EnergyTable
 
 _EPILOG = """
-Firing rates are never assumed: without --rates, --ckpt_path or --noise, what depends on them is
-unknown. `--ckpt_changes allow` takes a checkpoint that was trained otherwise. Any value
-of the recipe can be set behind it, as with `qsnn fit`. docs/cost.md states every convention.
+Operations and energy depend on firing rates, which are never assumed: they are printed as unknown
+unless --rates, --ckpt_path or --noise says where the rates come from. --ckpt_changes=allow accepts
+a checkpoint that was trained with another spec. As with `qsnn fit`, any value of the recipe can be
+set with --KEY=VALUE. docs/cost.md explains every convention.
+
+examples:
+  qsnn cost -c recipes/spquant_vgg9.yaml --rates 0.1
+  qsnn cost -c recipes/spquant_vgg9.yaml --json
 """
 
 
@@ -40,10 +47,11 @@ def _main(words: list[str]) -> None:
     for name in ("spatial", "channel"):
         if options.rates is None and getattr(options, name) is not None:
             raise ArgumentError(name, getattr(options, name), "it together with --rates")
-    from qsnn_plugins.cli.accounting import account
-    from qsnn_plugins.cost import cost_table
+    with phase(f"counting the network of {recipes.name}"):
+        from qsnn_plugins.cli.accounting import account
+        from qsnn_plugins.cost import cost_table
 
-    name, cost = account(options, recipes, shape)
+        name, cost = account(options, recipes, shape)
     if options.json:
         print(json.dumps({"recipe": name} | cost.to_dict(options.convention, energy), indent=2))
         return
@@ -83,38 +91,59 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _parser() -> ToolParser:
     parser = ToolParser(
         prog="qsnn cost",
-        usage="qsnn cost -c RECIPE [-c OVERLAY] [options]",
-        description="What the network of a recipe costs for one sample.",
+        usage="qsnn cost -c RECIPE [-c OVERLAY ...] [options]",
+        description="Print memory, operations and energy of a recipe's network for one sample.",
         epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, bytes as integers")
     parser.add_argument(
-        "--convention", default="chip", help="convention of counting memory (default: chip)"
+        "--json", action="store_true", help="print JSON, with exact numbers of bytes"
+    )
+    parser.add_argument(
+        "--convention",
+        default="chip",
+        help="how memory is counted, see docs/cost.md (default: chip)",
     )
     parser.add_argument(
         "--energy",
         default="bitnet_7nm",
         metavar="TABLE",
-        help="energies of operations: bitnet_7nm, bitnet_45nm, or a YAML file (see docs/cost.md)",
+        help="energy of each operation: bitnet_7nm (default), bitnet_45nm or a YAML file",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--rates", type=float, metavar="R", help="firing rate of every neuron")
     source.add_argument(
-        "--ckpt_path", metavar="FILE", help="measure rates with this checkpoint, or `last`, on data"
+        "--rates", type=float, metavar="R", help="assume this firing rate for all neurons"
     )
     source.add_argument(
-        "--noise", action="store_true", help="measure rates of the untrained network on noise"
+        "--ckpt_path",
+        metavar="FILE",
+        help="measure rates on test data with this checkpoint, or `last`",
     )
-    parser.add_argument("--spatial", type=float, metavar="S", help="with --rates: masked neurons")
-    parser.add_argument("--channel", type=float, metavar="S", help="with --rates: masked channels")
-    parser.add_argument(
-        "--batches", type=int, default=4, metavar="N", help="batches to measure on (default: 4)"
+    source.add_argument(
+        "--noise",
+        action="store_true",
+        help="measure rates of the untrained network on random input",
     )
     parser.add_argument(
-        "--input_shape", metavar="T,1,...", help="input of one sample, where the data do not say it"
+        "--spatial", type=float, metavar="S", help="with --rates: share of masked neurons"
     )
     parser.add_argument(
-        "--full_precision", action="store_true", help="count a network that quantizes nothing too"
+        "--channel", type=float, metavar="S", help="with --rates: share of masked channels"
+    )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=4,
+        metavar="N",
+        help="test batches to measure rates on (default: 4)",
+    )
+    parser.add_argument(
+        "--input_shape",
+        metavar="T,1,...",
+        help="shape of one input sample, if the data module does not know it",
+    )
+    parser.add_argument(
+        "--full_precision", action="store_true", help="allow a network without any quantization"
     )
     return parser

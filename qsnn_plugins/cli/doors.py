@@ -1,7 +1,7 @@
-"""Whether what a recipe names may stand where it stands: looked at before any of it is called.
+"""Check that each class in a recipe has the type that its argument expects, before any is called.
 
-The parser builds whatever a `class_path` names, also in an argument without a type, and calls a
-function in the place of a class. Here a class has to be of the type that its argument asks for.
+The parser builds anything that a `class_path` names, even for an argument without a type, and also
+calls functions. Here a class must have the type that its argument expects.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _UNTYPED = (
 
 
 def check_classes(parsed: Any, recipes: Composition) -> None:
-    """Refuse a class or function that its argument does not ask for.
+    """Refuse a class or function that its argument does not expect.
 
     Args:
         parsed: A configuration as the parser leaves it, files that it names read and nothing built.
@@ -94,5 +94,5 @@ def _check_named(recipes: Composition, path: Keys, name: Any, named: Any, hint: 
     place = recipes.place(path)
     name = place.value if place is not None and isinstance(place.value, str) else name
     words = " or ".join(base.__name__ for base in bases or _UNTYPED)
-    why = "" if bases else ", and its argument says no other type"
-    raise RecipeError(f"{place}: {name} is no {words}{why}")
+    why = "" if bases else ", and its argument has no other type"
+    raise RecipeError(f"{place}: {name} is not a {words}{why}")

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
+from qsnn_plugins.progress import phase
 
 _EPILOG = """
-The float network and the integers are run side by side on the test data first; what differs is
-printed. docs/deploy.md goes from a trained recipe to a program in C.
+Before anything is written, the float network and the integer network run side by side on the test
+data, and all differences between them are printed. docs/deploy.md shows every step from a trained
+recipe to a C program.
 
-example: qsnn export -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml
-         --ckpt_path last --to c --out vgg9
+example:
+  qsnn export -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml --ckpt_path last \
+      --to c --out vgg9
 """
 
 
@@ -30,25 +33,30 @@ def _main(words: list[str]) -> None:
         raise RecipeError(f"--batches={options.batches} is not allowed: give an integer from 1")
     out = Path(options.out)
     if out.is_file():
-        raise RecipeError(f"--out: {out} is a file; give a folder")
-    from qsnn_plugins.cli.exporting import export
+        raise RecipeError(f"--out: {out} is a file, not a folder")
+    with phase(f"exporting {recipes.name}"):
+        from qsnn_plugins.cli.exporting import export
 
-    print(export(recipes, options.ckpt_path, options.to, out, options.batches))
+        done = export(recipes, options.ckpt_path, options.to, out, options.batches)
+    print(done)
 
 
 def _parser() -> ToolParser:
     parser = ToolParser(
         prog="qsnn export",
-        usage="qsnn export -c RECIPE [-c OVERLAY] --ckpt_path FILE --to c|safetensors --out DIR",
-        description="Turn a trained network into one of integers.",
+        usage="qsnn export -c RECIPE [-c OVERLAY ...] --ckpt_path FILE --to c|safetensors "
+        "--out DIR",
+        description="Write a trained network as one that computes with integers only.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--ckpt_path", required=True, metavar="FILE", help="checkpoint, or `last`")
-    parser.add_argument("--to", choices=("c", "safetensors"), required=True, help="what is written")
+    parser.add_argument(
+        "--ckpt_path", required=True, metavar="FILE", help="a checkpoint, or `last`"
+    )
+    parser.add_argument("--to", choices=("c", "safetensors"), required=True, help="format to write")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into")
     parser.add_argument(
-        "--batches", type=int, metavar="N", help="test batches to verify on (default: all)"
+        "--batches", type=int, metavar="N", help="test batches to compare on (default: all)"
     )
     return parser

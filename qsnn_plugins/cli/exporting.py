@@ -44,13 +44,13 @@ def export(
     built.datamodule.prepare_data()
     built.datamodule.setup("test")
     steps = getattr(built.model, "time_steps", None)
-    first, _ = next(_batches(built, steps, 1), (None, None))
+    first, _ = next(iter(_Batches(built, steps, 1)), (None, None))
     if first is None:
         raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
     integer = integers.to_integer(network, first)
     with writable("--out", folder):  # before what takes long
         folder.mkdir(parents=True, exist_ok=True)
-    found = integers.verify(network, integer, _batches(built, steps, batches))
+    found = integers.verify(network, integer, _Batches(built, steps, batches))
     if kind == "c":
         integer.to_c(folder)
         wrote = _sample(integer, first, folder)
@@ -72,11 +72,22 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
     return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"
 
 
-def _batches(built: Any, steps: int | None, count: int | None) -> Iterator[tuple[Tensor, Any]]:
+class _Batches:
     """Time-major frames [T, N, ...] of the test data, and labels [N], None of detectors."""
-    for frames, labels, *_ in islice(built.datamodule.test_dataloader(), count):
-        major = frames.transpose(0, 1) if steps is None else frames.expand(steps, *frames.shape)
-        yield major.float(), labels if isinstance(labels, Tensor) and labels.dim() == 1 else None
+
+    def __init__(self, built: Any, steps: int | None, count: int | None) -> None:
+        self._loader, self._steps = built.datamodule.test_dataloader(), steps
+        self._count = len(self._loader) if count is None else min(count, len(self._loader))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+        for frames, labels, *_ in islice(self._loader, self._count):
+            steps = self._steps
+            major = frames.transpose(0, 1) if steps is None else frames.expand(steps, *frames.shape)
+            is_class = isinstance(labels, Tensor) and labels.dim() == 1
+            yield major.float(), labels if is_class else None
 
 
 def _speed(integer: integers.IntegerNetwork, frames: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""What the commands say, and the exit status they end with, where something cannot be done."""
+"""Error messages and exit statuses of the commands."""
 
 from __future__ import annotations
 

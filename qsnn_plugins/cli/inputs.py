@@ -38,6 +38,8 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
     Example:
         >>> split_words(["-c", "a.yaml", "--model.lr=1", "--help"])[1:]
         ([('model.lr', '1')], ['--help'])
+
+    `--tensorboard` stands for `--trainer.callbacks+=TensorBoard`.
     """
     files, options, rest = [], [], []
     pending = list(words)
@@ -50,6 +52,9 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
         if name in ("-h", "--help", "--print_config"):
             rest.append("--help" if name == "--help" else word)  # --help=all is the parser's
             continue
+        if word == "--tensorboard":
+            options.append(("trainer.callbacks+", "TensorBoard"))
+            continue
         if key.endswith(".help"):
             rest.append(word)
             if not has_value and pending and not pending[0].startswith("-"):
@@ -57,18 +62,18 @@ def split_words(words: list[str]) -> tuple[list[Path], list[tuple[str, str]], li
             continue
         is_file = name in ("-c", "--config")
         if word.endswith((".yaml", ".yml")) and not word.startswith("-"):
-            raise RecipeError(f"the command line has {word} without -c: give -c {word}")
+            raise RecipeError(f"{word} on the command line needs -c before it: -c {word}")
         if not is_file and not (name.startswith("--") and key.split(".")[0] in TOP_KEYS):
             if not has_value and pending and not pending[0].startswith("-"):
                 word = f"{word} {pending[0]}"
             hint = did_you_mean(key.lstrip("-").split(".")[0], TOP_KEYS, "--")
-            raise RecipeError(f"the command line has {word}, which is no option here{hint}")
+            raise RecipeError(f"unknown option {word}{hint}")
         if not has_value:
             if not pending or pending[0].startswith("--"):
-                raise RecipeError(f"the command line has {name} without a value")
+                raise RecipeError(f"{name} needs a value")
             value = pending.pop(0)
         if not value:
-            raise RecipeError(f"the command line has {name} without a value; null resets an option")
+            raise RecipeError(f"{name} has an empty value; use null to reset an option")
         if is_file:
             files.append(Path(value))
         else:
@@ -96,7 +101,9 @@ def check_checkpoint(path: str | None) -> None:
         RecipeError: There is none.
     """
     if path is not None and names_local_file(path) and not os.path.exists(path):
-        raise RecipeError(f"--ckpt_path: there is no file {path!r}; `last` is the newest of a run")
+        raise RecipeError(
+            f"--ckpt_path: there is no file {path!r}; `last` is the newest checkpoint of a run"
+        )
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -122,9 +129,9 @@ class _Loader(yaml.SafeLoader):
             self._sizes[node] = 1 + sum(self._sizes[inner] for inner in below)
         problem = None
         if node not in self._sizes:
-            problem = f"the alias *{event.anchor} stands within what it refers to"
+            problem = f"the alias *{event.anchor} refers to a value that contains it"
         elif self._sizes[node] > _MOST_VALUES:
-            problem = f"with what its aliases stand for it has more than {_MOST_VALUES} values"
+            problem = f"with its aliases replaced it has more than {_MOST_VALUES} values"
         if problem:
             raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         return node
@@ -135,7 +142,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 if key.value in known:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} comes twice", key.start_mark
+                        None, None, f"the key {key.value!r} occurs twice", key.start_mark
                     )
                 known.add(key.value)
         return super().construct_mapping(node, deep)
@@ -152,7 +159,7 @@ def load_yaml(text: str) -> Any:
     """Read plain values.
 
     Raises:
-        yaml.YAMLError: If the text is no YAML.
+        yaml.YAMLError: If the text is not YAML.
 
     Example:
         >>> load_yaml("[1e-3, two]")
@@ -164,7 +171,7 @@ def load_yaml(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deeply") from None
     except (ValueError, LookupError, AttributeError) as error:
         # what PyYAML raises for 2026-99-99, for !!bool maybe and for numbers of 5,000 digits
-        raise yaml.YAMLError(f"a value is not what it seems to be ({error})") from None
+        raise yaml.YAMLError(f"a value is invalid ({error})") from None
 
 
 def located(file: Path) -> Path:
@@ -190,7 +197,7 @@ def read_with_bases(
     """
     content = _read(file, f"{above[-1]}: base: " if above else "")
     if any(file.resolve() == other.resolve() for other in above):
-        raise RecipeError(f"{file}: base leads back to itself")
+        raise RecipeError(f"{file}: it is its own base")
     if (base := content.pop("base", None)) is not None:
         yield from read_with_bases(file.parent / str(base), (*above, file))
     yield file, content
@@ -213,7 +220,7 @@ def _read(file: Path, named_by: str) -> dict[str, Any]:
     try:
         content = load_yaml(text)
     except yaml.reader.ReaderError as error:
-        where = f"character {error.position + 1} is none of a text"
+        where = f"character {error.position + 1} is not allowed in a text"
         raise RecipeError(f"{file} cannot be read: {where}; save it in UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

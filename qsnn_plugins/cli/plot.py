@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
 from qsnn_plugins.cli.inputs import check_checkpoint
+from qsnn_plugins.progress import phase
 
 _FOLDER = Path("runs/figures")
 _RESULTS = Path("docs/results")
@@ -122,14 +123,16 @@ def _main(words: list[str]) -> None:
     parts = _split(rest)
     most = FIGURES[figure].most
     if len(parts) > most:
-        number = "one network" if most == 1 else f"{most} at most"
-        raise RecipeError(f"--and: {figure} is drawn of {number}")
+        number = "one network" if most == 1 else f"at most {most}"
+        raise RecipeError(f"--and: {figure} shows {number}")
     draw = _KINDS[_kind(figure)].prepare(figure, options, parts)
-    from qsnn_plugins.plot import page, save_figure
+    with phase(f"drawing {figure}"):
+        from qsnn_plugins.plot import page, save_figure
 
-    with page(options.width, options.title):
-        drawn = draw()
-    print(*save_figure(drawn, options.out or _FOLDER / figure), sep="\n")
+        with page(options.width, options.title):
+            drawn = draw()
+        saved = save_figure(drawn, options.out or _FOLDER / figure)
+    print(*saved, sep="\n")
 
 
 def _of_networks(figure: str, options: Namespace, parts: list[list[str]]) -> Callable[[], Any]:
@@ -141,7 +144,7 @@ def _of_networks(figure: str, options: Namespace, parts: list[list[str]]) -> Cal
         _refuse_others(figure, others)
         parsed.append((own, Composition.of(others)))
     if any(own.ckpt_path is None for own, _ in parsed):
-        raise RecipeError(f"{figure} is measured: give each network its --ckpt_path")
+        raise RecipeError(f"{figure} needs trained networks: give a --ckpt_path for each")
     for own, _ in parsed:
         check_checkpoint(own.ckpt_path)
 
@@ -161,7 +164,9 @@ def _of_results(figure: str, options: Namespace, parts: list[list[str]]) -> Call
     for part in parts:
         own, others = parser.parse_known_args(part)
         if others:
-            raise RecipeError(f"{figure} is drawn from results: {others[0]} means nothing here")
+            raise RecipeError(
+                f"{figure} is drawn from recorded results and does not use {others[0]}"
+            )
         chosen.append(own)
     results = choose_results(figure, options, chosen)
 
@@ -228,11 +233,11 @@ def _split(words: list[str]) -> list[list[str]]:
 def _check_figure(figure: str) -> None:
     if not figure or figure.startswith("-"):  # what follows an option would pass for the figure
         known = ", ".join(FIGURES)
-        raise RecipeError(f"qsnn plot: which figure? It knows {known}; its name comes first")
+        raise RecipeError(f"qsnn plot: give a figure as the first word: {known}")
     if figure not in FIGURES:
         near = get_close_matches(figure, FIGURES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(FIGURES)}"
-        raise RecipeError(f"qsnn plot knows no figure {figure!r}; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else f"the figures are {', '.join(FIGURES)}"
+        raise RecipeError(f"qsnn plot has no figure {figure!r}; {hint}")
 
 
 def _refuse_others(figure: str, words: list[str]) -> None:

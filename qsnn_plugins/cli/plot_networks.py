@@ -105,7 +105,7 @@ def _boxes(options: Namespace, networks: dict[str, Any]) -> Any:
     scenes, found = {}, {}
     for label, built in networks.items():
         if not isinstance(built.model, SpikingDetector):
-            raise RecipeError(f"boxes are found by a detector, and {label} has none")
+            raise RecipeError(f"boxes needs a detector, and {label} is not one")
         frames, target = built.validation_item(options.scene)
         names = built.datamodule.class_names
         scenes[label] = Scene(frames[-1], target["boxes"], target["labels"], names)

@@ -1,4 +1,4 @@
-"""LightningCLI, with the few habits that let a recipe say only what is particular to it."""
+"""LightningCLI with defaults that keep recipes short."""
 
 # ruff: noqa: E402
 from __future__ import annotations
@@ -46,7 +46,7 @@ _REFUSED = " is not allowed: give "
 
 
 class RecipeCLI(LightningCLI):
-    """LightningCLI for recipes: a folder for each, and one sentence where a recipe is wrong.
+    """LightningCLI for recipes: a folder for each recipe, and one-sentence errors.
 
     A run of `-c spquant_vgg9.yaml -c overlays/embedded.yaml` lives in
     `runs/spquant_vgg9+embedded/`: `checkpoints/`, and a `fit/version_N/` or `test/version_N/` with
@@ -268,12 +268,12 @@ def no_last_checkpoint(folder: str | Path) -> RecipeError:
     """The error where `last` names nothing."""
     return RecipeError(
         f"there is no last checkpoint in {folder}: run `fit` with the same recipes first, or "
-        "give --ckpt_path a file"
+        "give a file with --ckpt_path"
     )
 
 
 class _SameOptimizer(Callback):
-    """Refuses to go on with another optimizer, which torch would find out at a step, or never."""
+    """Refuses to continue with another optimizer, which torch notices late or never."""
 
     def __init__(self) -> None:
         self._checkpoint: dict[str, Any] | None = None
@@ -292,7 +292,7 @@ class _SameOptimizer(Callback):
 
 
 class _KnownMonitors(Callback):
-    """Refuses to train for checkpoints that a metric is to choose, and never does.
+    """Refuses checkpoint callbacks whose monitored metric is never logged.
 
     Where there is a validation, Lightning says so after the first; elsewhere it warns in the log.
     """
@@ -314,7 +314,7 @@ class _KnownMonitors(Callback):
             if callback.monitor not in logged and not callback.best_model_path:
                 raise RecipeError(
                     f"{type(callback).__name__}: monitor={callback.monitor!r} is never logged, so "
-                    f"that no checkpoint is chosen; logged are {', '.join(sorted(logged))}"
+                    f"no checkpoint is saved; logged are {', '.join(sorted(logged))}"
                 )
 
 

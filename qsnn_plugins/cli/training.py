@@ -1,4 +1,4 @@
-"""Run `fit`, `validate`, `test` or `predict`, and end with a sentence where it cannot be done."""
+"""Run `fit`, `validate`, `test` or `predict`, and report errors in one sentence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import exit_status
 from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.progress import phase
 from qsnn_plugins.stopping import sigterm_stops
 
 
@@ -46,7 +47,8 @@ def _run(words: list[str]) -> None:
     check_checkpoint(recipes.config.get("ckpt_path"))
     for message in _MISPLACED_ADVICE:
         warnings.filterwarnings("ignore", message)
-    from qsnn_plugins.cli.recipe_cli import RecipeCLI
+    with phase("importing torch and Lightning"):
+        from qsnn_plugins.cli.recipe_cli import RecipeCLI
 
     try:
         RecipeCLI.run(recipes, words[0])
@@ -67,8 +69,8 @@ def _misfortune(error: OSError | RuntimeError) -> str | None:
     if not _LOST_PEER.search(str(error)):
         return None
     return (
-        "a process of this run was killed or has failed, and the others cannot go on; what it said "
-        "last stands above, if it could"
+        "a process of this run was killed or has failed, so the others cannot continue; its last "
+        "messages are above, if it printed any"
     )
 
 
@@ -91,4 +93,4 @@ def _how_to_go_on(words: list[str]) -> str:
     again += ["--ckpt_path", "last"]
     if Composition.of(again[1:]).config.get("ckpt_changes") == "allow":  # a recipe says so
         again += ["--ckpt_changes", "refuse"]
-    return f"stopped; go on with: lightning {shlex.join(again)}"
+    return f"stopped; continue with: lightning {shlex.join(again)}"

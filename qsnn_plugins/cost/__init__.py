@@ -1,4 +1,4 @@
-"""What a network costs: memory, operations and energy, as papers and chips count them.
+"""Costs of a network: memory, operations and energy, counted as in papers or on chips.
 
 Names are imported when they are asked for: a convention's name is checked without torch.
 """

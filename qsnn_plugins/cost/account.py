@@ -28,27 +28,27 @@ def report(
     step_mode: StepMode = "m",
     time_steps: int | None = None,
 ) -> NetworkCost:
-    """Account for what a network of either host costs for one sample.
+    """Count the costs of a network of either host for one sample.
 
-    A copy of it runs once without values, so that its layers, the neurons that each takes spikes
-    of, and the products of attention are seen as they are; the network is left as it is.
+    A copy of the network runs once on torch's meta device, without values. This shows its layers,
+    the neurons before each layer, and the products of attention. The network itself is not changed.
 
     Args:
-        network: Any network: of this package, injected, or a host's own.
-        spec: Count every layer as this spec would quantize it; None counts what is there.
-        input_shape: Input of one sample, [T, 1, ...]; where `time_steps` is given, what the network
-            takes.
-        activity: What is active: measured, or one firing rate for all neurons. Nothing is assumed
-            where it is None, and what depends on it is None.
-        step_mode: "m": the network takes all steps at once; "s": one after the other.
-        time_steps: T of a network that counts its steps by itself; None takes it from the input, or
-            from the neurons of a network that repeats its input.
+        network: Any network: of this package, after `inject`, or of a host.
+        spec: Count every layer as if quantized by this spec; None counts the network as it is.
+        input_shape: Input shape of one sample, [T, 1, ...], or the shape that the network takes if
+            `time_steps` is given.
+        activity: Measured activity, or one firing rate for all neurons. With None nothing is
+            assumed, and everything that depends on it is None.
+        step_mode: "m": the network takes all time steps at once; "s": one step per call.
+        time_steps: T of a network that repeats its input itself; None takes T from the input, or
+            from the neurons of such a network.
 
     Returns:
-        The account.
+        The costs.
 
     Raises:
-        ArgumentError: If the network does not take such an input, or an argument is not allowed.
+        ArgumentError: If the network does not accept this input, or an argument is not allowed.
 
     Example:
         >>> from qsnn_plugins import presets

@@ -21,18 +21,18 @@ __all__ = ["Activity", "ActivityRecorder", "measure_activity"]
 
 @dataclass(frozen=True)
 class Activity:
-    """Shares from 0 to 1 of what is active in a network, by the names of its layers.
+    """Activity of a network, as shares from 0 to 1 by the names of its layers.
 
     Args:
-        source: Where the shares come from, in words.
-        rates: Neurons and steps that fire, of each layer of neurons.
-        inputs: Inputs that are not zero, of each layer with weights; where a layer is missing, the
-            mean rate of the neurons that it takes.
-        spatial: Neurons that spatial masks take, of each layer of neurons.
-        channel: Output channels that its gate masks, of each gated convolution.
-        default_rate: Rate of the layers that `rates` lacks.
-        default_spatial: What `spatial` lacks.
-        default_channel: What `channel` lacks.
+        source: Source of the shares, in words.
+        rates: Firing rate of each layer of neurons.
+        inputs: Share of non-zero inputs of each layer with weights; for a missing layer, the mean
+            rate of the neurons before it.
+        spatial: Share of neurons masked by spatial masks, of each layer of neurons.
+        channel: Share of output channels masked by the gate of each gated convolution.
+        default_rate: Rate of layers that are not in `rates`.
+        default_spatial: The same for `spatial`.
+        default_channel: The same for `channel`.
 
     Example:
         >>> Activity.uniform(0.1).rate("any layer")
@@ -52,12 +52,12 @@ class Activity:
     def uniform(
         cls, rate: float, spatial: float | None = None, channel: float | None = None
     ) -> Activity:
-        """Give all neurons one firing rate, and all masks one share.
+        """Return the same firing rate for all neurons, and the same share for all masks.
 
         Args:
-            rate: Share of neurons and steps that fire.
-            spatial: S_p, share of neurons that spatial masks take, or None for unknown.
-            channel: S_c, share of channels that gates mask, or None for unknown.
+            rate: Firing rate: share of neurons and steps that fire.
+            spatial: S_p, share of neurons masked by spatial masks, or None if unknown.
+            channel: S_c, share of channels masked by gates, or None if unknown.
 
         Raises:
             ArgumentError: If a share is not from 0 to 1.
@@ -90,9 +90,9 @@ class Activity:
 
 
 class ActivityRecorder:
-    """Counts what is active in a network while it runs.
+    """Measures the activity of a network while it runs.
 
-    Nothing of it stays in the network after `remove`, or at the end of a `with` block.
+    Its hooks are removed by `remove`, or at the end of a `with` block.
 
     Args:
         network: Any network.
@@ -125,7 +125,7 @@ class ActivityRecorder:
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """Shape [T, 1, ...] of one sample that the network took first."""
+        """Shape [T, 1, ...] of one sample of the network's first input."""
         return self._shapes[0] if self._shapes else None
 
     def merge(self, reduce: Callable[[Tensor], Tensor]) -> None:
@@ -134,15 +134,15 @@ class ActivityRecorder:
             monitor.apply(reduce)
 
     def remove(self) -> None:
-        """Take the hooks out; what was counted stays."""
+        """Remove the hooks; the counts are kept."""
         for monitor in (self._shape, self._rates, self._inputs, self._spatial, self._channel):
             monitor.remove()
 
     def activity(self, source: str) -> Activity:
-        """Return what was counted so far.
+        """Return the activity so far.
 
         Args:
-            source: What the network ran on, in words.
+            source: Input of the network, in words.
 
         Raises:
             ArgumentError: If the network has not run.
@@ -174,16 +174,16 @@ def measure_activity(
     step_mode: StepMode = "m",
     run: Callable[[Tensor], Any] | None = None,
 ) -> Activity:
-    """Run a network on batches, in evaluation mode, and count what is active.
+    """Run a network on batches in evaluation mode, and measure its activity.
 
-    The network's states are reset before each batch and after the last; its mode is kept.
+    The states are reset before each batch and after the last one. The training mode is restored.
 
     Args:
         network: Any network.
-        batches: Inputs [T, N, ...], or what `run` takes.
-        source: What they are, in words.
-        step_mode: "m": the network takes all steps at once; "s": one after the other.
-        run: Runs one batch through the network; the default hands it to the network.
+        batches: Inputs [T, N, ...], or inputs of `run`.
+        source: Description of the batches, in words.
+        step_mode: "m": the network takes all time steps at once; "s": one step per call.
+        run: Runs one batch through the network; by default the network is called with it.
 
     Raises:
         ArgumentError: If there is no batch.

@@ -1,4 +1,4 @@
-"""Conventions of counting memory, each with a name and a source."""
+"""Conventions for counting memory, each with a name and a source."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class MemoryConvention:
-    """What of a network is counted as memory, and at what width.
+    """A convention for counting memory: what is counted, and with how many bits.
 
     Args:
-        source: Who counts so, and what for.
-        membranes: Those of "all" layers, of the "largest" one, or "none".
-        ternary_bits: Bits of a membrane of three levels: 2 on a chip, log2 3 or 1.5 in papers.
-        spikes: Whether a spike of every neuron is counted.
-        output_bits: Bits of a convolution's or linear layer's output, one for each neuron, kept
-            beside the membrane; None for none.
-        roles: What is counted of the parameters.
+        source: Where this convention is used.
+        membranes: Membranes of "all" layers, of the "largest" layer, or "none".
+        ternary_bits: Bits of a ternary membrane: 2 on a chip, log2 3 or 1.5 in papers.
+        spikes: Whether one spike per neuron is counted.
+        output_bits: Bits of an output value of convolutions and linear layers, one per neuron,
+            stored in addition to the membrane; None for none.
+        roles: Roles of parameters that are counted.
         weights_of: Layers whose weights are counted.
 
     Raises:
@@ -101,7 +101,7 @@ MEMORY_CONVENTIONS: Mapping[str, MemoryConvention] = MappingProxyType(
 
 
 def memory_convention(convention: str | MemoryConvention) -> MemoryConvention:
-    """Look up a convention of counting memory.
+    """Look up a convention for counting memory.
 
     Args:
         convention: A key of `MEMORY_CONVENTIONS`; a convention is returned as it is.

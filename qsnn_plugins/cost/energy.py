@@ -31,12 +31,12 @@ class OperationEnergy:
 
 @dataclass(frozen=True)
 class EnergyTable:
-    """What operations of each precision cost on one technology.
+    """Energy of operations of each precision in one technology.
 
-    Operands of up to 8 bits are counted as "int8", the narrowest that the sources have.
+    Operands of up to 8 bits are counted as "int8", the narrowest type in the sources.
 
     Args:
-        source: Where the figures stand.
+        source: Where the values are published.
         int8: Operations of integers of up to 8 bits.
         float32: Operations of 32-bit floats.
 

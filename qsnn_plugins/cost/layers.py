@@ -1,4 +1,4 @@
-"""What one layer costs: of synapses, of neurons, and of what is stored beside."""
+"""Costs of one layer: of synapses, of neurons, and of stored parameters."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def layer_kind(module: nn.Module) -> Literal["conv", "linear"] | None:
 
 @dataclass(frozen=True)
 class ParameterCost:
-    """Numbers of one role that a layer keeps for good.
+    """Parameters of one role that a layer stores permanently.
 
     Args:
         layer: The layer's name in its network.
-        role: What they are.
-        count: How many.
+        role: Their role, such as "weights" or "biases".
+        count: Their number.
         bits: Bits of each.
         kind: What the layer is: "conv", "linear", "normalization", "neuron" or "other".
 
@@ -71,27 +71,28 @@ class ParameterCost:
 
 @dataclass(frozen=True)
 class SynapseCost:
-    """Operations of a convolution, a linear layer, a gate's predictor, or a product of activations.
+    """Operations of a convolution, linear layer, predictor of a gate, or product of activations.
 
-    Operations are those of one sample. `macs` are of one step, what depends on activity is of all
-    steps and None where the activity is not known. A padded place counts as an operation.
+    Operations are counted for one sample. `macs` is for one step. Values that depend on activity
+    are for all steps, and None if the activity is not known. Padding is included.
 
     Args:
-        name: The layer's name in its network; of a product that of the module it runs in, with
-            "(product)" behind it.
+        name: Name of the layer in its network; for a product the name of the module that computes
+            it, followed by "(product)".
         kind: "conv", "linear", "predictor" of a gate (`nn.ChannelGate`), or "product", which has no
             weights (attention).
-        total_macs: Multiply-accumulations over all steps, with every input present.
+        total_macs: Multiply-accumulate operations over all steps, with all inputs active.
         time_steps: T.
         weight_bits: W; for a product the bits of a spike.
-        spike_bits: S of the spikes that it takes; 1 where it takes none.
-        takes: Neurons whose spikes it takes.
-        takes_numbers: Whether it takes numbers too, such as the network's input: those multiply.
-        feeds: Neurons that its output charges.
-        activity: Share of its inputs that are not zero; for a given rate the rate of `takes`.
+        spike_bits: S of its input spikes; 1 if its inputs are not spikes.
+        takes: Neurons whose spikes are its inputs.
+        takes_numbers: Whether it also has non-spiking inputs, such as the network's input, which
+            need multiplications.
+        feeds: Neurons that get its output.
+        activity: Share of its non-zero inputs; for a given rate, the rate of `takes`.
         channel: S_c, share of its output channels that its gate masks before it runs; 0 without a
-            gate. A spatial mask is known after it has run, and saves none of its operations.
-        pooled: Additions of the mean that a predictor takes of what it watches, over all steps.
+            gate. A spatial mask is known only after it has run and saves none of its operations.
+        pooled: Additions for the means of a predictor's inputs, over all steps.
 
     Example:
         >>> layer = SynapseCost("conv2", "conv", 4000, 4, 2, 1, ("lif1",), False, ("lif2",), 0.1)
@@ -114,18 +115,18 @@ class SynapseCost:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulations of one step; an integer where every step is alike."""
+        """Multiply-accumulate operations of one step; an integer if all steps are alike."""
         whole, rest = divmod(self.total_macs, self.time_steps)
         return self.total_macs / self.time_steps if rest else whole
 
     @property
     def multiplies(self) -> bool:
-        """Whether its inputs are numbers and not spikes alone."""
+        """Whether it has inputs that are not spikes."""
         return self.takes_numbers or not self.takes
 
     @property
     def bit_budget(self) -> float:
-        """BB = T · W · S in bits (bit budget Eq. 4), float weights being 16."""
+        """BB = T · W · S in bits (bit budget Eq. 4), with 16 bits for float weights."""
         weight_bits = EFFORT_FLOAT_BITS if self.weight_bits == FLOAT_BITS else self.weight_bits
         return bit_budget(self.time_steps, weight_bits, self.spike_bits)
 
@@ -136,7 +137,7 @@ class SynapseCost:
 
     @property
     def s_ace(self) -> float:
-        """MACs · BB (bit budget Eq. 8); of a product, both of whose factors have S bits, T S S."""
+        """MACs · BB (bit budget Eq. 8); MACs · T · S · S for a product of two activations."""
         return arithmetic_effort(self.macs, self.bit_budget)
 
     @property
@@ -148,19 +149,19 @@ class SynapseCost:
 
     @property
     def remaining_macs(self) -> float | None:
-        """Multiply-accumulations of all steps that its gate leaves (SpQuant-SNN Eq. 30, S_c)."""
+        """MACs over all steps that remain with its gate (SpQuant-SNN Eq. 30)."""
         if self.channel is None:
             return None
         return remaining_operations(self.total_macs, channel=self.channel)
 
     @property
     def synaptic_operations(self) -> float | None:
-        """SynOps: active inputs times the weights that each reaches, over all steps."""
+        """SynOps: active inputs times the weights that each of them reaches, over all steps."""
         return None if self.activity is None else self.activity * self.total_macs
 
     @property
     def multiplications(self) -> float | None:
-        """Multiplications over all steps, after pruning; none where the inputs are spikes."""
+        """Multiplications over all steps, after pruning; 0 if the inputs are spikes."""
         return self.remaining_macs if self.multiplies else 0
 
     @property
@@ -184,11 +185,11 @@ class NeuronCost:
         kind: The neuron's class.
         count: Neurons.
         membrane_bits: Whole bits of one stored membrane.
-        levels: Levels that it has, 0 for a float.
-        states: Stored values per neuron; 1 is the membrane alone.
+        levels: Number of its levels, 0 for a float.
+        states: Stored values per neuron; 1 is only the membrane.
         spike_bits: S.
-        rate: Share of neurons and steps that fire; None where it is not known.
-        masked: Share of neurons and steps that pruning masks; None where it is not known.
+        rate: Firing rate; None if it is not known.
+        masked: Share of neurons and steps masked by pruning; None if it is not known.
 
     Example:
         >>> layer = NeuronCost("lif1", "QuantLIFNode", count=1001, membrane_bits=2, levels=3)
@@ -218,7 +219,7 @@ class NeuronCost:
 
     @property
     def spike_bytes(self) -> int:
-        """Bytes of one spike of every neuron."""
+        """Bytes of one spike per neuron."""
         return packed_bytes(self.count, self.spike_bits)
 
     def counted_bits(self, convention: MemoryConvention) -> float:

@@ -1,4 +1,4 @@
-"""What a whole network costs: its layers, summed as papers and chips count."""
+"""Costs of a whole network, summed over its layers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NETWORK_VALUES = (
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a network as one convention counts them.
+    """Bytes of a network, counted with one convention.
 
     Example:
         >>> Memory(parameters={"weights": 500, "biases": 40}, membranes=64, spikes=32).total
@@ -49,22 +49,22 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum."""
         return sum(self.parameters.values()) + self.membranes + self.spikes + self.outputs
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network costs for one sample.
+    """Costs of a network for one sample.
 
-    What depends on activity is None where the activity is not known.
+    Values that depend on activity are None if the activity is not known.
 
     Args:
-        synapses: Layers that multiply or accumulate, in the order in which they run.
+        synapses: Layers with multiplications or accumulations, in the order in which they run.
         neurons: Layers of neurons, in the order in which they run.
-        parameters: What is stored for good, in the order of definition.
+        parameters: Permanently stored parameters, in the order of definition.
         time_steps: T.
-        activity: Where rates come from, in words; None where they are not known.
+        activity: Source of the firing rates, in words; None if they are not known.
 
     Example:
         >>> lif = NeuronCost("lif1", "LIFNode", count=100, membrane_bits=2, levels=3)
@@ -83,23 +83,24 @@ class NetworkCost:
     activity: str | None = None
 
     def count(self, role: Role | None = None) -> int:
-        """Stored numbers of a role, or of all."""
+        """Number of stored parameters of one role, or of all roles."""
         return sum(p.count for p in self.parameters if role in (p.role, None))
 
     @property
     def neuron_count(self) -> int:
-        """Neurons of all layers."""
+        """Number of neurons in all layers."""
         return sum(neuron.count for neuron in self.neurons)
 
     def memory(self, convention: str | MemoryConvention = "chip", samples: int = 1) -> Memory:
         """Count the bytes.
 
         Args:
-            convention: How they are counted, or the name of one of `MEMORY_CONVENTIONS`.
-            samples: Samples that are held at once: membranes, spikes and outputs of each.
+            convention: A convention, or the name of one of `MEMORY_CONVENTIONS`.
+            samples: Number of samples whose membranes, spikes and outputs are stored at the same
+                time.
 
         Raises:
-            ArgumentError: If there is no such convention, or no sample.
+            ArgumentError: If there is no such convention, or `samples` is below 1.
         """
         convention = memory_convention(convention)
         if samples < 1:
@@ -122,12 +123,12 @@ class NetworkCost:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulations of one step in layers with weights, every input present."""
+        """MACs of one step in layers with weights, with all inputs active."""
         return sum(s.macs for s in self.synapses if s.kind != "product")
 
     @property
     def product_macs(self) -> float:
-        """Multiply-accumulations of one step in products of two activations (attention)."""
+        """Multiply-accumulate operations of one step in products of two activations (attention)."""
         return sum(s.macs for s in self.synapses if s.kind == "product")
 
     @property
@@ -157,12 +158,12 @@ class NetworkCost:
 
     @property
     def remaining_macs(self) -> float | None:
-        """Multiply-accumulations of all steps that gates leave, their predictors' included."""
+        """MACs over all steps that remain with gates, including their predictors."""
         return _sum(s.remaining_macs for s in self.synapses)
 
     @property
     def share_left(self) -> float | None:
-        """`remaining_macs` over those of the network without gates and their predictors."""
+        """`remaining_macs`, divided by the MACs of the network without gates and predictors."""
         total = sum(s.total_macs for s in self.synapses if s.kind != "predictor")
         left = self.remaining_macs
         return None if left is None or not total else left / total
@@ -176,7 +177,7 @@ class NetworkCost:
     def accumulations(self) -> float | None:
         """Additions over all steps, after pruning: in synapses, and one per neuron and step.
 
-        A neuron that a spatial mask takes adds nothing in that step.
+        A masked neuron needs no addition in that step.
         """
         synapses = _sum(s.accumulations for s in self.synapses)
         neurons = _sum(self._updates(n) for n in self.neurons)
@@ -185,11 +186,11 @@ class NetworkCost:
     def energy(self, table: str | EnergyTable = "bitnet_7nm") -> float | None:
         """Energy of one sample in pJ (SpQuant-SNN Eq. 31).
 
-        Additions and multiplications of synapses, and one addition per neuron and step, each at the
-        precision of its layer; memory accesses are not in it.
+        The energy of the additions and multiplications of synapses, and of one addition per neuron
+        and step, each at the precision of its layer. Memory accesses are not included.
 
         Args:
-            table: What an operation costs, or the name of one of `ENERGY_TABLES`.
+            table: A table of energies, or the name of one of `ENERGY_TABLES`.
 
         Raises:
             ArgumentError: If there is no such table.
@@ -204,11 +205,11 @@ class NetworkCost:
     def to_dict(
         self, convention: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
     ) -> dict[str, Any]:
-        """Return the account as nested dictionaries and lists of plain values.
+        """Return the costs as nested dictionaries and lists of plain values.
 
         Args:
-            convention: How memory is counted, a key of `MEMORY_CONVENTIONS`.
-            energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
+            convention: Convention for counting memory, a key of `MEMORY_CONVENTIONS`.
+            energy: A table of energies, or the name of one of `ENERGY_TABLES`.
 
         Raises:
             ArgumentError: If there is no such convention or table.
@@ -234,7 +235,7 @@ class NetworkCost:
         }
 
     def __str__(self) -> str:
-        """Return the table that `qsnn cost` prints, memory counted as a chip keeps it."""
+        """Return the table that `qsnn cost` prints, with the convention "chip"."""
         return table_text(cost_table(self))
 
     def _updates(self, neuron: NeuronCost) -> float | None:

@@ -1,4 +1,4 @@
-"""Finding the neurons of a network, of this package and of either host, without importing one."""
+"""Finding the neurons of a network, of this package or a host, without importing a host."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SNNTORCH_STATES = ("mem", "mem_prev", "syn", "syn_exc", "syn_inh", "spk")
 
 
 def all_neurons(network: nn.Module) -> dict[str, nn.Module]:
-    """List the neurons of a network by name, in the order of definition; parts of one are not.
+    """List the neurons of a network by name, in the order of definition, without their submodules.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -56,7 +56,7 @@ def _is_neuron(module: nn.Module) -> bool:
 
 
 def neuron_states(neuron: nn.Module, count: int) -> int:
-    """Count the values that a neuron has stored of each of its `count` neurons, 1 at least."""
+    """Count the values that a layer of `count` neurons stores per neuron, at least 1."""
     memories = getattr(neuron, "_memories", None)
     if memories is None:  # snnTorch; spikes are a state only where they come back
         names = _SNNTORCH_STATES[: None if hasattr(neuron, "recurrent") else -1]
@@ -67,12 +67,12 @@ def neuron_states(neuron: nn.Module, count: int) -> int:
 def stored_membrane(spec: MembraneSpec, neuron: nn.Module | None) -> tuple[int, int]:
     """Whole bits of a stored membrane, and its levels, 0 for a float.
 
-    A quantizer of a user's own says its bits itself.
+    A custom quantizer states its own bits.
 
     Args:
         spec: How the membrane is quantized.
-        neuron: The neuron that stores it, or None for any that is built from the spec. A delayed
-            reset may take a further code.
+        neuron: The neuron that stores it, or None for any neuron with this spec. A delayed reset
+            may need one more code.
 
     Example:
         >>> stored_membrane(MembraneSpec(), None), stored_membrane(MembraneSpec("float"), None)
@@ -96,7 +96,7 @@ def is_multi_step(neuron: nn.Module) -> bool:
 
 
 def reset_states(network: Any) -> None:
-    """Reset the states of all neurons of a network, of whichever host."""
+    """Reset the states of all neurons of a network, of either host."""
     for module in network.modules():
         if hasattr(module, "reset_mem"):
             module.reset_mem()

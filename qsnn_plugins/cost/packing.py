@@ -1,4 +1,4 @@
-"""A network's quantized weights and states as the bytes that a memory would hold."""
+"""Quantized weights and membranes of a network as packed bytes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """A quantized weight in as many bits as it is said to have.
+    """A quantized weight, packed into its bits.
 
     Args:
         packed: Bytes, uint8, shape [B].
         bits: Bits per weight.
-        levels: Codes that may occur, ascending; a memory holds places among them.
+        levels: Codes that may occur, ascending; the packed values are indices into them.
         shape: Shape of the weight.
-        unit: What the codes are multiples of: a scalar, or one per output channel.
+        unit: Factor of the codes: a scalar, or one value per output channel.
         dtype: Dtype of the weight.
 
     Example:
@@ -47,20 +47,20 @@ class PackedWeight:
     dtype: torch.dtype
 
     def unpack(self) -> Tensor:
-        """Return the quantized weight exactly, of shape `shape`."""
+        """Return the exact quantized weight, of shape `shape`."""
         places = unpack_codes(self.packed, self.bits, self.shape)
         codes = torch.tensor(self.levels, device=places.device)[places]
         return (codes * self.unit).to(self.dtype)
 
 
 def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
-    """Pack the weights of every layer whose weight has a quantizer.
+    """Pack the weights of all layers with a weight quantizer.
 
     Args:
         network: Any network.
 
     Returns:
-        Packed weights by the names of their layers; layers with float weights are left out.
+        Packed weights by layer name, without layers that have float weights.
 
     Example:
         >>> pack_weights(nn.Linear(2, 2))
@@ -87,13 +87,13 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
 
 @dataclass(frozen=True)
 class PackedMembrane:
-    """Stored membranes of one layer in whole bits.
+    """Stored membranes of one layer, packed into whole bits.
 
     Args:
         packed: Bytes, uint8, shape [B].
         bits: Bits per membrane.
         shape: Shape of the membranes.
-        codes: What turns codes back into membranes; its own codes are not used.
+        codes: Turns codes back into membranes; its own codes are not used.
 
     Example:
         >>> from qsnn_plugins.nn import membrane_quantizer
@@ -110,7 +110,7 @@ class PackedMembrane:
     codes: Codes
 
     def unpack(self) -> Tensor:
-        """Return the stored membranes exactly, of shape `shape`."""
+        """Return the exact stored membranes, of shape `shape`."""
         places = unpack_codes(self.packed, self.bits, self.shape)
         return self.codes._replace(codes=places).decode()
 
@@ -119,15 +119,15 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
     """Pack stored membranes.
 
     Args:
-        quantizer: A neuron's `membrane` that stores codes: of `nn`, or one of a user's own whose
-            `codes(q)` returns integers and the unit that they are multiples of.
-        q: Membranes that it returned, any shape.
+        quantizer: The `membrane` of a neuron that stores codes: a module of `nn`, or a custom one
+            whose `codes(q)` returns integers and their unit.
+        q: Membranes returned by the quantizer, any shape.
 
     Returns:
         The packed membranes.
 
     Raises:
-        ArgumentError: If the quantizer stores no codes, or others than those of `q`.
+        ArgumentError: If the quantizer stores no codes, or `q` is not one of its results.
 
     Example:
         >>> from qsnn_plugins.spikingjelly import TernaryLIFNode

@@ -1,4 +1,4 @@
-"""What a network stores for good, by role and width: weights, and what papers forget."""
+"""Permanently stored parameters by role and width: weights, and those that papers forget."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _THRESHOLDS = ("v_threshold", "threshold")  # SpikingJelly's name, and snnTorch'
 def stored_parameters(
     network: nn.Module, spec: QuantSpec | None, channels: Mapping[str, int]
 ) -> tuple[ParameterCost, ...]:
-    """List what a network stores for good, in the order of definition.
+    """List the permanently stored parameters of a network, in the order of definition.
 
-    Shared parameters are listed once. A parameter of two dimensions or more is a weight, in
-    whatever module it stands. Of batch normalization two numbers per channel are stored: the
-    running mean and variance go into them.
+    Shared parameters are listed once. Any parameter with two or more dimensions is a weight,
+    whatever its module. Batch normalization stores two values per channel, into which the running
+    mean and variance are folded.
 
     Args:
         network: Any network.
-        spec: How it is going to be quantized, or None for how it is.
+        spec: Spec with which the network would be quantized, or None to count it as it is.
         channels: Channels of each layer of neurons, by name.
     """
     neurons, quantizers = all_neurons(network), weight_quantizers(network, spec)

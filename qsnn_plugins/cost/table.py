@@ -1,4 +1,4 @@
-"""The account as a table for people."""
+"""The costs as a table."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _INDENT = 12
 def cost_table(
     cost: NetworkCost, convention: str = "chip", energy: str | EnergyTable = "bitnet_7nm"
 ) -> Group:
-    """Return an account as something that a console of rich prints.
+    """Return the costs as a rich renderable.
 
     Args:
-        cost: The account.
-        convention: How memory is counted, a key of `MEMORY_CONVENTIONS`.
-        energy: What an operation costs, or the name of one of `ENERGY_TABLES`.
+        cost: The costs.
+        convention: Convention for counting memory, a key of `MEMORY_CONVENTIONS`.
+        energy: A table of energies, or the name of one of `ENERGY_TABLES`.
 
     Raises:
         ArgumentError: If there is no such convention or table.

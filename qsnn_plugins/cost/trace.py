@@ -1,6 +1,6 @@
-"""One run of a network that sees which layer computes what, and whose spikes it takes.
+"""Tracing of one run of a network: which layer computes what, with the spikes of which neurons.
 
-The run needs no values: it is of a copy on the meta device, which costs neither memory nor time.
+A copy of the network runs on the meta device without values, which needs little memory or time.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
 import tarfile
 import zipfile
@@ -11,9 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import path_beside, replace
+from qsnn_plugins.progress import phase, tracked
+
+_CHUNK = 1 << 20  # bytes
+_TIMEOUT = 60  # seconds without an answer
 
 
 @dataclass(frozen=True)
@@ -83,17 +89,26 @@ def unpack(path: Path, folder: Path) -> None:
         >>> (folder / "1.bin").read_text()
         'one'
     """
+    text = f"unpacking {path.name}"
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zipped:
-                _require_all_entries(path, len(zipped.infolist()))
-                zipped.extractall(folder)
+                entries = zipped.infolist()
+                _require_all_entries(path, len(entries))
+                for entry in tracked(entries, text):
+                    zipped.extract(entry, folder)
             return
-        with gzip.open(path) as stream:
+        with (
+            path.open("rb") as packed,
+            gzip.open(packed) as stream,
+            phase(text, path.stat().st_size) as done,
+        ):
             with tarfile.open(fileobj=stream, mode="r|") as tar:
-                tar.extractall(folder, filter="data")
+                for member in tar:
+                    tar.extract(member, folder, filter="data")
+                    done(packed.tell())
             # tar stops at its own end, and the checksum comes after it
-            while stream.read(1 << 20):
+            while stream.read(_CHUNK):
                 pass
     # RuntimeError: encrypted, or packed in a way that is not known
     except (
@@ -126,15 +141,34 @@ def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> 
 
 def _download(archive: Archive, folder: Path) -> None:
     """Download and unpack an archive, and the zips in it."""
-    from torchvision.datasets.utils import download_url
-
-    try:
-        download_url(archive.url, folder, archive.name, archive.md5)
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
     outer = folder / (archive.name or Path(archive.url).name)
+    try:
+        checksum = _retrieve(archive.url, outer)
+    except (OSError, HTTPException) as error:
+        raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
+    if checksum != archive.md5:
+        raise DataError(
+            f"{archive.url} cannot be downloaded: the MD5 checksum of what came is {checksum}, not "
+            f"{archive.md5}; try again"
+        )
     unpack(outer, folder)
     outer.unlink()
     for inner in list(folder.rglob("*.zip")):
         unpack(inner, inner.parent)
         inner.unlink()
+
+
+def _retrieve(url: str, path: Path) -> str:
+    """Download a file, and return its MD5 checksum."""
+    digest = hashlib.md5(usedforsecurity=False)
+    request = Request(url, headers={"User-Agent": "qsnn-plugins"})
+    with (
+        urlopen(request, timeout=_TIMEOUT) as response,
+        path.open("wb") as file,
+        phase(f"downloading {path.name}", response.length) as done,
+    ):
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            done(file.tell())
+    return digest.hexdigest()

@@ -64,7 +64,7 @@ def _gestures(path: Path) -> list[Recording]:
     if unknown.any():
         row = int(unknown.argmax())
         raise DataError(
-            f"{table}: row {row + 1}, {rows[row].tolist()}, is no gesture: classes are 1 to "
+            f"{table}: row {row + 1}, {rows[row].tolist()}, is not a gesture: classes are 1 to "
             f"{len(_CLASSES)}, and a gesture ends after its start"
         )
     return [

@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch.utils.data import Dataset
 
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.transformed import Item
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
+from qsnn_plugins.progress import tracked
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ _FORMAT = 3  # of the cache's file; part of the digest
 _BROKEN = -1  # label of a recording that could not be read
 _LABEL = np.dtype("<i8")
 _CHECKSUM_BYTES = 4
-_WORTH_A_PROGRESS_BAR = 200  # recordings
 
 
 @dataclass(frozen=True)
@@ -183,16 +181,9 @@ def cached_frames(
         pass
     except (OSError, ValueError) as error:
         _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
-    # a progress bar on stderr while many of them are parsed
-    tracked = track(
-        recordings,
-        description=f"{reader.name} {split}",
-        console=Console(stderr=True),
-        transient=True,
-        disable=len(recordings) < _WORTH_A_PROGRESS_BAR,
-    )
+    shown = tracked(recordings, f"reading the recordings of {reader.name}, {split}")
     try:
-        _write(path, tracked, len(recordings), reader, binning, allow_broken)
+        _write(path, shown, len(recordings), reader, binning, allow_broken)
     except OSError as error:
         raise DataError(
             f"the frame cache {path} cannot be written ({error.strerror}): "

@@ -95,4 +95,4 @@ class TinyImageNet(ImagesDataModule):
         except OSError as error:
             raise missing_file(self.root / name, "TinyImageNet", _ARCHIVE, error) from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.root / name} is no text: {error}") from error
+            raise DataError(f"{self.root / name} is not a text: {error}") from error

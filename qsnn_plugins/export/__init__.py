@@ -1,4 +1,4 @@
-"""Networks that run on integers alone: what was trained leaves the simulation."""
+"""Export of trained networks as integer-only networks."""
 
 from qsnn_plugins.export.convert import to_integer
 from qsnn_plugins.export.integer import IntegerNetwork, load

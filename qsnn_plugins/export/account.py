@@ -1,4 +1,4 @@
-"""What an integer network takes: bytes on a chip, and the multiplications that are left."""
+"""Bytes of an integer network, and its remaining multiplications."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class NodeAccount:
     Args:
         name: Its name.
         kind: What it is.
-        weights: Codes, packed in their bits.
-        bounds: What stands for bias, normalization and threshold: bounds, factors, tables, orders.
-        states: Membranes, packed in their bits, of one sample.
+        weights: Bit-packed codes.
+        bounds: Everything that replaces bias, normalization and threshold: bounds, factors, tables,
+            orders.
+        states: Bit-packed membranes of one sample.
         multiplications: Per sample and step.
     """
 

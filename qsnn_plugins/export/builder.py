@@ -200,7 +200,9 @@ def _one_step(value: Value, steps: int) -> Value:
         return value.times(1 / steps)
     first = value.first()
     if count != steps or len(first.bias) != 1:
-        raise ExportError(f"the network's answer has a first dimension that is no step. {ANSWERS}")
+        raise ExportError(
+            f"the network's answer has a first dimension that is not a step. {ANSWERS}"
+        )
     return first
 
 

@@ -1,4 +1,4 @@
-"""How a network is called: with all its steps, with one after the other, or with a still image."""
+"""The ways to call a network: with all time steps, one step per call, or a still image."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Calls", "first_of", "ways_to_call"]
 
 @dataclass(frozen=True)
 class Calls:
-    """What one call of a network takes.
+    """The input of one call of a network.
 
     Args:
-        takes_steps: Whether it takes frames of several steps, [T, N, ...], or one, [N, ...].
-        steps: How many steps a call runs; None where it runs as many as it is given.
+        takes_steps: Whether its input has time steps, [T, N, ...], or is one frame, [N, ...].
+        steps: Number of steps of a call; None for the number of steps of its input.
     """
 
     takes_steps: bool
@@ -55,7 +55,7 @@ def first_of(answer: Any) -> Tensor:
     """Return what counts of what a network returns: of several things the first.
 
     Raises:
-        ExportError: If that is no tensor.
+        ExportError: If that is not a tensor.
     """
     while isinstance(answer, tuple | list) and answer:
         answer = answer[0]

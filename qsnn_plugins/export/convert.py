@@ -1,4 +1,4 @@
-"""From a trained network to one of integers."""
+"""Conversion of a trained network to an integer network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from qsnn_plugins.export.operators import SeveralSamplesError
 from qsnn_plugins.export.rehearsal import rehearsed
 from qsnn_plugins.export.trace import trace
 from qsnn_plugins.nn import channel_gates
+from qsnn_plugins.progress import phase
 
 __all__ = ["to_integer"]
 
@@ -29,49 +30,50 @@ _PIXEL_BITS, _FLOAT_BITS = 8, 16
 def to_integer(
     network: nn.Module, example_input: Tensor, input_unit: float | None = None
 ) -> IntegerNetwork:
-    r"""Return a trained network as one that computes with integers alone.
+    r"""Convert a trained network to one that computes with integers only.
 
-    A run of a copy is followed operator by operator, so that the network may be anybody's: of this
-    package, injected, of SpikingJelly or snnTorch. A synapse sums integer codes, acc = Σ code x;
-    what follows it until the neuron, bias, normalization and average pooling, makes of that
-    A acc + B per channel. The neuron's own step is then tabulated: for each stored level and each
-    outcome (what is sent, what is stored) there is one bound on acc from which on it happens,
+    A run of a copy is traced operator by operator, so any network can be converted: of this
+        package, of SpikingJelly or snnTorch after `inject`, or your own. A synapse sums integer
+        codes, acc = Σ code x. Bias, normalization and average pooling between the synapse and the
+        neuron turn this into A acc + B per channel. The step of the neuron is then tabulated: for
+        each stored level and each outcome (spikes and new level) there is one bound on acc from
+        which on it occurs,
 
         A acc + B >= x*   <=>   acc >= ceil((x* - B) / A),
 
-    computed exactly. Nothing is multiplied at run time, and no float is there. Two kinds of layers
-    need one fixed-point multiplication per neuron (never per synapse): sums of normalized paths,
-    and membranes of more than 16 levels.
+    computed exactly. There are no floats and no multiplications at run time, with two exceptions
+    that need one fixed-point multiplication per neuron (never per synapse): sums of normalized
+    branches, and membranes with more than 16 levels.
 
-    One step is followed and taken for all. Then the network runs several steps beside its integers,
-    with neurons that send and store what is drawn at random: what it gives them, what they store
-    and what it answers has to be the same in each step, or the network is refused.
+    One time step is traced and assumed to be like all others. To check this, several steps of both
+    networks are run side by side with random spikes and states. If the inputs of neurons, their
+    states or the answers differ in any step, the network is refused.
 
-    Bounds are exact for the numbers that the network holds. Where the float network itself rounds,
-    the integers are the exact network and the float one is the approximation: `export.verify`
-    counts what differs.
+    The bounds are exact for the numbers in the network. The float network itself has rounding
+    errors, so it may differ in rare cases; `export.verify` counts them.
 
     Args:
-        network: A network whose weights and membranes are quantized. It is left as it is; a copy
-            runs at evaluation.
-        example_input: Frames [T, N, ...], or [N, ...] where a call takes one frame: a network of
-            single steps, or one that adds time itself. Which of them it is, is found by counting
-            the steps that its neurons run. One sample is followed; all of them say which integers
-            to expect. As many steps as the example has are run, from 3 to 32.
-        input_unit: What an integer of 1 stands for in the input. None finds it: 1 for counts,
-            1/255 for pixels, otherwise a power of two such that 16 bits hold the example; the
-            input is then rounded, to less than 1/10,000 of its greatest value. Where counts or
-            pixels were found, later frames with other values are refused, and rounded where the
-            unit was given.
+        network: A network with quantized weights and membranes. It is not changed; a copy is run in
+            evaluation mode.
+        example_input: Frames [T, N, ...], or [N, ...] if a call takes one frame (a single-step
+            network, or one that repeats its input itself). Which of these applies is found by
+            counting the steps that the neurons run. One sample is traced; the values of all samples
+            determine the integer range. The number of steps of the check is that of the example,
+            from 3 to 32.
+        input_unit: Input value of the integer 1. None chooses it: 1 for counts, 1/255 for pixels,
+            otherwise a power of two such that the example fits into 16 bits; inputs are then
+            rounded, by less than 1/10,000 of the largest value. If the example has only counts or
+            pixels, other values are refused later, unless `input_unit` is given: then they are
+            rounded.
 
     Returns:
-        The network of integers.
+        The integer network.
 
     Raises:
-        ExportError: If a part has no form in integers: float weights or membranes, masks that sort
-            or score, scales measured at run time, transposed convolutions, attention; or if steps
-            differ: spikes that are fed back, membranes that are scaled or made anew between steps,
-            answers such as y[-1]. The message names it, and what would help.
+        ExportError: If a part cannot be converted: float weights or membranes, masks that sort or
+            score, scales measured at run time, transposed convolutions, attention; or if steps
+            differ: spikes that are fed back, membranes that are scaled or replaced between steps,
+            answers such as y[-1]. The message names the part and suggests what to do.
         ArgumentError: If an argument is not allowed.
 
     Example:
@@ -93,13 +95,13 @@ def to_integer(
     grid = _grid(example_input, input_unit)
     for name in channel_gates(network):
         raise ExportError(
-            f"{name} is gated by means, which are no integers: export a network without "
-            "pruning.channel_threshold"
+            f"{name} has a channel gate, which computes means that are not integers: export a "
+            "network without pruning.channel_threshold"
         )
     copied = isolated_copy(network, "cpu").cpu().eval()
     x = example_input.detach().to("cpu", dtype)
     several: SeveralSamplesError | None = None
-    with listed_alone(copied), parametrize.cached():
+    with phase("turning the network into integers"), listed_alone(copied), parametrize.cached():
         for calls, frames in ways_to_call(copied, x, "example_input"):
             try:
                 return _converted(copied, calls, frames, grid)
@@ -130,7 +132,7 @@ def _dtype(network: nn.Module) -> torch.dtype:
     tensors = [*network.named_parameters(), *network.named_buffers()]
     for name, tensor in tensors:
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ExportError(f"{name} holds values that are not finite")
+            raise ExportError(f"{name} contains values that are not finite")
     dtypes = {tensor.dtype for _, tensor in tensors if tensor.is_floating_point()}
     if dtypes <= {torch.float32, torch.float64}:
         return next((p.dtype for p in network.parameters()), torch.float32)

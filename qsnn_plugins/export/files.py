@@ -1,4 +1,4 @@
-"""Integer networks as safetensors: tensors, and JSON that says what they are."""
+"""Integer networks as safetensors files, with a JSON description."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def smallest(tensor: Tensor) -> Tensor:
 
 
 def save(network: NodeGraph, path: str | Path) -> None:
-    """Write a network to a file, which is there whole or not at all.
+    """Write a network to a file, completely or not at all.
 
     Args:
         network: What `to_integer` returned.
@@ -95,7 +95,7 @@ def save(network: NodeGraph, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> tuple[Node, ...]:
-    """Read the nodes of a network that `save` wrote; nothing in them is run.
+    """Read the nodes of a network that `save` wrote, without executing anything from the file.
 
     Args:
         path: The file.
@@ -104,8 +104,8 @@ def read(path: str | Path) -> tuple[Node, ...]:
         The nodes.
 
     Raises:
-        ExportError: If the file is missing, damaged, or no integer network.
-        ArgumentError: If `path` is none.
+        ExportError: If the file is missing, damaged, or not an integer network.
+        ArgumentError: If `path` is not a path.
     """
     try:
         with safe_open(checked_path("path", path), framework="pt") as file:
@@ -119,12 +119,14 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
     metadata = file.metadata() or {}
     if metadata.get("format") != _FORMAT:
         raise ExportError(
-            f"{path} holds no integer network: `export.to_integer(...).save` writes one"
+            f"{path} contains no integer network: `export.to_integer(...).save` writes one"
         )
     try:
         content = json.loads(metadata["network"])
         if content["version"] != _VERSION:
-            raise ExportError(f"{path} is of version {content['version']}, and {_VERSION} is known")
+            raise ExportError(
+                f"{path} has version {content['version']}, and only {_VERSION} is supported"
+            )
     except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     built: list[Node] = []
@@ -285,7 +287,7 @@ def _check_window(node: Any, count: int, sizes: list[int], inputs: Any, want: _W
 
 
 def _check_linear(node: Linear, count: int, sizes: list[int], inputs: Any, want: _Want) -> None:
-    want(node.codes.dim() == 2 and len(sizes) == 1, "is no matrix")
+    want(node.codes.dim() == 2 and len(sizes) == 1, "is not a matrix")
     want(tuple(node.codes.shape) == (count, sizes[0]), "takes an input of another size")
 
 

@@ -35,7 +35,7 @@ def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int)
         builder.add(key, lambda: node)
     elif not same(value, builder.inputs[name]):
         raise ExportError(
-            f"{name} takes something else when it runs again: what is fed back between steps, "
+            f"{name} has a different input when it runs again: what is fed back between steps, "
             "layers that change from step to step, and a neuron in two places have no form in "
             "integers; steps come first, as in [T, N, ...]"
         )

@@ -1,4 +1,4 @@
-"""The integer network as users have it: it runs, is saved, written as C and built for this CPU."""
+"""The integer network: run it, save it, write it as C, or compile it for this CPU."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["IntegerNetwork", "load"]
 
 
 class IntegerNetwork(NodeGraph):
-    """A network of integers: sums, comparisons and tables, and no float in between.
+    """A network that computes with integers only: sums, comparisons and tables.
 
     Args:
-        nodes: Inputs before what takes them; the last is the output.
+        nodes: The nodes in the order of computation; the last one is the output.
     """
 
     def save(self, path: str | Path) -> None:
         """Write it as safetensors; see `export.load`.
 
         Args:
-            path: The file, by convention `.safetensors`; it is there whole or not at all.
+            path: The file, by convention `.safetensors`. It is written completely or not at all.
 
         Raises:
             ArgumentError: If it cannot be written there.
@@ -33,27 +33,27 @@ class IntegerNetwork(NodeGraph):
         save(self, path)
 
     def to_c(self, folder: str | Path, prefix: str = "qsnn") -> None:
-        """Write it as C99 that knows no floats and allocates nothing; see `export.c.write_c`.
+        """Write it as C99 without floats and memory allocation; see `export.c.write_c`.
 
         Args:
-            folder: Made where it is missing.
-            prefix: What the names in the header begin with.
+            folder: Output folder, created if necessary.
+            prefix: Prefix of the names in the header.
 
         Raises:
-            ArgumentError: If the folder cannot be written, or no name in C begins with the prefix.
-            ExportError: If something in the network goes beyond 32 bits.
+            ArgumentError: If the folder cannot be written, or the prefix is not allowed in C names.
+            ExportError: If a value of the network does not fit in 32 bits.
         """
         write_c(self, folder, prefix)
 
     def compile(self, threads: int | None = None, frames: Tensor | None = None) -> CompiledNetwork:
-        """Return the same network, built for this machine's CPU: the same integers, fast.
+        """Compile the network for the CPU of this machine, with identical results.
 
-        Each layer is summed in the way that was fastest when it was measured here, at the rates
-        of `frames`. The first call on a machine needs a C++ compiler.
+        For each layer, the fastest way of summing is measured and used, at the firing rates of
+        `frames`. The first call on a machine needs a C++ compiler.
 
         Args:
-            threads: Threads of a call, or None for torch's number.
-            frames: What the ways are measured with, [T, N, ...] as in a call; noise without.
+            threads: Number of threads, or None for torch's number.
+            frames: Frames for this measurement, [T, N, ...] as in a call; by default random input.
 
         Raises:
             ArgumentError: If an argument is not allowed.
@@ -64,7 +64,7 @@ class IntegerNetwork(NodeGraph):
 
 
 def load(path: str | Path) -> IntegerNetwork:
-    """Read a network that `IntegerNetwork.save` wrote; nothing in it is run.
+    """Load a network that `IntegerNetwork.save` wrote, without executing anything from the file.
 
     Args:
         path: The file.
@@ -73,7 +73,7 @@ def load(path: str | Path) -> IntegerNetwork:
         The network.
 
     Raises:
-        ExportError: If the file is missing, damaged, or no integer network.
-        ArgumentError: If `path` is none.
+        ExportError: If the file is missing, damaged, or not an integer network.
+        ArgumentError: If `path` is not a path.
     """
     return IntegerNetwork(read(path))

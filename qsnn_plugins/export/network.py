@@ -1,4 +1,4 @@
-"""What an integer network holds, and the reference of how it runs."""
+"""The nodes of an integer network, and its reference implementation."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class NodeGraph:
-    """Nodes, and the reference of how they run: sums, comparisons and tables, no float in between.
+    """Nodes of an integer network, and their reference implementation.
 
     Args:
-        nodes: Inputs before what takes them; the last is the output.
+        nodes: The nodes in the order of computation; the last one is the output.
     """
 
     nodes: tuple[Node, ...]
 
     def __post_init__(self) -> None:
-        """Refuse what is no network."""
+        """Refuse what is not a network."""
         nodes: Any = self.nodes
         whole = isinstance(nodes, tuple) and all(isinstance(node, Node) for node in nodes)
         if not (whole and nodes and isinstance(nodes[-1], Output)):
@@ -55,21 +55,21 @@ class NodeGraph:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """What each node can give, proven from codes and tables: memory and overflow depend on it.
+        """Range of the values of each node, proven from codes and tables.
 
         Raises:
-            ExportError: If something does not fit in 32 bits.
+            ExportError: If a value does not fit in 32 bits.
         """
         return spans(self.nodes)
 
     @property
     def input(self) -> Input:
-        """What the network is shown."""
+        """The input node."""
         return next(node for node in self.nodes if isinstance(node, Input))
 
     @property
     def output(self) -> Output:
-        """What it answers."""
+        """The output node."""
         last = self.nodes[-1]
         assert isinstance(last, Output)
         return last
@@ -99,7 +99,7 @@ class NodeGraph:
         return f"{type(self).__name__}(\n{''.join(lines)})"
 
     def __str__(self) -> str:
-        """Print one line per layer, and the whole."""
+        """Return a table with one line per layer, and the total."""
         rows: list[tuple[str, ...]] = [
             ("layer", "kind", "gives", "weights", "bounds", "states", "multiplications")
         ]
@@ -123,26 +123,26 @@ class NodeGraph:
         return "\n".join(lines)
 
     def quantize(self, frames: Tensor) -> Tensor:
-        """Return the integers of float frames, any shape: the nearest multiples of the unit.
+        """Convert float frames of any shape to integers: the nearest multiples of the input unit.
 
         Raises:
-            ArgumentError: If a value is beyond what the network was made for, or between the
-                counts or pixels that it was made for.
+            ArgumentError: If a value is outside the range of the network's input, or between the
+                counts or pixels of the example.
         """
         return integer_frames(frames, self.input)
 
     def __call__(
         self, frames: Tensor, state: State | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run steps, from the first state or from `state`, which is changed.
+        """Run time steps from the initial state, or from `state`, which is updated.
 
         Args:
             frames: [T, N, ...], integers, or floats that `quantize` takes.
-            state: What an earlier call left, or an empty dict to be filled.
+            state: The state after an earlier call, or an empty dict, which is filled.
 
         Returns:
-            Answers of each step in integers, int64 [T, N, K], of which `output.unit` is one; and
-            the spikes of each layer, uint8 [T, N, ...].
+            Integer answers of each step, int64 [T, N, K], in units of `output.unit`; and the spikes
+            of each layer, uint8 [T, N, ...].
 
         Raises:
             ArgumentError: If the frames or the state do not fit.
@@ -193,7 +193,7 @@ class NodeGraph:
 
 
 def check_frames(frames: Any, node: Input) -> None:
-    """Refuse what is no tensor of the shape [T, N, ...] of an input."""
+    """Refuse what is not a tensor of the shape [T, N, ...] of an input."""
     _check_values(frames)
     if frames.dim() < 2 or tuple(frames.shape[2:]) != node.shape:
         shape = ("T", "N", *node.shape)

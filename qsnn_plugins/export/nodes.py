@@ -1,6 +1,6 @@
-"""Layers of an integer network: frozen plain data, which the reference, the C and the files share.
+"""Layers of an integer network as plain data, used by the reference, C code, files and runtime.
 
-A node takes the values of other nodes and gives integers. All shapes are those of one sample at one
+A node computes integers from the values of other nodes. All shapes are those of one sample in one
 step, [C, H, W] or [F], without batch and time.
 """
 

@@ -1,9 +1,9 @@
-"""A network and its integers, step by step side by side, before anyone relies on them.
+"""A check that all time steps of a network equal those of its integer network.
 
-The network was followed for one step. Here it runs several, and every neuron sends spikes and
-stores membranes that are drawn at random, in the network and in the integers alike. So nothing
-depends on how often neurons fire, no rounding spreads, and whatever takes the spikes of another
-step, another layer or another factor shows in what the next neuron is given.
+Only one step of the network was traced. Here several steps of both networks are run, with the same
+random spikes and membranes of all neurons. The check therefore does not depend on firing rates,
+rounding errors do not spread, and any use of spikes of another step, another layer or another
+factor shows in the inputs of the next neuron.
 """
 
 from __future__ import annotations

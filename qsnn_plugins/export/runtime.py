@@ -1,4 +1,4 @@
-"""Integer networks on the CPU: `runtime.cpp` over a plan of layers, the reference's integers."""
+"""Integer networks on the CPU: `runtime.cpp`, with the results of the reference."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from qsnn_plugins.export.lowering import lower
 from qsnn_plugins.export.network import NodeGraph, State, check_frames, check_state
 from qsnn_plugins.export.plan import Plan, build_plan
 from qsnn_plugins.ops.compiler import FLAGS, build
+from qsnn_plugins.progress import tracked
 
 __all__ = ["CompiledNetwork", "compile_network"]
 
@@ -38,7 +39,8 @@ def library() -> ctypes.CDLL:
         OSError: If it cannot be loaded.
     """
     headers = tuple(_FOLDER / name for name in ("runtime.h", "runtime_sums.h"))
-    built = ctypes.CDLL(str(build(_FOLDER / "runtime.cpp", (*FLAGS, "-fwrapv"), headers)))
+    source, purpose = _FOLDER / "runtime.cpp", "building the runtime of integer networks"
+    built = ctypes.CDLL(str(build(source, (*FLAGS, "-fwrapv"), headers, purpose)))
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     built.qsnn_run_integers.argtypes = (
         *(pointer, pointer, number, number, number),
@@ -51,7 +53,7 @@ def library() -> ctypes.CDLL:
 
 @dataclass(frozen=True, eq=False)
 class CompiledNetwork:
-    """An integer network built for this machine; see `IntegerNetwork.compile`.
+    """An integer network compiled for this machine; see `IntegerNetwork.compile`.
 
     Args:
         lowered: Its layers as the runtime sees them, without weights.
@@ -66,17 +68,17 @@ class CompiledNetwork:
     def __call__(
         self, frames: Tensor, state: State | None = None, spikes: bool = False
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run steps, from the first state or from `state`, which is changed.
+        """Run time steps from the initial state, or from `state`, which is updated.
 
         Args:
             frames: [T, N, ...], integers, or floats that `IntegerNetwork.quantize` takes.
-            state: What an earlier call left, of this or of the reference, or an empty dict to be
-                filled.
-            spikes: Whether spikes are returned too.
+            state: The state after an earlier call of this or of the reference, or an empty dict,
+                which is filled.
+            spikes: Whether spikes are also returned.
 
         Returns:
-            Answers of each step in integers, int64 [T, N, K]; and the spikes of each layer, uint8
-            [T, N, ...], or nothing.
+            Integer answers of each step, int64 [T, N, K]; and the spikes of each layer, uint8 [T,
+            N, ...], or an empty dict.
 
         Raises:
             ArgumentError: If the frames or the state do not fit.
@@ -138,7 +140,7 @@ class CompiledNetwork:
         return f"{type(self).__name__}(\n{textwrap.indent(str(self), '  ')}\n)"
 
     def __str__(self) -> str:
-        """Print how each layer is summed, and what the whole takes."""
+        """Return a description of how each layer is summed, and the memory."""
         names = [layer.name for layer in self.lowered.layers]
         width = max(map(len, names))
         lines = [
@@ -183,7 +185,7 @@ def compile_network(
     frames = frames[:_MEASURED_STEPS, : threads or torch.get_num_threads()]
     ways = max(1, *(len(layer.ways) for layer in lowered.layers))
     measured = torch.full((ways, len(lowered.layers)), math.inf, dtype=torch.float64)
-    for way in range(ways if ways > 1 else 0):
+    for way in tracked(range(ways if ways > 1 else 0), "finding the fastest way to sum"):
         layers = [layer.chosen(min(way, len(layer.ways) - 1)) for layer in lowered.layers]
         plan = build_plan(network, lowered.replaced(layers))
         candidate = CompiledNetwork(lowered.replaced(layers), plan, threads)

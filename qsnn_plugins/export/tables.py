@@ -1,7 +1,7 @@
-"""A neuron's step as a table: at which inputs what it sends and what it stores changes.
+"""The step of a neuron as a table: the inputs at which its spikes and states change.
 
-The step itself is asked, by bisection over all floating-point numbers: whatever it stores, however
-it resets and rounds, its table is that of the very step that was trained.
+The table is found by bisection over all floating-point inputs of the trained step itself, so it is
+exact for any kind of membrane, reset and rounding.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _check(name: str, neuron: Any) -> None:
     spec = neuron.quant_spec
     if getattr(neuron, "pruning", None) is not None:
         raise ExportError(
-            f"{name} masks membranes, which has to sort them: train and export a network without "
+            f"{name} has a spatial mask, which needs sorting: train and export a network without "
             "pruning.spatial_ratio, as presets.spquant(pruned=False) is"
         )
     if spec.spike.bits > _SPIKE_BITS:

@@ -1,6 +1,6 @@
-"""One run of a network that follows of which integers each of its tensors is made.
+"""Tracing of one run of a network: how each tensor is computed from integers.
 
-It sees the operators that torch runs, whoever calls them: the network may be anybody's.
+It sees all operators that torch runs, so it works for any network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is known of a float tensor of a network: which integers it is made of, and how."""
+"""A float tensor of a network as a sum of scaled integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A float network and its integers side by side."""
+"""Comparison of a float network with its integer network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from qsnn_plugins.export.nodes import Convolution, Linear
 from qsnn_plugins.export.runtime import CompiledNetwork
 from qsnn_plugins.nn import output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
+from qsnn_plugins.progress import tracked
 
 __all__ = ["LayerCheck", "Verification", "verify"]
 
 
 @dataclass
 class LayerCheck:
-    """Spikes of one layer.
+    """Comparison of the spikes of one layer.
 
     Args:
-        spikes: How many were compared, silent ones among them.
-        differ: How many are not equal.
-        sent: How many are not 0, in the integer network.
+        spikes: Number of compared values, including zeros.
+        differ: Number of different values.
+        sent: Number of non-zero values in the integer network.
     """
 
     spikes: int = 0
@@ -38,21 +39,22 @@ class LayerCheck:
 
     @property
     def rate(self) -> float:
-        """Share of neurons and steps that send."""
+        """Firing rate of the integer network."""
         return self.sent / max(self.spikes, 1)
 
 
 @dataclass
 class Verification:
-    """What both networks did.
+    """Result of comparing both networks.
 
     Args:
-        samples: How many were shown.
-        same_answers: How many got the same class.
-        float_hits: How many the float network got right, None without labels.
-        integer_hits: How many the integer network got right, None without labels.
-        largest_difference: Between summed answers, in units of the float network.
-        layers: Spikes by layer.
+        samples: Number of samples.
+        same_answers: Number of samples with the same class.
+        float_hits: Number of correct answers of the float network, None without labels.
+        integer_hits: Number of correct answers of the integer network, None without labels.
+        largest_difference: Largest difference between summed answers, in units of the float
+            network.
+        layers: Comparison of the spikes of each layer.
     """
 
     samples: int = 0
@@ -64,21 +66,21 @@ class Verification:
 
     @property
     def spikes(self) -> int:
-        """Spikes that were compared in all layers."""
+        """Number of compared values in all layers."""
         return sum(layer.spikes for layer in self.layers.values())
 
     @property
     def differ(self) -> int:
-        """Spikes that are not equal in all layers."""
+        """Number of different values in all layers."""
         return sum(layer.differ for layer in self.layers.values())
 
     @property
     def exact(self) -> bool:
-        """Whether no spike differed and no answer."""
+        """Whether all spikes and all answers are equal."""
         return self.differ == 0 and self.same_answers == self.samples
 
     def __str__(self) -> str:
-        """Print one line per layer, and the whole."""
+        """Return a table with one line per layer, and the total."""
         width = max((len(name) for name in self.layers), default=5)
         lines = [f"{'layer':{width}}  {'spikes':>14}  {'differ':>8}  {'rate':>7}"]
         for name, layer in self.layers.items():
@@ -107,24 +109,24 @@ def verify(
 ) -> Verification:
     """Run both networks on the same samples, and compare spikes and answers.
 
-    The float network is shown what the integers stand for, as it is used: all steps at once, one
-    after the other, or the frame of which it makes steps itself. It is left as it was, its states
-    forgotten.
+    The float network gets the values that the integers represent, in its own way of calling: all
+        steps at once, one step per call, or a frame that it repeats itself. It is not changed,
+        except that its states are reset.
 
     Args:
         network: The float network.
-        integer: What `to_integer` made of it.
+        integer: Result of `to_integer` for this network.
         batches: Frames [T, N, ...], or pairs of frames and labels [N].
-        steps: T where each batch is one frame [N, ...], shown at each step; None for a network that
-            knows how many.
-        compiled: What `integer.compile()` returned, to run in its place; it is faster.
+        steps: T if each batch is one frame [N, ...] that is used in each step; None for a network
+            that knows its number of steps.
+        compiled: Result of `integer.compile()`, to use it instead of `integer`, which is slower.
 
     Returns:
-        What was found.
+        The comparison.
 
     Raises:
-        ArgumentError: If the network is not the one that was exported, there is no batch, or an
-            argument is not allowed.
+        ArgumentError: If the network is not the one that was exported, if there are no batches, or
+            if an argument is not allowed.
     """
     _check(network, integer, batches, steps, compiled)
     found = Verification(layers={name: LayerCheck() for name in integer.neurons})
@@ -133,7 +135,7 @@ def verify(
     try:
         network.eval()
         _check_weights(network, integer)
-        for batch in batches:
+        for batch in tracked(batches, "comparing integers with the float network"):
             frames, labels = _pair(batch)
             whole = _frames(integer, frames, steps)
             shown = _shown(network, integer, whole)

@@ -1,4 +1,4 @@
-"""Every equation once: tensors in, tensors out; no module, no state, no I/O."""
+"""All equations as functions of tensors, without modules, state or I/O."""
 
 from qsnn_plugins.functional.detection.boxes import clip_boxes, nms, pairwise_iou
 from qsnn_plugins.functional.detection.decode import Detections, detect

@@ -1,4 +1,4 @@
-"""What a reset that lands one step later needs of the stored membrane."""
+"""Stored membranes for a reset that happens one step later."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class _KeepComparison(torch.autograd.Function):
 
 
 def keep_comparison(q: Tensor, fired: Tensor, threshold: Tensor) -> Tensor:
-    r"""Stored membrane, moved to that side of the threshold on which the neuron decided.
+    r"""Stored membrane, moved to the side of the threshold on which the unquantized membrane was.
 
         m = max(q, V_th⁺)  where it fired,   min(q, V_th)  where not;   so that  m > V_th ⇔ fired
 
-    V_th⁺ is the next number above V_th. snnTorch resets in the step after a spike, and knows of
-    the spike by m > V_th alone; a coarse level would answer wrongly: a ternary +1 is never above
-    a threshold of 1, and always above one of 0.75. Of a table of levels this takes one code more,
-    V_th or V_th⁺, whichever the rounding crosses: ternary membranes still take 2 bits.
+    V_th⁺ is the next number above V_th. snnTorch resets in the step after a spike, and knows the
+    spike only from m > V_th. With coarse levels this would be wrong: a ternary +1 is never above a
+    threshold of 1, and always above 0.75. A table of levels needs one more code, V_th or V_th⁺,
+    depending on which one the rounding crosses. Ternary membranes still need 2 bits.
 
     Args:
         q: Quantized membrane before the reset, any shape.

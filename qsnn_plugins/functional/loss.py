@@ -41,7 +41,7 @@ def _step_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def tet_loss(outputs: Tensor, labels: Tensor, lamb: float = 0.45, target: float = 1.0) -> Tensor:
-    r"""Temporal efficient training loss, as SpQuant-SNN and IM-SNN train with.
+    r"""Temporal efficient training loss, used by SpQuant-SNN and IM-SNN.
 
         L = (1 - λ) 1/T Σ_t CE(o[t], y) + λ MSE(o, m)
 
@@ -82,15 +82,16 @@ def spike_regulation(
 
         L_s = Σ_l (f_l - 0.5)²    over the hidden layers
 
-    The paper prints the sum, the released code takes the mean; with the same λ = 1e-3 the sum
-    weighs about 15 times as much in a ResNet-19. The default is the one that the published
-    networks were trained with.
+    The paper prints the sum, the released code uses the mean. With the same λ = 1e-3, the sum has
+    about 15 times the weight in a ResNet-19. The default is the form with which the published
+    networks were trained.
 
     Args:
         rates: Firing rate f_l of each spiking layer, scalars in the order of the network.
         reduction: "mean" (released) or "sum" (printed).
-        target: Firing rate to come near to.
-        hidden_only: Whether the first and the last layer of `rates` are left out, as in both.
+        target: Desired firing rate.
+        hidden_only: Whether the first and the last layer of `rates` are left out, as in paper and
+            code.
 
     Returns:
         Scalar loss.
@@ -124,7 +125,7 @@ def wsdr_loss(
 
         L = 1/T Σ_t CE(o[t], y) + λ L_s
 
-    The regulation's other half acts on the weights (Eq. 14), before they are quantized.
+    The other part of the regulation acts on the weights (Eq. 14), before they are quantized.
 
     Args:
         outputs: Logits of every step, shape [T, N, K].
@@ -179,12 +180,12 @@ def rate_mse_loss(outputs: Tensor, labels: Tensor) -> Tensor:
 def mean_cross_entropy_loss(
     outputs: Tensor, labels: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    r"""Cross entropy of the logits' mean over time, as SEW-ResNet and Spikformer train with.
+    r"""Cross entropy of the logits' mean over time, used by SEW-ResNet and Spikformer.
 
         L = CE(1/T Σ_t o[t], y)
 
-    It is below the mean over the steps' cross entropies, `tet_loss` with λ = 0, unless all steps
-    agree. Of probabilities y, smoothing makes (1 - s) y + s / K, as it does of classes.
+    It is smaller than the mean of the cross entropies of the steps, `tet_loss` with λ = 0, unless
+    all steps agree. Smoothing changes probabilities y to (1 - s) y + s / K, as it does for classes.
 
     Args:
         outputs: Logits of every step, shape [T, N, K].

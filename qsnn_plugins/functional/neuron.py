@@ -1,4 +1,4 @@
-"""A neuron's charge, as each host writes the leak, and its reset: parts of `nn.Cell`."""
+"""Charge and reset of neurons, with the leaks of both hosts: parts of `nn.Cell`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lif_charge(
         x: Input current, any shape.
         v: Stored membrane, shape of `x`.
         tau: Time constant in steps, above 1.
-        decay_input: Whether the input is divided by tau too.
+        decay_input: Whether the input is also divided by tau.
         v_rest: Value that the membrane leaks to.
 
     Returns:
@@ -52,7 +52,7 @@ def plif_charge(
         x: Input current, any shape.
         v: Stored membrane, shape of `x`.
         decay: 1 / tau, between 0 and 1.
-        decay_input: Whether the input is decayed too.
+        decay_input: Whether the input is also multiplied by `decay`.
         v_rest: Value that the membrane leaks to.
 
     Returns:
@@ -141,15 +141,15 @@ def reset(
         r = f v_reset + (1 - f) h     hard, where v_reset is a number; f = min(s, 1)
         r = h - s V_th                soft, where v_reset is None
 
-    f is 1 where anything was fired: a spike of several bits counts up to 2^S - 1, and 1 - s would
-    turn the membrane's sign. An infinite membrane that fires is reset like any other.
+    f is 1 for any spike: a multi-bit spike counts up to 2^S - 1, and 1 - s would flip the sign of
+        the membrane. An infinite membrane that fires is reset like any other.
 
     Args:
         h: Charged membrane, any shape.
         spike: Spikes 0 or 1, or counts from 0, shape of `h`.
         threshold: V_th, a number or a tensor that broadcasts to `h`.
         v_reset: Value after a spike, or None for the soft reset.
-        detach: Whether the gradient is kept from flowing through the spike here.
+        detach: Whether no gradient flows through the spike here.
 
     Returns:
         Membrane after reset, shape of `h`.

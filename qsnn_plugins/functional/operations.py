@@ -1,4 +1,4 @@
-"""What a network's operations amount to, in the papers' measures."""
+"""Measures of operations and energy from the papers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def bit_budget(time_steps: int, weight_bits: float, spike_bits: int) -> float:
 
     Args:
         time_steps: T, from 1.
-        weight_bits: W, above 0; the paper takes 16 for float weights.
+        weight_bits: W, above 0; the paper uses 16 for float weights.
         spike_bits: S, from 1.
 
     Returns:
@@ -39,9 +39,9 @@ def arithmetic_effort(macs: float, budget: float, firing_rate: float = 1) -> flo
         S-ACE = n BB,    NS-ACE = f n BB
 
     Args:
-        macs: n, the layer's multiply-accumulations in one step.
+        macs: n, the layer's multiply-accumulate operations in one step.
         budget: BB of the layer's weights and inputs, in bits.
-        firing_rate: f, from 0 to 1; 1 makes it S-ACE.
+        firing_rate: f, from 0 to 1; 1 gives S-ACE.
 
     Returns:
         Effort in bit operations; a scalar, shape ().
@@ -58,14 +58,14 @@ def arithmetic_effort(macs: float, budget: float, firing_rate: float = 1) -> flo
 
 
 def remaining_operations(operations: float, spatial: float = 0.0, channel: float = 0.0) -> float:
-    """Operations of one layer that are left after pruning (SpQuant-SNN Eq. 30).
+    """Operations of one layer that remain after pruning (SpQuant-SNN Eq. 30).
 
         T k² C' C (1 - S_c) H W (1 - S_p)
 
     Args:
         operations: T k² C' C H W, the operations without pruning.
-        spatial: S_p, share of the layer's neurons that the spatial mask takes.
-        channel: S_c, share of its channels that the channel mask takes.
+        spatial: S_p, share of the layer's neurons that the spatial mask removes.
+        channel: S_c, share of its channels that the channel mask removes.
 
     Returns:
         Operations; a scalar, shape ().

@@ -1,4 +1,4 @@
-"""Masks of weak neurons, and gates of channels that are not computed (SpQuant-SNN 4.3)."""
+"""Spatial masks of neurons and channel gates (SpQuant-SNN 4.3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _importance(u: Tensor, block: int) -> Tensor:
 
 
 def weak_count(size: int, ratio: float) -> int:
-    """How many of a sample's neurons `spatial_mask` masks where no two membranes are alike.
+    """Number of neurons per sample that `spatial_mask` masks if all membranes are different.
 
     Args:
         size: Neurons of a sample.
@@ -55,23 +55,23 @@ def weak_count(size: int, ratio: float) -> int:
 
 
 def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
-    r"""Mask of the neurons whose membrane matters (SpQuant-SNN Eq. 21-22).
+    r"""Mask of the neurons with important membranes (SpQuant-SNN Eq. 21-22).
 
         A = |u|,    M = 1[A >= θ_p],    θ_p such that the share p of a sample's neurons is below
 
-    The paper leaves the score open; this is the simplest faithful one, taken at each step anew
-    and for each sample by itself, so that no sample depends on its batch. Equal scores at θ_p are
-    all kept: fewer than the share p are then masked, and none of a silent layer. The released
-    code's learned score is commented out of its forward pass.
+    The paper does not define the score. This is the simplest score that fits its text, computed in
+    each step and for each sample separately, so that samples do not depend on their batch. All
+    scores equal to θ_p are kept, so fewer neurons than the share p may be masked, and none in a
+    silent layer. The released code has a learned score, which is commented out in its forward pass.
 
     Args:
         u: Charged membrane of one step, shape [N, ...].
         ratio: p, the share of neurons to mask, from 0 to below 1; the paper's is 0.35.
-        block: Side of the square of neurons that shares a score, their mean; above 1 `u` has to
-            end in [H, W].
+        block: Side length of square blocks of neurons that share one score, their mean; above 1,
+            the last dimensions of `u` must be [H, W].
 
     Returns:
-        Mask, true where the neuron is kept (and where its membrane is NaN), shape of `u`.
+        Mask in the shape of `u`, true for neurons that are kept (and for NaN membranes).
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -124,14 +124,14 @@ class _Gate(torch.autograd.Function):
 
 
 def channel_means(u: Tensor) -> Tensor:
-    """What a predictor of channels watches: the mean over a channel's map (SpQuant-SNN 4.3.2).
+    """Input of a channel predictor: the mean over the map of each channel (SpQuant-SNN 4.3.2).
 
     Args:
         u: Membranes, shape [N, C, ...].
 
     Returns:
-        Means, shape [N, C], at least float32; without a gradient, as the released code decouples
-        the predictor from what it watches.
+        Means, shape [N, C], at least float32; without a gradient, as the released code detaches the
+        predictor from its input.
 
     Raises:
         ArgumentError: If `u` has no channels.
@@ -147,11 +147,12 @@ def channel_means(u: Tensor) -> Tensor:
 
 
 def input_attention(x: Tensor) -> Tensor:
-    """What the released predictor watches: a softmax over a quarter of a layer's input channels.
+    """Input of the released channel predictor: a softmax over a quarter of the input channels.
 
-    Of four channels or more every fourth is taken, and of four pixels or more along a side too:
-    the released code subsamples all three by interpolation. (It takes all three channels of an
-    image, and cannot run on one or two, or on sides below four: they stay whole here.)
+    Every fourth channel and every fourth pixel along each side are used if there are four or more;
+    the released code subsamples channels and both sides by interpolation. (It uses all three
+    channels of an image, and cannot run with one or two channels or sides below four; here these
+    are not subsampled.)
 
     Args:
         x: Input of a convolution, shape [N, C, ...].
@@ -177,17 +178,17 @@ def input_attention(x: Tensor) -> Tensor:
 def channel_gate(
     means: Tensor, weight: Tensor, bias: Tensor | None = None, threshold: float = 0.47
 ) -> Tensor:
-    r"""Which output channels of a convolution are worth computing (SpQuant-SNN Eq. 23).
+    r"""Gate of the output channels of a convolution (SpQuant-SNN Eq. 23).
 
         M = 1[σ(W · pool(u) + b) > θ]
 
-    pool is the mean over the map of each of the C_in channels that feed the convolution, W a 1x1
-    convolution to its C_out outputs. The paper prints a softmax over the channels where σ stands;
-    with θ = 0.47 it would keep two channels at most, whatever their number. The gate's gradient is
-    straight through to σ, so that W and b learn.
+    pool is the mean over the map of each of the C_in input channels of the convolution, and W is a
+    1x1 convolution to its C_out outputs. The paper prints a softmax over the channels instead of σ,
+    which with θ = 0.47 would keep at most two channels. The gradient of the step is
+    straight-through, so that W and b are trained.
 
     Args:
-        means: What `channel_means` or `input_attention` returns, shape [N, C_in].
+        means: Result of `channel_means` or `input_attention`, shape [N, C_in].
         weight: W, shape [C_out, C_in].
         bias: b, shape [C_out].
         threshold: θ between 0 and 1: 0.47 in the paper, 0.5 in the released code.
@@ -213,7 +214,7 @@ def channel_gate(
 def apply_mask(x: Tensor, mask: Tensor) -> Tensor:
     r"""Masked values, x ← x M.
 
-    What is masked is 0, and gets the gradient 0, whatever x is there: infinite or NaN too.
+    Masked values are 0 and have the gradient 0, even if x is infinite or NaN.
 
     Args:
         x: Shape [N, ...].
@@ -234,18 +235,18 @@ def apply_mask(x: Tensor, mask: Tensor) -> Tensor:
 def prune_membrane(
     h: Tensor, rest: Tensor | float = 0.0, ratio: float = 0.35, block: int = 1
 ) -> tuple[Tensor, Tensor]:
-    r"""Charged membrane under the spatial mask (SpQuant-SNN Eq. 21-22), and how much it took.
+    r"""Charged membrane after the spatial mask (SpQuant-SNN Eq. 21-22), and the masked share.
 
         h ← M h + (1 - M) rest,    M = spatial_mask(h)
 
-    What is masked is not accumulated: "we skip the membrane potential accumulation for
-    non-significant membrane values before the accumulate-and-fire operation". Then `rest` is the
-    membrane as it is charged without this step's input: what earlier steps accumulated stays and
-    leaks. With `rest` = 0 the membrane is erased with its past, u ← u M.
+    Masked neurons do not accumulate: "we skip the membrane potential accumulation for
+        non-significant membrane values before the accumulate-and-fire operation". Then `rest` is
+        the membrane charged without the input of this step, so the accumulated membrane is kept and
+        leaks. With `rest` = 0 the whole membrane is erased, u ← u M.
 
     Args:
         h: Charged membrane of one step, shape [N, ...].
-        rest: What is left of a masked membrane: a number, or a tensor that broadcasts to `h`.
+        rest: Value of a masked membrane: a number, or a tensor that broadcasts to `h`.
         ratio: See `spatial_mask`, as for the next.
         block: See there.
 

@@ -1,4 +1,4 @@
-"""What the weight quantizers share: checks, scales and their gradients, integer codes."""
+"""Common parts of the weight quantizers: checks, scales and their gradients, integer codes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_floating(argument: str, x: Tensor) -> None:
 
 
 def wide(x: Tensor) -> Tensor:
-    """Cast a 16-bit tensor to float32, in which codes are found; leave others alone.
+    """Cast a 16-bit tensor to float32, in which codes are computed; return others unchanged.
 
     Example:
         >>> wide(torch.zeros(1, dtype=torch.bfloat16)).dtype
@@ -86,7 +86,7 @@ def integer_codes(code: Tensor) -> Tensor:
     """Cast whole numbers to int32.
 
     Raises:
-        ArgumentError: If one is NaN or infinite: there is no code for it.
+        ArgumentError: If one is NaN or infinite.
 
     Example:
         >>> integer_codes(torch.tensor([-1.0, 3.0]))
@@ -149,10 +149,9 @@ class _RoundToPowerOfTwo(torch.autograd.Function):
 def round_to_power_of_two(alpha: Tensor, last: Tensor | None = None) -> Tensor:
     """Scale α rounded to 2^round(log2 α), straight-through (SpQuant-SNN Eq. 14).
 
-    The best scale mostly lies between two powers of two, so that a learned α is driven to the
-    border between them, from either side, and would double and halve a layer every few steps.
-    Where the power that was used last is given, it stays until α is a quarter of an octave beyond
-    the border.
+    The optimal scale usually lies between two powers of two. A learned α then moves to the boundary
+    between them from either side, and would switch between both every few steps. If the last power
+    is given, it is kept until α is a quarter of an octave beyond the boundary.
 
     Args:
         alpha: Scales above 0, any shape; 0 stays 0.
@@ -185,18 +184,18 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 def normalize_gradient(x: Tensor, elements: int, levels: int = 1) -> Tensor:
-    r"""Leave a learned scale as it is and divide its gradient by sqrt(elements · levels).
+    r"""Return a learned scale unchanged, and divide its gradient by sqrt(elements · levels).
 
-    A scale gathers the gradients of all elements that share it: unscaled, it takes steps that are
-    orders of magnitude longer, relative to itself, than those of a weight, and jumps. The factor is
-    that of LSQ (Esser et al. 2020), which MINT has too. IM-SNN, SpQuant-SNN and the third paper
-    print the plain sum; `fidelity="released"` has it.
+    The gradient of a scale is the sum over all elements that share it. Without a factor, its steps
+    would be orders of magnitude larger, relative to its value, than those of a weight. The factor
+    is that of LSQ (Esser et al. 2020), which MINT uses too. IM-SNN, SpQuant-SNN and the third paper
+    print the plain sum, which is used with `fidelity="released"`.
 
     Args:
         x: Scales or thresholds, any shape.
-        elements: How many elements share one of them: weights, or neurons of one sample, since
+        elements: Number of elements that share one scale: weights, or neurons of one sample, since
             losses are means over samples.
-        levels: How many positive levels it scales.
+        levels: Number of positive levels.
 
     Returns:
         x, with its own shape and dtype.
@@ -211,7 +210,7 @@ def normalize_gradient(x: Tensor, elements: int, levels: int = 1) -> Tensor:
 
 
 def mean_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
-    """Mean of |w| over a layer or over each output channel (Q-SNN Eq. 6 takes channels).
+    """Mean of |w| over a layer or over each output channel (Q-SNN Eq. 6 uses channels).
 
     Args:
         w: Weights, shape [out, ...].

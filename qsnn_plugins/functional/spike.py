@@ -1,7 +1,7 @@
-"""Firing: how a charged membrane becomes spikes.
+"""Firing: from charged membranes to spikes.
 
-The forward step is exact, the backward a surrogate from `qsnn_plugins.functional.surrogate`, or
-straight through for spikes of several bits.
+The forward step is exact. The backward uses a surrogate from `qsnn_plugins.functional.surrogate`,
+or a straight-through gradient for multi-bit spikes.
 """
 
 from __future__ import annotations
@@ -125,21 +125,21 @@ class _MultiBit(torch.autograd.Function):
 def multi_bit_spike(
     x: Tensor, step: Tensor | float = 1.0, bits: int = 2, fires_at_zero: bool = True
 ) -> Tensor:
-    r"""Spike of S bits: how often the threshold fits into the membrane (bit budget Eq. 7).
+    r"""S-bit spike: how many thresholds fit into the membrane (bit budget Eq. 7).
 
         s = clip(floor(h / V_th), 0, 2^S - 1),    x = h - V_th
 
-    The clip is not printed; without it s has more than S bits. s is a count: Eq. 7's value is
-    s V_th, a factor that the next layer's weights can hold. The gradient is straight-through
-    inside the range, ∂s/∂h = 1 / V_th where 0 <= h < 2^S V_th, and 0 beyond.
+    The clip is not printed, but without it s can have more than S bits. s is a count; the value in
+    Eq. 7 is s V_th, where V_th can be absorbed by the weights of the next layer. The gradient is
+    straight-through inside the range, ∂s/∂h = 1 / V_th where 0 <= h < 2^S V_th, and 0 outside.
 
     Args:
         x: Distance of the charged membrane from the threshold, h - V_th, any shape.
         step: V_th, the height of one count, a number or a tensor that broadcasts to `x`. If it
-            wants a gradient, ∂s/∂V_th = -x / V_th² inside the range; together with the
-            distance's own -1 that is -h / V_th², the slope of h / V_th.
+            requires a gradient, this is ∂s/∂V_th = -x / V_th² inside the range; together with the
+            -1 of the distance, it is -h / V_th², the slope of h / V_th.
         bits: S, an integer from 1 to 16.
-        fires_at_zero: Whether a membrane exactly at a multiple of the threshold counts it.
+        fires_at_zero: Whether a membrane exactly at a multiple of the threshold reaches its count.
 
     Returns:
         Counts from 0 to 2^S - 1, shape and dtype of `x`.
@@ -190,14 +190,14 @@ def limit_sums(x: Tensor, bits: int, unit: float = 1.0) -> Tensor:
 
         y = clip(x, 0, (2^S - 1) unit)
 
-    The sum of two spikes of S bits, which a SEW block sends on, has S + 1. The gradient is
-    straight-through where nothing is clipped, the bounds included, and 0 beyond, as that of
+    The sum of two S-bit spikes, which is the output of a SEW block, has S + 1 bits. The gradient is
+    straight-through where nothing is clipped, including the bounds, and 0 elsewhere, as in
     `multi_bit_spike`.
 
     Args:
         x: Sums, any shape.
         bits: S, an integer from 1 to 16.
-        unit: Value of a count of 1, above 0: V_th where spikes are sent times their threshold.
+        unit: Value of a count of 1, above 0: V_th if spikes are multiplied by their threshold.
 
     Returns:
         Values from 0 to (2^S - 1) unit, shape and dtype of `x`.
@@ -227,9 +227,8 @@ def limited_attention(
 
         A = clip(Q K^T, 0, (2^S - 1) unit²),    y = A V scale
 
-    Spikformer is without the clip; with it Q and K have to be multiplied first. The paper does not
-    say of which matrix: this is the one that attention matrix names elsewhere, in its own integer
-    steps, before the scale.
+    Spikformer has no clip; with the clip, Q and K must be multiplied first. The paper does not
+    define the attention matrix. Here it is Q K^T, as usual, in integers and before the scale.
 
     Args:
         q: Spikes of the queries, [..., L, D]: L tokens of one head with D channels.
@@ -237,7 +236,7 @@ def limited_attention(
         v: Spikes of the values, [..., L, D].
         bits: S, an integer from 1 to 16.
         unit: Value of a count of 1 in `q` and `k`, above 0.
-        scale: Factor of the result, Spikformer's is 0.125.
+        scale: Factor of the result, 0.125 in Spikformer.
 
     Returns:
         Shape [..., L, D].

@@ -1,4 +1,4 @@
-"""Base surrogates: smooth stand-ins for a step and their derivatives.
+"""Base surrogates: smooth replacements of a step function, and their derivatives.
 
 Every surrogate here is one unit shape: a primitive P that rises from 0 to 1 around z = 0, and its
 derivative p. A sharpness s scales both, P(s x) and s p(s x), so that the area stays the same:
@@ -120,7 +120,7 @@ def primitive(x: Tensor, kind: SurrogateKind = "triangle", sharpness: float = 1.
 
 
 def derivative(x: Tensor, kind: SurrogateKind = "triangle", sharpness: float = 1.0) -> Tensor:
-    """Derivative s p(s x) that stands in for that of a step.
+    """Surrogate derivative s p(s x) of a step.
 
     Args:
         x: Distance from the threshold, any shape.

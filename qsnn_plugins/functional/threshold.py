@@ -1,7 +1,7 @@
-"""The distance of a membrane from its threshold, and the ways a threshold may learn from it.
+"""The distance between membrane and threshold, and gradients of learned thresholds.
 
-A spike is a step of the distance x = h - V_th. The value is the same for every way; what differs
-is the gradient that reaches V_th. The incoming ∂L/∂x already holds the spike's surrogate.
+A spike is a step function of the distance x = h - V_th. The value of x is always the same; the
+gradient of V_th differs. The incoming ∂L/∂x already includes the surrogate of the spike.
 """
 
 from __future__ import annotations
@@ -52,20 +52,21 @@ def distance(
 ) -> Tensor:
     r"""Distance x = h - V_th, with the gradient of V_th chosen by name.
 
-    "fixed": V_th gets none. "ordinary": ∂x/∂V_th = -1, so that V_th learns through the spike's own
-    surrogate (SpQuant-SNN Eq. 24). "separate": the separate gradient path of SpQuant-SNN
-    Eq. 25-27, in which a gradient penalty window w reshapes it and only neurons that fire count,
+    "fixed": V_th has no gradient. "ordinary": ∂x/∂V_th = -1, the gradient through the surrogate of
+    the spike (SpQuant-SNN Eq. 24). "separate": the separate gradient path of SpQuant-SNN Eq. 25-27,
+    with a gradient penalty window w, in which only firing neurons count,
 
         ∂L/∂V_th = -Σ ∂L/∂x · w(x) · 1[x >= 0],    ∂L/∂h = ∂L/∂x unchanged.
 
-    With the triangle as the spike's surrogate and w = σ this is Eq. 27 as the authors' code has it.
+    With the triangle as the surrogate of the spike and w = σ, this is Eq. 27 as in the authors'
+    code.
 
     Args:
         h: Charged membrane, any shape.
         threshold: V_th, a number or a tensor that broadcasts to `h`.
         gradient: "fixed", "ordinary" or "separate".
-        window: Penalty window of the separate path, read by it alone: the primitive of this
-            surrogate, which rises from 0 to 1 around the threshold.
+        window: Penalty window, used only for "separate": the primitive of this surrogate, which
+            rises from 0 to 1 around the threshold.
 
     Returns:
         Distance x, shape of `h`.
@@ -108,14 +109,14 @@ class _KeepPositive(torch.autograd.Function):
 
 
 def keep_positive(threshold: Tensor, floor: float = FLOOR) -> Tensor:
-    """Learned threshold as it is used: never below `floor`, with a straight-through gradient.
+    """Learned threshold, clamped to at least `floor`, with a straight-through gradient.
 
-    The gradient passes where the clamp acts, so that a threshold which was pushed to zero can come
-    back; without a floor a silent neuron would fire always once its threshold turned negative.
+    The gradient also passes where the clamp acts, so a threshold that was pushed to zero can
+    recover. Without a floor, a neuron with a negative threshold would always fire.
 
     Args:
         threshold: Learned value, any shape.
-        floor: Least threshold, above 0.
+        floor: Smallest threshold, above 0.
 
     Returns:
         max(threshold, floor), shape of `threshold`.

@@ -1,7 +1,8 @@
 """Quantizing a network in place, layer by layer, and undoing it.
 
-`inject` and `eject` find each module's host by themselves. A host's folder says in a `HostAdapter`
-which modules are neurons and what replaces them; everything else is here and knows no host.
+`inject` and `eject` find the host of each module automatically. The folder of a host has a
+`HostAdapter`, which says which modules are neurons and what replaces them. Everything else is here
+and is independent of the host.
 """
 
 from qsnn_plugins.injection.hosts import (

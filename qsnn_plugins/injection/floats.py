@@ -1,4 +1,4 @@
-"""The matrix parameters of a network that stay float, and why."""
+"""The matrix parameters of a network that stay float, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the gates of channels go in a network that is injected, and why some cannot be placed."""
+"""Placement of channel gates in an injected network, with reasons where it is not possible."""
 
 from __future__ import annotations
 

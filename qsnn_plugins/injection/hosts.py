@@ -1,4 +1,4 @@
-"""What injection asks of a host, and which hosts a network has."""
+"""The interface of a host for injection, and the hosts of a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sums of spikes in a network are limited to the bits of a spike."""
+"""Sums of spikes in a network that are limited to the bits of a spike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one call that quantizes a network in place, and the one that undoes it."""
+"""`inject` quantizes a network in place, and `eject` undoes it."""
 
 from __future__ import annotations
 
@@ -71,49 +71,50 @@ def inject(
 ) -> InjectionReport:
     """Quantize a network of SpikingJelly, snnTorch or both in place: its neurons and its weights.
 
-    A new neuron keeps what the old one is: leak, threshold and reset (learned parameters as the
-    same objects), the host's own options, training mode, device and hooks, whose handles stay
-    valid. Its state starts at rest, and its surrogate function is the spec's, unless the old ones
-    are kept. Neurons of classes that cannot be replaced, subclasses among them, are left alone:
-    what they do beside charging, firing and resetting would be lost. A module that stands in
-    several places is replaced by one neuron in all of them. Where anything is refused, nothing is
-    changed.
+    A new neuron takes over leak, threshold and reset from the old one (learned parameters are the
+    same objects), as well as the host's own options, training mode, device and hooks, whose handles
+    stay valid. Its state starts at rest. Its surrogate function is that of the spec, unless
+    `keep_surrogate` is set. Neurons of other classes, including subclasses of the supported ones,
+    are left alone, because anything they do besides charging, firing and resetting would be lost. A
+    module that is used in several places is replaced by one neuron in all of them. If an error is
+    raised, the network is not changed.
 
-    A spec's levels are those of a neuron with threshold 1: each neuron stores them times its own
-    first threshold, as the report says, unless they are `absolute_levels`. Where it has none that
-    is finite and one for all, they stay as they are.
+    The levels of a spec are for a neuron with threshold 1. Each neuron multiplies them by its own
+    initial threshold, as the report says, unless `absolute_levels` is set. If a neuron has no
+    finite threshold, or several, the levels are not changed.
 
-    Where `spike.limit_sums` asks for it, outputs of SEW blocks (modules that say ADD, AND or IAND
-    in `cnf` or `connect_f`) and the attention matrices of SpikingJelly's `SpikingSelfAttention`
-    are clipped to the bits of the spikes of the neurons in them.
+    With `spike.limit_sums`, the outputs of SEW blocks (modules with ADD, AND or IAND in `cnf` or
+    `connect_f`) and the attention matrices of SpikingJelly's `SpikingSelfAttention` are clipped to
+    the bits of the spikes of the neurons inside them.
 
-    Build the optimizer afterwards where a spec brings parameters of its own, such as learned
-    thresholds. The first and the last layer with weights are those of the whole network, see
-    `nn.end_layers`; each reads its own spec's option for them. The first neuron is the first in the
-    order of definition, see `ThresholdSpec.first_layer`.
+    Build the optimizer after `inject` if the spec adds parameters, such as learned thresholds. The
+    first and the last layer (`first_last` of the weights) are those of the whole network, see
+    `nn.end_layers`; each of them uses the option of its own spec. The first neuron is the first in
+    the order of definition, see `ThresholdSpec.first_layer`.
 
     Args:
         network: A network with neurons of a host.
-        spec: How it is quantized: a `QuantSpec`, a preset's name, or a mapping, see
+        spec: How to quantize it: a `QuantSpec`, the name of a preset, or a mapping, see
             `presets.resolve`.
-        overrides: Other specs for the modules that a glob pattern covers, such as
-            `{"layer1.*": "qsnn", "head": None}`; None leaves them alone, neurons and weights. A
-            pattern is matched against full module names, a pattern that matches a module covers
-            everything below it, and the most specific pattern counts, see `LayerSpecs`.
+        overrides: Other specs for modules that match a glob pattern, such as `{"layer1.*": "qsnn",
+            "head": None}`; None leaves their neurons and weights alone. Patterns are compared with
+            full module names and also cover all submodules; the most specific pattern counts, see
+            `LayerSpecs`.
         filter_fn: Called with name and module of each neuron and each layer of `nn.weight_layers`;
-            those for which it returns False are left alone. It is not asked for containers.
-        example_input: Input of the network, needed where a spec gates channels or gives each a
-            threshold; copies of the network are run on it.
+            those for which it returns False are left alone. It is not called for containers.
+        example_input: Input of the network, needed if a spec has channel gates or one threshold per
+            channel; copies of the network are run on it.
         keep_surrogate: Whether the neurons keep their surrogate functions.
-        absolute_levels: Whether levels are not in units of each neuron's first threshold.
+        absolute_levels: Whether levels are used as they are, and not multiplied by each neuron's
+            initial threshold.
 
     Returns:
-        What was replaced, left alone, quantized and limited, and every matrix parameter that stays
-        float; a table when printed.
+        A report of what was replaced, left alone, quantized and limited, and of all matrix
+        parameters that stay float. Print it to see a table.
 
     Raises:
-        ArgumentError: If there is nothing to replace, the network was injected before or is a
-            neuron itself, a spec does not fit it, or a pattern covers nothing.
+        ArgumentError: If there is nothing to replace, the network was already injected or is itself
+            a neuron, a spec does not fit, or a pattern matches nothing.
 
     Example:
         >>> import snntorch
@@ -216,20 +217,21 @@ def inject_hosts(
 def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """Undo `inject` in place: the hosts' own neurons, and plain float weights.
 
-    Neurons and parameters are the objects that they were, in the order that they had, so that an
-    optimizer stays valid. Weights keep what they learned since. The old neurons take the training
-    mode, and in SpikingJelly the step mode, of the new.
+    Neurons and parameters are the same objects as before, in the same order, so an optimizer stays
+    valid. Weights keep what they have learned. The old neurons get the training mode and, in
+    SpikingJelly, the step mode of the new ones.
 
     Args:
         network: A network after `inject`, or a copy of one.
-        baked: Whether the plain weights are the quantized ones, as `nn.bake_weights` leaves them;
-            an exporter of the host, to NIR for example, then sees what was trained.
+        baked: Whether the plain weights get the quantized values, as in `nn.bake_weights`; an
+            exporter of the host, for example to NIR, then sees the trained network.
 
     Returns:
         The network.
 
     Raises:
-        ArgumentError: If it was not injected, or a neuron was replaced by something else since.
+        ArgumentError: If it was not injected, or if a neuron has been replaced by something else
+            since.
 
     Example:
         >>> import snntorch

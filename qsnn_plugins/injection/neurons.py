@@ -1,4 +1,4 @@
-"""The neurons of a network, what runs into them, and what replaces them."""
+"""The neurons of a network, their inputs and their replacements."""
 
 from __future__ import annotations
 

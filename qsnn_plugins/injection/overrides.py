@@ -1,4 +1,4 @@
-"""Which spec each layer of a network has."""
+"""The spec of each layer of a network."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ _WILDCARD = re.compile(r"\*|\?|\[[^]]*\]")
 class LayerSpecs:
     """The spec of each module of a network: one for all, and overrides by glob patterns.
 
-    A pattern is matched against full module names as `fnmatch` does, upper and lower case apart;
-    `*` matches dots too. It covers the modules that it matches and everything below them:
-    `"layer1"` covers layer1 and all its parts, `"layer1.*"` the parts alone, `"*.conv1"` each conv1
-    that is not at the top. Of several patterns that cover a module the most specific one counts:
-    the one with more characters that are no wildcards, and among equals the one with fewer
-    wildcards.
+    Patterns are compared with full module names as in `fnmatch`, case-sensitively; `*` also matches
+    dots. A pattern covers the modules that it matches and all their submodules: `"layer1"` covers
+    layer1 and everything in it, `"layer1.*"` only what is in it, `"*.conv1"` each conv1 that is not
+    at the top level. If several patterns cover a module, the most specific one counts: the one with
+    the most characters that are not wildcards, and among equals the one with the fewest wildcards.
 
     Args:
         spec: A `QuantSpec`, or what `presets.resolve` makes one of.
-        overrides: The same for each pattern; None leaves what it covers alone.
+        overrides: The same for each pattern; None leaves the modules that it covers alone.
 
     Raises:
-        ArgumentError: If a value is no spec.
+        ArgumentError: If a value is not a spec.
 
     Example:
         >>> specs = LayerSpecs("imsnn", {"layer1": "qsnn", "layer1.0.*": None})

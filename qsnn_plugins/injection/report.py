@@ -1,4 +1,4 @@
-"""What an injection did and what it left."""
+"""The report of an injection."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LeftNeuron:
         kind: Its class.
         why: The reason.
         bits: Bits of a stored membrane.
-        asked: Whether the caller asked for it, by an override or `filter_fn`.
+        asked: Whether the caller asked for this, with an override or `filter_fn`.
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class QuantizedWeight:
         name: Its full name in the network.
         kind: Its class.
         bits: Bits of a weight.
-        note: How it is quantized, and what else there is to know.
+        note: How it is quantized, and other remarks.
     """
 
     name: str
@@ -82,7 +82,7 @@ class FloatParameter:
         count: How many weights it has.
         bits: Bits of a weight.
         why: The reason.
-        asked: Whether the caller asked for it, by an override, `filter_fn` or the spec.
+        asked: Whether the caller asked for this, with an override, `filter_fn` or the spec.
     """
 
     names: tuple[str, ...]
@@ -95,13 +95,13 @@ class FloatParameter:
 
 @dataclass(frozen=True)
 class LimitedSum:
-    """A module whose sums of spikes are limited to the bits of one.
+    """A module whose sums of spikes are limited to the bits of a spike.
 
     Args:
         names: Its full names in the network.
         kind: Its class.
         bits: Bits of a sum.
-        what: Which sums: its "output" or its "attention matrix".
+        what: The sums that are limited: its "output" or its "attention matrix".
     """
 
     names: tuple[str, ...]
@@ -117,8 +117,9 @@ class GatedLayer:
     Args:
         name: Its full name in the network.
         kind: Its class.
-        source: What the gate watches: a neuron's name, or the layer's input; "" without a gate.
-        note: Why it has none, or what else there is to know.
+        source: Input of the gate: the name of a neuron, or the input of the layer; "" without a
+            gate.
+        note: Why it has no gate, or other remarks.
     """
 
     name: str
@@ -136,9 +137,9 @@ class InjectionReport:
         left: Neurons that were left alone.
         weights: Layers whose weights were quantized.
         floats: Matrix parameters that stay float.
-        limited: Modules whose sums of spikes are limited, where `spike.limit_sums` asks for it.
-        gates: Layers before neurons whose specs gate channels, gated or not.
-        notes: What became of a spec that no layer has as it is.
+        limited: Modules whose sums of spikes are limited by `spike.limit_sums`.
+        gates: Layers that feed neurons with channel gates in their specs, gated or not.
+        notes: Options of the spec that could not be used for any layer as given.
 
     Example:
         >>> report = InjectionReport(
@@ -166,7 +167,7 @@ class InjectionReport:
         return {part: list(rows) for part, rows in asdict(self).items()}
 
     def __str__(self) -> str:
-        """Return the table, one neuron, layer or parameter a line."""
+        """Return the table, with one neuron, layer or parameter per line."""
         rows = [("", "name", "module", "bits", ""), *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(

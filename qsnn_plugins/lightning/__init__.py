@@ -10,6 +10,7 @@ from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
 from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
 from qsnn_plugins.lightning.divergence import StopOnDivergence  # noqa: E402
 from qsnn_plugins.lightning.report import NetworkReport  # noqa: E402
+from qsnn_plugins.lightning.tensorboard import TensorBoard  # noqa: E402
 from qsnn_plugins.lightning.throughput import Throughput  # noqa: E402
 from qsnn_plugins.lightning.time_steps import TimedModule  # noqa: E402
 
@@ -20,6 +21,7 @@ __all__ = [
     "SpikingClassifier",
     "SpikingDetector",
     "StopOnDivergence",
+    "TensorBoard",
     "Throughput",
     "TimedModule",
     "newest_checkpoint",

@@ -24,15 +24,16 @@ def draw_boxes(
     true: Iterable[tuple[Sequence[float], str]],
     found: Iterable[tuple[Sequence[float], str]],
 ) -> list[Image.Image]:
-    """Draw each step of a recording: events, true boxes in green, found boxes in orange.
+    """Draw each step of a recording: events, true boxes in green, detected boxes in orange.
 
-    Events are red where it became brighter and blue where it became darker; small frames are
+    Pixels that became brighter are red, those that became darker are blue. Small frames are
     enlarged.
 
     Args:
         frames: Shape [T, 2, H, W], OFF and ON.
-        true: True boxes (left, top, right, bottom) in pixels of the frame, with what to write.
-        found: Found boxes, written above theirs.
+        true: True boxes (left, top, right, bottom) in pixels of the frame, with the text to write
+            below each.
+        found: Detected boxes, with the text to write above each.
 
     Returns:
         T pictures.

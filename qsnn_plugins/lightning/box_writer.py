@@ -22,17 +22,17 @@ PictureFormat = Literal["png", "gif"]
 
 
 class BoxWriter(BasePredictionWriter):
-    """Writes found and true boxes as COCO does, and pictures where they are asked for.
+    """Writes detected and true boxes in COCO's format, and, if requested, pictures.
 
-    `found.json` is COCO's list of results, `true.json` its data set of images, annotations and
-    categories, so that pycocotools reads both. Categories are the labels. Where there are several
-    devices, each writes files of its own, whose names end in its rank.
+    `found.json` is a COCO list of results, `true.json` a COCO data set of images, annotations and
+    categories, so that pycocotools can read both. Categories are the labels. With several devices,
+    each device writes its own files, whose names end with its rank.
 
     Args:
-        folder: Where to; None is the folder of the run's logger, or the trainer's.
-        pictures: Draw so many samples, from the first on.
+        folder: Output folder; None is the folder of the run's logger, or of the trainer.
+        pictures: Number of samples to draw, from the first one.
         picture_format: "png" shows the last step, "gif" all of them.
-        min_score: Boxes from this score on are drawn; all are written.
+        min_score: Lowest score of boxes that are drawn; boxes of any score are written.
 
     Raises:
         ArgumentError: If an argument is not allowed.

@@ -23,19 +23,19 @@ __all__ = ["RunCheckpoint", "newest_checkpoint"]
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps the newest state of a run in one file, from which it can go on as if never stopped.
+    """Keeps the newest state of a run in one file, from which it can continue as if never stopped.
 
     No checkpoint is chosen by its accuracy. `last.ckpt` is written at the end of each epoch, and
-    where Ctrl-C or SIGTERM ask for a stop: after the batch that is under way, or after the
-    validation if the epoch's batches are done. A new file takes the old one's place when it is
-    whole. A run that was stopped or killed and goes on with `--ckpt_path last` ends with the
-    weights of an unbroken one, if the order of its batches depends on the epoch alone, as with the
-    data modules of this package. What torch's generator draws, dropout for one, depends on the
+    when Ctrl-C or SIGTERM asks for a stop: after the current batch, or after the validation if all
+    batches of the epoch are done. The new file replaces the old one only when it is complete. A run
+    that was stopped or killed and is continued with `--ckpt_path last` ends with the same weights
+    as an uninterrupted run, if the order of its batches depends only on the epoch, as in the data
+    modules of this package. Random values of torch's generator, such as dropout, depend on the
     seed, the epoch and the batch.
 
-    A run that crashes leaves the checkpoint of its last whole epoch. One that does not go on from
-    an earlier one's checkpoint writes beside it, `last-v1.ckpt`. Two at once in one folder are
-    refused.
+    A run that crashes leaves the checkpoint of its last complete epoch. A new run in the same
+    folder does not overwrite an earlier checkpoint but writes `last-v1.ckpt`. Two runs at the same
+    time in one folder are refused.
 
     Args:
         dirpath: Folder, or None for `checkpoints` in the folder that Lightning gives the run.
@@ -81,7 +81,9 @@ class RunCheckpoint(ModelCheckpoint):
         """
         folder = Path(self.dirpath or ".")
         if newest_checkpoint(folder) is None and any(folder.glob("*.ckpt")):
-            raise QSNNError(f"no checkpoint in {folder} is whole: remove them to begin anew")
+            raise QSNNError(
+                f"all checkpoints in {folder} are damaged: remove them to start a new training"
+            )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Claim the folder of a run that trains, and have its checkpoints written as a whole."""
@@ -187,7 +189,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             if cause is None:
                 raise
             raise QSNNError(
-                f"the checkpoint {path} cannot be written ({cause.strerror}); an older one stays"
+                f"the checkpoint {path} cannot be written ({cause.strerror}); an older one is kept"
             ) from error
 
 

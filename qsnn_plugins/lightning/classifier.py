@@ -37,25 +37,25 @@ class SpikingClassifier(TimedModule):
 
     A batch is (frames [N, T, C, H, W], labels [N]), or (images [N, C, H, W], labels [N]), which are
     shown at each of `time_steps` steps (direct coding). The network gets them time-major and in
-    floating point, and gives logits [T, N, K]; their mean over T decides.
+    floating point, and returns logits [T, N, K]. The class is that of the highest mean over T.
 
     Args:
         network: Time-major network with `out_channels` (K) and `reset_states()`, such as
             `StringNet`.
-        loss: Loss of logits [T, N, K] and labels [N], the default `TETLoss`; a `WSDRLoss` gets the
-            neurons' firing rates too.
-        optimizer: Optimizer, given the parameters.
-        schedule: "cosine" lets the learning rate fall over the trainer's epochs, "constant" keeps
-            it, "one_cycle" lets it rise and fall batch by batch (torch's `OneCycleLR`).
-        time_steps: T of static images, from 1; None where the data have time steps of their own.
+        loss: Loss of logits [T, N, K] and labels [N]; `TETLoss` by default. A `WSDRLoss` also gets
+            the firing rates of the neurons.
+        optimizer: Builds the optimizer from the parameters.
+        schedule: "cosine" decays the learning rate over the epochs of the trainer, "constant" keeps
+            it, "one_cycle" raises and lowers it batch by batch (torch's `OneCycleLR`).
+        time_steps: T for still images, from 1; None for data with time steps.
         warmup_epochs: Epochs at the start in which the learning rate rises linearly.
-        min_lr: Where the cosine ends and a warm-up begins; None is 0.
-        cosine_epochs: Epochs after which the cosine turns and rises again (T_max of
-            `CosineAnnealingLR`), or None for a single fall.
-        weight_decay_on: What an optimizer's weight decay acts on: "all" weights, biases and
-            normalization, or "weights" alone; never learned scales, thresholds and leaks.
-        mixing: Mixup and CutMix of the training batches, drawn with the data module's seed, or
-            None. The training loss is then that of the mixed labels.
+        min_lr: Learning rate at the end of the cosine and at the start of a warm-up; None is 0.
+        cosine_epochs: Epochs after which the cosine rises again (T_max of `CosineAnnealingLR`), or
+            None for a single decay.
+        weight_decay_on: Parameters with weight decay: "all" (weights, biases and normalization), or
+            "weights" only. Learned scales, thresholds and leaks never have weight decay.
+        mixing: Mixup and CutMix of the training batches, with the seed of the data module, or None.
+            The training loss is then computed with the mixed labels.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -101,7 +101,7 @@ class SpikingClassifier(TimedModule):
         self.soft_accuracy = MulticlassAccuracy(classes, average="micro")
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Map fresh recordings [N, T, C, H, W] or images [N, C, H, W] to logits [T, N, K].
+        """Reset the states, and map recordings [N, T, C, H, W] or images [N, C, H, W] to [T, N, K].
 
         Raises:
             ArgumentError: If images come without `time_steps`, or recordings with it.
@@ -135,7 +135,7 @@ class SpikingClassifier(TimedModule):
             raise ArgumentError("trainer.sync_batchnorm", True, allowed)
 
     def on_train_epoch_start(self) -> None:
-        """Move the schedules of weight quantizers on."""
+        """Update the schedules of weight quantizers."""
         epochs = max(self.trainer.max_epochs or 1, self.current_epoch + 1)
         set_weight_epoch(self.network, self.current_epoch, epochs)
 
@@ -150,14 +150,14 @@ class SpikingClassifier(TimedModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the hits of one batch, with soft weights too where the network has them."""
+        """Count the correct answers of one batch, with soft weights too if there are any."""
         self._evaluate(batch, batch_idx, "val_accuracy", self.accuracy)
         with soft_weights(self.network) as softened:
             if softened:
                 self._evaluate(batch, batch_idx, "val_accuracy_soft", self.soft_accuracy)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Count the hits of one batch."""
+        """Count the correct answers of one batch."""
         self._evaluate(batch, batch_idx, "test_accuracy", self.accuracy)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -165,7 +165,7 @@ class SpikingClassifier(TimedModule):
         return self(batch[0]).mean(0).argmax(-1)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Let every test end with the table, and a training that diverges with an error."""
+        """Print a table after every test, and stop a training that diverges with an error."""
         return [StopOnDivergence(), NetworkReport()]
 
     def configure_optimizers(self) -> Any:

@@ -34,27 +34,28 @@ class SpikingDetector(TimedModule):
 
     A batch is frames [N, T, C, H, W] and N targets with `boxes` [M, 4] (left, top, right, bottom,
     in pixels of the frame) and `labels` [M]. The network gets the frames time-major and in floating
-    point, and gives [T, N, F] with F = `grid.outputs`; their mean over T is decoded.
+    point, and returns [T, N, F] with F = `grid.outputs`. Their mean over T is decoded.
 
-    Validation and test measure the mean average precision as COCO does, by pycocotools: `map` is
-    the mean over overlaps of 0.5 to 0.95 and over the classes, `ap50` that at an overlap of 0.5.
+    Validation and test compute COCO's mean average precision with pycocotools: `map` is the mean
+    over IoU thresholds from 0.5 to 0.95 and over the classes, `ap50` the mean over the classes for
+    an IoU threshold of 0.5.
 
     Args:
         network: Time-major network with `out_channels` and `reset_states()`, such as `StringNet`.
-        grid: What its outputs stand for.
+        grid: Meaning of the network's outputs.
         loss: Loss of outputs, targets and grid, the default `YoloLoss`.
-        optimizer: Optimizer, given the parameters.
-        schedule: "cosine" lets the learning rate fall to 0 over the trainer's epochs, "constant"
+        optimizer: Builds the optimizer from the parameters.
+        schedule: "cosine" decays the learning rate to 0 over the epochs of the trainer, "constant"
             keeps it.
-        confidence_threshold: Boxes are found from this confidence on; the released code has 0.3.
-            Average precision grows with boxes of low score, so measure it with a small one.
-        iou_threshold: Overlap above which the lower box of a class is suppressed.
-        most: At most so many boxes a frame.
+        confidence_threshold: Lowest confidence of a detected box; the released code has 0.3. Boxes
+            with low scores raise the average precision, so use a small value to measure it.
+        iou_threshold: IoU above which the box with the lower score is suppressed, within a class.
+        most: Largest number of boxes per frame.
 
     Raises:
         ArgumentError: If `schedule` is unknown, the network's outputs do not fit the grid, or a
             threshold is not allowed.
-        DependencyError: If pycocotools, which the extra "detection" brings, is not installed.
+        DependencyError: If pycocotools (extra "detection") is not installed.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -101,7 +102,7 @@ class SpikingDetector(TimedModule):
         self.precision.warn_on_many_detections = False
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Map fresh recordings [N, T, C, H, W] to outputs [T, N, F].
+        """Reset the states, and map recordings [N, T, C, H, W] to outputs [T, N, F].
 
         Raises:
             ArgumentError: If the frames have no steps.
@@ -120,7 +121,7 @@ class SpikingDetector(TimedModule):
         ]
 
     def on_train_epoch_start(self) -> None:
-        """Move the schedules of weight quantizers on."""
+        """Update the schedules of weight quantizers."""
         epochs = max(self.trainer.max_epochs or 1, self.current_epoch + 1)
         set_weight_epoch(self.network, self.current_epoch, epochs)
 
@@ -159,7 +160,7 @@ class SpikingDetector(TimedModule):
         self._log_precision("test")
 
     def configure_callbacks(self) -> list[Callback]:
-        """Let every test end with the table, and a training that diverges with an error."""
+        """Print a table after every test, and stop a training that diverges with an error."""
         return [StopOnDivergence(), NetworkReport(closing=_closing)]
 
     def configure_optimizers(self) -> Any:

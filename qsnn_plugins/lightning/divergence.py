@@ -17,10 +17,10 @@ class DivergenceError(QSNNError):
 
 
 class StopOnDivergence(Callback):
-    """Ends a training at the end of the epoch in which its loss or a weight became NaN or infinite.
+    """Stops a training at the end of the epoch in which the loss or a weight became not finite.
 
-    Neurons that get NaN do not fire, so a diverged network may have a finite loss. The checkpoint
-    of the epoch before stays.
+    Neurons with a NaN input do not fire, so a diverged network may have a finite loss. The
+    checkpoint of the previous epoch is kept.
 
     Example:
         >>> StopOnDivergence().loss

@@ -37,7 +37,7 @@ out_channels, the number of its outputs, and a method reset_states()
 
 
 def check_optimizer(build: Callable[[Any], Any]) -> None:
-    """Refuse an optimizer whose options it does not take, or what is none.
+    """Refuse something that is not an optimizer, or options that the optimizer does not accept.
 
     Raises:
         ArgumentError: See above.
@@ -60,15 +60,15 @@ takes (Invalid learning rate: -1.0)
         allowed = f"options that it takes ({error})"
         raise ArgumentError("optimizer", name, allowed) from error
     if not isinstance(built, Optimizer):
-        raise ArgumentError("optimizer", name, "a class of torch.optim, or one like it")
+        raise ArgumentError("optimizer", name, "a class of torch.optim, or a similar one")
 
 
 def build_optimizer(
     build: Callable[[Any], Optimizer], network: nn.Module, weight_decay_on: WeightDecayOn = "all"
 ) -> Optimizer:
-    """Build an optimizer of a network's parameters, in `parameter_groups` where it can decay them.
+    """Build an optimizer for a network, with `parameter_groups` if it has weight decay.
 
-    One that has no weight decay, such as LBFGS, may take a single group only.
+    Optimizers without weight decay, such as LBFGS, may accept only a single group.
 
     Args:
         build: Makes an optimizer of parameters or groups of them.

@@ -20,13 +20,13 @@ def _accuracy(metrics: Mapping[str, Tensor]) -> str:
 
 
 class NetworkReport(Callback):
-    """Prints what the network costs and a closing line when a test is over.
+    """Prints the costs of the network and the accuracy after a test.
 
-    Firing rates are measured over the whole test set by hooks that are gone afterwards. The network
-    is the `network` of the module.
+    Firing rates are measured over the whole test set with hooks, which are removed afterwards. The
+    network is the `network` of the module.
 
     Args:
-        closing: What the last line says of the trainer's metrics; by default the test accuracy.
+        closing: Makes the last line from the metrics of the trainer; by default the test accuracy.
 
     Example:
         >>> NetworkReport().rates  # filled by a test

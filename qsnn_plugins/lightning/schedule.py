@@ -83,12 +83,11 @@ def build_schedule(
 ) -> LRScheduler | None:
     """Build the schedule of an optimizer, to be stepped once per epoch, "one_cycle" per batch.
 
-    A warm-up rises linearly from `min_lr`, or from 1 / (warmup_epochs + 1) of the learning rate
-    where `min_lr` is 0. The cosine falls from the learning rate to `min_lr` over the epochs that
-    are left, or over `cosine_epochs`, after which it rises again for as long. "one_cycle" is
-    torch's `OneCycleLR` without its cycle of the momentum: batch by batch, it rises from a 25th of
-    the learning rate over the warm-up, or three tenths of the training, and falls to almost
-    nothing.
+    A warm-up rises linearly from `min_lr`, or from 1 / (warmup_epochs + 1) of the learning rate if
+    `min_lr` is 0. The cosine then falls from the learning rate to `min_lr` over the remaining
+    epochs, or over `cosine_epochs`, after which it rises again for as many epochs. "one_cycle" is
+    torch's `OneCycleLR` with constant momentum: batch by batch, the learning rate rises from a 25th
+    of its value during the warm-up (or 30 % of the training) and then falls to almost zero.
 
     Args:
         optimizer: The optimizer with its initial learning rate.
@@ -96,8 +95,8 @@ def build_schedule(
         epochs: Epochs of the whole training, from 1.
         warmup_epochs: Epochs of the warm-up.
         min_lr: The smallest learning rate; None is 0.
-        cosine_epochs: Epochs from the greatest to the smallest learning rate (T_max of
-            `CosineAnnealingLR`), or None for all that are left.
+        cosine_epochs: Epochs from the highest to the lowest learning rate (T_max of
+            `CosineAnnealingLR`), or None for all remaining epochs.
         steps: Batches of the whole training, for "one_cycle".
 
     Returns:

@@ -1,4 +1,4 @@
-"""How fast a recipe trains here, and how much memory it takes."""
+"""The speed and memory of a training on this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SECONDS = 3600
 
 
 class Throughput(Callback):
-    """Prints samples per second, peak memory and the hours of an epoch when a training ends.
+    """Prints samples per second, peak memory and hours per epoch at the end of a training.
 
-    The first batches are not counted: they build kernels and allocate. On a GPU the peak is that of
-    torch's allocator, on the CPU the largest resident set of the process so far.
+    The first batches are not counted, because they build kernels and allocate memory. Peak memory
+    is that of torch's allocator on a GPU, and the peak resident set size of the process on the CPU.
 
     Args:
         skip: Batches at the start that are not counted, from 0.
@@ -68,7 +68,7 @@ class Throughput(Callback):
         if not trainer.is_global_zero:
             return
         if not self.samples:
-            print(f"throughput: nothing to say, all batches were among the first {self.skip}")
+            print(f"throughput: not measured, since the first {self.skip} batches are not counted")
             return
         rate = self.samples / self.seconds
         loader: Any = trainer.train_dataloader

@@ -13,10 +13,10 @@ __all__ = ["TimedModule"]
 
 
 class TimedModule(StateFacts, LightningModule):
-    """LightningModule whose checkpoint says with how many time steps it was trained.
+    """LightningModule whose checkpoint contains the number of time steps of its training.
 
-    `time_steps` is its own T, `data_steps` that of the data, which a trainer tells it; where
-    neither is known, nothing is said and nothing compared.
+    `time_steps` is its own T, `data_steps` the T of the data, which it gets from the trainer. If
+    neither is known, T is not saved and not compared.
 
     Example:
         >>> module = TimedModule()

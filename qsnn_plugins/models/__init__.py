@@ -1,4 +1,4 @@
-"""The papers' networks that no host has, over time-major input [T, N, C, H, W]."""
+"""Networks of the papers that are in neither host, for time-major input [T, N, C, H, W]."""
 
 from qsnn_plugins.models.hosted import HostedNet
 from qsnn_plugins.models.layers import parse_layers

@@ -1,4 +1,4 @@
-"""Networks that a host has, quantized by injection."""
+"""Networks from a host, quantized by injection."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["HostedNet"]
 
 
 class HostedNet(TimeMajorNet):
-    """One of SpikingJelly's own networks, whose neurons and weights become those of a spec.
+    """One of SpikingJelly's own networks, quantized as a spec says.
 
-    Leak, threshold and reset are the host's. The network is `blocks.host`, and `report` says what
-    injection made of it.
+    Leak, threshold and reset are those of the host. The network itself is `blocks.host`; `report`
+    is the report of its injection.
 
     Args:
-        name: sew_resnet34, sew_resnet50, or a Spikformer by its blocks and channels:
+        name: sew_resnet34, sew_resnet50, or a Spikformer with its numbers of blocks and channels:
             spikformer_4_256, spikformer_2_384, spikformer_4_384 (CIFAR), spikformer_6_512,
             spikformer_8_384, spikformer_8_512, spikformer_10_512, spikformer_8_768 (ImageNet).
         classes: Number of outputs.
         in_channels: Channels of the input; SEW-ResNets have 3.
         input_size: (height, width) of the input.
-        width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
+        width: Factor on the channels of a Spikformer, above 0; not for SEW-ResNets.
         spec: How the network is quantized.
-        overrides: Other specs for the modules that a pattern covers, see `qsnn_plugins.inject`;
-            their names begin with "blocks.host.".
+        overrides: Other specs for modules whose names match a pattern, see `qsnn_plugins.inject`;
+            these names begin with "blocks.host.".
 
     Raises:
         ArgumentError: If there is no such network, or an argument does not fit it.

@@ -1,4 +1,4 @@
-"""Reading the strings in which the papers write networks."""
+"""Parsing of the layer strings with which the papers describe networks."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class Token(NamedTuple):
 
 
 def parse_layers(layers: str) -> list[Token]:
-    """Read a network's string, such as "64C3-AP2-GAP-FC10".
+    """Parse the layer string of a network, such as "64C3-AP2-GAP-FC10".
 
-    A layer or a group in parentheses may be repeated, as papers write it: "512C3x4", "512C3×4",
-    "(128C3-MP2)x5" and "5x(128C3-MP2)".
+    A layer or a group in parentheses may be repeated, in the notations of the papers: "512C3x4",
+        "512C3×4", "(128C3-MP2)x5" and "5x(128C3-MP2)".
 
     Args:
         layers: Tokens joined by "-": nCk (k x k convolution to n channels), nCkPp (the same with p
             pixels of padding), nDW (3 x 3 depthwise and 1 x 1 pointwise convolution), APk and MPk
-            (average and maximum pooling), GAP (global average pooling), FCn (linear layer). After
-            a linear layer, APk is voting: the average of k outputs. At the end, GRIDn is a
-            detector's head: a 1 x 1 convolution to n numbers a cell, cells row by row.
+            (average and maximum pooling), GAP (global average pooling), FCn (linear layer). After a
+            linear layer, APk is voting: the average of k outputs. GRIDn, only at the end, is the
+            head of a detector: a 1 x 1 convolution to n numbers per grid cell, cells row by row.
 
     Returns:
-        The tokens in order, those that are repeated as often as that.
+        The tokens in order, with repetitions expanded.
 
     Raises:
-        ArgumentError: If a token is unknown, a parenthesis has no partner or a repetition is not
-            allowed; the error names it and where it stands.
+        ArgumentError: If a token is unknown, a parenthesis is not closed or a repetition is not
+            allowed; the error names it and its position.
 
     Example:
         >>> [token.kind for token in parse_layers("8C3-AP2-FC10")]

@@ -1,4 +1,4 @@
-"""Residual networks as the papers have them: branches are added before the neuron."""
+"""The residual networks of the papers: branches are added before the neuron."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _PLANS = {
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut around them, added before the second neuron.
 
-    The shortcut is the identity, or a 1 x 1 convolution with normalization where the map or the
-    number of channels changes.
+    The shortcut is the identity, or a 1 x 1 convolution with normalization if the size of the map
+    or the number of channels changes.
 
     Args:
         in_channels: Channels of the input [T, N, C, H, W].
         out_channels: Channels of the output.
         stride: Stride of the first convolution and of the shortcut.
         build_neuron: Builds a neuron from its name in the block and its channels.
-        build_norm: Builds normalization over so many channels; its second argument says whether
-            what it normalizes is added to another branch.
+        build_norm: Builds normalization for a number of channels; its second argument says whether
+            the normalized branch is added to another one.
 
     Example:
         >>> import torch
@@ -91,7 +91,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNet(TimeMajorNet):
-    """Spiking ResNet of basic blocks, whose branches are added before the neuron.
+    """Spiking ResNet of basic blocks, with branches added before the neuron.
 
         depth   stages of channels (blocks)            first convolution   hidden linear layer
         18      64, 128, 256, 512 (2, 2, 2, 2)         64                  none
@@ -99,31 +99,32 @@ class ResidualNet(TimeMajorNet):
         20      16, 32, 64 (3, 3, 3)                   16                  none
         34      64, 128, 256, 512 (3, 4, 6, 3)         64                  none
 
-    ResNet-19 is tdBN's. Q-SNN has it without the hidden linear layer (`hidden_features=0`), TET
-    with a first convolution to 64 channels (`stem_channels=64`). Each stage but the first halves
-    the map; the last map is averaged. Convolutions have no biases, linear layers do; the hidden
-    linear layer has a neuron and no normalization, and begins with wider weights.
+    ResNet-19 is that of tdBN. Q-SNN uses it without the hidden linear layer (`hidden_features=0`),
+    TET with a first convolution to 64 channels (`stem_channels=64`). Each stage except the first
+    halves the map, and the last map is averaged. Linear layers have biases, convolutions do not.
+    The hidden linear layer has a neuron but no normalization, and is initialized with a larger
+    variance.
 
     Args:
         depth: Layers with weights, as the papers count them.
         classes: Number of outputs.
         in_channels: Channels of the input.
-        stem: "small" is a 3 x 3 convolution that keeps the map, for CIFAR; "large" a 7 x 7 one
-            that halves it with a maximum pooling behind the neuron that halves it again, for
-            ImageNet.
-        stem_channels: Channels of the first convolution, or None for those of the depth.
-        hidden_features: Neurons of the hidden linear layer, 0 for no such layer, or None for those
-            of the depth.
+        stem: "small" is a 3 x 3 convolution that keeps the size of the map, for CIFAR; "large" is a
+            7 x 7 convolution with stride 2, followed after the neuron by max pooling with stride 2,
+            for ImageNet.
+        stem_channels: Channels of the first convolution, or None for the default of the depth.
+        hidden_features: Neurons of the hidden linear layer, 0 for no such layer, or None for the
+            default of the depth.
         width: Factor on the channels of all layers and on hidden features, above 0.
-        normalization: "plain" is batch normalization over all steps and samples, which the
-            released codes call tdBN. "threshold" is tdBN's own: its learned factor begins at
+        normalization: "plain" is batch normalization over all steps and samples, which the released
+            codes call tdBN. "threshold" is the original tdBN: its learned factor is initialized to
             α V_th, where the threshold V_th is 1 and α is 1, or sqrt(1/2) for each of two branches
             that are added.
         spec: How the network is quantized.
-        host: Whose neurons it is built of.
-        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        host: Library whose neurons are used, "spikingjelly" or "snntorch".
+        overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
-        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
+        init: Initialization of convolutions, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If an argument is not allowed.

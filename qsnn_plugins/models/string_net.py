@@ -1,4 +1,4 @@
-"""Networks from the strings in which the papers write them."""
+"""Networks from the layer strings of the papers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Shape:
         """End with so many numbers for each pixel of the map."""
         self.require_map(token)
         if not is_last:
-            raise ArgumentError("layers", token.text, "GRIDn at the end alone")
+            raise ArgumentError("layers", token.text, "GRIDn only at the end")
         if self.size is None:
             allowed = f"(height, width): {token.text} follows a map of unknown size"
             raise ArgumentError("input_size", None, allowed)
@@ -108,30 +108,30 @@ class _Cells(nn.Module):
 
 
 class StringNet(TimeMajorNet):
-    """Spiking network from the string in which a paper writes it.
+    """Spiking network from a layer string, as papers write it.
 
     Convolutions and hidden linear layers are followed by batch normalization over all steps and by
-    a neuron; a linear layer at the end gives logits. Convolutions keep the size of the map for odd
-    k unless their padding is given. Hidden linear layers are normalized too: after global pooling
-    their input is too small to reach a threshold. "FC100-AP10" at the end is voting: the linear
-    layer is a hidden one, and the spikes of each ten of its neurons are averaged, which gives ten
-    outputs. "GRID12" at the end gives twelve outputs for each pixel of its map.
+    a neuron; a linear layer at the end returns logits. For odd k, convolutions keep the size of the
+    map unless their padding is given. Hidden linear layers are normalized too, because after global
+    pooling their input is too small to reach a threshold. "FC100-AP10" at the end is voting: the
+    linear layer is a hidden one, and the spikes of each group of ten neurons are averaged, which
+    gives ten outputs. "GRID12" at the end gives twelve outputs for each pixel of its map.
 
     Args:
-        layers: The string, see `parse_layers`.
+        layers: The layer string, see `parse_layers`.
         in_channels: Channels of the input, 2 for the polarities of events.
-        input_size: (height, width) of the input; needed only where a linear layer sees an
-            unpooled map.
+        input_size: (height, width) of the input; needed only if a linear layer follows without
+            global pooling.
         spec: How the network is quantized.
-        host: Whose neurons it is built of.
+        host: Library whose neurons are used, "spikingjelly" or "snntorch".
         conv_bias: Whether convolutions have biases, as in the papers' counts of parameters.
         linear_bias: Whether linear layers have them.
-        normalized: Which layers before a neuron have batch normalization; the others begin with
-            wider weights, see `begin_wide`.
-        width: Factor on the channels of all layers but the one that gives outputs, above 0.
-        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        normalized: Which layers before a neuron have batch normalization; the others are
+            initialized with a larger variance, see `begin_wide`.
+        width: Factor on the channels of all layers except the output layer, above 0.
+        overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
-        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
+        init: Initialization of convolutions, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.

@@ -1,4 +1,4 @@
-"""The papers' networks that are strings, by name."""
+"""The papers' networks with a layer string, by name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["NETWORK_STRINGS", "NetworkString", "string_net"]
 
 @dataclass(frozen=True)
 class NetworkString:
-    """A network's string with what the string does not say.
+    """A layer string, with the facts that a string does not contain.
 
     Args:
-        source: Where it stands, and what had to be decided.
-        layers: The string, see `parse_layers`.
+        source: Where it is printed, and which choices we made.
+        layers: The layer string, see `parse_layers`.
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
         conv_bias: Whether convolutions have biases.
@@ -42,7 +42,7 @@ class NetworkString:
     normalized: Normalized = "all"
 
     def with_classes(self, classes: int) -> str:
-        """Return the string with another number of classes, voters for each as before.
+        """Return the string with another number of classes, and as many voters per class as before.
 
         Raises:
             ArgumentError: If there are no classes.
@@ -159,7 +159,7 @@ def string_net(
     decay_input: bool = False,
     init: Init = "torch",
 ) -> StringNet:
-    """Build one of `NETWORK_STRINGS`; what is None is as the paper has it.
+    """Build one of `NETWORK_STRINGS`; None stands for the paper's value.
 
     Args:
         name: A key of `NETWORK_STRINGS`.
@@ -167,12 +167,12 @@ def string_net(
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
         normalized: Which layers before a neuron have batch normalization.
-        width: Factor on the channels of all layers but the last linear one, above 0.
+        width: Factor on the channels of all layers except the last linear one, above 0.
         spec: How the network is quantized.
-        host: Whose neurons it is built of.
-        overrides: Other specs for the modules that a pattern covers, see `TimeMajorNet`.
+        host: Library whose neurons are used, "spikingjelly" or "snntorch".
+        overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
-        init: How convolutions begin, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
+        init: Initialization of convolutions, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
 
     Returns:
         The network.

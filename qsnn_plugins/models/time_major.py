@@ -1,4 +1,4 @@
-"""What all networks of this package share: time-major input, neurons of a host, one interface."""
+"""Common base of the networks: time-major input, neurons of either host, one interface."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _RATE = 1 / 6
 
 
 def begin_wide(layer: nn.Conv2d | nn.Linear, averaged: bool = False) -> None:
-    """Draw the weights of a layer that feeds a neuron without normalization in between.
+    """Initialize the weights of a layer that feeds a neuron without normalization in between.
 
-    Where neurons fire at a rate r = 1/6, a variance of 1 / (r fan-in) gives the next ones an input
-    of variance 1, the threshold; behind global pooling, which leaves the rates themselves, it is
-    1 / (r² fan-in). torch's own, 1 / (3 fan-in), leaves all neurons from the second layer on
-    silent.
+    If neurons fire at a rate r = 1/6, a variance of 1 / (r fan-in) gives the next neurons an input
+    of variance 1, which is the threshold. After global pooling, where the inputs are the rates
+    themselves, it is 1 / (r² fan-in). With torch's own variance, 1 / (3 fan-in), all neurons from
+    the second layer on are silent.
 
     Args:
         layer: A layer whose weight is a plain parameter.
@@ -61,10 +61,10 @@ def load_host(name: HostName) -> ModuleType:
 
 
 class TimeDistributed(nn.Sequential):
-    """Layers without state, applied to every step of time-major input at once.
+    """Layers without state, applied to all steps of time-major input at once.
 
-    [T, N, ...] is folded to [T·N, ...] and back, so that batch normalization sees all steps. What
-    is the same in all steps, a still image that was expanded over T, is computed once.
+    [T, N, ...] is reshaped to [T·N, ...] and back, so that batch normalization sees all steps. A
+    still image that was expanded over T is computed only once.
 
     Example:
         >>> import torch
@@ -73,7 +73,7 @@ class TimeDistributed(nn.Sequential):
     """
 
     def begin_kaiming(self) -> None:
-        """Draw the weights of convolutions as `init="kaiming_fan_out"` says, see `TimeMajorNet`."""
+        """Initialize convolutions with `init="kaiming_fan_out"`, see `TimeMajorNet`."""
         if any(isinstance(layer, nn.BatchNorm2d) for layer in self):
             for layer in self:
                 if isinstance(layer, nn.Conv2d):
@@ -87,18 +87,19 @@ class TimeDistributed(nn.Sequential):
 
 
 class TimeMajorNet(nn.Module):
-    """Network over [T, N, C, H, W] that begins empty; who builds it fills `blocks` in order.
+    """Base class of networks over [T, N, C, H, W]; a subclass fills `blocks` in order.
 
     Args:
         in_channels: Channels of the input, from 1.
         spec: How the network is quantized.
-        host: Whose neurons it is built of.
-        overrides: Other specs for the modules that a pattern covers, see `qsnn_plugins.inject`;
-            what None covers has float membranes and float weights.
-        decay_input: Whether neurons divide their input by tau = 2, as SpikingJelly's own do.
-        init: How convolutions begin that normalization follows: "torch" as torch draws them, from
-            a uniform distribution of variance 1 / (3 fan-in); "kaiming_fan_out" from
-            N(0, 2 / (k² C_out)), as the released codes of TET, IM-SNN, Q-SNN and LT-SNN.
+        host: Library whose neurons are used, "spikingjelly" or "snntorch".
+        overrides: Other specs for modules whose names match a pattern, see `qsnn_plugins.inject`;
+            None stands for float membranes and float weights.
+        decay_input: Whether neurons divide their input by tau = 2, as SpikingJelly's own neurons
+            do.
+        init: Initialization of convolutions that are followed by normalization: "torch" is torch's
+            default, a uniform distribution of variance 1 / (3 fan-in); "kaiming_fan_out" is N(0, 2
+            / (k² C_out)), as in the released codes of TET, IM-SNN, Q-SNN and LT-SNN.
 
     Raises:
         ArgumentError: If an argument is not allowed.

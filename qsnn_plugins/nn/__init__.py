@@ -1,4 +1,4 @@
-"""What knows no host: the neuron's step, spikes, membrane and weight quantizers, losses."""
+"""Modules that do not depend on a host: neuron step, spikes, quantizers, pruning, losses."""
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime

@@ -26,23 +26,24 @@ BinaryScale = Literal["mean", "power_of_two"]
 class Binary(StateFacts):
     """Parametrization with one-bit weights and a scale per channel (Q-SNN Eq. 6, 7 and 14).
 
-    The defaults are the paper's: the layer is standardised (Eq. 14, WS-DR), γ is the mean of |ŵ|
-    in each output channel. The paper names no backward; the sign's is straight through where
-    |ŵ| <= 1, and γ is a constant, as in the released code. That leaves the 32 % of standardised
-    weights beyond 1 without a gradient; `gradient="ede"`, what the code has, reaches all of them
-    early in a training.
+    The defaults follow the paper: the layer is standardised (Eq. 14, WS-DR), and γ is the mean of
+        |ŵ| in each output channel. The paper does not print the gradient. Here the gradient of the
+        sign is straight-through where |ŵ| <= 1, and γ is a constant, as in the released code. The
+        32 % of standardised weights beyond 1 then get no gradient; with `gradient="ede"`, as in the
+        code, all of them get one early in the training.
 
     The released code is `scale="power_of_two", regulation="channel", gradient="ede"`: channels are
-    standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the backward is the
-    error decay estimator, which sharpens with `set_epoch`. There the 1 x 1 shortcuts keep
-    k = 10, t = 0.2 to the end, because the loop that sets the others skips them: not imitated.
+    standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the gradient is the
+    error decay estimator, which sharpens with `set_epoch`. In that code, the 1 x 1 shortcuts keep k
+    = 10 and t = 0.2, because the loop that updates the other layers skips them; this is not
+    reproduced here.
 
     Args:
-        weight: The weight that is going to be quantized, shape [out, ...].
+        weight: The weight to quantize, shape [out, ...].
         scale: "mean" or "power_of_two".
-        per: Whether a "layer" or each output "channel" has a scale.
-        regulation: Whether a "layer" or a "channel" is standardised first, or "none".
-        gradient: Backward of the sign, see `functional.binary`.
+        per: One scale per "layer" or per output "channel".
+        regulation: Standardise the weights first, per "layer" or per "channel", or "none".
+        gradient: Gradient of the sign, see `functional.binary`.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -80,7 +81,7 @@ class Binary(StateFacts):
         self.register_buffer("k", torch.tensor(k, device=weight.device))
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Set t and k for an epoch, the first being 0, of a training of so many epochs.
+        """Set t and k for an epoch, from 0, of a training with `epochs` epochs.
 
         Raises:
             ArgumentError: If `epoch` is not between 0 and `epochs`.
@@ -104,12 +105,12 @@ class Binary(StateFacts):
         return binary(prepared, self._scale(prepared), self.gradient, self.t, self.k)
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        """Return the int32 codes of a float weight and their unit."""
         prepared = self._prepare(weight.detach())
         return binary_codes(prepared, self._scale(prepared))
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what its state dict says of it beside the tensors."""
+        """Return the options that are saved in the state dict in addition to the tensors."""
         return {
             "kind": type(self).__name__,
             "bits": self.bits,

@@ -1,4 +1,4 @@
-"""The neuron's step: the one place where charge, mask, fire, reset and store are put together.
+"""The step of a neuron: charge, mask, fire, reset and store.
 
     charge   h[t] = charge(x[t], q[t-1])          the host's way of writing the leak
     mask     h[t] ← mask(h[t], charge(0, q[t-1]))  where the spec masks neurons
@@ -6,7 +6,7 @@
     reset    r[t] = hard or soft reset of h[t]    now, or in the next step
     store    q[t] = store(r[t])                   the only thing that lives from step to step
 
-Each equation is a function of `qsnn_plugins.functional`; hosts and operators give the parts.
+Each equation is a function of `qsnn_plugins.functional`; hosts and operators supply the parts.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ ResetTime = Literal["now", "before_charge", "after_charge", "never"]
 
 @dataclass
 class Cell:
-    """One neuron with what stays the same from step to step.
+    """One neuron, with everything that does not change from step to step.
 
-    A reset in the next step knows of the spike by the stored membrane alone. Where that is
-    quantized, it is kept on its side of the threshold (`functional.keep_comparison`).
+    A reset in the next step knows the spike only from the stored membrane. A quantized membrane is
+    therefore kept on its side of the threshold (`functional.keep_comparison`).
 
     Args:
-        spec: How the neuron is quantized; of its membrane only whether it stays a float.
+        spec: How the neuron is quantized; of its membrane part only whether it is a float.
         threshold: V_th, a number or a tensor that broadcasts to [N, ...], of the dtype of x.
-        charge: From x and q, each [N, ...], to the charged membrane h.
-        fire: From h - V_th to spikes; `nn.Spike` is given V_th too, in steps of which it counts.
-        store: From the membrane after the reset to what is stored of it.
-        mask: From h and what is left of a masked one to the masked h, or None.
+        charge: Maps x and q, each [N, ...], to the charged membrane h.
+        fire: Maps h - V_th to spikes; an `nn.Spike` also gets V_th, in steps of which it counts.
+        store: Maps the membrane after the reset to the stored membrane.
+        mask: Maps h, and the value of a masked membrane, to the masked h; or None.
         v_reset: Membrane after a spike, or None for the soft reset.
-        reset_time: When the spike of step t resets: "now" is h[t]; in step t + 1 it is the stored
-            membrane "before_charge", or the charged one "after_charge"; or "never".
-        detach_reset: Whether the gradient is kept from flowing through the reset.
+        reset_time: When the spike of step t resets: "now" resets h[t]; "before_charge" resets the
+            stored membrane in step t + 1, "after_charge" the charged one; or "never".
+        detach_reset: Whether no gradient flows through the reset.
 
     Example:
         >>> from qsnn_plugins.functional import lif_charge, nearest_level
@@ -77,7 +77,7 @@ class Cell:
         self._keeps_comparison = is_late and self.spec.membrane.kind != "float"
 
     def step(self, x: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is sent and what is stored after one step, each [N, ...] as x and q."""
+        """Return the spikes and the stored membrane of one step, each [N, ...] like x and q."""
         h = self._charge(x, q)
         if self.mask is not None:
             skips = self.spec.pruning.masked == "accumulation"
@@ -93,9 +93,9 @@ class Cell:
     def run(
         self, x_seq: Tensor, q: Tensor, states: list[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return what is sent in the steps of x_seq [T, N, ...], and what the last one stores.
+        """Return the spikes of the steps of x_seq [T, N, ...], and the last stored membrane.
 
-        What each step stores is added to `states`, without its gradient.
+        The stored membrane of each step is appended to `states`, without its gradient.
         """
         spikes = []
         # unbinding costs one pass in the backward; indexing would cost one per step

@@ -1,4 +1,4 @@
-"""Gates that decide, before a convolution runs, which of its output channels are computed."""
+"""Channel gates, which decide before a convolution which of its output channels are computed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ChannelGate", "KeepsMeans", "channel_gates"]
 
 
 class KeepsMeans:
-    """Base of neurons whose stored membranes a gate may watch.
+    """Base of neurons whose stored membranes can be the input of a gate.
 
     Where `keeps_means` is true, a neuron hands what it stored to `note_states` in each forward.
 
@@ -58,20 +58,21 @@ class ChannelGate(StateFacts):
 
         M[t] = 1[σ(W · pool(q[t]) + b) > θ],    x[t] ← x[t] M[t]
 
-    q[t] is what the neurons that feed the convolution have stored when they fired at step t, pool
-    the mean over each of their channels' maps, and x[t] what the convolution and its normalization
-    make of their spikes: the current of the next neurons. A channel that is masked need not be
-    computed, so at evaluation of one sample it is not: `convolve` multiplies by the weights of the
-    other channels alone. The predictor (W and b) learns straight through the gate; its bias starts
-    at 0, so that silent membranes score 0.5 and mask nothing. Under `fidelity="released"` it looks
-    at the convolution's input instead, see `functional.input_attention`, and never learns.
+    q[t] are the membranes that the neurons before the convolution have stored at step t, pool is
+    the mean over the map of each of their channels, and x[t] is the output of the convolution and
+    its normalization: the current of the next neurons. A masked channel need not be computed. When
+    one sample is evaluated, it is indeed not computed: `convolve` uses only the weights of the
+    other channels. The predictor (W and b) is trained with a straight-through gradient. Its bias
+    starts at 0, so silent membranes have a score of 0.5 and nothing is masked. With
+    `fidelity="released"`, its input is that of the convolution, see `functional.input_attention`,
+    and it is never trained.
 
-    A gate stands in its convolution, as `gate`. `attach` and `detach` put it there and take it
-    away; `inject` and the networks of `models` do so by themselves.
+    A gate is a submodule of its convolution, named `gate`. `attach` adds it and `detach` removes
+    it; `inject` and the networks of `models` do this automatically.
 
     Args:
         spec: Threshold and fidelity.
-        in_channels: Channels C_in of what it looks at.
+        in_channels: Channels C_in of its input.
         out_channels: Channels C_out of the convolution's output.
 
     Raises:
@@ -123,7 +124,7 @@ class ChannelGate(StateFacts):
         return self._placed[1:]
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what its state dict says of it beside the tensors."""
+        """Return the options that are saved in the state dict in addition to the tensors."""
         return {"threshold": self.threshold, "fidelity": self.spec.fidelity}
 
     def attach(
@@ -133,12 +134,13 @@ class ChannelGate(StateFacts):
 
         Args:
             layer: The convolution.
-            masked: The module whose output is masked: the convolution's normalization, or itself.
-            sources: The neurons whose stored membranes are watched, several where their spikes are
+            masked: The module whose output is masked: the normalization after the convolution, or
+                the convolution itself.
+            sources: The neurons whose stored membranes are its input, several if their spikes are
                 concatenated; none with `fidelity="released"`.
 
         Raises:
-            ArgumentError: If a neuron keeps no membranes that could be watched.
+            ArgumentError: If a neuron does not provide its stored membranes.
         """
         for source in sources:
             if not isinstance(source, KeepsMeans):
@@ -156,7 +158,7 @@ class ChannelGate(StateFacts):
         return self
 
     def detach(self) -> None:
-        """Take the gate away; the convolution is what it was."""
+        """Remove the gate from its convolution."""
         for handle in self._handles:
             handle.remove()
         del self.layer.gate

@@ -1,4 +1,4 @@
-"""What a neuron's state remembers of the batch before."""
+"""Detection of states that are kept from an earlier batch."""
 
 from __future__ import annotations
 

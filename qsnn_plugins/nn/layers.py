@@ -1,4 +1,4 @@
-"""Which layers of a network have a weight that is quantized, and where its output channels are."""
+"""The layers of a network with quantized weights, and the dimension of their output channels."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _IN_KERNEL = nn.MultiheadAttention | nn.RNNBase | nn.RNNCellBase
 
 
 def weight_layers(network: nn.Module) -> dict[str, WeightLayer]:
-    """List the layers of a network whose weights are quantized, in the order of their definition.
+    """List the layers of a network whose weights are quantized, in the order of definition.
 
-    Those are convolutions, transposed ones among them, linear and bilinear layers, and embeddings
-    without `max_norm` and `sparse`. A module that stands in several places is listed once.
+    These are convolutions (also transposed ones), linear and bilinear layers, and embeddings
+    without `max_norm` and `sparse`. A module that is used in several places is listed once.
 
     Example:
         >>> list(weight_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))))
@@ -56,10 +56,11 @@ def _has_quantizable_weight(module: Any) -> bool:
 
 
 def end_layers(network: nn.Module) -> set[str]:
-    """Name the layers of `weight_layers` that are first or last, to which `first_last` applies.
+    """Return the names of the first and last `weight_layers`, to which `first_last` applies.
 
-    First and last are those of all layers with weights, in the order of definition, recurrent ones
-    and attention among them, which stay float. A layer whose weight is an end's own counts as one.
+    First and last refer to all layers with weights in the order of definition, including recurrent
+    layers and attention, which stay float. A layer that shares its weight with such a layer also
+    counts.
 
     Example:
         >>> network = nn.Sequential(nn.LSTM(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))

@@ -13,10 +13,10 @@ __all__ = ["ClipMembrane", "NearestLevel", "membrane_quantizer"]
 
 
 class NearestLevel(nn.Module):
-    """Stored membrane at the nearest level: `functional.nearest_level` or `pruned_level`.
+    """Rounds membranes to the nearest level: `functional.nearest_level` or `pruned_level`.
 
     Args:
-        spec: Levels and gradient; of the kinds "levels", "threshold_centred" and "pruned".
+        spec: Levels and gradient; of kind "levels", "threshold_centred" or "pruned".
 
     Example:
         >>> import torch
@@ -33,7 +33,7 @@ class NearestLevel(nn.Module):
         self.levels = spec.levels if self.is_pruned else spec.level_table
 
     def forward(self, u: Tensor) -> Tensor:
-        """Return the level that is stored of u, any shape."""
+        """Return the nearest levels of u, any shape."""
         spec = self.spec
         quantize = pruned_level if self.is_pruned else nearest_level
         return quantize(u, self.levels, spec.gradient, spec.surrogate, spec.smoothness)
@@ -49,7 +49,7 @@ class NearestLevel(nn.Module):
 
 
 class ClipMembrane(nn.Module):
-    """Stored membrane within bounds, in full precision: `functional.clip_membrane`.
+    """Clips membranes to bounds, in full precision: `functional.clip_membrane`.
 
     Args:
         spec: The bounds.
@@ -74,18 +74,18 @@ class ClipMembrane(nn.Module):
 
 
 def membrane_quantizer(spec: MembraneSpec) -> nn.Module:
-    """Build the module that turns a membrane into what is stored of it.
+    """Build the module that quantizes membranes.
 
-    Where it stores codes, its `encode(q)` returns them.
+    If it stores codes, its `encode(q)` returns them.
 
     Args:
-        spec: The membrane's part of a `QuantSpec`.
+        spec: The membrane part of a `QuantSpec`.
 
     Returns:
         Module from a membrane of any shape to one of the same shape.
 
     Raises:
-        ArgumentError: If a class of the user's own breaks the contract in `MembraneSpec`.
+        ArgumentError: If a custom class does not meet the requirements of `MembraneSpec`.
 
     Example:
         >>> membrane_quantizer(MembraneSpec(kind="float"))

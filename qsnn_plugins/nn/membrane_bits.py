@@ -1,4 +1,4 @@
-"""The k-bit membrane quantizer as a module: where its scale comes from."""
+"""The k-bit membrane quantizer as a module, with its ways to choose a scale."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ __all__ = ["UniformMembrane"]
 
 
 class UniformMembrane(nn.Module):
-    """Membrane of k bits with one scale per layer: `functional.uniform_membrane`, `tanh_membrane`.
+    """Quantizes membranes to k bits, with one scale per layer: `functional.uniform_membrane`.
 
     The scale is `MembraneSpec.scale`:
 
-    - "fixed": the buffer `scale`, never changed.
-    - "learned": the parameter `scale`, kept positive; it learns by its straight-through gradient,
-      divided by sqrt(neurons of a sample · positive levels) as LSQ has it, lest it jumps.
-    - "running": the buffer `scale`, a running average of max|u| over the training steps; used as
-      it stands, so that training and evaluation quantize alike.
-    - "step_max": max|u| of each step and batch while training, as Q-SNN's released code has it.
-      At evaluation that would make a sample depend on its batch: the running average stands in,
-      with a warning, unless `MembraneSpec.evaluation` is "published".
+    - "fixed": the buffer `scale`, which never changes.
+    - "learned": the parameter `scale`, kept positive; its straight-through gradient is divided by
+      sqrt(neurons of a sample · positive levels) as in LSQ, so that it does not change too fast.
+    - "running": the buffer `scale`, a running average of max|u| over the training steps, which
+      training and evaluation use in the same way.
+    - "step_max": max|u| of each step and batch in training, as in Q-SNN's released code. At
+      evaluation, the result for a sample would then depend on its batch, so the running average is
+      used instead, with a warning, unless `MembraneSpec.evaluation` is "published".
 
-    A layer that has never charged keeps the first scale, and stores zeros. Under gradient
-    checkpointing the recomputed pass has the scales of the first and moves no average.
+    A layer that has never been charged keeps its initial scale and stores zeros. Under gradient
+    checkpointing, the recomputed pass uses the scales of the first pass and does not update the
+    average.
 
     Args:
         spec: Of kind "uniform" or "tanh".
@@ -93,7 +94,7 @@ class UniformMembrane(nn.Module):
             scale: Scalar parameter.
 
         Raises:
-            ArgumentError: If the scale of this module is not learned, or `scale` is no scalar.
+            ArgumentError: If the scale of this module is not learned, or `scale` is not a scalar.
         """
         if self.spec.scale != "learned":
             raise ArgumentError("membrane.scale", self.spec.scale, "'learned' where it is shared")
@@ -102,7 +103,7 @@ class UniformMembrane(nn.Module):
         self.scale = scale
 
     def forward(self, u: Tensor) -> Tensor:
-        """Return what is stored of u, any shape."""
+        """Return the quantized membrane of u, any shape."""
         spec = self.spec
         scale = self._scale_for(u)
         if spec.kind == "tanh":

@@ -18,15 +18,15 @@ MintScale = Literal["learned", "max"]
 
 
 class Mint(StateFacts):
-    """Parametrization with MINT's levels, `functional.mint`: the peer to compare with.
+    """Parametrization with MINT's levels, `functional.mint`, for comparison.
 
-    "learned" is one β a layer, meant to be shared with the layer's membranes: they take
-    `quantizer.beta_in_use(weight)`, so that the gradients of both are gathered before they are
-    multiplied by 1 / sqrt(weights n), as in the released code. "max" is the unshared form.
+    "learned" is one β per layer, to be shared with the membranes of the layer: they use
+    `quantizer.beta_in_use(weight)`, so that the gradients of both are summed before they are
+    multiplied by 1 / sqrt(weights n), as in the released code. "max" is the form without sharing.
 
     Args:
-        weight: The weight that is going to be quantized, any shape; it sets the first β.
-        bits: Bits a weight, from 2 to 8.
+        weight: The weight to quantize, any shape; it determines the initial β.
+        bits: Bits per weight, from 2 to 8.
         scale: "learned" or "max".
 
     Raises:
@@ -62,11 +62,11 @@ class Mint(StateFacts):
         return mint(weight, self.beta_in_use(weight), self.bits)
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        """Return the int32 codes of a float weight and their unit."""
         return mint_codes(weight.detach(), self.beta_in_use(weight).detach(), self.bits)
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what its state dict says of it beside the tensors."""
+        """Return the options that are saved in the state dict in addition to the tensors."""
         return {"kind": type(self).__name__, "bits": self.bits, "scale": self._rule}
 
     def extra_repr(self) -> str:

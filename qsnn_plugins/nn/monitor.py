@@ -1,4 +1,4 @@
-"""One monitor of what modules do while a network runs: spikes, inputs, membranes."""
+"""A monitor of modules while a network runs: spikes, inputs, membranes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reduction = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
 def output_spikes(output: Any) -> Tensor:
-    """Return the spikes of what a neuron returns: snnTorch's may return their states too.
+    """Return the spikes from the output of a neuron; snnTorch's neurons may also return states.
 
     Example:
         >>> import torch
@@ -32,18 +32,17 @@ def _mean_output(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Ten
 
 
 class ForwardMonitor:
-    """Reduces each forward of some modules and adds up the results, through forward hooks.
+    """Reduces the outputs of modules with forward hooks, and sums the results.
 
-    Results are added with `+`: tensors, which keep their graph so that a loss over them trains the
-    network, as well as lists and counters. The network is left as it is: no attribute, state or
-    parameter is added. The hooks are gone after `remove`, at the end of a `with` block, or once
-    the monitor is.
+    Results are summed with `+`: tensors, which keep their graph, so that a loss can use them, as
+    well as lists and counters. No attribute, state or parameter is added to the network. The hooks
+    are removed by `remove`, at the end of a `with` block, or when the monitor is deleted.
 
     Args:
-        modules: What to watch, by name, such as what `quantized_neurons` or `weight_layers` return.
-        reduce: Takes module, inputs and output of a forward and returns what is added; None adds
-            nothing. The default is the mean of the output: the firing rate of one-bit spikes, the
-            mean count of wider ones.
+        modules: Modules by name, such as the result of `quantized_neurons` or `weight_layers`.
+        reduce: Takes module, inputs and output of a forward, and returns the value to add; None
+            adds nothing. The default is the mean of the output: the firing rate of one-bit spikes,
+            or the mean count of multi-bit spikes.
 
     Example:
         >>> import torch
@@ -66,11 +65,11 @@ class ForwardMonitor:
 
     @property
     def sums(self) -> dict[str, Any]:
-        """The sum of the results of each module since `clear`, of those that gave any."""
+        """The sum of the results of each module since `clear`, for modules with results."""
         return {name: result.sum for name, result in self._results.items() if result.count}
 
     def means(self) -> dict[str, Any]:
-        """Return the mean of the results of each module since `clear`, of those that gave any."""
+        """Return the mean of the results of each module since `clear`, for modules with results."""
         return {n: result.sum / result.count for n, result in self._results.items() if result.count}
 
     def apply(self, function: Callable[[Any], Any]) -> None:
@@ -80,12 +79,12 @@ class ForwardMonitor:
                 result.sum = function(result.sum)
 
     def clear(self) -> None:
-        """Forget the forwards so far."""
+        """Clear all results."""
         for result in self._results.values():
             result.sum, result.count = None, 0
 
     def remove(self) -> None:
-        """Take the hooks out of the network; the results stay readable."""
+        """Remove the hooks; the results are kept."""
         self._finalizer()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What neurons have in common, whatever their host: their first threshold, and how to find them."""
+"""Common parts of the neurons of all hosts: initial threshold, and how to find neurons."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ __all__ = [
 def initial_threshold(
     threshold: Tensor | float, spec: ThresholdSpec, channels: int | None
 ) -> Tensor | float:
-    """Return the threshold that a neuron begins with: one per channel where the spec says so.
+    """Return the initial threshold of a neuron: one per channel if the spec says so.
 
     Args:
         threshold: A number, or a tensor with one value per channel.
-        spec: Whether and how it learns.
+        spec: Whether and how it is learned.
         channels: Channels C of the input [N, C, ...].
 
     Returns:
-        Shape [C] where each channel learns its own, else the threshold as it was given.
+        Shape [C] for one learned threshold per channel, otherwise the given threshold.
 
     Raises:
-        ArgumentError: If `channels` is no integer from 1, or is needed and missing, or the
+        ArgumentError: If `channels` is not an integer from 1, or is needed and missing, or the
             threshold has another number.
 
     Example:
@@ -136,7 +136,7 @@ def refuse_jit(neuron: nn.Module) -> None:
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:
-    """List the neurons that carry a `QuantSpec` by name, in the order of their definition.
+    """List the neurons with a `QuantSpec` by name, in the order of definition.
 
     Example:
         >>> from qsnn_plugins.models import StringNet

@@ -1,4 +1,4 @@
-"""Which parameters decay."""
+"""Parameter groups with and without weight decay."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ WeightDecayOn = Literal["all", "weights"]
 def parameter_groups(
     network: nn.Module, weight_decay_on: WeightDecayOn = "weights"
 ) -> list[dict[str, Any]]:
-    """Give an optimizer its parameters, those without weight decay in a group of their own.
+    """Return the parameters of a network in groups with and without weight decay.
 
-    Learned scales, thresholds and leaks never decay: a decay pulls them to 0 whatever the loss
-    says, and with them the size of all weights or membranes that share them.
+    Learned scales, thresholds and leaks never decay, because weight decay would pull them to 0
+    regardless of the loss, and with them all weights or membranes that share them.
 
     Args:
         network: A network after `inject`.
-        weight_decay_on: What decays: "weights", which have two dimensions or more; or "all",
-            biases and normalization too.
+        weight_decay_on: Parameters with weight decay: "weights" are those with two or more
+            dimensions; "all" includes biases and normalization.
 
     Returns:
-        Groups for an optimizer; one that is empty is left out.
+        Groups for an optimizer, without empty ones.
 
     Raises:
         ArgumentError: If `weight_decay_on` is not allowed.

@@ -33,25 +33,26 @@ GridScale = Literal["power_of_two", "learned"]
 
 
 class PowerOfTwo(StateFacts):
-    """Parametrization that puts a layer's weight on the power-of-two grid.
+    """Parametrization that rounds the weight of a layer to powers of two.
 
-    The defaults are SpQuant-SNN's: α starts at three standard deviations of the weight, learns,
-    and is used as the nearest power of two (Eq. 14), so that a product with a spike is a shift.
-    "released" is APoT's code: the weight of a layer is standardised by statistics that are
-    constants in the backward, and α starts at 3 and is used as it is. The first is the default
-    because its products need no multiplication. The buffer `power` is what was used last, which
-    `round_to_power_of_two` keeps near a border.
+    The defaults follow SpQuant-SNN: α starts at three standard deviations of the weight, is
+    learned, and is rounded to the nearest power of two (Eq. 14), so that a product with a spike is
+    a shift. "released" follows APoT's code: the weight of a layer is standardised with statistics
+    that are constants in the backward, and α starts at 3 and is not rounded. The first is the
+    default because it needs no multiplications. The buffer `power` holds the last value, which
+    `round_to_power_of_two` keeps near a boundary.
 
-    The gradient of α is divided by sqrt(weights · positive levels), as LSQ has it. Neither paper
-    prints that; with the plain sum, which "released" keeps, SGD moves α by factors in one step,
-    and BatchNorm's running statistics belong to scales that are gone.
+    The gradient of α is divided by sqrt(weights · positive levels), as in LSQ. Neither paper prints
+    this. With the plain sum, which "released" keeps, a single step of SGD can change α by a large
+    factor, and the running statistics of BatchNorm no longer fit.
 
     Args:
-        weight: The weight that is going to be quantized, any shape; it sets the first α.
-        bits: Bits a weight, from 2 to 8. From 6 on the grid is that of 5 bits, with a warning.
-        scale: "power_of_two" or "learned": what α is used as; None is that of `fidelity`.
-        regulation: "none", or whether a "layer" or a "channel" is standardised first; None is that
-            of `fidelity`.
+        weight: The weight to quantize, any shape; it determines the initial α.
+        bits: Bits per weight, from 2 to 8. With 6 or more, the levels are those of 5 bits, with a
+            warning.
+        scale: "power_of_two" to round α, or "learned"; None is the default of `fidelity`.
+        regulation: Standardise the weights first, per "layer" or per "channel", or "none"; None is
+            the default of `fidelity`.
         fidelity: "paper" or "released".
 
     Raises:
@@ -96,7 +97,7 @@ class PowerOfTwo(StateFacts):
         choice(Regulation)("regulation", regulation)
         if len(integers) < 2 ** (bits - 1):
             warnings.warn(
-                f"a grid of powers of two has no use for {bits} bits: its exponent is capped at "
+                f"powers of two cannot use {bits} bits: its exponent is capped at "
                 f"14, which 5 bits reach; additive_power_of_two uses them",
                 stacklevel=2,
             )
@@ -158,11 +159,11 @@ class PowerOfTwo(StateFacts):
 
 
 class AdditivePowerOfTwo(PowerOfTwo):
-    """Parametrization that puts a layer's weight on sums of powers of two (APoT).
+    """Parametrization that rounds the weight of a layer to sums of powers of two (APoT).
 
     Args:
         weight: See `PowerOfTwo`.
-        bits: Bits a weight, from 2 to 8; all of them are used.
+        bits: Bits per weight, from 2 to 8; all of them are used.
         scale: See `PowerOfTwo`.
         regulation: See `PowerOfTwo`.
         fidelity: See `PowerOfTwo`.

@@ -1,4 +1,4 @@
-"""Spatial masks of membranes as a module that says how much it masked."""
+"""Spatial masks of membranes as a module, which also measures the masked share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MembranePruning"]
 class MembranePruning(nn.Module):
     """Masks the weakest neurons of a charged membrane (SpQuant-SNN Eq. 21-22).
 
-    Gates of channels are not the neuron's: see `ChannelGate`.
+    Channel gates are not part of the neuron: see `ChannelGate`.
 
     Args:
         spec: What is masked.
@@ -41,7 +41,7 @@ class MembranePruning(nn.Module):
         return pruned
 
     def observe(self, share: Tensor) -> None:
-        """Take into the account a step that was masked elsewhere.
+        """Add a step that was masked elsewhere to the statistics.
 
         Args:
             share: What `functional.prune_membrane` says of a step, shape [].
@@ -52,12 +52,12 @@ class MembranePruning(nn.Module):
         self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:
-        """Forget what was masked so far: at the beginning of a sequence."""
+        """Reset the statistics, at the beginning of a sequence."""
         if not is_recomputing():
             self._total = None
 
     def sparsity(self) -> float:
-        """Return the share of neurons that was masked since `restart`, averaged over the steps.
+        """Return the share of neurons masked since `restart`, averaged over the steps.
 
         Raises:
             ArgumentError: If there was no step.

@@ -13,9 +13,9 @@ __all__ = ["Regulate"]
 
 
 class Regulate(nn.Module):
-    """Parametrization that standardises a layer's weight, `functional.regulate`.
+    """Parametrization that standardises the weight of a layer, `functional.regulate`.
 
-    The weight side of WS-DR (Q-SNN Eq. 14) on its own; `Binary` has it within.
+    The weight part of WS-DR (Q-SNN Eq. 14) on its own; `Binary` includes it.
 
     Args:
         per: "layer" as in the paper, or "channel" as in its released code.

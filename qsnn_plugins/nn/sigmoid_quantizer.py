@@ -1,4 +1,4 @@
-"""The differentiable quantizer as a parametrization."""
+"""The sigmoid quantizer as a parametrization."""
 
 from __future__ import annotations
 
@@ -33,30 +33,32 @@ SigmoidFidelity = Literal["paper", "released"]
 
 
 class SigmoidQuantizer(StateFacts):
-    """Parametrization by sigmoids in training and steps at evaluation (third paper, Eq. 6 to 9).
+    """Parametrization with sigmoids in training and steps at evaluation (third paper, Eq. 6-9).
 
-    α and β are learned scalars of the layer, T grows by the epoch (`set_epoch`), and the mode of
-    the layer picks soft or hard. Until T is large the two differ: `quantizer.hard = True` or
-    `False` overrides the mode, so that both accuracies can be reported, and None follows it again.
-    Go to `eval()` before `remove_parametrizations`, as `nn.bake_weights` does, or what is baked in
-    is soft. α and β are used as positive numbers: an α that an optimizer pushes through 0 would
-    turn the sign of a whole layer.
+    α and β are learned scalars of the layer, and T grows with the epoch (`set_epoch`). The weights
+    are soft in training mode and hard in evaluation mode. Until T is large, the two differ:
+    `quantizer.hard = True` or `False` overrides the mode, so that both accuracies can be reported;
+    None restores it. Call `eval()` before `remove_parametrizations`, as `nn.bake_weights` does;
+    otherwise the soft weights are kept. α and β are used as positive numbers, because an α that an
+    optimizer pushes below 0 would flip the sign of the whole layer.
 
-    fidelity="paper", the default because nothing about it needs a pretrained network: thresholds
-    midway, T = 1 + 2 epoch, exact gradients, and α = 1 / β from `best_scale`, since the paper
-    names no start. "released" follows the code of Yang et al. whose method it is (the paper has
-    none): thresholds from k-means on the weight, β = 1.25 p / max|w|, α = 1 / β, T = 5 (epoch + 1),
-    exponents within ±10, and for one bit the slope of T = 1 times T.
+    fidelity="paper" is the default because it does not need a pretrained network: thresholds midway
+    between levels, T = 1 + 2 epoch, exact gradients, and α = 1 / β from `best_scale`, since the
+    paper gives no initial value. "released" follows the code of Yang et al., who proposed the
+    method (the paper has no code): thresholds from k-means on the weight, β = 1.25 p / max|w|, α =
+    1 / β, T = 5 (epoch + 1), exponents within ±10, and for one bit the slope of T = 1 times T.
 
-    The gradients of α and β (Eq. 14, 15) are divided by sqrt(weights · positive levels), as LSQ has
-    it, lest they take far longer steps than weights do; "released" has the plain sums.
+    The gradients of α and β (Eq. 14, 15) are divided by sqrt(weights · positive levels), as in LSQ,
+    so that their steps are not much larger than those of weights; "released" uses the plain sums.
 
     Args:
-        weight: The weight that is going to be quantized, any shape; it sets α, β and thresholds.
-        bits: 1, 2, 4 or 8, of which 2 is ternary.
+        weight: The weight to quantize, any shape; it determines α, β and the thresholds.
+        bits: 1, 2 (ternary), 4 or 8.
         fidelity: "paper" or "released".
-        thresholds: "middle" or "k_means" (one bit is 0 in both), or None for that of `fidelity`.
-        temperature_rate: What an epoch adds to T, 0 or above, or None for that of `fidelity`.
+        thresholds: "middle" or "k_means" (0 for one bit in both), or None for the default of
+            `fidelity`.
+        temperature_rate: Increase of T per epoch, 0 or above, or None for the default of
+            `fidelity`.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -115,7 +117,7 @@ class SigmoidQuantizer(StateFacts):
         self.register_buffer("temperature", torch.tensor(first, device=w.device))
 
     def set_epoch(self, epoch: int, epochs: int = 0) -> None:
-        """Set T for an epoch, the first being 0; how many there are does not matter.
+        """Set T for an epoch, from 0; the number of epochs is not used.
 
         Raises:
             ArgumentError: If `epoch` is below 0.
@@ -157,13 +159,13 @@ class SigmoidQuantizer(StateFacts):
 
 @contextmanager
 def soft_weights(network: nn.Module) -> Iterator[list[SigmoidQuantizer]]:
-    """Give a network the soft weights of its training, also at evaluation.
+    """Use the soft weights of the training also at evaluation, inside a `with` block.
 
     Args:
         network: Any network.
 
     Yields:
-        Each `SigmoidQuantizer` in it, soft within the block and as they were after it.
+        The `SigmoidQuantizer`s of the network, soft inside the block and unchanged after it.
 
     Example:
         >>> weight = torch.tensor([-0.5, 0.5, 0.02])

@@ -41,16 +41,17 @@ def check_comparison(argument: str, fire: Any, spec: SpikeSpec, host: bool) -> N
 
 
 class Spike(nn.Module):
-    """Spike of the distance from the threshold: `functional.heaviside` or `multi_bit_spike`.
+    """Spikes from the distance to the threshold: `functional.heaviside` or `multi_bit_spike`.
 
-    It follows SpikingJelly's contract for surrogate functions (`spiking`, `set_spiking_mode`), so
-    that either host can hold it.
+    It has the interface of SpikingJelly's surrogate functions (`spiking`, `set_spiking_mode`), so
+    both hosts can use it.
 
     Args:
-        surrogate: Surrogate whose derivative replaces that of a one-bit spike's step.
+        surrogate: Surrogate whose derivative replaces that of the step function, for one-bit
+            spikes.
         sharpness: Sharpness of the surrogate, above 0.
         fires_at_zero: Whether a membrane exactly at the threshold fires.
-        bits: Bits of the spike; several count how often the threshold fits into the membrane.
+        bits: Bits of the spike; multi-bit spikes count how many thresholds fit into the membrane.
 
     Raises:
         ArgumentError: If `surrogate` or `bits` is not allowed.
@@ -79,14 +80,14 @@ class Spike(nn.Module):
 
     @classmethod
     def from_spec(cls, spec: SpikeSpec, fires_at_zero: bool = True) -> Spike:
-        """Build the spike that `spec` describes; its comparison may be the host's."""
+        """Build the spike of a spec; its comparison may be that of the host."""
         fires_at_zero = spec.fires_at_threshold(fires_at_zero)
         if spec.bits > 1:
             return cls(fires_at_zero=fires_at_zero, bits=spec.bits)
         return cls(spec.surrogate, spec.sharpness, fires_at_zero)
 
     def set_spiking_mode(self, spiking: bool) -> None:
-        """Choose between spikes (True) and the smooth primitive (False), as SpikingJelly does."""
+        """Choose between spikes (True) and the smooth primitive (False), as in SpikingJelly."""
         self.spiking = spiking
 
     def forward(self, x: Tensor, threshold: Tensor | float = 1.0) -> Tensor:
@@ -108,7 +109,7 @@ class Spike(nn.Module):
 
 
 class SumLimit(nn.Module):
-    """Limit of sums of spikes to the bits of one: `functional.limit_sums`.
+    """Limits sums of spikes to the bits of a spike: `functional.limit_sums`.
 
     Args:
         bits: S, from 1 to 16.

@@ -1,7 +1,8 @@
-"""What a state dict says of quantization beside its tensors, compared where one is loaded.
+"""Quantization options in state dicts, which are compared when a state dict is loaded.
 
-Bits, levels, leaks and resets have no tensor whose shape could disagree. They travel as a module's
-extra state: JSON in a uint8 tensor, so that all values of a state dict stay tensors.
+Bits, levels, leaks and resets have no tensor whose shape could reveal a difference. They are stored
+as the extra state of a module: JSON in a uint8 tensor, so that all values of a state dict are
+tensors.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ _ALLOWED = ContextVar("allowed", default=False)
 
 @contextmanager
 def allow_spec_changes() -> Iterator[None]:
-    r"""Load states into networks that are quantized otherwise: for fine-tuning at fewer bits.
+    r"""Allow state dicts of networks with another spec, for example to fine-tune with fewer bits.
 
-    Within it `load_state_dict` takes the tensors that fit. The scale of a weight that is quantized
-    otherwise starts anew from the loaded weight; what else the new spec brings keeps its value.
+    Inside the block, `load_state_dict` loads the tensors that fit. The scale of a weight that is
+    quantized differently is initialized from the loaded weight; other parameters that are new keep
+    their values.
 
     Example:
         >>> from qsnn_plugins import allow_spec_changes
@@ -57,7 +59,7 @@ def allow_spec_changes() -> Iterator[None]:
 
 
 def are_changes_allowed() -> bool:
-    """Return whether this runs within `allow_spec_changes`.
+    """Return whether this runs inside `allow_spec_changes`.
 
     Example:
         >>> are_changes_allowed()
@@ -67,10 +69,11 @@ def are_changes_allowed() -> bool:
 
 
 class StateFacts(nn.Module):
-    """Base of modules whose state dict says how they are quantized.
+    """Base of modules whose state dict contains how they are quantized.
 
-    A class says it in `state_facts`. Where a state is loaded that says something else, the error of
-    `load_state_dict` names every difference; a state that says nothing is loaded with one warning.
+    A subclass returns it in `state_facts`. If the loaded state differs, the error of
+    `load_state_dict` lists every difference. A state without this information is loaded with one
+    warning.
 
     Example:
         >>> class Rounded(StateFacts):
@@ -96,15 +99,15 @@ class StateFacts(nn.Module):
         def __getattr__(self, name: str) -> Any: ...
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what has no tensor and changes the forward, as plain values.
+        """Return the options that change the forward and have no tensor, as plain values.
 
-        "spec" may be what `QuantSpec.to_dict` returns: of it what changes a neuron's forward is
-        compared.
+        "spec" may be the result of `QuantSpec.to_dict`; only its options that change the forward of
+        a neuron are compared.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what its state says")
 
     def get_extra_state(self) -> Tensor:
-        """Return `state_facts` as torch keeps it in a state dict: JSON, uint8, shape [B]."""
+        """Return `state_facts` as JSON in a uint8 tensor, shape [B], for a state dict."""
         text = json.dumps(self.state_facts(), sort_keys=True, separators=(",", ":"))
         return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 

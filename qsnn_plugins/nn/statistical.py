@@ -14,13 +14,13 @@ __all__ = ["Statistical"]
 
 
 class Statistical(StateFacts):
-    """Parametrization that scales per weight by its own statistics, `functional.statistical`.
+    """Parametrization with a scale from the statistics of the weight, `functional.statistical`.
 
-    What the code of IM-SNN and SpQuant-SNN has in place of the printed `PowerOfTwo`.
+    The quantizer in the code of IM-SNN and SpQuant-SNN, instead of the printed `PowerOfTwo`.
 
     Args:
-        weight: The weight that is going to be quantized, any shape; nothing is kept of it.
-        bits: Bits a weight, from 2 to 8.
+        weight: The weight to quantize, any shape; not used.
+        bits: Bits per weight, from 2 to 8.
 
     Raises:
         ArgumentError: If `bits` is not allowed.
@@ -45,11 +45,11 @@ class Statistical(StateFacts):
         return statistical(weight, self.bits)
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        """Return the int32 codes of a float weight and their unit."""
         return statistical_codes(weight.detach(), self.bits)
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what its state dict says of it beside the tensors."""
+        """Return the options that are saved in the state dict in addition to the tensors."""
         return {"kind": type(self).__name__, "bits": self.bits}
 
     def extra_repr(self) -> str:

@@ -28,19 +28,20 @@ UniformScale = Literal["learned", "max"]
 
 
 class Uniform(StateFacts):
-    """Parametrization with symmetric uniform levels (bit budget Eq. 5, its step mended).
+    """Parametrization with symmetric uniform levels (bit budget Eq. 5, with a corrected step).
 
-    The paper names no scale γ. "learned", the default, starts at 2 mean|w| sqrt(n), at most
-    max|w|, n = 2^(b-1) - 1, and has its gradient divided by sqrt(weights n), as in LSQ and in the
-    paper's follow-up. "max" is max|w| of every forward, a constant in the backward: with
-    8 bits it is what first and last layers get in APoT's and Q-SNN's code, whose signed maximum is
-    mended here. One bit is sign(w) γ, γ starting at mean|w|, with a gradient that is not clipped.
+    The paper does not define the scale γ. "learned" (default) starts at 2 mean|w| sqrt(n), at most
+    max|w|, with n = 2^(b-1) - 1; its gradient is divided by sqrt(weights n), as in LSQ and in the
+    paper's follow-up. "max" is max|w| in every forward, a constant in the backward. With 8 bits,
+    this is the quantizer of the first and last layers in APoT's and Q-SNN's code, except that they
+    use the signed maximum by mistake. One bit is sign(w) γ with an unclipped gradient; γ starts at
+    mean|w|.
 
     Args:
-        weight: The weight that is going to be quantized, shape [out, ...].
-        bits: Bits a weight, from 1 to 8.
-        scale: "learned" or "max"; one bit takes mean|w| for the latter.
-        per: Whether a "layer" or each output "channel" has a scale.
+        weight: The weight to quantize, shape [out, ...].
+        bits: Bits per weight, from 1 to 8.
+        scale: "learned" or "max"; with one bit, "max" uses mean|w|.
+        per: One scale per "layer" or per output "channel".
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -91,11 +92,11 @@ class Uniform(StateFacts):
         return uniform(weight, self.scale(weight), self.bits, self.gradient)
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes of a float weight and the unit that they are multiples of."""
+        """Return the int32 codes of a float weight and their unit."""
         return uniform_codes(weight.detach(), self.scale(weight).detach(), self.bits)
 
     def state_facts(self) -> dict[str, Any]:
-        """Return what its state dict says of it beside the tensors."""
+        """Return the options that are saved in the state dict in addition to the tensors."""
         return {
             "kind": type(self).__name__,
             "bits": self.bits,

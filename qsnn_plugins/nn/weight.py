@@ -1,4 +1,4 @@
-"""Weight quantizers as parametrizations of the layers that people have."""
+"""Weight quantizers as parametrizations of ordinary layers."""
 
 from __future__ import annotations
 
@@ -45,13 +45,12 @@ __all__ = [
 
 @runtime_checkable
 class WeightQuantizer(Protocol):
-    """What every weight quantizer says of itself.
+    """The interface of a weight quantizer.
 
-    `bits` is the width of a weight, `levels` the integers that may occur as codes, at most 2^bits
-    of them in ascending order, so that the place in `levels` is what a memory holds. `scale_count`
-    scales of `scale_bits` each come on top for a layer. `codes(weight)` takes the float weight and
-    returns int32 codes and a unit: `(codes * unit).to(weight.dtype)` is the quantized weight
-    exactly.
+    `bits` is the width of a weight. `levels` are the integers that may occur as codes, at most
+    2^bits in ascending order; a memory stores indices into `levels`. A layer also has `scale_count`
+    scales of `scale_bits` bits each. `codes(weight)` takes the float weight and returns int32 codes
+    and a unit: `(codes * unit).to(weight.dtype)` is exactly the quantized weight.
 
     Example:
         >>> isinstance(Uniform(torch.ones(2, 2)), WeightQuantizer)
@@ -64,22 +63,22 @@ class WeightQuantizer(Protocol):
     scale_bits: int
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes and the unit that they are multiples of."""
+        """Return int32 codes and their unit."""
 
 
 def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> nn.Module:
-    """Build the parametrization that a spec describes for one weight.
+    """Build the parametrization of one weight from a spec.
 
     Args:
-        weight: The weight that is going to be quantized, shape [out, ...].
-        spec: The weight's part of a `QuantSpec`.
+        weight: The weight to quantize, shape [out, ...].
+        spec: The weight part of a `QuantSpec`.
         is_end: Whether its layer is the first or the last, to which `spec.first_last` applies.
 
     Returns:
-        A `WeightQuantizer`; the identity where the weight keeps 32 bits.
+        A `WeightQuantizer`; the identity for 32-bit weights.
 
     Raises:
-        ArgumentError: If a class of the user's own breaks the contract in `WeightSpec`.
+        ArgumentError: If a custom class does not meet the requirements of `WeightSpec`.
 
     Example:
         >>> weight_quantizer(torch.ones(2, 2), WeightSpec(kind="uniform", bits=8))
@@ -95,7 +94,7 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> 
 
 
 def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
-    """Return the quantizer of a layer's weight, or None where it has none.
+    """Return the quantizer of a layer's weight, or None.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -113,26 +112,27 @@ def layer_quantizer(layer: nn.Module) -> WeightQuantizer | None:
 
 
 def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightSpec]) -> list[str]:
-    """Parametrize the weights of a network's layers in place, see `weight_layers`.
+    """Quantize the weights of a network's layers in place, see `weight_layers`.
 
-    The first and the last layer of the network, see `end_layers`, get what `first_last` of their
-    spec says; 1 x 1 convolutions and shortcuts are layers like others. `state_dict` keeps the float
-    weight as `parametrizations.weight.original`; that of a float network, which has it as `weight`,
-    can be loaded too, and scales then begin with the loaded weight. Layers that share one weight
-    share its quantizer, whose channels are those of the first. What a quantizer learns is frozen
-    where the weight is. Where anything is refused, nothing is changed.
+    The first and the last layer of the network, see `end_layers`, follow `first_last` of their
+    spec; 1 x 1 convolutions and shortcuts are treated like other layers. The state dict has the
+    float weight as `parametrizations.weight.original`. A state dict of a float network, which has
+    it as `weight`, can be loaded too; scales are then initialized from the loaded weight. Layers
+    that share one weight also share its quantizer, whose channels are those of the first layer. The
+    parameters of a quantizer are frozen if the weight is. If an error is raised, the network is not
+    changed.
 
     Args:
         network: Any network.
-        spec: The weight's part of a `QuantSpec`, or one for each layer by its name in
-            `weight_layers`; layers without a name there stay as they are.
+        spec: The weight part of a `QuantSpec`, or one for each layer by its name in
+            `weight_layers`; other layers are not changed.
 
     Returns:
         Names of the layers that were quantized.
 
     Raises:
-        ArgumentError: If a weight of the network is parametrized already, is no parameter, has no
-            values yet (lazy layers) or is not floating point, a name is not one of a layer, or
+        ArgumentError: If a weight of the network is already parametrized, is not a parameter, has
+            no values yet (lazy layers) or is not floating point, a name is not one of a layer, or
             layers that share a weight have different specs.
 
     Example:
@@ -258,11 +258,11 @@ def _inner(quantizer: Any, prefix: str) -> tuple[nn.Module, str]:
 
 
 def remove_quantizer(layer: nn.Module) -> None:
-    """Take the quantizer off a layer's weight, which is its first parameter again, float.
+    """Remove the quantizer of a layer's weight, which becomes a float parameter again.
 
-    Where another parametrization was registered since, that one stays. Copies of the layer keep
-    theirs: torch lets a copy share the class that it makes for a parametrized layer, and would take
-    the weight off all of them.
+    Parametrizations that were registered later are kept. Copies of the layer keep their quantizers;
+    torch itself would remove the weight from all copies, since they share the class of a
+    parametrized layer.
 
     Example:
         >>> from copy import deepcopy
@@ -322,9 +322,9 @@ def _check_layer(name: str, layer: WeightLayer) -> None:
 
 @dataclass
 class BakedWeight:
-    """What a weight was quantized with before `bake_weights` made plain numbers of it.
+    """The quantizer of a weight before `bake_weights` replaced it by plain numbers.
 
-    A `WeightQuantizer` for costs and packing, as long as the weight is left as it was baked.
+    A `WeightQuantizer` for costs and packing, as long as the baked weight is not changed.
     """
 
     bits: int
@@ -334,7 +334,7 @@ class BakedWeight:
     unit: Tensor
 
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return int32 codes of a baked weight and the unit that they are multiples of."""
+        """Return the int32 codes of a baked weight and their unit."""
         unit = self.unit.to(weight.device)
         levels = torch.tensor(self.levels, device=weight.device, dtype=torch.float64)
         # of a channel whose unit is 0 any code will do
@@ -343,7 +343,7 @@ class BakedWeight:
         return levels[above].int(), unit
 
     def fits(self, weight: Tensor) -> bool:
-        """Return whether a weight is still what was baked."""
+        """Return whether a weight still has the baked values."""
         codes, unit = self.codes(weight)
         return torch.equal((codes * unit).to(weight.dtype), weight.detach())
 
@@ -361,7 +361,7 @@ def _baked(layer: Any) -> BakedWeight:
 
 
 def stored_quantizer(layer: nn.Module) -> WeightQuantizer | None:
-    """Return what says how a layer's weight is stored: its quantizer, or what it was baked with.
+    """Return the quantizer of a layer's weight, or that with which it was baked.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -379,10 +379,10 @@ def stored_quantizer(layer: nn.Module) -> WeightQuantizer | None:
 
 
 def bake_weights(network: nn.Module) -> list[str]:
-    """Undo `quantize_weights` in place, leaving the quantized weights as plain parameters.
+    """Undo `quantize_weights` in place, and keep the quantized weights as plain parameters.
 
-    The parameters stay the same objects. What is baked in is what an evaluation computes with, in
-    whatever mode the network is.
+    The parameters stay the same objects. The baked values are those of evaluation mode, whatever
+    the current mode.
 
     Args:
         network: A network after `quantize_weights`; other parametrizations are left alone.
@@ -418,12 +418,12 @@ def bake_weights(network: nn.Module) -> list[str]:
 
 
 def set_weight_epoch(network: nn.Module, epoch: int, epochs: int) -> None:
-    """Tell an epoch to the quantizers whose backward or temperature follows a schedule.
+    """Set the epoch of quantizers whose gradient or temperature follows a schedule.
 
     Args:
         network: A network after `quantize_weights`.
-        epoch: Epochs that are over, from 0.
-        epochs: Epochs of the whole training.
+        epoch: Number of finished epochs, from 0.
+        epochs: Number of epochs of the whole training.
 
     Raises:
         ArgumentError: If `epoch` is not between 0 and `epochs`.

@@ -1,1 +1,1 @@
-"""Fused operators: one folder each, with its definition and the kernels side by side."""
+"""Fused operators: one folder each, with the reference and the kernels."""

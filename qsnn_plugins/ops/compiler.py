@@ -1,4 +1,4 @@
-"""Building a C++ source on first use, into a cache that processes and machines can share."""
+"""Compiling C++ code on first use, into a cache that processes and machines can share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.files import path_beside, remove_leftovers, replace
+from qsnn_plugins.progress import phase
 
 __all__ = ["FLAGS", "TIMEOUT", "BuildError", "build", "cache_folder", "compiler"]
 
@@ -50,7 +51,7 @@ def compiler() -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what was built: QSNN_CACHE_DIR, or ~/.cache/qsnn_plugins.
+    """Return the cache folder: QSNN_CACHE_DIR, or ~/.cache/qsnn_plugins.
 
     Raises:
         BuildError: If neither is known.
@@ -63,21 +64,27 @@ def cache_folder() -> Path:
     try:
         return (Path(chosen) if chosen else Path.home() / ".cache" / "qsnn_plugins").absolute()
     except RuntimeError as error:
-        raise BuildError("there is no home folder for a cache; set QSNN_CACHE_DIR") from error
+        raise BuildError("there is no home folder for the cache; set QSNN_CACHE_DIR") from error
 
 
-def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...] = ()) -> Path:
+def build(
+    source: Path,
+    flags: tuple[str, ...] = FLAGS,
+    headers: tuple[Path, ...] = (),
+    purpose: str = "compiling",
+) -> Path:
     """Compile `source` to a shared library, unless the cache has it.
 
-    The library's name has a digest of the sources, the compiler, the flags and the processor, and
-    one of its own bytes: to load a library that was cut short can kill the process, so a damaged
-    one is built anew. It is written aside and then renamed, and what killed builds left there is
-    removed after an hour.
+    The name of the library contains a digest of the sources, the compiler, the flags and the
+    processor, and a digest of its own bytes. A damaged library is compiled again, because loading
+    it could kill the process. The library is written under another name and then renamed; leftovers
+    of interrupted builds are removed after an hour.
 
     Args:
         source: One C++ file.
         flags: Flags of the compiler.
         headers: Files that the source includes.
+        purpose: What the progress bar says, as in "building the kernel".
 
     Returns:
         Path of the library.
@@ -100,7 +107,8 @@ def build(source: Path, flags: tuple[str, ...] = FLAGS, headers: tuple[Path, ...
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         with path_beside(folder / stem) as temporary:
-            _run([command, *flags, str(source), "-o", str(temporary)])
+            with phase(f"{purpose}, once"):
+                _run([command, *flags, str(source), "-o", str(temporary)])
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             library = _named(stem, temporary)

@@ -1,6 +1,6 @@
-"""The papers' tables as data, and what is computed and measured beside what they print.
+"""The papers' tables as data: printed, computed and measured values.
 
-Names are imported when they are asked for: tables and results are read without torch.
+Names are imported on first use, so tables and results can be read without torch.
 """
 
 # ruff: noqa: F401

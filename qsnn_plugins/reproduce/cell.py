@@ -11,7 +11,7 @@ __all__ = ["Cell", "Standing", "Verdict", "count_standings"]
 
 
 class Verdict(StrEnum):
-    """What comes of holding a printed value against ours.
+    """Result of comparing a printed value with ours.
 
     Example:
         >>> print(Verdict.AGREES)
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 
 class Standing(StrEnum):
-    """Verdicts as they are totalled.
+    """Categories for the totals of verdicts.
 
     Example:
         >>> print(Standing.EXPLAINED)
@@ -49,14 +49,14 @@ class Cell:
         table: Number of the table.
         row: Name of the row.
         column: Name of the column.
-        printed: As printed, or None where the print cannot be read or has no number.
-        computed: By the rule, in the unit, or None.
+        printed: The printed value, or None if it cannot be read or there is no number.
+        computed: Value computed by the rule, in the unit, or None.
         measured: Mean of the recorded results, or None.
-        unit: Of all three.
+        unit: Unit of all three.
         rule: Name of the rule, or None.
-        verdict: What comes of it.
-        reason: Why it differs, what it lacks, or None.
-        needs_measurement: Whether a training or hardware has to fill it.
+        verdict: Result of the comparison.
+        reason: Why it differs, or what is missing, or None.
+        needs_measurement: Whether it needs a training, or hardware.
 
     Example:
         >>> from qsnn_plugins.reproduce import build_cells, load_paper
@@ -80,19 +80,19 @@ class Cell:
 
     @property
     def ours(self) -> float | None:
-        """What we have beside the printed value."""
+        """Our value."""
         return self.measured if self.computed is None else self.computed
 
     @property
     def difference(self) -> float | None:
-        """Ours less the printed value."""
+        """Our value minus the printed value."""
         if self.printed is None or self.ours is None:
             return None
         return self.ours - float(self.printed)
 
     @property
     def standing(self) -> Standing:
-        """How the cell is totalled."""
+        """Category of the cell in the totals."""
         match self.verdict:
             case Verdict.AGREES:
                 return Standing.AGREES
@@ -104,7 +104,7 @@ class Cell:
 
 
 def count_standings(cells: Iterable[Cell]) -> dict[Standing, int]:
-    """Total the verdicts.
+    """Count the verdicts.
 
     Example:
         >>> count_standings([])[Standing.AGREES]

@@ -1,10 +1,11 @@
-"""The cells of the tables: printed, computed and measured side by side, each with a verdict."""
+"""The cells of the tables: printed, computed and measured values, each with a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import fmean
 
+from qsnn_plugins.progress import tracked
 from qsnn_plugins.reproduce import rules  # noqa: F401 (its import fills RULES)
 from qsnn_plugins.reproduce.case import Case, NotComputedError
 from qsnn_plugins.reproduce.cell import Cell, Verdict
@@ -25,7 +26,7 @@ def build_cells(
 
     Args:
         paper: Its tables.
-        results: What was measured; several results of one cell are averaged.
+        results: Measured results; several results of one cell are averaged.
         table: The only table, or None for all.
 
     Returns:
@@ -37,14 +38,16 @@ def build_cells(
         'agrees'
     """
     measured = by_cell(results)
-    return [
-        _cell(paper.paper, known, row, column, measured)
+    chosen = [
+        (known, row, column)
         for known in paper.tables.values()
         if table in (None, known.table)
         for row in known.rows.values()
         for column in known.columns.values()
         if column.name in row.printed
     ]
+    shown = tracked(chosen, f"computing the tables of {paper.paper}")
+    return [_cell(paper.paper, *place, measured) for place in shown]
 
 
 def _cell(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import chain
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["Parser", "main"]
 
 PAGES = Path("docs/reproduction")
+_EPILOG = f"""
+papers: {", ".join(PAPERS)}
+
+examples:
+  qsnn reproduce qsnn
+  qsnn reproduce qsnn --table fig3 --json
+"""
 _STYLES = {
     Standing.AGREES: "green",
     Standing.EXPLAINED: "yellow",
@@ -95,7 +102,7 @@ def _cells(
 
 def _write(cells: Mapping[str, list[Cell]], results: list[Result]) -> None:
     if not PAGES.parent.is_dir():
-        raise ArgumentError("folder", str(PAGES.parent), "one that is there: go to a checkout")
+        raise ArgumentError("folder", str(PAGES.parent), "an existing one: run this in a checkout")
     from qsnn_plugins.reproduce.comparison import comparison_tables, splice
     from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 
@@ -164,21 +171,23 @@ def _table(layout: TableLayout) -> Table:
 def _parser() -> ArgumentParser:
     parser = Parser(
         prog="qsnn reproduce",
-        description="The papers' tables: each printed value beside what we compute or measured.",
-        epilog=f"papers: {', '.join(PAPERS)}",
+        description="Print the papers' tables: each printed value beside the value that we compute "
+        "or have measured.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paper", nargs="?", metavar="PAPER", help="one paper (default: all)")
-    parser.add_argument("--table", metavar="N", help="one table, such as V, 2 or fig3")
+    parser.add_argument("paper", nargs="?", metavar="PAPER", help="a single paper (default: all)")
+    parser.add_argument("--table", metavar="N", help="a single table, such as V, 2 or fig3")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print a list of cells")
-    form.add_argument("--markdown", action="store_true", help="print the page of the docs")
-    form.add_argument("--write", action="store_true", help=f"write the pages into {PAGES}")
+    form.add_argument("--json", action="store_true", help="print the cells as JSON")
+    form.add_argument("--markdown", action="store_true", help="print Markdown, as in the docs")
+    form.add_argument("--write", action="store_true", help=f"write the pages in {PAGES}")
     parser.add_argument(
         "--results",
         type=Path,
         default=RESULTS,
         metavar="DIR",
-        help=f"folder of measured results (default: {RESULTS})",
+        help=f"folder with measured results (default: {RESULTS})",
     )
     return parser

@@ -19,7 +19,7 @@ def is_printed_number(text: object) -> bool:
 
 
 def compare(printed: str, computed: float) -> Match:
-    """Hold a computed value against a printed one, at the digits that are printed.
+    """Compare a computed value with the digits of a printed value.
 
     Args:
         printed: A number as printed; "6.50" has two decimals.

@@ -1,4 +1,4 @@
-"""How a table of cells reads, before it becomes Markdown or a table of the terminal."""
+"""The texts of a table of cells, for Markdown or a terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from qsnn_plugins.reproduce.table import PaperTable, TableColumn, table_name
 __all__ = ["TableLayout", "lay_out"]
 
 LEGEND = (
-    "Each cell begins with the value that the paper prints. What follows is ours: in a column "
-    "marked computed it is counted from the network by a rule below the table, in one marked "
-    "measured it was trained, or timed, with the row's own recipe (`qsnn recipes` prints the "
-    "commands). `=` ours has the printed digits; `≠` it has not, with the difference and the "
-    "number of the reason below, or `?` where none is known. A printed value alone waits for a "
-    "measurement, a network or a rule; `–` stands where no number is printed or none can be read "
-    "in our copy."
+    "Each cell begins with the printed value, followed by ours. In columns marked `computed`, our "
+    "value is computed from the network by a rule listed below the table. In columns marked "
+    "`measured`, it was measured with the recipe of the row (`qsnn recipes` prints the commands). "
+    "`=`: our value has the printed digits. `≠`: it differs; the difference follows, and the "
+    "number of the reason below the table, or `?` if the reason is unknown. Cells with only a "
+    "printed value still need a measurement, a network or a rule. `–`: no number is printed, or it "
+    "cannot be read in our copy."
 )
 
 
@@ -125,7 +125,7 @@ def _text(cell: Cell, numbers: dict[str, int]) -> str:
 
 
 def _difference(cell: Cell) -> str:
-    """What is computed differs by a share, what is measured by points."""
+    """Computed values differ by a percentage, measured values by points."""
     difference = cell.difference or 0.0
     if cell.measured is not None:
         return f"{difference:+.2f}"

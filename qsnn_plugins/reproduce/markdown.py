@@ -63,13 +63,13 @@ def totals_page(cells: Mapping[str, list[Cell]], results: Iterable[Result] = ())
         "",
         _WRITTEN,
         "",
-        "Each cell of each table has its printed value, beside it what we compute from the network "
-        "by a named rule or what we measured, and a verdict. Cells:",
+        "Each cell of each table has the printed value, the value that we compute from the network "
+        "by a named rule or have measured, and a verdict. Numbers of cells:",
         "",
         *_totals(cells, linked=True),
         "",
-        "`qsnn reproduce PAPER --table N` prints one table, `--json` its cells. No rule sees a "
-        "printed value: a test doubles them all, and what is computed stays as it is.",
+        "`qsnn reproduce PAPER --table N` prints one table, `--json` its cells. Rules never use "
+        "printed values: a test doubles all printed values, and the computed values do not change.",
         "",
         f"## {MEASURED_TITLE}",
         "",

@@ -1,7 +1,8 @@
-"""`qsnn measure`: train and test the rows of the papers' tables that a recipe stands for.
+"""`qsnn measure`: train and test the table rows of a recipe.
 
-The words of each row come from the tables, so that one command fills, say, the five widths of
-N-MNIST. What comes out is written to docs/results, and `qsnn recipes` prints it beside the paper's.
+The options of each row come from the tables, so one command can measure, for example, all five bit
+widths on N-MNIST. The results are written to docs/results, and `qsnn recipes` prints them beside
+those of the paper.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from argparse import Namespace
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from argparse import Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.files import atomic_write, locked
+from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
 from qsnn_plugins.reproduce.run import Run, checkout_commit, model_memory, run_folder, run_setup
@@ -30,6 +33,14 @@ __all__ = ["main", "rows_of"]
 
 _RUNS = Path("runs/measured")
 _SEEDS = (42, 43, 44)
+_EPILOG = """
+The same command at the same commit continues runs that were interrupted, and trains no run twice.
+A result names the commit of the checkout, so commit your changes first.
+
+example:
+  qsnn measure -c recipes/nmnist_cpu.yaml --seeds 42 43
+"""
+_POLL = 2.0  # seconds between two looks at how far runs are
 _KEPT = (
     "epoch",
     "step",
@@ -61,7 +72,7 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
             found.setdefault(cell.row.overrides, []).append(cell)
     if not found:
         rows = f" with {containing!r} in its name" if containing else ""
-        raise DataError(f"no row{rows} is trained by {recipe}: see recipes/README.md")
+        raise DataError(f"no table row{rows} is trained by {recipe}: see recipes/README.md")
     return found
 
 
@@ -118,25 +129,44 @@ class _Record:
 
 def main(words: list[str]) -> int:
     """Train, test and record; 0 if done, 1 where a run failed or a word does not fit."""
-    parser = Parser(
-        prog="qsnn measure",
-        description="Train and test the rows of a recipe and record the results in docs/results. "
-        "A run that was cut off goes on where it was when the same is measured again at the same "
-        "commit. Other options are passed on to `lightning fit` and `lightning test`.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("-c", "--config", action="append", required=True, help="the recipe, then overlays")
-    add("--seeds", type=int, nargs="+", default=_SEEDS, help="default: 42 43 44")
-    add("--rows", default="", metavar="TEXT", help="only rows with this in their names")
-    add("--folder", type=Path, default=_RUNS, help=f"of the runs, default: {_RUNS}")
-    add("--jobs", type=int, default=1, help="runs at a time; OMP_NUM_THREADS is that of each")
     try:
-        _measure(*parser.parse_known_args(words))
+        _measure(*_parser().parse_known_args(words))
     except QSNNError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="qsnn measure",
+        description="Train and test the table rows of a recipe, once for each seed, and record the "
+        "results in docs/results. All other options are passed on to `lightning fit` and "
+        "`lightning test`.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "-c",
+        "--config",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="the recipe; further ones are overlays",
+    )
+    add("--seeds", type=int, nargs="+", default=_SEEDS, metavar="N", help="default: 42 43 44")
+    add("--rows", default="", metavar="TEXT", help="only rows whose names contain this text")
+    add("--folder", type=Path, default=_RUNS, metavar="DIR", help=f"of the runs, default: {_RUNS}")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs at the same time (default: 1); OMP_NUM_THREADS sets the threads of each",
+    )
+    return parser
 
 
 def _measure(options: Namespace, others: list[str]) -> None:
@@ -162,12 +192,16 @@ def _measure(options: Namespace, others: list[str]) -> None:
         for seed in options.seeds
     ]
     record, values = _Record(name), dict[str, list[float]]()
-    setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
+    with phase(f"checking the recipes of {len(rows)} rows"):
+        setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
     memory_of = cache(model_memory)
-    for start in {run.start.folder: run.start for _, run in tasks if run.start}.values():
-        start.train()
+    starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
     with ThreadPoolExecutor(options.jobs) as pool:
-        tests = pool.map(lambda task: task[1].test(), tasks)
+        for start in starts:
+            list(_finished([pool.submit(start.train)], [start], f"training {start.folder.name}"))
+        runs = [run for _, run in tasks]
+        text = f"training and testing {name}, {len(runs)} runs"
+        tests = _finished([pool.submit(run.test) for run in runs], runs, text)
         for (cells, run), logged in zip(tasks, tests, strict=True):
             begun, memory = run.begin(), memory_of(run.words, cells[0].paper)
             tested = {name: float(logged[name]) for name in {c.column.metric: 0 for c in cells}}
@@ -199,6 +233,16 @@ def _measure(options: Namespace, others: list[str]) -> None:
     print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
 
 
+def _finished(futures: Sequence[Future[Any]], runs: Sequence[Run], text: str) -> Iterator[Any]:
+    """Yield what each run returns, in their order, and show how much of all has been trained."""
+    with phase(text, total=len(runs)) as done:
+        for future in futures:
+            while not future.done():
+                wait([future], timeout=_POLL)
+                done(sum(run.share_trained for run in runs))
+            yield future.result()
+
+
 def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Record) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -211,4 +255,4 @@ def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Recor
         size = f"{sizes[row] / 1000:,.2f}"
         table.add_row(row, size, f"{fmean(found):.2f}", spread, str(len(found)))
     Console().print(table)
-    print("spread: standard deviation over the seeds; now run: qsnn recipes --write")
+    print("spread: standard deviation over the seeds; next step: qsnn recipes --write")

@@ -17,9 +17,9 @@ __all__ = ["MEASURED_COLUMNS", "MEASURED_NOTE", "MEASURED_TITLE", "measured_rows
 
 MEASURED_TITLE = "What we measured, on what"
 MEASURED_NOTE = (
-    "Runs of `qsnn measure` with other data, a smaller network or fewer epochs than the row of the "
-    "paper whose recipe they take: not comparable with what is printed. The mean of the test "
-    "accuracies after the last epoch, ± their standard deviation over the seeds."
+    "Runs of `qsnn measure` with the recipe of a row of a paper, but with other data, a smaller "
+    "network or fewer epochs, so they are not comparable with the printed values. Accuracies are "
+    "means of the test accuracies after the last epoch, ± standard deviation over the seeds."
 )
 MEASURED_COLUMNS = (
     "data set",

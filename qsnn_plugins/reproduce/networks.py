@@ -1,4 +1,4 @@
-"""The networks that the tables are counted with."""
+"""The networks of the tables."""
 
 from __future__ import annotations
 
@@ -139,14 +139,14 @@ def _build(name: str) -> nn.Module:
 
 @cache
 def count_network(name: str, spec: QuantSpec) -> NetworkCost:
-    """Account for one step of a network as a spec quantizes it.
+    """Count the costs of one step of a network, quantized by a spec.
 
     Args:
         name: A key of `NETWORKS`.
         spec: How it is quantized.
 
     Returns:
-        The account.
+        The costs.
 
     Raises:
         DataError: If there is no such network.

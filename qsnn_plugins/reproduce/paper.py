@@ -1,4 +1,4 @@
-"""The papers' tables as data: what is printed, where, and with what a row was made.
+"""The papers' tables as data: printed values, their places, and the settings of each row.
 
 One YAML file per paper lies in `tables/`. A printed value is a string, so that its digits are kept;
 settings say how the row's network is quantized and run, and are what is counted with.
@@ -55,7 +55,7 @@ def load_paper(paper: str) -> Paper:
 
     Raises:
         ArgumentError: If there is no such paper.
-        DataError: If its file is not what it should be.
+        DataError: If its file is invalid.
 
     Example:
         >>> table = load_paper("imsnn").tables["V"]

@@ -1,6 +1,6 @@
-"""`qsnn recipes`: every row that a training fills, its command, its print and what we measured.
+"""`qsnn recipes`: all trained rows, with command, printed value and measured value.
 
-What it prints is `recipes/README.md`; a test fails where that file says something else.
+It prints the content of `recipes/README.md`; a test fails if the file differs.
 """
 
 from __future__ import annotations
@@ -20,32 +20,44 @@ from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
 __all__ = ["main", "recipes_page"]
 
 PAGE = Path("recipes/README.md")
+_USAGE = "usage: qsnn recipes [--write | --check]"
+_HELP = f"""\
+{_USAGE}
+
+Print all recipes: each row of the papers' tables with the command that trains it, the printed value
+and what we measured.
+
+  --write     write the list to {PAGE}
+  --check     fail if {PAGE} is out of date
+
+example:
+  qsnn recipes"""
 _HEAD = """\
 # Recipes
 
 <!-- written by `qsnn recipes --write`; edit the tables' data or docs/results instead -->
 
-Every row of the papers' classification tables, with the command that trains it from the root of a
-checkout. The test of a trained network is the same command with `test` for `fit`, and
-`--ckpt_path last`. `printed` is what the paper prints; `measured` is what we measured with that
-command and recorded in [docs/results](../docs/results/README.md).{pending} Runs on other data, of
-smaller networks or fewer epochs have
-[a table of their own](../docs/reproduction/README.md#what-we-measured-on-what).
+All rows of the papers' classification tables, with the command that trains each of them from the
+root of a checkout. To test the trained network, run the same command with `test` instead of `fit`
+and with `--ckpt_path last`. `printed` is the value in the paper. `measured` is the value that we
+measured with this command and recorded in [docs/results](../docs/results/README.md).{pending} Runs
+on other data, with smaller networks or fewer epochs are in
+[a separate table](../docs/reproduction/README.md#what-we-measured-on-what).
 
-A row whose command begins with `lightning test` is not trained: it takes the weights that the
-table's `float` row has left in `runs`, under another spec (`--ckpt_changes=allow`).
+Rows whose command begins with `lightning test` are not trained. They use the weights that the
+`float` row of the table has left in `runs`, with another spec (`--ckpt_changes=allow`).
 
-`-c recipes/overlays/NAME.yaml` goes on top of a recipe; each file says what it does. Files are laid
-on top of each other in their order, then options such as `--model.network.spec.weight_bits=2`:
-mappings merge, a list or a value replaces, null resets an option. In a spec, a part whose `kind`
-changes starts anew, and so does a spec whose `preset` changes; elsewhere another `class_path` keeps
-the options that the new class has too. `base: NAME.yaml` lays a recipe on top of another. A
-network's classes, channels and input size are those of the data, unless a recipe gives them.
-`--model.network.host=snntorch` builds a network of snnTorch's neurons, except where it is one of
-SpikingJelly's own (SEW-ResNet, Spikformer).
+`-c recipes/overlays/NAME.yaml` changes a recipe; a comment at the top of each file says how. Files
+are applied in their order, and then options such as `--model.network.spec.weight_bits=2`. Mappings
+are merged, lists and values are replaced, and null resets an option. In a spec, a part whose `kind`
+changes loses its other options, and so does a spec whose `preset` changes. Elsewhere, a new
+`class_path` keeps the options that the new class has, too. `base: NAME.yaml` makes a recipe start
+from another one. The numbers of classes and channels and the input size of a network come from the
+data, unless a recipe sets them. `--model.network.host=snntorch` builds a network with snnTorch's
+neurons, except for SpikingJelly's own networks (SEW-ResNet, Spikformer).
 """
 
-_PENDING = " No row has been\nrun at its full size yet: that waits for a GPU."
+_PENDING = " No row has been\nrun at full size yet, since this needs a GPU."
 
 
 def recipes_page(results: Iterable[Result]) -> str:
@@ -115,14 +127,13 @@ def main(words: list[str]) -> int:
     """Print the page, or write or check the file; 0 if done, 1 where it is stale, else 2."""
     asked = words in (["-h"], ["--help"])
     if words not in ([], ["--write"], ["--check"]):
-        print(
-            "usage: qsnn recipes [--write | --check]     "
-            f"prints {PAGE}, writes it, or fails where it is stale",
-            file=sys.stdout if asked else sys.stderr,
-        )
+        print(_HELP if asked else _USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     if not PAGE.parent.is_dir():
-        print(f"error: there is no folder {PAGE.parent} here: go to a checkout", file=sys.stderr)
+        print(
+            f"error: there is no folder {PAGE.parent} here: run this in a checkout",
+            file=sys.stderr,
+        )
         return 2
     try:
         page = recipes_page(load_results(RESULTS))
@@ -135,6 +146,6 @@ def main(words: list[str]) -> int:
         with atomic_write(PAGE, "w") as file:
             file.write(page)
     elif not PAGE.is_file() or PAGE.read_text("utf-8") != page:
-        print(f"error: {PAGE} is stale: run qsnn recipes --write", file=sys.stderr)
+        print(f"error: {PAGE} is out of date: run qsnn recipes --write", file=sys.stderr)
         return 1
     return 0

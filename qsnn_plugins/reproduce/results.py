@@ -1,4 +1,4 @@
-"""What was measured, from JSON files: one object, or a list of them, a file."""
+"""Measured results in JSON files, each with one object or a list of objects."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True)
 class Result:
-    """One measured value of one cell, and all that is needed to measure it again.
+    """One measured value of one cell, with everything needed to measure it again.
 
     Args:
         paper: Key of the paper.
         table: Number of the table.
         row: Name of the row.
         column: Name of a column that is filled by measuring.
-        value: What was measured.
+        value: The measured value.
         unit: The column's unit.
         recipe: The recipe that was run.
         overrides: Words that followed it on the command line.
         command: The whole command.
         seed: Its seed.
-        epochs: How many were trained.
+        epochs: Number of trained epochs.
         date: Day, such as 2026-11-21.
         machine: Processor or GPU, in words.
         commit: Commit of this package.
         log: The log, relative to the folder of results.
         data: The data set that it was trained and tested on, such as "EventDigits".
         network: The network in words, such as "vggsnn, width 0.25".
-        time_steps: Its steps; 0, as the two above are empty, where nothing was recorded.
+        time_steps: Its time steps. It is 0, and the two above are empty, if they were not recorded.
         weight_bytes: Bytes of all its parameters as the paper counts them; 0: not recorded.
         state_bytes: Bytes of its stored membranes for one sample; 0: not recorded.
 
     Raises:
-        DataError: If there is no such cell, or a value is not what it should be.
+        DataError: If there is no such cell, or a value is invalid.
 
     Example:
         >>> Result("qsnn", "1", "no such row", "accuracy", 95.0, "%", "r.yaml", (), "c", 1, 1,
@@ -153,7 +153,7 @@ def load_results(folder: Path) -> list[Result]:
 def by_cell(results: Iterable[Result]) -> dict[CellKey, list[Result]]:
     """Gather the results of each cell: those of its row's own words.
 
-    A run on other data, of a smaller network or with fewer epochs is no value of the cell.
+    A run on other data, of a smaller network or with fewer epochs is not a value of the cell.
     """
     gathered: dict[CellKey, list[Result]] = {}
     for result in results:

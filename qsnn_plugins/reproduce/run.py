@@ -174,6 +174,16 @@ class Run:
             return self.start.epochs
         return int(self.metrics()[-1]["epoch"]) + 1
 
+    @property
+    def share_trained(self) -> float:
+        """Share of its epochs that have been trained, as far as its files tell by now."""
+        try:
+            configs = sorted(self.folder.glob("fit/version_*/config.yaml"))
+            config = yaml.safe_load(configs[-1].read_text("utf-8"))
+            return min(len(self.metrics()) / config["trainer"]["max_epochs"], 1.0)
+        except (OSError, LookupError, TypeError, ValueError, ArithmeticError, yaml.YAMLError):
+            return 0.0  # not there yet, or half written
+
     def metrics(self) -> list[dict[str, str]]:
         """One row per validation: epoch, step, what was measured and the last batch's loss.
 
@@ -284,15 +294,19 @@ def checkout_commit() -> str:
     """Return the commit of the checkout in the current folder.
 
     Raises:
-        DataError: If it is no checkout, or tracked files were changed since.
+        DataError: If it is not a checkout, or tracked files were changed since.
     """
     try:
         changed = _git("status", "--porcelain", "--untracked-files=no")
         commit = _git("rev-parse", "--short=7", "HEAD")
     except (OSError, subprocess.CalledProcessError) as error:
-        raise DataError("this folder is no checkout: a result names a commit") from error
+        raise DataError(
+            "this folder is not a git checkout, but a result must name a commit"
+        ) from error
     if changed:
-        raise DataError("there are changes that are not committed: a result names a commit")
+        raise DataError(
+            "there are uncommitted changes, but a result must name a commit: commit them first"
+        )
     return commit
 
 

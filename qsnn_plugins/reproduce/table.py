@@ -171,7 +171,7 @@ class PaperTable:
             start = self.rows.get(begins)
             known = start is not None and start.trains and start.recipe == row.recipe
             if start is None or not known or begins in seen:
-                raise DataError(f"row {row.row!r}: {begins!r} is no row to begin with")
+                raise DataError(f"row {row.row!r}: {begins!r} is not a row to begin with")
             seen.append(begins)
             begins = start.start
 

@@ -1,4 +1,4 @@
-"""The cells of the classification tables that a training fills, and what trains them."""
+"""The cells of the classification tables that need a training, with their commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_CLASSIFIER = {("imsnn", "VII"), ("spquant", "9"), ("bit_budget", "4")}
 
 @dataclass(frozen=True)
 class TrainedCell:
-    """One cell that takes a training.
+    """One cell that needs a training.
 
     Args:
         paper: Key of the paper.
@@ -83,7 +83,7 @@ class TrainedCell:
 
 
 def trained_cells(papers: Iterable[str] = TABLES) -> Iterator[TrainedCell]:
-    """List the cells of the classification tables that a training fills.
+    """List the cells of the classification tables that need a training.
 
     Args:
         papers: Keys of papers, and "comparison".

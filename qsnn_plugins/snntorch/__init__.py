@@ -1,4 +1,4 @@
-"""Plugins for snnTorch: neurons that feel native there."""
+"""Quantized neurons for snnTorch, with the interface of its own neurons."""
 
 from qsnn_plugins.snntorch.inject import eject, inject
 from qsnn_plugins.snntorch.kinds import KBitLeaky, MultiBitLeaky, TernaryLeaky
@@ -29,11 +29,11 @@ def build_neuron(
 ) -> MultiStep:
     """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
 
-    It is the papers' u[t] = 0.5 u[t-1] + x[t] with a hard reset in the same step.
+    It is the neuron of the papers, u[t] = 0.5 u[t-1] + x[t], with a hard reset in the same step.
 
     Args:
-        spec: How the neuron is quantized; its weight part is not read here.
-        channels: Channels of its input; needed where each learns a threshold.
+        spec: How the neuron is quantized; its weight part is not used here.
+        channels: Channels of its input; needed for learned thresholds per channel.
         decay_input: Whether the input is halved too.
 
     Raises:

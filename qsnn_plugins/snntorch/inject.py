@@ -1,4 +1,4 @@
-"""Injection into the networks that people have in snnTorch."""
+"""Injection into networks of snnTorch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inject(
     keep_surrogate: bool = False,
     absolute_levels: bool = False,
 ) -> InjectionReport:
-    """Quantize a network in place as `qsnn_plugins.inject` does, snnTorch's neurons alone.
+    """Quantize a network in place like `qsnn_plugins.inject`, but only snnTorch's neurons.
 
     Leaky and Lapicque neurons are replaced; they keep graded spikes, reset mechanism and delay,
     `init_hidden` and `output`.
@@ -45,17 +45,17 @@ def inject(
     Args:
         network: A network with neurons of snnTorch.
         spec: See `qsnn_plugins.inject`, as for all that follow.
-        overrides: Other specs for the modules that a glob pattern covers.
+        overrides: Other specs for modules that match a glob pattern.
         filter_fn: Which neurons and layers are quantized.
         example_input: Input of the network.
         keep_surrogate: Whether the neurons keep their surrogate functions.
-        absolute_levels: Whether levels are not in units of each neuron's first threshold.
+        absolute_levels: Whether levels are used as they are, and not multiplied by thresholds.
 
     Returns:
-        What was replaced, left alone and quantized; a table when printed.
+        A report of what was replaced, left alone and quantized.
 
     Raises:
-        ArgumentError: If anything is refused; nothing is changed then.
+        ArgumentError: See `qsnn_plugins.inject`; the network is not changed then.
 
     Example:
         >>> neuron = snntorch.Leaky(beta=0.5, init_hidden=True)

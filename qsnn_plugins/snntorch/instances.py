@@ -20,9 +20,9 @@ def _clear_entry(proxy: Any) -> None:
 def list_weakly(neuron: SpikingNeuron) -> None:
     """Replace a neuron's entry in `SpikingNeuron.instances` by a weak proxy of it.
 
-    The host's constructor puts every neuron there and keeps it alive forever. A proxy passes the
-    host's isinstance tests, so that `snntorch.utils.reset` and `snntorch.backprop` still find it;
-    once the neuron is gone, its entry is None until the next neuron is built.
+    The host's constructor adds every neuron to this list, which keeps it alive forever. A proxy
+    passes the host's isinstance checks, so `snntorch.utils.reset` and `snntorch.backprop` still
+    find the neuron. After the neuron is deleted, its entry is None until the next neuron is built.
 
     Args:
         neuron: A neuron whose constructor has just run.

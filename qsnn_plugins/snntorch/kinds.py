@@ -1,4 +1,4 @@
-"""`QuantLeaky` under the names of what it stores."""
+"""`QuantLeaky` with the common kinds of quantization."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["KBitLeaky", "MultiBitLeaky", "TernaryLeaky"]
 class TernaryLeaky(QuantLeaky):
     """Leaky neuron whose membrane is stored as -1, 0 or +1 after each step.
 
-    The membrane of IM-SNN (Eq. 5) and SpQuant-SNN with its stacked surrogate gradient (IM-SNN
-    Eq. 9) and the triangle as the spike's, as a drop-in for `snntorch.Leaky`. The papers' neuron
-    is `TernaryLeaky(beta=0.5, reset_mechanism="zero", reset_delay=False)`. With a delayed reset a
-    fourth code says "+1, and fired": 2 bits still.
+    A drop-in replacement of `snntorch.Leaky` with the membrane of IM-SNN (Eq. 5) and SpQuant-SNN,
+    its stacked surrogate gradient (IM-SNN Eq. 9) and the triangle as surrogate gradient of spikes.
+    The papers' neuron is `TernaryLeaky(beta=0.5, reset_mechanism="zero", reset_delay=False)`. A
+    delayed reset needs a fourth code, "+1 and fired", and so still 2 bits.
 
     Args:
         beta: See `QuantLeaky`, as for all arguments that are not explained here.
         smoothness: T of the stacked surrogate gradient, above 0.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -73,19 +73,19 @@ class TernaryLeaky(QuantLeaky):
 
 
 class KBitLeaky(QuantLeaky):
-    """Leaky neuron whose membrane is stored in k bits of equal steps (Q-SNN Eq. 8).
+    """Leaky neuron whose membrane is uniformly quantized to k bits (Q-SNN Eq. 8).
 
-    There are 2^k - 1 levels from -α to α. By default α is the threshold, so that the threshold
-    is a level, and a delayed reset's further code fills the k bits.
+    There are 2^k - 1 levels from -α to α. By default α is the threshold, so the threshold is a
+    level. The additional code of a delayed reset makes 2^k codes.
 
     Args:
         beta: See `QuantLeaky`, as for all arguments that are not explained here.
         bits: k, from 1 to 8; one bit stores 0 or α.
-        scale: Where α comes from, see `MembraneSpec`.
-        scale_value: α, or its first value; None is the threshold, the mean of several.
+        scale: How α is chosen, see `MembraneSpec`.
+        scale_value: α, or its initial value; None is the threshold, or the mean of several.
         gradient: Gradient of the quantizer, see `MembraneSpec`.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -129,18 +129,18 @@ class KBitLeaky(QuantLeaky):
 
 
 class MultiBitLeaky(QuantLeaky):
-    """Leaky neuron whose spikes have S bits: how often the threshold fits (bit budget Eq. 6-7).
+    """Leaky neuron with S-bit spikes, which count thresholds in the membrane (bit budget Eq. 6-7).
 
-    "subtract" takes off as many thresholds as were counted.
+    "subtract" subtracts as many thresholds as were counted.
 
     Args:
         beta: See `QuantLeaky`, as for all arguments that are not explained here.
         bits: S, from 1 to 16.
-        value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored, by default 32 bits; other membranes need `reset_delay=False` with
-            "subtract".
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        value: Output of the neuron: the "count", or the count times the "threshold".
+        membrane: How the membrane is stored, by default in 32 bits; other membranes with "subtract"
+            need `reset_delay=False`.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.

@@ -29,26 +29,27 @@ def leak_and_gain(time_step: Tensor, resistance: Tensor, capacity: Tensor) -> tu
 
 
 class QuantLapicque(QuantLeaky):
-    r"""Lapicque neuron of snnTorch whose membrane is stored as a `QuantSpec` says.
+    r"""Lapicque neuron of snnTorch with a membrane quantized by a `QuantSpec`.
 
         h[t] = (1 - Δt / RC) m[t-1] + (Δt / C) x[t]
 
-    The reset lands one step later, as that of `snntorch.Lapicque`; "zero" takes the new charge
-    with it, so that h is 0 in the step after a spike. All else is that of `QuantLeaky`, whose
-    class it has for the tools of snnTorch. A state of the host's neuron is loaded by its R and C.
+    The reset happens one step later, as in `snntorch.Lapicque`; "zero" also removes the new charge,
+    so h is 0 in the step after a spike. Everything else is as in `QuantLeaky`, from which it is
+    derived so that the tools of snnTorch accept it. A state dict of the host's neuron, with R and
+    C, can be loaded.
 
     Args:
         leak: 1 - Δt / RC, from 0 to 1.
         gain: Δt / C.
         threshold: See `QuantLeaky`, as for all arguments that are not explained here.
-        spike_grad: Surrogate of the host, or None for the one that the spec names.
-        surrogate_disable: Whether the gradient is that of the step itself.
-        init_hidden: Whether the state is kept inside and not passed.
+        spike_grad: Surrogate gradient of the host, or None for that of the spec.
+        surrogate_disable: Whether spikes have no surrogate gradient.
+        init_hidden: Whether the state is kept inside the neuron and not passed.
         learn_beta: Whether the leak is a parameter.
-        learn_threshold: Whether the threshold is one.
+        learn_threshold: Whether the threshold is a parameter.
         reset_mechanism: "subtract", "zero" or "none".
-        output: Whether the membrane is returned too with `init_hidden`.
-        graded_spikes_factor: Factor of the spikes that are sent.
+        output: Whether the membrane is also returned with `init_hidden`.
+        graded_spikes_factor: Factor of the output spikes.
         learn_graded_spikes_factor: Whether it is a parameter.
         spec: How the neuron is quantized.
         channels: Channels C of the input [N, C, ...].

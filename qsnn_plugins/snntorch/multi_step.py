@@ -1,4 +1,4 @@
-"""Time-major input for neurons that know one step."""
+"""Time-major input for single-step neurons."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["MultiStep"]
 
 
 class MultiStep(nn.Module):
-    """Runs a neuron of snnTorch, one of ours or its own, over time-major input.
+    """Runs a neuron of snnTorch or of this package over time-major input.
 
-    One operator runs all steps where it covers the neuron and spikes alone are wanted.
+    The fused operator runs all steps if it supports the neuron and only spikes are returned.
 
-    Input is [T, N, ...]; each output of the neuron is stacked to [T, N, ...]: spikes alone where
-    it has `init_hidden` and no `output`, else spikes and membranes. The state goes on from one
-    call to the next, until `reset_net`; what is pruned counts anew with each call.
+    Input is [T, N, ...]; each output of the neuron is stacked to [T, N, ...]: only spikes if it has
+    `init_hidden` and no `output`, otherwise spikes and membranes. The state is kept from one call
+    to the next, until `reset_net`; the counters of pruning restart with each call.
 
     Args:
-        neuron: A neuron that keeps its state in itself, such as `QuantLeaky`.
-        gain: Factor of the input, which snnTorch's neurons do not divide by tau, or None for 1.
+        neuron: A neuron that keeps its own state, such as `QuantLeaky`.
+        gain: Factor of the input, since snnTorch's neurons do not divide it by tau; None is 1.
 
     Raises:
-        ArgumentError: If `neuron` is no neuron of snnTorch or `gain` is not above 0; at a forward,
-            if the input has no two dimensions for T and N, or no step.
+        ArgumentError: If `neuron` is not one of snnTorch or `gain` is not above 0; at a forward, if
+            the input has no two dimensions for T and N, or no step.
 
     Example:
         >>> from qsnn_plugins.snntorch import TernaryLeaky

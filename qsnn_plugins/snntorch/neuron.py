@@ -1,4 +1,4 @@
-"""A neuron with a quantized membrane, native in snnTorch."""
+"""A neuron with a quantized membrane for snnTorch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _RESET = "qsnn_plugins.snntorch.reset_net(network)"
 
 
 class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
-    r"""Leaky neuron of snnTorch whose membrane is stored as a `QuantSpec` says.
+    r"""Leaky neuron of snnTorch with a membrane quantized by a `QuantSpec`.
 
         h[t] = beta m[t-1] + x[t]                    charge
         h[t] ← masked h[t]                           where the spec masks neurons
@@ -56,39 +56,40 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
                                                      >= where the spec's comparison says so
         m[t] = Q(h[t] - s[t] threshold)              store after the reset ("zero": h (1 - s))
 
-    That is `reset_delay=False`. With the host's default, `reset_delay=True`, the charged membrane
-    itself is stored, and the reset of s[t-1] = 1[m[t-1] > threshold] lands in the next step: in h
-    for "subtract", in m[t-1] for "zero". So that a coarse level tells the truth about the spike,
-    what is stored is kept on its side of the threshold (`keep_comparison`), which takes one code
-    more (`storage_bits`); then m alone is the state, also where it is passed and returned.
+    This is for `reset_delay=False`. With the host's default, `reset_delay=True`, the charged
+    membrane itself is stored, and the reset of s[t-1] = 1[m[t-1] > threshold] happens in the next
+    step: in h for "subtract", in m[t-1] for "zero". The spike must follow from the stored level, so
+    quantization never moves a membrane across the threshold (`keep_comparison`). This needs one
+    more code (`storage_bits`), but then m is the only state, also when it is passed and returned.
 
-    Spikes are decided by the unquantized h and have the dtype of the input. Where the spec
-    quantizes nothing (`QuantSpec.full_precision()`), this is `snntorch.Leaky` bit for bit. There,
-    and only there, "subtract" with `reset_delay=False` has the host's own rule that a membrane
-    which is still above the threshold after its reset must cross twice the threshold to fire.
+    Spikes depend on the unquantized h and have the dtype of the input. With
+    `QuantSpec.full_precision()`, this neuron equals `snntorch.Leaky` bit for bit. Only then does
+    "subtract" with `reset_delay=False` follow the host's rule that a membrane which is still above
+    the threshold after its reset must cross twice the threshold to fire.
 
     Input is one step [N, ...]; `MultiStep` runs [T, N, ...]. The return values are the host's:
-    (spk, mem), or spk alone with `init_hidden` and without `output`. Spikes of several bits count
-    how often `threshold` fits into h. A learned threshold is kept above 0.
+    (spk, mem), or spk alone with `init_hidden` and without `output`. Multi-bit spikes count how
+    many thresholds fit into h. A learned threshold is kept above 0.
 
     Args:
         beta: Decay, from 0 to 1, a number or a tensor.
-        threshold: Threshold, above 0, a number or a tensor; its first value where it learns.
-        spike_grad: Surrogate of the host, or None for the one that the spec names.
+        threshold: Threshold, above 0, a number or a tensor; the initial value of a learned one.
+        spike_grad: Surrogate gradient of the host, or None for that of the spec.
         surrogate_disable: See `snntorch.Leaky`, as for all arguments that are not explained here.
-        init_hidden: Whether the state is kept inside and not passed.
-        inhibition: Only where nothing is quantized.
+        init_hidden: Whether the state is kept inside the neuron and not passed.
+        inhibition: Only without quantization.
         learn_beta: Whether beta is a parameter.
-        learn_threshold: Whether the threshold is one; a learned threshold of the spec sets it.
+        learn_threshold: Whether the threshold is a parameter; set by a learned threshold of the
+            spec.
         reset_mechanism: "subtract", "zero" or "none".
-        state_quant: False: the spec says what is stored.
-        output: Whether the membrane is returned too with `init_hidden`.
-        graded_spikes_factor: Factor of the spikes that are sent.
+        state_quant: Must be False; the spec says how the membrane is stored.
+        output: Whether the membrane is also returned with `init_hidden`.
+        graded_spikes_factor: Factor of the output spikes.
         learn_graded_spikes_factor: Whether it is a parameter.
-        reset_delay: Whether the reset lands one step later.
-        spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
-            part is not read here.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        reset_delay: Whether the reset happens one step later.
+        spec: How the neuron is quantized: a `QuantSpec`, or anything that `presets.resolve`
+            accepts. Its weight part is not used here.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed, or `channels` is needed and missing; at a
@@ -171,7 +172,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     @property
     def storage_bits(self) -> int:
-        """Whole bits that one stored membrane takes, a delayed reset's further code included."""
+        """Whole bits of one stored membrane, including the additional code of a delayed reset."""
         codes = self.quant_spec.membrane.level_count
         if not codes:
             return 32

@@ -1,4 +1,4 @@
-"""NIR export, which has no word for a quantized neuron."""
+"""Refusal of NIR export, which cannot describe quantized neurons."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["refuse_nir"]
 def refuse_nir(neuron: nn.Module) -> None:
     """Raise an error if the NIR exporter is at work.
 
-    `snntorch.export_nir.export_to_nir` takes every subclass of Leaky for a plain one: NIR has no
-    field for what is stored of a membrane, so that another network would come out without a word.
-    The exporter leaves one trace, a forward pass during which `nn.Module.__call__` is nirtorch's.
+    `snntorch.export_nir.export_to_nir` exports every subclass of Leaky as a plain Leaky. NIR has no
+    field for quantized membranes, so the exported network would silently be a different one. The
+    exporter can be recognized because it runs a forward pass with nirtorch's `nn.Module.__call__`.
 
     Args:
         neuron: A quantized neuron that is being run.
@@ -30,7 +30,7 @@ def refuse_nir(neuron: nn.Module) -> None:
         return
     if nn.Module.__call__.__module__.startswith("nirtorch"):
         raise QSNNError(
-            f"NIR export would lose the quantization of {type(neuron).__name__} without a word; "
-            "qsnn_plugins.export.to_integer keeps it, and eject(network, baked=True) gives the "
-            "host's neurons back where that is meant"
+            f"NIR export would silently lose the quantization of {type(neuron).__name__}; "
+            "qsnn_plugins.export.to_integer keeps it, and eject(network, baked=True) "
+            "restores the host's neurons if you want that"
         )

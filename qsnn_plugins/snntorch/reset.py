@@ -1,4 +1,4 @@
-"""Forgetting the states of one network."""
+"""Resetting the states of a network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["reset_net"]
 
 
 def reset_net(network: nn.Module) -> None:
-    """Forget the states of all neurons of a network, at any depth, and of no other network.
+    """Reset the states of all neurons of a network, at any depth, and of no other network.
 
-    snnTorch's `utils.reset` looks at direct children only, and then resets every living neuron of
-    the classes it met, those of other networks too. Neurons of the host's own classes are reset
-    here as well; states are detached.
+    snnTorch's `utils.reset` looks only at direct children, and then resets all existing neurons of
+    the classes that it found, even in other networks. This function also resets neurons of the
+    host's own classes. States are detached.
 
     Args:
         network: A network, or a neuron.

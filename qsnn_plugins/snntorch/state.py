@@ -1,4 +1,4 @@
-"""Membrane quantizers for neurons that stay snnTorch's own."""
+"""Membrane quantizers for snnTorch's own neurons."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ __all__ = ["StateQuant"]
 class StateQuant(nn.Module):
     """Membrane quantizer for `state_quant=` of any neuron of snnTorch.
 
-    The host decides the spike by the quantized state, so a level must lie above its threshold:
-    with ternary levels a threshold of 1 is never crossed. (`TernaryLeaky` decides by the membrane
-    before it is quantized.) With `reset_delay=False` the host does not quantize again after the
-    reset. It applies the quantizer twice a step, so kinds for which twice is not once are refused.
-    Parameters, such as a learned scale, become the neuron's.
+    The host's neuron compares the quantized state with its threshold, so there must be a level
+    above the threshold: with ternary levels, a threshold of 1 is never crossed. (`TernaryLeaky`
+    compares the unquantized membrane.) With `reset_delay=False`, the host does not quantize again
+    after the reset. It applies the quantizer twice per step, so kinds for which a second pass
+    changes the result are refused. Parameters, such as a learned scale, become parameters of the
+    neuron.
 
     Args:
-        membrane: What is stored.
+        membrane: How the membrane is stored.
 
     Raises:
-        ArgumentError: If a second pass would change what the first stored: "tanh", or a running
+        ArgumentError: If a second pass would change the result of the first: "tanh", or a running
             scale.
 
     Example:
@@ -45,5 +46,5 @@ class StateQuant(nn.Module):
         self.quantizer = membrane_quantizer(membrane)
 
     def forward(self, mem: Tensor) -> Tensor:
-        """Return what is stored of a membrane, any shape, in its dtype."""
+        """Return the quantized membrane, any shape, in its dtype."""
         return self.quantizer(mem)

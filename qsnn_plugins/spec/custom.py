@@ -32,7 +32,7 @@ def import_path(quantizer: type) -> str:
     """Return the import path of a class.
 
     Raises:
-        ArgumentError: If it is no class, or cannot be imported by its path.
+        ArgumentError: If it is not a class, or cannot be imported by its path.
 
     Example:
         >>> import_path(nn.Hardtanh)

@@ -120,22 +120,23 @@ class MembraneSpec(KindPart):
         surrogate: Base surrogate of the stacked gradient.
         smoothness: T of the stacked gradient, above 0 (IM-SNN Eq. 9); 2 by default.
         bits: Bits of "uniform", "tanh" and "threshold_centred", from 1 to 8; 2 by default.
-        scale: Where the scale of "uniform" and "tanh" comes from: a "running" average of the
-            steps' maxima; the "step_max" itself, as published; "learned"; or "fixed".
-        scale_value: The fixed scale, the first value of a learned one or of an average, or the
-            threshold of "threshold_centred"; above 0, 1 by default.
-        evaluation: What "step_max" does at evaluation: "running" takes the average that training
-            kept, and warns; "published" takes the step's maximum, by which a sample's answer
-            depends on its neighbours in the batch.
-        momentum: Weight of a new maximum in an average that is read, above 0 and to 1; 0.1 by
+        scale: Scale of "uniform" and "tanh": a "running" average of the maxima of the steps; the
+            maximum of the step itself ("step_max", as published); "learned"; or "fixed".
+        scale_value: The fixed scale, the initial value of a learned scale or of a running average,
+            or the threshold of "threshold_centred"; above 0, 1 by default.
+        evaluation: What "step_max" does at evaluation: "running" uses the running average of the
+            training, with a warning; "published" uses the maximum of the step, so that the result
+            for a sample depends on the other samples in its batch.
+        momentum: Weight of a new maximum in the running average, above 0 and up to 1; 0.1 by
             default.
-        lower: Least membrane of "clip", -1 by default.
-        upper: Greatest membrane of "clip", 1 by default.
+        lower: Lower bound of "clip", -1 by default.
+        upper: Upper bound of "clip", 1 by default.
         class_path: Import path of your own module; `MembraneSpec.custom` takes the class itself.
         init_args: Arguments of its constructor, plain values.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for an option that is not read.
+        ArgumentError: If a value is not allowed, or given for an option that this kind does not
+            use.
 
     Example:
         >>> MembraneSpec().storage_bits, MembraneSpec(kind="float").storage_bits
@@ -177,45 +178,47 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
         """Return the spec of a membrane quantizer of your own.
 
         Args:
-            quantizer: Its class, see above for what it has.
+            quantizer: Its class; see above for the attributes that it needs.
             **init_args: Arguments of its constructor, plain values.
 
         Raises:
-            ArgumentError: If the class cannot be imported by its path, or a value is not plain.
+            ArgumentError: If the class cannot be imported by its path, or a value is not a plain
+                value.
         """
         return cls(class_path=import_path(quantizer), init_args=init_args)
 
     @property
     def level_table(self) -> tuple[float, ...]:
-        """Levels that can be stored, at scale 1; none of a float or a module of your own."""
+        """Levels that can be stored, at scale 1; empty for floats and modules of your own."""
         return _KINDS[self.kind].level_table(self)
 
     @property
     def level_count(self) -> int:
-        """How many levels can be stored; 0 where the membrane stays a float."""
+        """Number of levels that can be stored; 0 for a float membrane."""
         if self.kind == "custom":
             return len(build_custom(self).levels)
         return len(self.level_table)
 
     @property
     def storage_bits(self) -> int:
-        """Whole bits that one stored membrane takes on a chip."""
+        """Whole bits that one stored membrane needs on a chip."""
         if self.kind == "custom":
             return build_custom(self).bits
         return math.ceil(math.log2(self.level_count)) if self.level_count else 32
 
     def forward_options(self) -> dict[str, Any]:
-        """Return what is read and changes what is computed; a scale that moves is a tensor."""
+        """Return the options in use that change a forward, without scales that change."""
         options = super().forward_options()
         if self.scale not in (None, "fixed"):
             options.pop("scale_value", None)
         return options
 
     def in_units_of(self, threshold: float) -> MembraneSpec:
-        """Return the spec whose levels, bounds, and fixed or first scale are times a threshold.
+        """Return the spec with levels, bounds and fixed or initial scale multiplied by a threshold.
 
-        A membrane of such a neuron is stored as that of one with threshold 1 is, times the
-        threshold, with the same slope. "tanh" and a module of your own stay as they are.
+        A neuron with this spec and this threshold stores the same membranes as a neuron with
+        threshold 1, multiplied by the threshold, and with the same slopes. "tanh" and modules of
+        your own are not changed.
 
         Args:
             threshold: Above 0.
@@ -240,11 +243,11 @@ give None for kind 'levels'; 'uniform', 'tanh' and 'threshold_centred' read it
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether storing twice is storing once, as snnTorch needs; your own is trusted."""
+        """Whether quantizing twice equals quantizing once, which snnTorch needs."""
         return self.kind != "tanh"
 
     def __str__(self) -> str:
-        """Say in words what applies to the kind."""
+        """Describe the kind and its options in words."""
         if self.kind == "float":
             return "float, 32 bits"
         if self.kind == "clip":

@@ -36,11 +36,11 @@ class QuantSpec:
     Each part may also be given as a mapping of its options.
 
     Args:
-        membrane: What is stored of a membrane.
-        spike: How it fires.
-        threshold: Whether its threshold learns.
+        membrane: How membranes are stored.
+        spike: How neurons fire.
+        threshold: Whether thresholds are learned.
         weight: How weights are stored.
-        pruning: Which membranes are masked.
+        pruning: Which membranes and channels are masked.
 
     Raises:
         ArgumentError: If a part is neither its spec nor a mapping, or a value is not allowed.
@@ -87,7 +87,7 @@ class QuantSpec:
 
     @property
     def is_plain(self) -> bool:
-        """Whether neurons are as the host has them; weights do not count.
+        """Whether neurons are those of the host, without changes; weights do not matter.
 
         Example:
             >>> QuantSpec.full_precision().is_plain, QuantSpec().is_plain
@@ -102,11 +102,11 @@ class QuantSpec:
 
     @property
     def needs_channels(self) -> bool:
-        """Whether a neuron has to know how many channels its input has."""
+        """Whether a neuron needs the number of channels of its input."""
         return self.threshold.per == "channel"
 
     def of_first_neuron(self) -> QuantSpec:
-        """Return the spec of a network's first layer of neurons, whose threshold may be fixed.
+        """Return the spec of the first layer of neurons, whose threshold may be fixed.
 
         Example:
             >>> spec = QuantSpec(threshold=ThresholdSpec("ordinary", first_layer="fixed"))
@@ -118,14 +118,14 @@ class QuantSpec:
         return replace(self, threshold=ThresholdSpec())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what differs from the defaults in nested dictionaries of plain values."""
+        """Return what differs from the defaults, as nested dictionaries of plain values."""
         parts = {name: getattr(self, name).to_dict() for name in _PARTS}
         return {name: part for name, part in parts.items() if part}
 
     def neuron_options(self) -> dict[str, Any]:
-        """Return what changes a neuron's forward, by names such as `membrane.bits`.
+        """Return the options that change a neuron's forward, by names such as `membrane.bits`.
 
-        Surrogates and gradients are not among it: a trained network computes without them.
+        Surrogates and gradients are not included: a trained network does not need them.
 
         Example:
             >>> list(QuantSpec.full_precision().neuron_options())[:3]
@@ -140,7 +140,7 @@ class QuantSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> QuantSpec:
-        """Build a spec from what `to_dict` returned; what is left out has its default.
+        """Build a spec from the result of `to_dict`; missing options get their defaults.
 
         Raises:
             ArgumentError: If a key or a value is not allowed.
@@ -149,5 +149,5 @@ class QuantSpec:
         return cls(**values)
 
     def __str__(self) -> str:
-        """Say in words what each part does, one per line."""
+        """Describe each part in words, one per line."""
         return "\n".join(f"{name:<10} {getattr(self, name)}" for name in _PARTS)

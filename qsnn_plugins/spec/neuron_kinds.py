@@ -1,4 +1,4 @@
-"""The specs of the neurons that have a name in both hosts, such as `TernaryLIFNode`."""
+"""Specs of the named neurons of both hosts, such as `TernaryLIFNode`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def k_bit(
     threshold: Tensor | float,
     threshold_spec: ThresholdSpec | None,
 ) -> QuantSpec:
-    """Return the spec of a membrane that is stored in k bits of equal steps (Q-SNN Eq. 8).
+    """Return the spec of a membrane that is uniformly quantized to k bits (Q-SNN Eq. 8).
 
     Example:
         >>> k_bit(4, "fixed", None, "clipped_straight_through", 0.5, None).membrane.scale_value

@@ -1,4 +1,4 @@
-"""Options of a spec's parts: which are read, what they may be, and their defaults."""
+"""Options of the parts of a spec: which of them are used, their allowed values and defaults."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Option:
     """One option of a part.
 
     Args:
-        check: Takes the option's full name and a value, returns the value that is kept.
-        default: What it is where it is not given.
-        released: What it is instead where the part's fidelity is "released"; None for `default`.
-        where: Values of other options, listed before it, with which it is read; None among them
-            stands for an option that is itself not read.
-        needs: Another option without which, or with 0 for it, it is not read.
-        is_argument: Whether it is an argument of the module that carries out a weight's kind.
-        is_forward: Whether it changes what is computed, and not gradients or training alone.
+        check: Takes the full name of the option and a value, and returns the value to keep.
+        default: Its value if it is not given.
+        released: Its default if the fidelity of the part is "released"; None for `default`.
+        where: Values of other options, listed before it, with which it is used; None stands for an
+            option that is itself not used.
+        needs: Another option that has to be given, and not 0, for this one to be used.
+        is_argument: Whether it is an argument of the module that implements a kind of weight.
+        is_forward: Whether it changes the result of a forward, and not only gradients or training.
     """
 
     check: Check
@@ -63,8 +63,8 @@ Options = Mapping[str, Option]
 class Part:
     """A part of a spec: each field is an option.
 
-    One that is not given is None and gets its default where it is read; one that is given and not
-    read is refused by name.
+    An option that is not given is None and gets its default if it is used. An option that is given
+    but not used is refused by name.
     """
 
     _part: ClassVar[str]
@@ -111,11 +111,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of a part: the module that carries it out, and the options that it reads.
+    """One kind of a part: the module that implements it, and the options that it uses.
 
     Args:
-        class_path: Import path of the module; "" where the user's own class says it.
-        options: What it reads.
+        class_path: Import path of the module; "" for a class of the user.
+        options: The options that it uses.
     """
 
     class_path: str
@@ -124,7 +124,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class KindPart(Part):
-    """A part whose kind says which options are read; "custom" is a class of the user's own."""
+    """A part whose kind decides which options are used; "custom" is a class of the user."""
 
     _kinds: ClassVar[Mapping[str, Kind]]
     _default_kind: ClassVar[str]

@@ -1,4 +1,4 @@
-"""The pruning's part of a spec."""
+"""The pruning part of a spec."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _OPTIONS = {
 class PruningSpec(Part):
     """Which neurons are masked, and which channels are not computed at all (SpQuant-SNN Eq. 21-23).
 
-    Neurons are masked by their charged membrane, before they fire. Channels are gated before the
-    convolution that makes their input has run, see `nn.ChannelGate`.
+    Neurons are masked by their charged membrane, before they fire. Channels are gated before their
+    convolution runs, see `nn.ChannelGate`.
 
     Args:
-        spatial_ratio: Share of a sample's neurons that are masked at each step, from 0, the
-            default, to below 1; the paper's is 0.35.
-        block: Side of the square of neurons that shares an importance; 1 by default, and read
-            with a `spatial_ratio` alone.
-        channel_threshold: Score between 0 and 1 up to which an output channel of a convolution is
-            masked, or None for no gates; 0.47 in the paper, 0.5 in the released code.
-        masked: What the spatial mask takes; read with a `spatial_ratio` alone. "accumulation", the
-            default, is the input of this step: the paper's text skips "the membrane potential
-            accumulation", and a membrane that accumulated 0.9 and is masked leaks to 0.45.
-            "membrane" is all of it, as Eq. 22 multiplies: 0.9 becomes 0.
-        fidelity: What a gate looks at; read with a `channel_threshold` alone. "paper" is the stored
-            membranes of the neurons that feed the convolution, by a predictor that learns;
-            "released" is a softmax over a quarter of the convolution's input channels, by a
-            predictor that never learns.
+        spatial_ratio: Share of the neurons of a sample that is masked in each step, from 0
+            (default) to below 1; 0.35 in the paper.
+        block: Side length of square blocks of neurons with a common importance; 1 by default; used
+            only with a `spatial_ratio`.
+        channel_threshold: Output channels of a convolution with a score up to this value, between 0
+            and 1, are masked; None for no gates; 0.47 in the paper, 0.5 in the released code.
+        masked: What the spatial mask removes; used only with a `spatial_ratio`. "accumulation"
+            (default) removes the input of this step, since the paper's text skips "the membrane
+            potential accumulation": a masked membrane of 0.9 leaks to 0.45. "membrane" removes the
+            whole membrane, as in Eq. 22: 0.9 becomes 0.
+        fidelity: Input of a gate; used only with a `channel_threshold`. "paper": the stored
+            membranes of the neurons before the convolution, with a trained predictor. "released": a
+            softmax over a quarter of the convolution's input channels, with a predictor that is
+            never trained.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for an option that is not read.
+        ArgumentError: If a value is not allowed, or given for an option that is not used.
 
     Example:
         >>> PruningSpec().prunes
@@ -76,7 +76,7 @@ class PruningSpec(Part):
         return self.channel_threshold is not None
 
     def __str__(self) -> str:
-        """Say in words what applies."""
+        """Describe the options in use in words."""
         words = []
         if self.spatial_ratio > 0:
             blocks = f" in blocks of {self.block} x {self.block}" * (self.block > 1)

@@ -1,4 +1,4 @@
-"""The spike's part of a spec."""
+"""The spike part of a spec."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ class SpikeSpec(Part):
     """How a charged membrane fires.
 
     Args:
-        surrogate: Surrogate of a one-bit spike; the papers', and the default, is the triangle. A
-            spike of several bits has the straight-through gradient within its range instead.
-        sharpness: Its sharpness, above 0; the triangle's half width is 1 / sharpness. 1 by
-            default, and read with one bit alone.
-        bits: S, from 1, the default, to 16 (bit budget Eq. 6-7).
-        value: What is sent on: the "count" 0 .. 2^S - 1, the default, as hosts' networks expect;
-            or the count times the "threshold", as Eq. 7 prints. At V_th = 1 they are the same.
-        comparison: Whether a membrane exactly at the threshold fires: "greater_equal" yes,
-            "greater" no, as in the released codes of IM-SNN and Q-SNN; "host", the default, is
-            the host's own rule: yes in SpikingJelly, no in snnTorch.
-        limit_sums: Whether sums of spikes are clipped to S bits too: outputs of SEW blocks, and
-            attention matrices of Spikformers (bit budget, section 6.3). It is read by `inject`,
-            whose report says what is limited; a neuron has no such sum. False by default.
+        surrogate: Surrogate gradient of one-bit spikes; the triangle by default, as in the papers.
+            Spikes of several bits have a straight-through gradient within their range instead.
+        sharpness: Its sharpness, above 0; the half width of the triangle is 1 / sharpness. 1 by
+            default; used only with one bit.
+        bits: S, from 1 (default) to 16 (bit budget Eq. 6-7).
+        value: Output of the neuron: the "count" 0 .. 2^S - 1 (default), as the networks of the
+            hosts expect, or the count times the "threshold", as in Eq. 7. They are equal for V_th =
+            1.
+        comparison: Whether a membrane exactly at the threshold fires: "greater_equal" yes;
+            "greater" no, as in the released codes of IM-SNN and Q-SNN; "host" (default) as the host
+            does it: yes in SpikingJelly, no in snnTorch.
+        limit_sums: Whether sums of spikes are also clipped to S bits: outputs of SEW blocks, and
+            attention matrices of Spikformers (bit budget, section 6.3). Used by `inject`, whose
+            report lists the limited layers; neurons have no such sums. False by default.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for an option that is not read.
+        ArgumentError: If a value is not allowed, or given for an option that is not used.
 
     Example:
         >>> SpikeSpec(bits=2).greatest
@@ -81,7 +82,7 @@ class SpikeSpec(Part):
         return host if self.comparison == "host" else self.comparison == "greater_equal"
 
     def __str__(self) -> str:
-        """Say in words what applies."""
+        """Describe the options in use in words."""
         times = " times the threshold" if self.value == "threshold" else ""
         where = {
             "host": "",

@@ -1,4 +1,4 @@
-"""The threshold's part of a spec."""
+"""The threshold part of a spec."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class ThresholdSpec(Part):
-    """Whether and how a layer's threshold learns.
+    """Whether and how the threshold of a layer is learned.
 
     Args:
-        gradient: "fixed", the default; "ordinary"; or "separate", the separate gradient path of
-            SpQuant-SNN Eq. 25-27.
-        window: Penalty window of the separate path; the sigmoid by default.
-        per: Whether a "layer", the default, or each "channel" has a learned threshold of its own.
-        first_layer: Whether that of a network's first layer of neurons is "learned" too, the
-            default of the paper's form, or "fixed", as in LT-SNN's code and the default of
-            "released". A neuron that is built by hand does not know where it stands.
-        fidelity: "paper", the default, divides the gradient of a learned threshold by sqrt(neurons
-            that share it · greatest spike), as LSQ does that of a scale; "released" has the plain
-            sum, which the paper prints too, and with which SGD moves a threshold by multiples.
+        gradient: "fixed" (default) for no learning; "ordinary"; or "separate", the separate
+            gradient path of SpQuant-SNN Eq. 25-27.
+        window: Penalty window of the separate path; "sigmoid" by default.
+        per: One learned threshold per "layer" (default) or per "channel".
+        first_layer: Whether the threshold of the first layer of neurons is "learned" too (default
+            for "paper"), or "fixed", as in LT-SNN's code (default for "released"). A neuron that
+            you build yourself does not know whether it is in the first layer.
+        fidelity: "paper" (default) divides the gradient of a learned threshold by sqrt(neurons that
+            share it · greatest spike), as LSQ does for scales. "released" uses the plain sum, which
+            the paper prints too, but with which SGD can change a threshold by a multiple of its
+            value.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for an option that is not read.
+        ArgumentError: If a value is not allowed, or given for an option that is not used.
 
     Example:
         >>> ThresholdSpec(gradient="separate").learned
@@ -73,7 +74,7 @@ class ThresholdSpec(Part):
         return {"learned": self.learned, **super().forward_options()}
 
     def __str__(self) -> str:
-        """Say in words what applies."""
+        """Describe the options in use in words."""
         if not self.learned:
             return "fixed"
         path = f" path ({self.window} window)" if self.gradient == "separate" else ""

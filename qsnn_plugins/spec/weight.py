@@ -1,4 +1,4 @@
-"""The weights' part of a spec."""
+"""The weight part of a spec."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Fidelity = Literal["paper", "released"]
 
 
 def _one_of(*values: str, released: str | None = None) -> Option:
-    """Return an option whose default comes first; `released` is that of the published code."""
+    """Return an option whose first choice is the default; `released` is the default of the code."""
     return Option(choice(values), values[0], released)
 
 
@@ -94,38 +94,39 @@ class WeightSpec(KindPart):
         sigmoid                  third paper, Eq. 6-9             SigmoidQuantizer
         custom                   yours                            `class_path`
 
-    An option that is None was not given and has its default, or is not read. Giving an option
-    that the kind does not read is an error. The classes say what each value does.
+    An option that is None has its default if the kind uses it. Giving an option that the kind does
+    not use is an error. The classes explain the values.
 
     A module of your own, kind "custom", has `forward(weight)` that returns a tensor of the same
     shape, `bits`, and `codes(weight)` that returns integer codes and a unit (a scalar, or shape
-    [out, 1, ...]), such that codes * unit is what forward returns in eval mode. Codes are those of
-    a signed integer of so many bits (-1 and 1 for one bit) unless the module has `levels`, a tuple
-    of the integers that occur. A constructor with a parameter `weight` gets the layer's weight
-    first, a module with `set_epoch(epoch, epochs)` hears of each epoch.
+    [out, 1, ...]), such that codes * unit is what forward returns in eval mode. Codes are signed
+    integers with this number of bits (-1 and 1 for one bit), unless the module has `levels`, a
+    tuple of the integers that occur. If the constructor has a parameter `weight`, it gets the
+    weight of the layer; if the module has `set_epoch(epoch, epochs)`, it is called in each epoch.
 
     Args:
-        kind: How a weight is quantized; "float" by default, and "custom" where `class_path` is
-            given.
-        bits: Bits a weight: 1 to 8, as far as the kind has them. 4 by default, 1 for binary.
-        first_last: What the first and the last layer get: the "same" as the others, the default (as
-            the papers' memory figures count them), "float", or "eight_bit" (Q-SNN), which is
-            `nn.Uniform` with 8 bits and max|w| as its scale.
-        fidelity: "paper", the default, follows the paper with its misprints mended; "released"
-            the published code: APoT's for grids, Q-SNN's for binary, Yang's for sigmoid. The
-            others have one form and do not read it.
-        scale: What scales the levels: power_of_two or learned for grids, learned or max for
-            uniform and mint, mean or power_of_two for binary.
-        per: Whether uniform and binary have a scale per layer or per channel.
-        regulation: Whether grids and binary standardise a layer, a channel or none first.
-        gradient: Backward of binary: clipped_straight_through, straight_through or ede.
-        thresholds: Those of sigmoid: middle or k_means.
-        temperature_rate: What an epoch adds to the temperature of sigmoid, 0 or above.
+        kind: How a weight is quantized; "float" by default, or "custom" if `class_path` is given.
+        bits: Bits per weight: 1 to 8, within the range of the kind. 4 by default, 1 for binary.
+        first_last: Weights of the first and the last layer: the "same" as the others (default, as
+            in the memory figures of the papers), "float", or "eight_bit" (Q-SNN), which is
+            `nn.Uniform` with 8 bits and the scale max|w|.
+        fidelity: "paper" (default) follows the paper, with misprints corrected; "released" follows
+            the published code: APoT's for the powers of two, Q-SNN's for binary, Yang's for
+            sigmoid. The other kinds have only one form and do not use it.
+        scale: Scale of the levels: power_of_two or learned for the powers of two, learned or max
+            for uniform and mint, mean or power_of_two for binary.
+        per: One scale per layer or per channel, for uniform and binary.
+        regulation: Whether the powers of two and binary first standardise the weights per layer,
+            per channel or not at all.
+        gradient: Gradient of binary: clipped_straight_through, straight_through or ede.
+        thresholds: Thresholds of sigmoid: middle or k_means.
+        temperature_rate: Increase of the temperature of sigmoid per epoch, 0 or above.
         class_path: Import path of your own module; `WeightSpec.custom` takes the class itself.
         init_args: Arguments of its constructor, plain values.
 
     Raises:
-        ArgumentError: If a value is not allowed, or given for an option that is not read.
+        ArgumentError: If a value is not allowed, or given for an option that this kind does not
+            use.
 
     Example:
         >>> WeightSpec(kind="power_of_two", bits=4).storage_bits
@@ -159,18 +160,19 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
         """Return the spec of a weight quantizer of your own.
 
         Args:
-            quantizer: Its class, see above for what it has.
+            quantizer: Its class; see above for the attributes that it needs.
             first_last: See above.
             **init_args: Arguments of its constructor, plain values.
 
         Raises:
-            ArgumentError: If the class cannot be imported by its path, or a value is not plain.
+            ArgumentError: If the class cannot be imported by its path, or a value is not a plain
+                value.
         """
         return cls(first_last=first_last, class_path=import_path(quantizer), init_args=init_args)
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of that module, beside the weight."""
+        """Arguments of that module, in addition to the weight."""
         if self.kind == "custom":
             return self.init_args
         options = _KINDS[self.kind].options.items()
@@ -178,13 +180,13 @@ give None for kind 'mint'; 'uniform' and 'binary' read it
 
     @property
     def storage_bits(self) -> int:
-        """Bits that one stored weight takes; the first and the last layer may differ."""
+        """Bits per stored weight; the first and the last layer may differ."""
         if self.kind == "custom":
             return build_custom(self, torch.linspace(-1, 1, 16).reshape(4, 4)).bits
         return 32 if self.kind == "float" else self.bits
 
     def __str__(self) -> str:
-        """Say in words what applies to the kind."""
+        """Describe the kind and its options in words."""
         if self.kind == "custom":
             return self._call()
         return f"{self.kind}, {self.storage_bits} bit{'s' * (self.storage_bits > 1)}"

@@ -1,4 +1,4 @@
-"""Plugins for SpikingJelly: neurons that feel native there."""
+"""Quantized neurons for SpikingJelly, with the interface of its own neurons."""
 
 from qsnn_plugins.torchvision_ops import register_missing_ops
 
@@ -49,9 +49,9 @@ def build_neuron(
     """Build the multi-step neuron that `spec` describes, over time-major input [T, N, ...].
 
     Args:
-        spec: How the neuron is quantized; its weight part is not read here.
-        channels: Channels of its input; needed where each learns a threshold.
-        decay_input: Whether the input is divided by tau = 2 too.
+        spec: How the neuron is quantized; its weight part is not used here.
+        channels: Channels of its input; needed for learned thresholds per channel.
+        decay_input: Whether the input is also divided by tau = 2.
 
     Raises:
         ArgumentError: If `channels` is needed and missing.

@@ -1,4 +1,4 @@
-"""What every neuron here has in common: the step of `nn.Cell` under SpikingJelly's contract."""
+"""Base of all neurons here: the step of `nn.Cell` with the interface of SpikingJelly."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def _is_counted() -> bool:
 
 
 class QuantNode(KeepsMeans, StateFacts, BaseNode):
-    """Neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
+    """Neuron of SpikingJelly with a membrane quantized by a `QuantSpec`.
 
-    Its classes say how a membrane charges. The rest is `nn.Cell` for all of them; see
-    `QuantLIFNode` for the equations and the arguments. Where a spec quantizes nothing, the steps
-    are the host's own.
+    Subclasses define how a membrane charges; the rest is `nn.Cell` for all of them. See
+    `QuantLIFNode` for the equations and the arguments. If a spec quantizes nothing, the steps are
+    those of the host.
 
     Raises:
         ArgumentError: If an argument is not allowed, or an input does not fit the neuron.

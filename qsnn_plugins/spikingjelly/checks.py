@@ -22,7 +22,7 @@ def _is_number(value: Any) -> bool:
 
 
 def check_above(argument: str, value: Any, bound: float) -> None:
-    """Raise an error if a value is no number above a bound; infinity is one."""
+    """Raise an error if a value is not a number above a bound; infinity is one."""
     if not _is_number(value) or not value > bound:
         raise ArgumentError(argument, value, f"a number above {bound}")
 
@@ -59,8 +59,8 @@ def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> No
     if isinstance(x, fx.Proxy):  # NIR export, among others, takes modules apart so
         raise QSNNError(
             f"{type(neuron).__name__} cannot be traced symbolically: an export would lose its "
-            "quantization without a word; qsnn_plugins.export.to_integer keeps it, and "
-            "eject(network, baked=True) gives the host's neurons back where that is meant"
+            "quantization silently; qsnn_plugins.export.to_integer keeps it, and "
+            "eject(network, baked=True) restores the host's neurons if you want that"
         )
     refuse_jit(neuron)
     shape, steps = tuple(x.shape), 1 if step_mode == "m" else 0

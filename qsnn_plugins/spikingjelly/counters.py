@@ -1,10 +1,10 @@
-"""Rules for SpikingJelly's operation counters, for inputs of other than 0 and 1.
+"""Rules for SpikingJelly's operation counters, for inputs other than 0 and 1.
 
-The host's counters know two inputs of a layer: spikes of 0 and 1, which cost an accumulation for
-each weight that they reach, and everything else, which costs a multiply-accumulation for each
-weight. A ternary spike adds or subtracts a weight, and a spike of S bits adds it once, shifted,
-for each 1 among its bits: neither multiplies. As with the host's, either factor of a product may
-be the one that saves the multiplication, a weight of few levels too.
+The host's counters distinguish two kinds of layer inputs: spikes of 0 and 1, which cost one
+accumulation per weight that they reach, and everything else, which costs one multiply-accumulate
+per weight. A ternary spike adds or subtracts a weight, and an S-bit spike adds it once, shifted,
+for each 1 among its bits. Neither needs a multiplication. As in the host's counters, either factor
+of a product can avoid the multiplication, so a weight with few levels can, too.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _PRODUCTS = {
 
 
 def additions(x: Tensor, bits: int) -> Tensor | None:
-    """Additions that each element of a factor causes at each element of the other that it meets.
+    """Additions per element of a factor and per element of the other factor that it meets.
 
-    x = u k, with one unit u for the tensor and integers |k| < 2^bits, costs the ones among the
-    bits of |k|; the unit is a factor of the whole layer.
+    x = u k, with one unit u for the tensor and integers |k| < 2^bits, needs as many additions as
+    |k| has bits that are 1; the unit is a constant factor of the layer.
 
     Args:
         x: Input of a layer, any shape.
         bits: Greatest width of |k|, from 1 to 8; 1 is ternary.
 
     Returns:
-        Counts of the shape of `x`; None where x is no such tensor.
+        Counts in the shape of `x`; None if x is not such a tensor.
 
     Raises:
         ArgumentError: If `bits` is not allowed.
@@ -76,9 +76,9 @@ def additions(x: Tensor, bits: int) -> Tensor | None:
 
 
 def accumulate_rules(bits: int = 2) -> dict[Any, Rule]:
-    """Rules for `SynOpCounter` and `ACCounter`: inputs of `bits` bits and a sign accumulate.
+    """Rules for `SynOpCounter` and `ACCounter`: signed inputs of `bits` bits are accumulated.
 
-    Inputs of 0 and 1 are counted by the host's own rules, and so is what is no grid at all.
+    Inputs of 0 and 1, and inputs that are not multiples of one unit, follow the host's own rules.
 
     Args:
         bits: Greatest width of an input, from 1 to 8; 1 is ternary.
@@ -103,7 +103,7 @@ def accumulate_rules(bits: int = 2) -> dict[Any, Rule]:
 
 
 def multiply_rules(bits: int = 2) -> dict[Any, Rule]:
-    """Rules for `MACCounter`: inputs of `bits` bits and a sign do not multiply.
+    """Rules for `MACCounter`: signed inputs of `bits` bits need no multiplications.
 
     Args:
         bits: Greatest width of an input, from 1 to 8; 1 is ternary.

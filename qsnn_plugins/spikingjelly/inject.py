@@ -1,4 +1,4 @@
-"""Injection into the networks that people have in SpikingJelly."""
+"""Injection into networks of SpikingJelly."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def inject(
     keep_surrogate: bool = False,
     absolute_levels: bool = False,
 ) -> InjectionReport:
-    """Quantize a network in place as `qsnn_plugins.inject` does, SpikingJelly's neurons alone.
+    """Quantize a network in place like `qsnn_plugins.inject`, but only SpikingJelly's neurons.
 
-    LIF, IF and PLIF neurons are replaced; they keep step mode and `store_v_seq`. Where the network
-    is a part of a larger one that was reset before, call SpikingJelly's
-    `functional.invalidate_reset_cache` on that one.
+    LIF, IF and PLIF neurons are replaced; they keep step mode and `store_v_seq`. If the network is
+    part of a larger one that has been reset before, call SpikingJelly's
+    `functional.invalidate_reset_cache` on the larger one.
 
     Args:
         network: A network with neurons of SpikingJelly.
         spec: See `qsnn_plugins.inject`, as for all that follow.
-        overrides: Other specs for the modules that a glob pattern covers.
+        overrides: Other specs for modules that match a glob pattern.
         filter_fn: Which neurons and layers are quantized.
         example_input: Input of the network.
         keep_surrogate: Whether the neurons keep their surrogate functions.
-        absolute_levels: Whether levels are not in units of each neuron's first threshold.
+        absolute_levels: Whether levels are used as they are, and not multiplied by thresholds.
 
     Returns:
-        What was replaced, left alone and quantized; a table when printed.
+        A report of what was replaced, left alone and quantized.
 
     Raises:
-        ArgumentError: If anything is refused; nothing is changed then.
+        ArgumentError: See `qsnn_plugins.inject`; the network is not changed then.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 2), neuron.LIFNode(), nn.Linear(2, 1))

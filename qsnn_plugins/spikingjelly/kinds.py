@@ -1,6 +1,6 @@
-"""The common ways to quantize a neuron, each with a name, for LIF and for IF.
+"""LIF and IF neurons with the common kinds of quantization.
 
-They take the arguments of the host's neuron, and what their kind has to choose.
+They take the arguments of the host's neuron, and the options of their kind.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class TernaryLIFNode(QuantLIFNode):
 
     The neuron of IM-SNN and SpQuant-SNN, with the arguments of `LIFNode`: hard reset, triangle
     surrogate, and the stacked surrogate gradient through the stored membrane (IM-SNN Eq. 9).
-    SpikingJelly has a `TernaryLIFNode` of its own that is something else: it emits ternary spikes.
+    SpikingJelly's own `TernaryLIFNode` is a different neuron: it emits ternary spikes.
 
     Args:
         tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         smoothness: T of the stacked surrogate gradient, above 0.
         threshold_spec: Whether the threshold learns. `ThresholdSpec(gradient="separate")` is
             SpQuant-SNN's separate gradient path (Eq. 25-27).
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -82,8 +82,8 @@ class TernaryIFNode(QuantIFNode):
     Args:
         v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
         smoothness: T of the stacked surrogate gradient, above 0.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -118,16 +118,16 @@ class TernaryIFNode(QuantIFNode):
 class KBitLIFNode(QuantLIFNode):
     """LIF neuron that stores k bits. NOTE: `decay_input` is False here, True in `LIFNode`.
 
-    The membrane has 2^k - 1 levels in equal steps from -α to α (Q-SNN Eq. 8).
+    The membrane has 2^k - 1 equidistant levels from -α to α (Q-SNN Eq. 8).
 
     Args:
         tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         bits: k, from 1 to 8; one bit stores 0 or α.
-        scale: Where α comes from, see `MembraneSpec`.
-        scale_value: α, or its first value; None is `v_threshold`.
+        scale: How α is chosen, see `MembraneSpec`.
+        scale_value: α, or its initial value; None is `v_threshold`.
         gradient: Gradient of the quantizer, see `MembraneSpec`.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -165,16 +165,16 @@ class KBitLIFNode(QuantLIFNode):
 
 
 class KBitIFNode(QuantIFNode):
-    """IF neuron whose membrane is stored in k bits, in equal steps (Q-SNN Eq. 8).
+    """IF neuron whose membrane is uniformly quantized to k bits (Q-SNN Eq. 8).
 
     Args:
         v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
         bits: k, from 1 to 8; one bit stores 0 or α.
-        scale: Where α comes from, see `MembraneSpec`.
-        scale_value: α, or its first value; None is `v_threshold`.
+        scale: How α is chosen, see `MembraneSpec`.
+        scale_value: α, or its initial value; None is `v_threshold`.
         gradient: Gradient of the quantizer, see `MembraneSpec`.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -210,15 +210,15 @@ class KBitIFNode(QuantIFNode):
 class MultiBitLIFNode(QuantLIFNode):
     """LIF neuron with spikes of S bits. NOTE: `decay_input` is False here, True in `LIFNode`.
 
-    A spike counts how often the threshold fits into the membrane (bit budget Eq. 6-7).
+    A spike counts how many thresholds fit into the membrane (bit budget Eq. 6-7).
 
     Args:
         tau: See `QuantLIFNode`, as for all arguments that are not explained here.
         bits: S, from 1 to 16.
-        value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored of the membrane, by default all 32 bits of it.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        value: Output of the neuron: the "count", or the count times the "threshold".
+        membrane: How the membrane is stored, by default in 32 bits.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.
@@ -254,15 +254,15 @@ class MultiBitLIFNode(QuantLIFNode):
 
 
 class MultiBitIFNode(QuantIFNode):
-    """IF neuron whose spikes have S bits: how often the threshold fits (bit budget Eq. 6-7).
+    """IF neuron with S-bit spikes, which count thresholds in the membrane (bit budget Eq. 6-7).
 
     Args:
         v_threshold: See `QuantIFNode`, as for all arguments that are not explained here.
         bits: S, from 1 to 16.
-        value: What is sent on, the "count" or the count times the "threshold".
-        membrane: What is stored of the membrane, by default all 32 bits of it.
-        threshold_spec: Whether and how the threshold learns.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        value: Output of the neuron: the "count", or the count times the "threshold".
+        membrane: How the membrane is stored, by default in 32 bits.
+        threshold_spec: Whether and how the threshold is learned.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed.

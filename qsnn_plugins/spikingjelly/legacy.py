@@ -1,4 +1,4 @@
-"""SpikingJelly 0.0.0.0.14 beside 2.0: the one file that knows the difference.
+"""Support for SpikingJelly 0.0.0.0.14: the only file that depends on the version.
 
 From 2.0 on a neuron is written as a function of its input and its states. In 0.0.0.0.14 it is
 written as hooks that change it; the class here calls the functions from there.

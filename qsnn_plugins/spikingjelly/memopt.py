@@ -1,4 +1,4 @@
-"""Compression of what SpikingJelly's `memopt` keeps for the backward, for other than 0 and 1."""
+"""Compression of values other than 0 and 1 for SpikingJelly's `memopt`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LevelCompressor", "Packed"]
 
 
 class Packed(NamedTuple):
-    """A tensor of few different values.
+    """A tensor with few different values.
 
     Args:
         codes: Indices into `levels`, `bits` bits each, uint8 of shape [ceil(n bits / 8)].
@@ -33,14 +33,14 @@ class Packed(NamedTuple):
 class LevelCompressor(SpikeCompressor):
     """Packs tensors of at most 2^bits different values into `bits` bits per element, losslessly.
 
-    For ternary spikes and states (2 bits) and for spikes of S bits (S bits), whatever they are
-    multiplied by. SpikingJelly's own compressors are for 0 and 1: others come back changed. It is
-    handed to `memopt.checkpoint_module(module, compressor=...)` of a module whose input is such a
-    tensor; `memopt.optimize_memory` chooses among its own by whether the input is binary, and
-    leaves other inputs uncompressed.
+    Use it for ternary spikes and states (2 bits) and for S-bit spikes (S bits), also if they are
+    scaled. SpikingJelly's own compressors support only 0 and 1 and change other values. Pass it to
+    `memopt.checkpoint_module(module, compressor=...)` for a module with such an input.
+    `memopt.optimize_memory` only chooses among its own compressors, and leaves inputs that are not
+    binary uncompressed.
 
     Args:
-        bits: Bits an element, from 1 to 16.
+        bits: Bits per element, from 1 to 16.
 
     Raises:
         ArgumentError: If `bits` is not allowed; at `compress`, if there are more values.
@@ -72,7 +72,7 @@ class LevelCompressor(SpikeCompressor):
         return Packed((octets * weights).sum(1).to(torch.uint8), levels, x.shape)
 
     def decompress(self, packed: Packed) -> Tensor:
-        """Return the tensor again, bit by bit but for the sign of zeros."""
+        """Return the original tensor, bit for bit except for the sign of zeros."""
         octets = torch.arange(8, device=packed.codes.device)
         binary = (packed.codes.unsqueeze(1) >> octets & 1).reshape(-1)
         count = packed.shape.numel()

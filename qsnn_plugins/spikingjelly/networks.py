@@ -1,4 +1,4 @@
-"""SpikingJelly's own networks, in multi-step mode, as the papers use them."""
+"""SpikingJelly's own networks in multi-step mode, with the settings of the papers."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def build_network(
 ) -> nn.Module:
     """Build a network of SpikingJelly over [T, N, C, H, W], with its own neurons.
 
-    SEW-ResNets add their branches (connect function ADD) and have LIF neurons with τ = 2 whose
-    input does not decay; Spikformers have those of SpikingJelly's builder.
+    SEW-ResNets add their branches (connect function ADD) and have LIF neurons with τ = 2 and
+    `decay_input=False`; Spikformers have the neurons of SpikingJelly's builder.
 
     Args:
         name: One of `NETWORKS`; a Spikformer's numbers are blocks and channels.
         classes: Number of outputs.
         in_channels: Channels of the input.
         input_size: (height, width) of the input.
-        width: Factor on the channels of a Spikformer, above 0; SEW-ResNets have theirs.
+        width: Factor on the channels of a Spikformer, above 0; not for SEW-ResNets.
 
     Returns:
         The network in multi-step mode.
 
     Raises:
-        ArgumentError: If there is no such network, or the input is not one for it.
+        ArgumentError: If there is no such network, or the input does not fit it.
 
     Example:
         >>> network = build_network("spikformer_2_384", classes=10)

@@ -30,23 +30,23 @@ class QuantLIFNode(QuantNode):
 
     Input is [N, ...] in single-step mode and [T, N, ...] in multi-step mode; spikes have the same
     shape, and `v` holds the stored membrane [N, ...]. The defaults of `tau` and `decay_input` are
-    the papers' u[t] = 0.5 u[t-1] + x[t]; the host's are 0.5 u[t-1] + 0.5 x[t]. A spike of several
-    bits counts how often `v_threshold` fits into h[t]. On the separate gradient path the threshold
-    learns by that path alone: the soft reset and a spike's value do not add to it. With
-    `QuantSpec.full_precision()` and the same surrogate it is `LIFNode`, bit by bit.
+    the papers' u[t] = 0.5 u[t-1] + x[t]; the host's are 0.5 u[t-1] + 0.5 x[t]. A multi-bit spike
+    counts how many times `v_threshold` fits into h[t]. With the separate gradient, the threshold
+    gets no other gradient, neither from the soft reset nor from the value of a spike. With
+    `QuantSpec.full_precision()` and the same surrogate, this neuron equals `LIFNode` bit for bit.
 
     Args:
         tau: Membrane time constant in steps, above 1.
-        decay_input: Whether the input is divided by `tau` too, as it is by default in `LIFNode`.
-        v_threshold: Threshold, above 0; its first value where it learns.
+        decay_input: Whether the input is also divided by `tau`, as by default in `LIFNode`.
+        v_threshold: Threshold, above 0; the initial value of a learned threshold.
         v_reset: Membrane after a spike, or None for the soft reset.
-        surrogate_function: One of SpikingJelly's, or None for the one that the spec names.
-        detach_reset: Whether the gradient is kept from flowing through the reset.
+        surrogate_function: A surrogate of SpikingJelly, or None for that of the spec.
+        detach_reset: Whether no gradient flows through the reset.
         step_mode: "s" or "m".
         store_v_seq: Whether a multi-step forward keeps the stored membranes in `v_seq`.
-        spec: How the neuron is quantized, or what `presets.resolve` makes a spec of; its weight
-            part is not read here.
-        channels: Channels C of the input [N, C, ...]; needed where each learns a threshold.
+        spec: How the neuron is quantized: a `QuantSpec`, or anything that `presets.resolve`
+            accepts. Its weight part is not used here.
+        channels: Channels C of the input [N, C, ...]; needed for learned thresholds per channel.
 
     Raises:
         ArgumentError: If an argument is not allowed, or `channels` is needed and missing; at a
@@ -101,7 +101,7 @@ class QuantLIFNode(QuantNode):
 
 
 class QuantIFNode(QuantNode):
-    """IF neuron of SpikingJelly whose membrane is stored as a `QuantSpec` says.
+    """IF neuron of SpikingJelly with a membrane quantized by a `QuantSpec`.
 
         h[t] = v[t-1] + x[t]
 
@@ -162,8 +162,8 @@ class QuantParametricLIFNode(QuantNode):
     see `QuantLIFNode`.
 
     Args:
-        init_tau: First membrane time constant in steps, above 1.
-        decay_input: Whether the input is divided by tau too.
+        init_tau: Initial membrane time constant in steps, above 1.
+        decay_input: Whether the input is also divided by tau.
         v_threshold: See `QuantLIFNode`, as for all arguments that are not explained here.
         spec: How the neuron is quantized.
 

@@ -33,16 +33,16 @@ def saved_bytes(tmp_path):
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 UNREADABLE = [
-    (b"", "some.ckpt is no checkpoint: it is empty"),
-    (POINTER, "some.ckpt is a pointer of git-lfs"),
-    (b"trainer:\n", "some.ckpt is no checkpoint that can be read"),
-    (torch.zeros(3), "some.ckpt is no checkpoint: it holds a Tensor"),
-    ([1], "some.ckpt is no checkpoint: it holds a list"),
-    (good()["state_dict"], "some.ckpt is no checkpoint: it holds weights alone"),
-    ({"epoch": 1}, "some.ckpt is no checkpoint: it has no state_dict"),
-    ({"state_dict": 7}, "some.ckpt is no checkpoint: it has no state_dict"),
-    ({"state_dict": {7: torch.zeros(1)}}, "some.ckpt is no checkpoint: it has no state_dict"),
-    (good() | {"more": Unknown()}, "some.ckpt holds Python objects ("),
+    (b"", "some.ckpt is not a checkpoint: it is empty"),
+    (POINTER, "some.ckpt is a git-lfs pointer"),
+    (b"trainer:\n", "some.ckpt cannot be read"),
+    (torch.zeros(3), "some.ckpt is not a checkpoint: it contains a Tensor"),
+    ([1], "some.ckpt is not a checkpoint: it contains a list"),
+    (good()["state_dict"], "some.ckpt is not a checkpoint: it contains only weights"),
+    ({"epoch": 1}, "some.ckpt is not a checkpoint: it has no state_dict"),
+    ({"state_dict": 7}, "some.ckpt is not a checkpoint: it has no state_dict"),
+    ({"state_dict": {7: torch.zeros(1)}}, "some.ckpt is not a checkpoint: it has no state_dict"),
+    (good() | {"more": Unknown()}, "some.ckpt contains Python objects ("),
 ]
 
 

@@ -190,7 +190,7 @@ def test_a_base_lies_below_the_recipe_that_names_it(compose, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("base: bad.yaml", "bad.yaml: base leads back to itself"),
+        ("base: bad.yaml", "bad.yaml: it is its own base"),
         (
             "base: blow.yaml",
             r"base: there is no recipe blow\.yaml; did you mean below",

@@ -205,7 +205,7 @@ BAD = [
     (["--spatial", "0.1"], "spatial=0.1 is not allowed: give it together with --rates"),
     (["--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
     (["--ckpt_path", "last"], "there is no last checkpoint in runs/small"),
-    (["--ckpt_path", "small.yaml"], "small.yaml is no checkpoint"),
+    (["--ckpt_path", "small.yaml"], "small.yaml cannot be read"),
     (["--ckpt_path", "other.ckpt"], "the checkpoint is not of this recipe's network"),
     (["--ckpt_path", "wide.ckpt"], "the checkpoint is not of this recipe's network: size mismatch"),
     (
@@ -224,8 +224,8 @@ BAD = [
         "--data.init_args.time_steps: time_steps=0 is not allowed",
     ),
     (["-c", "god.yaml"], "there is no recipe god.yaml"),
-    (["--foo", "3"], "the command line has --foo 3"),
-    (FLOAT, "the network of small quantizes nothing"),
+    (["--foo", "3"], "unknown option --foo 3"),
+    (FLOAT, "the network of small has no quantized weights or membranes"),
 ]
 
 

@@ -81,7 +81,7 @@ def test_the_four_words_are_ours(command, word, monkeypatch):
 def test_help_names_the_other_owner(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["lightning", "--help"])
     assert cli.lightning() == 0
-    assert "handed on to lightning-sdk" in capsys.readouterr().out
+    assert "passed on to lightning-sdk" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("alone")
@@ -90,14 +90,14 @@ def test_help_names_the_other_owner(monkeypatch, capsys):
     [
         ("lightning", "fti", "did you mean 'fit'?"),
         ("qsnn", "docter", "did you mean 'doctor'?"),
-        ("lightning", "zzz", "it knows fit, validate, test, predict"),
+        ("lightning", "zzz", "the commands are fit, validate, test, predict"),
     ],
 )
 def test_unknown_word(command, word, hint, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [command, word])
     assert getattr(cli, command)() == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"error: {command} does not know {word!r}")
+    assert err.startswith(f"error: {command} has no command {word!r}")
     assert hint in err
 
 

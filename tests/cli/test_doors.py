@@ -37,18 +37,18 @@ REPORT = "{class_path: NetworkReport, init_args: {closing: os.system}}"
 UNTYPED = "{class_path: mine.Untyped, init_args: {inner: %s}}"
 
 DOORS = [
-    (SGD, CALL, f"{IN_MODEL}.optimizer.class_path: os.system is no Optimizer"),
-    (SGD, HIDDEN, f"{IN_MODEL}.optimizer.class_path: os.path.os.system is no Optimizer"),
-    (SGD, START, f"{IN_MODEL}.optimizer.class_path: subprocess.Popen is no Optimizer"),
-    (SGD, "os.system", f"{IN_MODEL}.optimizer: os.system is no Optimizer"),
-    (SGD, "other.yaml", f"{IN_MODEL}.optimizer: other.yaml is no Optimizer"),
+    (SGD, CALL, f"{IN_MODEL}.optimizer.class_path: os.system is not a Optimizer"),
+    (SGD, HIDDEN, f"{IN_MODEL}.optimizer.class_path: os.path.os.system is not a Optimizer"),
+    (SGD, START, f"{IN_MODEL}.optimizer.class_path: subprocess.Popen is not a Optimizer"),
+    (SGD, "os.system", f"{IN_MODEL}.optimizer: os.system is not a Optimizer"),
+    (SGD, "other.yaml", f"{IN_MODEL}.optimizer: other.yaml is not a Optimizer"),
     (
         "lr: 0.1",
         f"lr: 0.1, momentum: {START}",
         f"{IN_MODEL}.optimizer.init_args.momentum: {{'class",
     ),
-    (LOSS, START, f"{IN_MODEL}.loss.class_path: subprocess.Popen is no Module"),
-    (LOSS, CALL, f"{IN_MODEL}.loss.class_path: os.system is no Module"),
+    (LOSS, START, f"{IN_MODEL}.loss.class_path: subprocess.Popen is not a Module"),
+    (LOSS, CALL, f"{IN_MODEL}.loss.class_path: os.system is not a Module"),
     (LOSS, UNTYPED % START, f"{IN_MODEL}.loss.init_args.inner.class_path: subprocess.Popen is no"),
     (LOSS, UNTYPED % f"[{CALL}]", f"{IN_MODEL}.loss.init_args.inner.0.class_path: os.system is no"),
     (LOSS, UNTYPED % f"'{START}'", f"{IN_MODEL}.loss.init_args.inner: {{class_path: subproc"),
@@ -65,9 +65,9 @@ DOORS = [
     (
         MODEL[7:],
         f" {START}\n",
-        "bad.yaml: model.class_path: subprocess.Popen is no LightningModule",
+        "bad.yaml: model.class_path: subprocess.Popen is not a LightningModule",
     ),
-    (DATA, f" {CALL}\n", "bad.yaml: data.class_path: os.system is no LightningDataModule"),
+    (DATA, f" {CALL}\n", "bad.yaml: data.class_path: os.system is not a LightningDataModule"),
     ("size: 16", f"size: {START}", "bad.yaml: data.init_args.size: {'class_path'"),
     *(
         (
@@ -80,7 +80,7 @@ DOORS = [
     (
         "accelerator: cpu",
         f"accelerator: cpu, callbacks: [{CALL}]",
-        "bad.yaml: trainer.callbacks.0.class_path: os.system is no Callback",
+        "bad.yaml: trainer.callbacks.0.class_path: os.system is not a Callback",
     ),
     (
         "accelerator: cpu",
@@ -129,10 +129,14 @@ def test_what_an_argument_asks_for_is_built(here):
         (
             "weights_only: false",
             ["--ckpt_path=last"],
-            "bad.yaml: weights_only: only the command line may say so",
+            "bad.yaml: weights_only: this is allowed only on the command line",
         ),
-        ("weights_only: 'no'", [], "bad.yaml: weights_only: only the command line may say so"),
-        ("weights_only: 0", [], "bad.yaml: weights_only: only the command line may say so"),
+        (
+            "weights_only: 'no'",
+            [],
+            "bad.yaml: weights_only: this is allowed only on the command line",
+        ),
+        ("weights_only: 0", [], "bad.yaml: weights_only: this is allowed only on the command line"),
         (
             "ckpt_path: given.ckpt",
             ["--weights_only=false"],
@@ -166,14 +170,14 @@ LAUGHS = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("trainer: &t {max_epochs: 1, callbacks: [*t]}", "the alias *t stands within what it"),
-        ("&all {trainer: *all}", "the alias *all stands within what it refers to"),
-        ("trainer: &t\n  <<: *t\n", "the alias *t stands within what it refers to"),
-        (LAUGHS, "with what its aliases stand for it has more than 100000 values"),
+        ("trainer: &t {max_epochs: 1, callbacks: [*t]}", "the alias *t refers to a value that"),
+        ("&all {trainer: *all}", "the alias *all refers to a value that contains it"),
+        ("trainer: &t\n  <<: *t\n", "the alias *t refers to a value that contains it"),
+        (LAUGHS, "with its aliases replaced it has more than 100000 values"),
         ("[" * 5000, "it is nested too deeply"),
-        ("model: {lr: 2026-99-99}", "a value is not what it seems to be (month must be in"),
-        (f"model: {{lr: {'9' * 5000}}}", "a value is not what it seems to be (Exceeds the limit"),
-        ("model: !!bool maybe", "a value is not what it seems to be ('maybe')"),
+        ("model: {lr: 2026-99-99}", "a value is invalid (month must be in"),
+        (f"model: {{lr: {'9' * 5000}}}", "a value is invalid (Exceeds the limit"),
+        ("model: !!bool maybe", "a value is invalid ('maybe')"),
     ],
 )
 def test_yaml_that_would_not_end_is_refused(text, sentence, tmp_path):
@@ -194,7 +198,7 @@ def test_aliases_that_repeat_a_value_are_read():
     ("content", "sentence"),
     [
         ("model: {}".encode("utf-16"), "byte 1 is not UTF-8; save it in UTF-8"),
-        ("model: {}".encode("utf-16-le"), "character 2 is none of a text; save it in UTF-8"),
+        ("model: {}".encode("utf-16-le"), "character 2 is not allowed in a text; save it in UTF-8"),
         ("# größer\nmodel: {}".encode("latin-1"), "byte 5 is not UTF-8; save it in UTF-8"),
     ],
 )

@@ -312,7 +312,7 @@ def test_a_front_is_of_one_data_set(results, plot, drawn, capsys):
     Path("docs/results/other.json").write_text(json.dumps(values))
     assert plot("tradeoff") == 2
     *_, last = capsys.readouterr().err.splitlines()
-    assert "accuracies on CIFAR10DVS, EventDigits have no common front" in last
+    assert "accuracies on CIFAR10DVS, EventDigits cannot be compared" in last
     words = ("-c", RESULT["recipe"], "-c", RESULT["overrides"][1])
     series, _ = drawn(plot_results, "tradeoff_figure", "tradeoff", *words)
     assert [network.accuracy for network in series["Q-SNN"]] == [91, 95]
@@ -333,17 +333,20 @@ def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
 
 NETWORK = GIVEN[:4]
 BAD = [
-    ([], "qsnn plot: which figure? It knows membranes, clipping"),
-    (["clip"], "qsnn plot knows no figure 'clip'; did you mean 'clipping'?"),
-    (["pie", *NETWORK], "qsnn plot knows no figure 'pie'; it knows membranes, clipping"),
-    (["negative", "-c", "small.yaml"], "negative is measured: give each network its --ckpt_path"),
-    (["rates", *NETWORK, "--and", "-c", "small.yaml"], "rates is measured: give each network"),
-    (["negative", *NETWORK, "--and", *NETWORK], "--and: negative is drawn of one network"),
-    (["rates", *NETWORK, *(("--and", *NETWORK) * 8)], "--and: rates is drawn of 8 at most"),
+    ([], "qsnn plot: give a figure as the first word: membranes, clipping"),
+    (["clip"], "qsnn plot has no figure 'clip'; did you mean 'clipping'?"),
+    (["pie", *NETWORK], "qsnn plot has no figure 'pie'; the figures are membranes, clipping"),
+    (
+        ["negative", "-c", "small.yaml"],
+        "negative needs trained networks: give a --ckpt_path for each",
+    ),
+    (["rates", *NETWORK, "--and", "-c", "small.yaml"], "rates needs trained networks: give a"),
+    (["negative", *NETWORK, "--and", *NETWORK], "--and: negative shows one network"),
+    (["rates", *NETWORK, *(("--and", *NETWORK) * 8)], "--and: rates shows at most 8"),
     (["rates", *NETWORK, "--and", *NETWORK], "two networks are called 'S/T = 1/4': give each"),
     (["negative", "-c", "small.yaml", "--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file"),
     (["negative", "-c", "small.yaml", "--ckpt_path", "last"], "there is no last checkpoint in"),
-    (["negative", "-c", "small.yaml", "--ckpt_path", "small.yaml"], "small.yaml is no checkpoint"),
+    (["negative", "-c", "small.yaml", "--ckpt_path", "small.yaml"], "small.yaml cannot be read"),
     (["negative", "-c", "small.yaml", "--ckpt_path", "other.ckpt"], "the checkpoint is not of"),
     (["negative", "-c", "no.yaml", "--ckpt_path", "some.ckpt"], "there is no recipe no.yaml"),
     (["negative", *NETWORK, "--batches", "0"], "batches=0 is not allowed"),
@@ -352,13 +355,13 @@ BAD = [
         "qsnn plot negative: argument --batches: invalid int value",
     ),
     (["negative", *NETWORK, "--data.time_steps=1"], "membranes.shape="),
-    (["boxes", *NETWORK], "boxes are found by a detector, and small has none"),
+    (["boxes", *NETWORK], "boxes needs a detector, and small is not one"),
     (["boxes", *SCENE, "--scene", "3"], "scene=3 is not allowed: give an integer from 0 to 2"),
     (
         ["boxes", *SCENE, "--and", *SCENE, "--label", "b", "--data.seed=1"],
         "boxes: the networks see different scenes",
     ),
-    (["negative", *NETWORK, "--foo", "3"], "the command line has --foo 3"),
+    (["negative", *NETWORK, "--foo", "3"], "unknown option --foo 3"),
     (["bits"], "there are no results in docs/results: `qsnn measure` makes them"),
     (
         ["bits", "--rows", "2-bit"],
@@ -372,11 +375,17 @@ BAD = [
     (["rates", *NETWORK, "--scene=1"], "--scene: rates does not read it; boxes"),
     (["negative", *NETWORK, "--width", "wide"], "width='wide' is not allowed: give inches from"),
     (["negative", *NETWORK, "--width", "99"], "width='99' is not allowed: give inches from"),
-    (["bits", "small.yaml"], "small.yaml is no JSON file of results; a recipe stands behind -c"),
+    (["bits", "small.yaml"], "small.yaml is not a JSON file of results; a recipe stands behind -c"),
     (["bits", "no.json"], "there is no file of results no.json"),
-    (["bits", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
-    (["bits", "--and", *NETWORK], "bits is drawn from results: --ckpt_path means nothing here"),
-    (["bits", "--data.size=3"], "bits is drawn from results: --data.size=3 means nothing here"),
+    (["bits", *NETWORK], "bits is drawn from recorded results and does not use --ckpt_path"),
+    (
+        ["bits", "--and", *NETWORK],
+        "bits is drawn from recorded results and does not use --ckpt_path",
+    ),
+    (
+        ["bits", "--data.size=3"],
+        "bits is drawn from recorded results and does not use --data.size=3",
+    ),
 ]
 
 

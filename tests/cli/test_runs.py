@@ -126,7 +126,7 @@ def test_nothing_is_unpickled_from_a_checkpoint(folder, lightning):
     torch.save(torch.load(path, weights_only=True) | {"extra": Trap()}, path)
     process = lightning("test", "-c", "good.yaml", "--ckpt_path", str(path))
     assert process.returncode == 2
-    assert f"error: {path} holds Python objects" in process.stderr
+    assert f"error: {path} contains Python objects" in process.stderr
     assert not (folder / "sprung").exists()
     trusting = ("--weights_only", "false")
     lightning("test", "-c", "good.yaml", "--ckpt_path", str(path), *trusting)
@@ -140,7 +140,7 @@ def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning, sig
     assert process.returncode == status, process.stderr
     advice = process.stderr.splitlines()[-1]
     words = f"fit -c good.yaml --model.misfortune {signal} --ckpt_path last"
-    assert advice == f"stopped; go on with: lightning {words}"
+    assert advice == f"stopped; continue with: lightning {words}"
     checkpoint = torch.load(folder / "runs/good/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 3  # the first batch of the second epoch
     process = lightning("fit", "-c", "good.yaml", "--ckpt_path", "last")
@@ -154,7 +154,7 @@ def test_going_on_takes_the_place_of_another_checkpoint(folder, monkeypatch):
     changes = ["--ckpt_path", "a.ckpt", "--ckpt_changes", "allow"]
     for words in (changes, ["--ckpt_path=a.ckpt", "--ckpt_changes=allow"], changes[:2], []):
         advice = training._how_to_go_on(["fit", *words, "-c", "a b.yaml"])
-        assert advice == "stopped; go on with: lightning fit -c 'a b.yaml' --ckpt_path last"
+        assert advice == "stopped; continue with: lightning fit -c 'a b.yaml' --ckpt_path last"
     (folder / "tuned.yaml").write_text("base: good.yaml\nckpt_changes: allow")
     advice = training._how_to_go_on(["fit", "-c", "tuned.yaml"])
     assert advice.endswith("fit -c tuned.yaml --ckpt_path last --ckpt_changes refuse")
@@ -241,6 +241,6 @@ def test_damaged_checkpoints_are_not_begun_anew(here, folder, capsys):
     (checkpoints / "last.ckpt").write_bytes(b"PK")
     (checkpoints / "epoch=1.ckpt").symlink_to("absent")
     assert here("fit", "-c", "good.yaml", "--ckpt_path", "last") == 1
-    assert "checkpoints is whole: remove them to begin anew" in capsys.readouterr().err
+    assert "checkpoints are damaged: remove them to start a new training" in capsys.readouterr().err
     assert here("test", "-c", "good.yaml", "--ckpt_path", "last") == 2
     assert "error: there is no last checkpoint in runs/good" in capsys.readouterr().err

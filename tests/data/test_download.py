@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, archive, monkeypatch
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    monkeypatch.setattr(zipfile.ZipFile, "extract", full)
     with pytest.raises(DataError, match=r"events\.zip cannot be unpacked: .*No space left"):
         fetch([archive], tmp_path / "data" / "Events")
     assert list((tmp_path / "data").iterdir()) == []

@@ -20,7 +20,7 @@ def read(path):
     """Read a file that holds the seed of its events."""
     text = path.read_text()
     if not text.isdigit():
-        raise DataError(f"{path} is no number")
+        raise DataError(f"{path} is not a number")
     rng = np.random.default_rng(int(text))
     events = np.zeros(200, dtype=EVENT_DTYPE)
     events["x"], events["y"] = rng.integers(0, 7, 200), rng.integers(0, 5, 200)
@@ -120,7 +120,7 @@ def test_changed_files_are_parsed_again(tmp_path, recordings, parsed):
 def test_a_broken_recording_raises_and_leaves_nothing(tmp_path, recordings):
     recordings[3].path.write_text("x")
     folder = tmp_path / "cache"
-    with pytest.raises(DataError, match="files/3 is no number"):
+    with pytest.raises(DataError, match="files/3 is not a number"):
         cached_frames(recordings, READER, COUNTED, folder, split="train")
     assert list(folder.iterdir()) == []
 
@@ -134,7 +134,7 @@ def test_a_broken_recording_can_be_left_out(tmp_path, recordings):
         item, label = frames[3]  # the one after the broken one
         assert label == 0
         np.testing.assert_array_equal(item, COUNTED(read(recordings[4].path), SENSOR))
-    with pytest.raises(DataError, match="files/3 is no number"):
+    with pytest.raises(DataError, match="files/3 is not a number"):
         ask()  # a cache that others filled does not hide it
 
 
@@ -162,7 +162,7 @@ def test_all_broken_raises(tmp_path, recordings):
     for recording in recordings:
         recording.path.write_text("x")
     with pytest.raises(
-        DataError, match=r"none of 6 recordings can be read: .*files/0 is no number"
+        DataError, match=r"none of 6 recordings can be read: .*files/0 is not a number"
     ):
         cached_frames(recordings, READER, COUNTED, tmp_path, split="train", allow_broken=True)
 

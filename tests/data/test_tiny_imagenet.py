@@ -111,7 +111,7 @@ def test_bad_settings_are_named(argument, value):
 
 def test_a_list_that_is_no_text_is_named(root):
     (root / "wnids.txt").write_bytes(b"n00000001\xff\xfe")
-    with pytest.raises(DataError, match=r"wnids\.txt is no text"):
+    with pytest.raises(DataError, match=r"wnids\.txt is not a text"):
         TinyImageNet(str(root)).setup()
 
 

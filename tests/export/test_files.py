@@ -107,7 +107,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ExportError, match="cannot be read"):
         export.load(tmp_path / "text.safetensors")
     save_file({"x": torch.ones(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ExportError, match="holds no integer network"):
+    with pytest.raises(ExportError, match="contains no integer network"):
         export.load(tmp_path / "other.safetensors")
 
 

@@ -120,7 +120,9 @@ def test_a_stop_is_exact_with_workers(fit, folder, unbroken):
 def test_a_stop_after_the_last_batch_ends_the_epoch(fit, folder, unbroken, asked, capfd):
     _, before = fit(Signal(**asked))
     assert len(before) == 5
-    assert "stopping after this batch, or after its epoch's validation" in capfd.readouterr().err
+    assert (
+        "stopping after this batch, or after the validation of its epoch" in capfd.readouterr().err
+    )
     state, after = fit()
     assert before + after == unbroken[1]
     assert same(state, unbroken[0])

@@ -152,7 +152,7 @@ def test_a_grid_puts_the_numbers_of_a_cell_side_by_side():
 @pytest.mark.parametrize(
     ("layers", "size", "told"),
     [
-        ("4C3-GRID3-FC2", (4, 4), "at the end alone"),
+        ("4C3-GRID3-FC2", (4, 4), "only at the end"),
         ("4C3-FC2-GRID3", (4, 4), "after the first FCn"),
         ("4C3-GRID3", None, "map of unknown size"),
     ],

@@ -19,7 +19,7 @@ def header(recipe):
 def embedded_words(recipe):
     """The words with which the header says that the recipe runs on embedded data."""
     text = re.sub(r"\n# *", " ", header(recipe))
-    (words,) = re.findall(r"on embedded data: add (.+?) (?:and, on a small machine|to both)", text)
+    (words,) = re.findall(r"Without the data set: add (.+?) to both", text)
     return words.split()
 
 

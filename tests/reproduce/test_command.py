@@ -80,7 +80,7 @@ def test_write(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["qsnn", "--write"]) == 2
     assert capsys.readouterr().err == (
-        "error: folder='docs' is not allowed: give one that is there: go to a checkout\n"
+        "error: folder='docs' is not allowed: give an existing one: run this in a checkout\n"
     )
     (tmp_path / "docs").mkdir()
     assert main(["qsnn", "--write"]) == 0

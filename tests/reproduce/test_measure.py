@@ -154,7 +154,7 @@ def test_a_record_that_cannot_be_read_stops_before_a_training(checkout, trained,
 def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
     (checkout / "file").write_text("y")
     assert measure.main(["-c", DECOLLE]) == 1
-    assert "error: there are changes that are not committed" in capsys.readouterr().err
+    assert "error: there are uncommitted changes" in capsys.readouterr().err
     assert not trained
 
 

@@ -87,7 +87,11 @@ def test_a_good_table_loads():
         ("all: convolutions", "own: convolutions", "there is no group 'own'"),
         ("settings: {", "group: own\n        settings: {", "there is no group 'own'"),
         ("settings: {", "baseline: second\n        settings: {", "there is no baseline 'second'"),
-        ("settings: {", "start: second\n        settings: {", "'second' is no row to begin with"),
+        (
+            "settings: {",
+            "start: second\n        settings: {",
+            "'second' is not a row to begin with",
+        ),
         ("settings: {", "trains: false\n        settings: {", "it neither trains nor has a start"),
         ("settings: {", "networks: {sise: plif}\n        settings: {", "no column 'sise'"),
         ("settings: {", "overrides: -c x\n        settings: {", "give a list of words"),

@@ -21,19 +21,19 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> None:
-    """Write a network as C99 that allocates nothing and knows no floats.
+    """Write a network as C99 without memory allocation and floats.
 
-    `network.h`, `network.c` and `weights.h` are written anew; `main.c`, which reads frames from
-    standard input and prints classes, and a `Makefile` only where there are none.
+    `network.h`, `network.c` and `weights.h` are overwritten. `main.c`, which reads frames from
+    standard input and prints classes, and a `Makefile` are written only if they do not exist.
 
     Args:
-        network: What `to_integer` or `load` returned.
-        folder: Made where it is missing.
-        prefix: What the names in the header begin with.
+        network: Result of `to_integer` or `load`.
+        folder: Output folder, created if necessary.
+        prefix: Prefix of the names in the header.
 
     Raises:
-        ArgumentError: If the folder cannot be written, or no name in C begins with the prefix.
-        ExportError: If something in the network goes beyond 32 bits.
+        ArgumentError: If the folder cannot be written, or the prefix is not allowed in C names.
+        ExportError: If a value of the network does not fit in 32 bits.
 
     Example:
         >>> from tempfile import mkdtemp

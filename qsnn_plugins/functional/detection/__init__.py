@@ -1,1 +1,1 @@
-"""Boxes: their geometry, a detector's grid, its loss and its decoding."""
+"""Object detection: geometry of boxes, grid, loss and decoding."""

@@ -12,7 +12,7 @@ __all__ = ["clip_boxes", "nms", "pairwise_iou"]
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of every box with every other.
+    """Intersection over union of all pairs of boxes.
 
         IoU(a, b) = |a ∩ b| / |a ∪ b|,    0 where both are empty
 
@@ -39,7 +39,7 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def clip_boxes(boxes: Tensor, height: float, width: float) -> Tensor:
-    """Cut boxes at the border of the frame.
+    """Clip boxes to the frame.
 
     Args:
         boxes: Shape [..., 4], (left, top, right, bottom).
@@ -59,15 +59,15 @@ def clip_boxes(boxes: Tensor, height: float, width: float) -> Tensor:
 def nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:
     """Greedy non-maximum suppression in every sample and group at once.
 
-    Boxes of a sample are visited by falling score; one is kept unless a kept one of its group, with
-    a higher score, overlaps it by more than the threshold. Boxes of equal score are visited in
-    order. Where torchvision's operators load, its `nms` does it; else a loop here, whose passes are
-    as many as the longest chain of boxes that suppress one another.
+    The boxes of a sample are visited in the order of descending score. A box is kept unless its IoU
+    with a kept box of the same group exceeds the threshold. Boxes with equal scores are visited in
+    their order. If torchvision's operators can be loaded, its `nms` is used; otherwise a loop, with
+    as many passes as the longest chain of boxes that suppress one another.
 
     Args:
         boxes: Shape [N, P, 4], (left, top, right, bottom), finite.
-        scores: Shape [N, P]; those of -inf are left out.
-        groups: Shape [N, P], int64 from 0: only boxes of one group suppress each other.
+        scores: Shape [N, P]; boxes with -inf are ignored.
+        groups: Shape [N, P], int64 from 0; boxes suppress only boxes of the same group.
         iou_threshold: From 0 to 1.
 
     Returns:

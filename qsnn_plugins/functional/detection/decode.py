@@ -1,4 +1,4 @@
-"""From a detector's outputs to what it finds."""
+"""Decoding the outputs of a detector to boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Detections", "detect"]
 
 
 class Detections(NamedTuple):
-    """What is found in a sample, by falling score.
+    """Detected objects of a sample, in the order of descending score.
 
     Args:
         boxes: (left, top, right, bottom), shape [D, 4].
@@ -41,19 +41,19 @@ def detect(
 ) -> list[Detections]:
     """Find objects in every sample.
 
-    A box counts where its confidence is above the threshold; its score is its confidence times the
-    probability of its cell's likeliest class, after Redmon et al., 2016, Eq. 1. Boxes are clipped
-    to the frame, and overlapping ones of one class suppressed.
+    Boxes with a confidence above the threshold are detected. The score of a box is its confidence
+    times the probability of the most likely class of its cell (Redmon et al., 2016, Eq. 1). Boxes
+    are clipped to the frame, and overlapping boxes of the same class are suppressed.
 
     Args:
         outputs: Mean over the steps, shape [N, F].
-        grid: What the outputs stand for.
+        grid: Meaning of the outputs.
         confidence_threshold: From 0 to 1.
         iou_threshold: Of `nms`.
-        most: At most so many boxes a sample, those with the highest scores.
+        most: Largest number of boxes per sample; those with the highest scores are kept.
 
     Returns:
-        What is found in each sample, relative to the frame.
+        The detected objects of each sample, relative to the frame.
 
     Raises:
         ArgumentError: If an argument is not allowed.

@@ -1,4 +1,4 @@
-"""A grid of boxes in the first form of YOLO: its numbers and its boxes.
+"""The grid of boxes of the first version of YOLO.
 
 All coordinates are relative to the frame: left and right in its width, top and bottom in its
 height, from 0 to 1.
@@ -19,13 +19,13 @@ __all__ = ["GridPrediction", "YoloGrid", "decode_boxes", "split_outputs"]
 
 @dataclass(frozen=True)
 class YoloGrid:
-    """What a detector's outputs stand for.
+    """Meaning of the outputs of a detector: a grid of cells with boxes and classes.
 
     Args:
-        rows: Cells from top to bottom.
-        columns: Cells from left to right.
-        boxes: B, boxes a cell.
-        classes: K, classes; one of them a cell.
+        rows: Number of cells from top to bottom.
+        columns: Number of cells from left to right.
+        boxes: B, boxes per cell.
+        classes: K, number of classes; each cell has one class.
 
     Raises:
         ArgumentError: If a number is below 1.
@@ -47,12 +47,12 @@ class YoloGrid:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a network gives for a frame: rows x columns x (5 B + K)."""
+        """Number of network outputs for a frame: rows x columns x (5 B + K)."""
         return self.rows * self.columns * (5 * self.boxes + self.classes)
 
 
 class GridPrediction(NamedTuple):
-    """A detector's outputs by what they mean.
+    """The outputs of a detector, separated by meaning.
 
     Args:
         centres: (x, y) of a box's centre within its cell, from its left top corner, in cells; shape
@@ -73,7 +73,7 @@ class GridPrediction(NamedTuple):
 
 
 def split_outputs(outputs: Tensor, grid: YoloGrid) -> GridPrediction:
-    """Read a detector's outputs.
+    """Separate the outputs of a detector by meaning.
 
     The numbers of a cell are B horizontal and B vertical positions of a centre, B roots of heights
     and B of widths, B confidences before a sigmoid, and K scores, as in the released code of
@@ -81,7 +81,7 @@ def split_outputs(outputs: Tensor, grid: YoloGrid) -> GridPrediction:
 
     Args:
         outputs: Shape [N, F] with F = `grid.outputs`, cells row by row.
-        grid: What they stand for.
+        grid: Meaning of the outputs.
 
     Returns:
         The four parts.
@@ -109,12 +109,12 @@ def split_cells(outputs: Tensor, grid: YoloGrid) -> Tensor:
 
 
 def decode_boxes(prediction: GridPrediction) -> Tensor:
-    """Boxes of a prediction, in the frame.
+    """Boxes of a prediction, relative to the frame.
 
         centre = ((column + x) / columns, (row + y) / rows),    size = (√w², √h²)
 
     Args:
-        prediction: What `split_outputs` gives.
+        prediction: Result of `split_outputs`.
 
     Returns:
         (left, top, right, bottom), shape [N, rows, columns, B, 4]; not clipped.

@@ -1,4 +1,4 @@
-"""The loss of a grid of boxes in the first form of YOLO."""
+"""The loss of the first version of YOLO."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ YoloReduction = Literal["mean", "sum"]
 
 
 class Assignment(NamedTuple):
-    """Which predictor answers for each of M true boxes.
+    """The predictor that is responsible for each of M true boxes.
 
     Args:
-        cells: Sample, row and column of the cell in which its centre lies, each int64 [M].
-        box: The cell's box that overlaps it most, int64 [M].
-        iou: By how much, shape [M], without gradient.
+        cells: Sample, row and column of the cell that contains its centre, each int64 [M].
+        box: The box of this cell with the largest IoU, int64 [M].
+        iou: This IoU, shape [M], without gradient.
 
     Example:
         >>> prediction = split_outputs(torch.zeros(1, 576), YoloGrid())
@@ -44,18 +44,18 @@ class Assignment(NamedTuple):
 
 
 def assign_boxes(prediction: GridPrediction, boxes: Tensor, samples: Tensor) -> Assignment:
-    """Find the predictor that answers for each true box.
+    """Find the predictor that is responsible for each true box.
 
-    That is the cell in which its centre lies, and of this cell's boxes the one that overlaps it
-    most (Redmon et al., 2016, section 2); of several that do so alike, the first.
+    This is the box with the largest IoU in the cell that contains the centre of the true box
+    (Redmon et al., 2016, section 2); if several are equal, the first of them.
 
     Args:
-        prediction: What `split_outputs` gives.
+        prediction: Result of `split_outputs`.
         boxes: True boxes of the whole batch, shape [M, 4], relative to the frame.
-        samples: The sample of each, int64 [M].
+        samples: Index of the sample of each box, int64 [M].
 
     Returns:
-        Cells, boxes and overlaps, without gradient.
+        Cells, boxes and IoU, without gradient.
 
     Example:
         >>> prediction = split_outputs(torch.full((1, 7), 0.5), YoloGrid(1, 1, 1, 2))
@@ -82,7 +82,7 @@ def yolo_loss_parts(
     reduction: YoloReduction = "mean",
     assignment: Assignment | None = None,
 ) -> dict[str, Tensor]:
-    r"""Parts of YOLO's loss over a spiking network's outputs, before they are weighted.
+    r"""Parts of YOLO's loss for the outputs of a spiking network, before weighting.
 
         centre      1/M Σ_m |(x, y)_m - (x̂, ŷ)_m|²       of the predictors that answer for a box
         shape       1/M Σ_m |(√w, √h)_m - (√ŵ, √ĥ)_m|²
@@ -90,19 +90,20 @@ def yolo_loss_parts(
         no_object   mean of ĉ² over all other predictors
         classes     `tet_loss` of the M cells' class scores at every step
 
-    The first four (Redmon et al., 2016, Eq. 3) take the mean of the outputs over the steps, which
-    is what is decoded. "mean" is the released form; "sum", as the original is printed, divides sums
-    by N instead of by their terms. Without boxes, what is averaged over them is 0.
+    The first four (Redmon et al., 2016, Eq. 3) use the mean of the outputs over the steps, as in
+    decoding. "mean" is the form of the released code. "sum", the printed form of the original,
+    divides sums by N instead of by their number of terms. Without any boxes, averages over boxes
+    are 0.
 
     Args:
         outputs: Shape [T, N, F] with F = `grid.outputs`.
         boxes: True boxes of the whole batch, shape [M, 4], relative to the frame.
         labels: Their classes, int64 [M].
-        samples: The sample of each, int64 [M].
-        grid: What the outputs stand for.
+        samples: Index of the sample of each box, int64 [M].
+        grid: Meaning of the outputs.
         lamb: λ of `tet_loss`.
         reduction: "mean" or "sum".
-        assignment: Which predictor answers for which box, where it is given from outside.
+        assignment: Responsible predictors, or None to find them with `assign_boxes`.
 
     Returns:
         The five parts by name, scalars.

@@ -1,1 +1,1 @@
-"""Membrane quantizers: what is stored of a membrane from step to step."""
+"""Membrane quantizers: how membranes are stored between time steps."""

@@ -1,4 +1,4 @@
-"""Membrane quantizers over given levels: what is stored of a membrane from step to step.
+"""Membrane quantizers with given levels.
 
 Quantizers of k bits with a scale are in `qsnn_plugins.functional.membrane.uniform`.
 """
@@ -78,12 +78,12 @@ def nearest_level(
 ) -> Tensor:
     r"""Membrane rounded to the nearest level (IM-SNN Eq. 5 and Algorithm 1).
 
-    Ties go to the lower level. Beyond the outer levels the membrane is clipped to them. With
-    (-1, 0, 1) this is
+    Ties are rounded down. Membranes beyond the outer levels are clipped to them. For (-1, 0, 1)
+    this is
 
         Q(u) = -1 (u <= -0.5),  0 (-0.5 < u <= 0.5),  +1 (u > 0.5),
 
-    the reading of Eq. 5 that Algorithm 1 and the authors' code share; as printed it would store a
+    which is Eq. 5 as in Algorithm 1 and in the authors' code; the printed form would store a
     resting 0 as -1. The released code's levels are `RELEASED_LEVELS`. A NaN stays NaN.
 
     Args:
@@ -120,18 +120,18 @@ def pruned_level(
     surrogate: SurrogateKind = "sigmoid",
     smoothness: float = 2.0,
 ) -> Tensor:
-    r"""Nearest level with negative states silenced (IM-SNN Eq. 12-14, SpQuant-SNN Eq. 19-20).
+    r"""Nearest level, with negative levels set to 0 (IM-SNN Eq. 12-14, SpQuant-SNN Eq. 19-20).
 
         mask = 1[Q(u) < 0],    stored = Q(u) (1 - mask)
 
-    Eq. 14 prints the mask where its complement is meant. Of the ternary levels 0 and 1 remain, so
-    that one bit is stored. Eq. 13 silences the spikes of masked neurons: a membrane that is
-    negative after the reset has not fired, so nothing is left to silence.
+    Eq. 14 prints the mask instead of its complement. Of the ternary levels, 0 and 1 remain, so one
+    bit is stored. Eq. 13 also masks the spikes of these neurons, which has no effect: a membrane
+    that is negative after the reset has not fired.
 
     Args:
         u: Membrane after reset, any shape, floating point.
-        levels: See `nearest_level`; there must be one at 0, where silenced neurons rest.
-        gradient: See `nearest_level`; where the mask is 1 the slope is 0.
+        levels: See `nearest_level`; 0 must be one of them.
+        gradient: See `nearest_level`; the slope is 0 where the mask is 1.
         surrogate: See `nearest_level`.
         smoothness: See `nearest_level`.
 

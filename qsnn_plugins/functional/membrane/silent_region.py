@@ -1,4 +1,4 @@
-"""Which membranes can fire again: the silent region and the negative membranes of IM-SNN."""
+"""The silent region and the negative membranes of IM-SNN: which membranes can fire again."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["negative_firing", "silent_region"]
 
 
 def silent_region(membranes: Tensor, spikes: Tensor, bounds: Sequence[float]) -> Tensor:
-    r"""Share of neurons whose first membrane lies below a bound, and that fire later.
+    r"""Share of neurons whose first membrane is below a bound and that fire later.
 
     IM-SNN Eq. 3 and 4:
 
         Γ = {r[1] < c},    r_s = 1/(T-1) Σ_{t=2..T} |Γ ∧ s[t]| / (C H W)
 
-    r[1] is the membrane of the first step after its reset. The print divides by T; its text counts
-    the T - 1 steps from the second on, which is meant here.
+    r[1] is the membrane of the first step after its reset. The printed equation divides by T, but
+    its text counts the T - 1 steps from the second one, as here.
 
     Args:
         membranes: Membranes after the reset, before they are quantized, shape [T, N, ...].
-        spikes: Spikes, shape [T, N, ...]; what is not 0 fires.
+        spikes: Spikes, shape [T, N, ...]; non-zero values count as spikes.
         bounds: Bounds c.
 
     Returns:
@@ -57,7 +57,7 @@ def negative_firing(stored: Tensor, spikes: Tensor) -> Tensor:
 
     Args:
         stored: Stored membranes q, shape [T, N, ...].
-        spikes: Spikes, shape [T, N, ...]; what is not 0 fires.
+        spikes: Spikes, shape [T, N, ...]; non-zero values count as spikes.
 
     Returns:
         Means over all neurons and samples, float64 of shape [3]: the negative share of all steps,

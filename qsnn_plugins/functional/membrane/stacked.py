@@ -65,8 +65,8 @@ def stacked_derivative(
 
         Q*(u) = Σ_k T p(T (u - s_k)),    s_k = (level_k + level_{k+1}) / 2
 
-    with p the derivative of the base surrogate; the paper's is p = σ (1 - σ) and T = 2. One term
-    stands at each midpoint, weighted by the height of the step there, which is 1 in the paper.
+    where p is the derivative of the base surrogate; the paper uses p = σ (1 - σ) and T = 2. There
+    is one term per midpoint, weighted with the height of the step, which is 1 in the paper.
 
     Args:
         u: Membrane before quantization, any shape.
@@ -99,7 +99,7 @@ def slope(
     surrogate: SurrogateKind,
     smoothness: float,
 ) -> Tensor:
-    """Slope that stands in for that of rounding to `levels`.
+    """Surrogate slope of rounding to `levels`.
 
     Args:
         u: Membrane before quantization, any shape.

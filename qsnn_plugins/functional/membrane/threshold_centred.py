@@ -1,4 +1,4 @@
-"""Membrane levels that crowd around the threshold, as snnTorch's `state_quant` has them (SQUAT)."""
+"""Membrane levels that are denser around the threshold, as in snnTorch's `state_quant` (SQUAT)."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def threshold_centred_levels(
         low_j  = -θ (1 + below) + θ (2 + below) (1 - m^j) / (1 - m^n_l),       j = 0 .. n_l - 1
         high_j = θ + θ above (m^(n_u - j) - m^n_u) / (1 - m^n_u),              j = 1 .. n_u
 
-    Neither 0 nor θ is a level: a resting membrane is stored as something else.
+    Neither 0 nor θ is a level, so a resting membrane is not stored as 0.
 
     Args:
         bits: k, an integer from 1 to 8.
         threshold: θ, above 0.
         spacing: "exponential" or "uniform".
-        below: How far the range goes below -θ, in θ, from 0.
-        above: How far it goes above θ, in θ, above 0.
-        ratio: m between 0 and 1; None is snnTorch's choice for the bits.
+        below: Extent of the range below -θ, in units of θ, from 0.
+        above: Extent of the range above θ, in units of θ, above 0.
+        ratio: m between 0 and 1; None is snnTorch's value for these bits.
 
     Returns:
         2^k levels in ascending order.

@@ -1,7 +1,7 @@
-"""Membrane quantizers of k bits: equal steps and one scale for a layer.
+"""Uniform k-bit membrane quantizers with one scale per layer.
 
-The scale is an argument here; where it comes from (the step's maximum, a running average, a
-parameter) is the business of `qsnn_plugins.nn.membrane_bits`.
+The scale is an argument here. `qsnn_plugins.nn.membrane_bits` determines it (maximum of the step,
+running average or parameter).
 """
 
 from __future__ import annotations
@@ -106,23 +106,24 @@ def uniform_membrane(
     surrogate: SurrogateKind = "sigmoid",
     smoothness: float = 2.0,
 ) -> Tensor:
-    r"""Membrane of k bits in equal steps (Q-SNN Eq. 8, its level count mended).
+    r"""Membrane quantized uniformly to k bits (Q-SNN Eq. 8, with a corrected number of levels).
 
         Q(u) = α / n · round(n · clip(u / α, -1, 1)),    n = 2^(k-1) - 1
 
-    Eq. 8 prints n = 2^k - 1, which are 2^(k+1) - 1 levels and k + 1 bits; with this n, the released
-    code's, there are 2^k - 1. Two bits are ternary. One bit has no room for a sign: it stores
-    0 or α, Q(u) = α · round(clip(u / α, 0, 1)), as IM-SNN's pruned membrane does. Ties go to the
-    even code. A layer that is silent, α = 0, stores zeros. A NaN stays NaN.
+    Eq. 8 prints n = 2^k - 1, which gives 2^(k+1) - 1 levels and k + 1 bits; with this n, which is
+    that of the released code, there are 2^k - 1 levels. Two bits are ternary. One bit cannot
+    represent a sign and stores 0 or α, Q(u) = α · round(clip(u / α, 0, 1)), like IM-SNN's pruned
+    membrane. Ties are rounded to the even code. A silent layer, α = 0, stores zeros. A NaN stays
+    NaN.
 
     The gradient of α is that of rounding at fixed slope r, ∂Q/∂α = Q(u) / α - r(u) u / α.
 
     Args:
         u: Membrane after reset, any shape, floating point.
-        scale: α, a number or a tensor that broadcasts to `u`; it gets a gradient if it wants one.
+        scale: α, a number or a tensor that broadcasts to `u`; it may require a gradient.
         bits: k, an integer from 1 to 8.
-        gradient: See `nearest_level`; the paper's is the clipped straight-through one. A stacked
-            gradient has its midpoints between the levels, in units of α.
+        gradient: See `nearest_level`; the paper uses the clipped straight-through gradient. The
+            midpoints of a stacked gradient are between the levels, in units of α.
         surrogate: Base surrogate of the stacked gradient.
         smoothness: T of the stacked gradient, above 0.
 
@@ -149,13 +150,13 @@ def uniform_membrane(
 
 
 def tanh_membrane(u: Tensor, scale: Tensor | float, bits: int = 2) -> Tensor:
-    r"""Membrane of k bits after a tanh, as Q-SNN's released code stores it.
+    r"""Membrane quantized to k bits after a tanh, as in Q-SNN's released code.
 
         Q(u) = α / n · round(n · clip(tanh(u) / α, -1, 1)),    n = 2^(k-1) - 1
 
-    The released α is max|tanh(u)|, see `step_max`; MINT learns it and shares it with the layer's
-    weights, `functional.mint`. It is not idempotent, since tanh acts each time: what is stored
-    never exceeds tanh's 1 although the threshold is 1, and a second pass shrinks it.
+    In the released code, α is max|tanh(u)|, see `step_max`. MINT learns α and shares it with the
+    weights of the layer, see `functional.mint`. The quantizer is not idempotent, since each pass
+    applies tanh again. The stored membrane never exceeds 1, although the threshold is 1.
 
     Args:
         u: Membrane after reset, any shape, floating point.
@@ -178,9 +179,9 @@ def tanh_membrane(u: Tensor, scale: Tensor | float, bits: int = 2) -> Tensor:
 
 
 def step_max(u: Tensor) -> Tensor:
-    """Scale that Q-SNN's released code takes: max|u| over the whole tensor, without gradient.
+    """Scale of Q-SNN's released code: max|u| over the whole tensor, without gradient.
 
-    It runs over the batch too, so that a sample's stored membrane depends on its neighbours.
+    The maximum includes the batch, so the stored membrane of a sample depends on other samples.
 
     Args:
         u: Membrane of one step, any shape; an empty one has the scale 0.
@@ -199,17 +200,17 @@ def step_max(u: Tensor) -> Tensor:
 def average_scale(
     scale: Tensor, initialized: Tensor, greatest: Tensor, momentum: float = 0.1
 ) -> tuple[Tensor, Tensor]:
-    r"""Running average of the steps' maxima, as batch normalization keeps its statistics.
+    r"""Running average of the maxima of the steps, like the statistics of batch normalization.
 
         α ← α + m (max|u| - α),    and α ← max|u| at the first step that charged at all
 
-    A step in which nothing has charged changes nothing.
+    A step in which all membranes are 0 changes nothing.
 
     Args:
         scale: α so far, scalar.
-        initialized: Whether it is an average already, boolean scalar.
+        initialized: Whether it already is an average, boolean scalar.
         greatest: max|u| of the step, scalar, see `step_max`.
-        momentum: m, above 0 and to 1.
+        momentum: m, above 0 and up to 1.
 
     Returns:
         The next α, and whether it is an average.

@@ -1,4 +1,4 @@
-"""Codes of a few bits packed into bytes and back, without gaps."""
+"""Packing of low-bit codes into bytes without gaps, and unpacking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BYTE = 8
 
 
 def packed_bytes(count: int, bits: int) -> int:
-    """Bytes that `count` codes of `bits` bits take, the last byte filled up.
+    """Number of bytes for `count` codes of `bits` bits, rounded up.
 
     Args:
         count: Number of codes, from 0.
@@ -100,17 +100,17 @@ def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
 
 
 def place_in_levels(codes: Tensor, levels: Sequence[int]) -> Tensor:
-    """Place of each signed code among a quantizer's levels: what a memory holds.
+    """Index of each signed code among the levels of a quantizer, as a memory stores it.
 
     Args:
         codes: Integers of `levels`, any shape, as a weight quantizer's `codes` returns them.
-        levels: Integers that may occur, ascending.
+        levels: Integers that may occur, in ascending order.
 
     Returns:
         Places from 0, int64, shape of `codes`; `torch.tensor(levels)[places]` are the codes.
 
     Raises:
-        ArgumentError: If a code is none of the levels.
+        ArgumentError: If a code is not one of the levels.
 
     Example:
         >>> place_in_levels(torch.tensor([-1, 4, 0]), (-4, -1, 0, 1, 4))

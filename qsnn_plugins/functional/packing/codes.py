@@ -1,4 +1,4 @@
-"""Stored membranes as integer codes: what a chip keeps, and what memory is counted with."""
+"""Stored membranes as integer codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Codes", "encode"]
 
 
 class Codes(NamedTuple):
-    """Integer codes of a stored membrane, with what turns them back into it.
+    """Integer codes of a stored membrane, with everything needed to decode them.
 
     Args:
         codes: Index of each value's level, uint8 up to 256 levels, else int32.
@@ -53,7 +53,7 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
         scale: Scale, a scalar tensor, or None for 1.
 
     Returns:
-        Codes whose `decode` returns `q` again, bit by bit.
+        Codes whose `decode` returns exactly `q`.
 
     Raises:
         ArgumentError: If `levels` is not allowed.

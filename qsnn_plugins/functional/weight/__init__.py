@@ -1,1 +1,1 @@
-"""Weight quantizers, and what they share."""
+"""Weight quantizers."""

@@ -1,4 +1,4 @@
-"""Binary weights, and the estimator of their gradient that sharpens as training goes on."""
+"""Binary weights, and a gradient estimator that sharpens during training."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def binary(
 
         w_q = γ sign(w),    sign(0) = +1
 
-    Backward through the sign, of which the paper says nothing:
+    The gradient of the sign, which the paper does not print:
 
         straight_through            1
         clipped_straight_through    1[|w| <= 1]
         ede                         k t (1 - tanh²(t w))    (IR-Net, as in Q-SNN's released code)
 
-    and ∂w_q/∂γ = sign(w). The paper's γ is `mean_magnitude(w, "channel")`. The released code's
-    torch.sign gives 0 for a weight of exactly 0, a third level that one bit cannot hold; it is
-    +1 here, as the paper has it.
+    and ∂w_q/∂γ = sign(w). The paper's γ is `mean_magnitude(w, "channel")`. The released code uses
+    torch.sign, which gives 0 for a weight of exactly 0, a third level that one bit cannot
+    represent. Here it is +1, as in the paper.
 
     Args:
         w: Weights, shape [out, ...].
         scale: γ, a tensor that broadcasts to `w`.
-        gradient: Name of the backward.
+        gradient: Name of the gradient.
         t: t of the error decay estimator, above 0, see `ede_schedule`.
         k: k of the error decay estimator, above 0.
 
@@ -116,7 +116,7 @@ def ede_schedule(progress: float) -> tuple[float, float]:
 
         t = 10^(-1 + 2 p),    k = max(1 / t, 1)
 
-    so that the backward begins as the identity and ends close to the sign itself.
+    so the gradient is at first that of the identity and at the end close to that of the sign.
 
     Args:
         progress: p = epoch / epochs, from 0 to 1.

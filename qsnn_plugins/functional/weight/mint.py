@@ -1,4 +1,4 @@
-"""MINT's quantizer, which weights and membranes can share."""
+"""MINT's quantizer for weights and membranes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _nearest(x: Tensor, beta: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 
 def mint(x: Tensor, beta: Tensor, bits: int = 4) -> Tensor:
-    r"""Uniform levels after a hyperbolic tangent (MINT, Yin et al. 2024).
+    r"""Uniform quantization after a hyperbolic tangent (MINT, Yin et al. 2024).
 
         Q(x) = β / n round(n clip(tanh(x) / β, -1, 1)),    n = 2^(b-1) - 1
 
-    with 2^b - 1 levels; two bits are ternary. MINT shares one learned β a layer between weights
-    and membranes, so that neither has to be rescaled; its unshared form has β = `mint_bound(x)`,
-    which is also what Q-SNN's released code does to membranes. Idempotent in tanh(x), not in x.
+    with 2^b - 1 levels; two bits are ternary. MINT shares one learned β per layer between weights
+    and membranes, so neither has to be rescaled. Without sharing, β = `mint_bound(x)`, as Q-SNN's
+    released code does for membranes. Idempotent in tanh(x), not in x.
 
     Backward, the rounding straight through: ∂Q/∂x = 1 - tanh²(x) where |tanh x| <= β, else 0;
     ∂Q/∂β = (Q - tanh x) / β there, else sgn(x).
@@ -76,7 +76,7 @@ def mint_codes(x: Tensor, beta: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
 
 
 def mint_bound(x: Tensor) -> Tensor:
-    """Bound of MINT's unshared quantizer, β = max|tanh x| without a gradient.
+    """Bound of MINT's quantizer without sharing, β = max|tanh x|, without a gradient.
 
     It depends on all of x: for membranes, on the other samples of the batch.
 
@@ -95,7 +95,7 @@ def mint_bound(x: Tensor) -> Tensor:
 
 
 def mint_initial_beta(w: Tensor, bits: int = 4) -> Tensor:
-    """First value of MINT's learned β for a layer's weights.
+    """Initial value of MINT's learned β for the weights of a layer.
 
         β = 2 mean|w| / sqrt(2^(b-1) - 1)
 

@@ -1,4 +1,4 @@
-"""Weights on grids of powers of two and of sums of powers of two."""
+"""Weights quantized to powers of two, and to sums of powers of two."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def power_of_two_grid(bits: int) -> tuple[float, ...]:
 
         G = {0} ∪ {2^-i : i = 0 .. 2^(b-1) - 2}
 
-    With both signs these are 2^b - 1 levels. The exponent is capped at 14: the 8-bit grid as
-    written would run to 2^-126, below anything that a weight can use, so from 6 bits on the grid
-    is that of 5 bits. `additive_power_of_two_grid` is the one for more bits.
+    With both signs these are 2^b - 1 levels. The exponent is limited to 14: the printed 8-bit grid
+    would extend to 2^-126, far below any useful weight, so from 6 bits on, the grid is that of 5
+    bits. Use `additive_power_of_two_grid` for more bits.
 
     Args:
         bits: b, an integer from 2 to 8.
@@ -187,12 +187,12 @@ def _codes(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor,
 
 
 def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
-    r"""Weights on a grid of powers of two (SpQuant-SNN Eq. 15, 16 and 18).
+    r"""Weights rounded to a grid of powers of two (SpQuant-SNN Eq. 15, 16 and 18).
 
         c = clip(w / α, -1, 1),   w_q = α sgn(c) argmin_{g ∈ G} | |c| - g |
 
-    Ties go to the smaller magnitude; a NaN stays NaN. Backward, as in APoT's code: ∂w_q/∂w = 1
-    everywhere, and ∂w_q/∂α = sgn(w) where |w| > α, else (w_q - w) / α.
+    Ties are rounded to the smaller magnitude; a NaN stays NaN. The backward is that of APoT's code:
+    ∂w_q/∂w = 1 everywhere, and ∂w_q/∂α = sgn(w) where |w| > α, else (w_q - w) / α.
 
     Args:
         w: Weights, any shape.
@@ -234,9 +234,9 @@ def power_of_two_codes(w: Tensor, alpha: Tensor, bits: int = 4) -> tuple[Tensor,
 
 
 def additive_power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
-    """Weights on a grid of sums of powers of two (APoT, Li et al. 2020).
+    """Weights rounded to a grid of sums of powers of two (APoT, Li et al. 2020).
 
-    `power_of_two` with `additive_power_of_two_grid` in place of G; so is its backward.
+    The same as `power_of_two`, with `additive_power_of_two_grid` instead of G.
 
     Args:
         w: Weights, any shape.

@@ -20,19 +20,20 @@ _EQUAL = 2.0**-20  # a deviation below this part of the mean is rounding, and no
 def regulate(
     w: Tensor, per: Granularity = "layer", correction: int = 0, detach: bool = False
 ) -> Tensor:
-    """Weights of mean 0 and variance 1, the weight side of WS-DR (Q-SNN Eq. 14).
+    """Weights with mean 0 and variance 1, the weight part of WS-DR (Q-SNN Eq. 14).
 
         ŵ = (w - μ) / σ
 
-    so that as many weights are above 0 as below it, where their signs carry most information.
-    The paper takes μ and σ of a layer, its released code of each output channel with the unbiased
-    variance; APoT's code takes a layer's, unbiased, and holds them constant in the backward.
-    A layer or channel of equal weights becomes 0.
+    so that about as many weights are above 0 as below, and their signs carry the most information.
+    The paper uses μ and σ of a layer; its released code those of each output channel, with the
+    unbiased variance; APoT's code those of a layer, unbiased and constant in the backward. A layer
+    or channel of equal weights becomes 0.
 
     Args:
         w: Weights, shape [out, ...].
         per: "layer" or "channel".
-        correction: What is subtracted from the count in the variance: 0, or 1 for the unbiased.
+        correction: Value subtracted from the count in the variance: 0, or 1 for the unbiased
+            variance.
         detach: Whether μ and σ are constants in the backward.
 
     Returns:

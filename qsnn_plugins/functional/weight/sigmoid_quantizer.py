@@ -1,4 +1,4 @@
-"""The differentiable quantizer: a sum of sigmoids that sharpen into steps."""
+"""The sigmoid quantizer: a sum of sigmoids that sharpen into steps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def linear_temperature(
 ) -> float:
     """Temperature of the sigmoids, T = start + rate · epoch, at most `limit`.
 
-    The third paper starts at 1 and adds 2 an epoch. Yang's code has T = rate (epoch + 1), which is
-    start = rate, with 5 or 20, and stops at 2000.
+    The third paper starts at 1 and adds 2 per epoch. Yang's code has T = rate (epoch + 1), which is
+    start = rate, with a rate of 5 or 20 and a limit of 2000.
 
     Args:
-        epoch: Epochs that are over, from 0.
+        epoch: Number of finished epochs, from 0.
         start: T of the first epoch, above 0.
-        rate: What an epoch adds, 0 or above.
+        rate: Increase per epoch, 0 or above.
         limit: Largest T.
 
     Returns:
@@ -118,7 +118,7 @@ def sigmoid_quantizer(
     slope_temperature: float | None = None,
     max_exponent: float = 30.0,
 ) -> Tensor:
-    r"""Weights as a linear combination of sigmoids or steps (third paper, Eq. 6 to 9, mended).
+    r"""Weights as a linear combination of sigmoids or steps (third paper, Eq. 6-9, corrected).
 
         soft   w_q = α (Σ_i s_i σ(T (β w - b_i)) - o)      in training
         hard   w_q = α (Σ_i s_i 1[β w >= b_i] - o)         at inference
@@ -129,8 +129,8 @@ def sigmoid_quantizer(
         ∂L/∂w = g α β T Σ s_i σ_i (1 - σ_i)     ∂L/∂α = Σ_w g w_q / α
         ∂L/∂β = Σ_w g α w T Σ s_i σ_i (1 - σ_i)
 
-    which are Eq. 13 to 15 with g_i = α s_i σ_i; as printed they hold w_q where w belongs. The hard
-    form passes a gradient to α alone.
+    which are Eq. 13-15 with g_i = α s_i σ_i; the printed equations have w_q instead of w. The hard
+    form has only the gradient of α.
 
     Args:
         w: Weights, any shape.
@@ -139,8 +139,8 @@ def sigmoid_quantizer(
         thresholds: b_1 .. b_n in ascending order.
         levels: n + 1 integers in ascending order, symmetric around 0.
         temperature: T above 0.
-        hard: Whether steps take the place of sigmoids.
-        slope_temperature: T of the σ_i in the backward, where it differs: Yang's code has 1 for
+        hard: Whether steps replace the sigmoids.
+        slope_temperature: T of the σ_i in the backward, if it differs: Yang's code uses 1 for
             binary weights, so that all of them keep a gradient.
         max_exponent: Bound of |T (β w - b_i)|; Yang's code has 10, at which a sigmoid is still
             5e-5 away from a step.

@@ -1,4 +1,4 @@
-"""The weight quantizer that the code of IM-SNN and SpQuant-SNN has."""
+"""The weight quantizer in the code of IM-SNN and SpQuant-SNN."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _THRESHOLD = 0.05  # of max|w|, the ternary case
 def statistical_bound(w: Tensor) -> Tensor:
     """Clipping bound α = 2 mean|w| (code of IM-SNN and SpQuant-SNN).
 
-    The code takes the mean of weights that it has clipped to the α of the forward before, so that
-    its α settles where α = 2 mean(min(|w|, α)), 7.9 % lower for a Gaussian, and shrinks to 0
-    where half of the weights are 0. Neither is imitated.
+    The code computes the mean of weights that were already clipped to the α of the previous
+    forward. Its α therefore converges to α = 2 mean(min(|w|, α)), 7.9 % lower for a Gaussian, and
+    shrinks to 0 if half of the weights are 0. This is not reproduced here.
 
     Args:
         w: Weights, any shape.
@@ -61,14 +61,14 @@ def _ternary(w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def statistical(w: Tensor, bits: int = 4) -> Tensor:
-    """Weights scaled by their own statistics, as the code of IM-SNN and SpQuant-SNN has them.
+    """Weights scaled by their own statistics, as in the code of IM-SNN and SpQuant-SNN.
 
-    Both papers print a power-of-two quantizer (`power_of_two`); their shared code has this one in
-    its place. Three bits and more are `uniform(w, statistical_bound(w), bits)`. Two bits are
+    Both papers print a power-of-two quantizer (`power_of_two`), but their common code has this one
+    instead. Three or more bits are `uniform(w, statistical_bound(w), bits)`. Two bits are
 
         w_q = ±W where |w| >= 0.05 max|w|, else 0,    W = mean of those |w|
 
-    with ∂w_q/∂w = 1; the code leaves out w = -0.05 max|w| exactly, which is taken in here.
+    with ∂w_q/∂w = 1. (The code excludes w = -0.05 max|w|, which is included here.)
 
     Args:
         w: Weights, any shape.

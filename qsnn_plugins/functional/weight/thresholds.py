@@ -1,4 +1,4 @@
-"""Levels of the differentiable quantizer, the thresholds between them, and a first scale."""
+"""Levels, thresholds and initial scale of the sigmoid quantizer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLE = 2**16  # weights of a layer that are enough to find its first scale or
 
 
 def symmetric_levels(bits: int) -> tuple[int, ...]:
-    """Level sets of the third paper, without the -2^(b-1) that would have no counterpart.
+    """Level sets of the third paper, without -2^(b-1), which has no positive counterpart.
 
     Args:
         bits: 1 gives ±1, 2 gives -1, 0, 1; b above gives -(2^(b-1) - 1) .. 2^(b-1) - 1.
@@ -40,7 +40,7 @@ def symmetric_levels(bits: int) -> tuple[int, ...]:
 
 
 def middle_thresholds(levels: Sequence[int]) -> tuple[float, ...]:
-    """Thresholds midway between levels, as the third paper has them.
+    """Thresholds midway between levels, as in the third paper.
 
     Args:
         levels: Two or more integers in ascending order.
@@ -61,16 +61,16 @@ def _sample(w: Tensor) -> Tensor:
 
 
 def k_means_thresholds(w: Tensor, count: int, rounds: int = 300) -> tuple[float, ...]:
-    """Thresholds between the clusters of a layer's weights (Yang et al. 2019).
+    """Thresholds between clusters of the weights of a layer (Yang et al. 2019).
 
-    Lloyd's algorithm in one dimension on at most 2^17 of the weights, from centres that lie as
-    densely as the cube root of the weights' density, which is where the best ones lie when there
-    are many. Thresholds are midway between neighbouring centres.
+    Lloyd's algorithm in one dimension on at most 2^17 of the weights. The density of the initial
+    centres is proportional to the cube root of the density of the weights, which is optimal for
+    many centres. Thresholds are midway between neighbouring centres.
 
     Args:
         w: Weights, already multiplied by β, any shape.
-        count: How many thresholds, one fewer than the levels.
-        rounds: Most rounds of the algorithm.
+        count: Number of thresholds, one fewer than the levels.
+        rounds: Largest number of iterations.
 
     Returns:
         Thresholds in ascending order; equally spaced over the range of w where it has fewer
@@ -107,11 +107,12 @@ def k_means_thresholds(w: Tensor, count: int, rounds: int = 300) -> tuple[float,
 
 
 def best_scale(w: Tensor, levels: Sequence[int]) -> Tensor:
-    """First α, with β = 1 / α, for which the hard quantizer is closest to the weights.
+    """Initial α, with β = 1 / α, for which the hard quantizer is closest to the weights.
 
-    The smallest mean squared error of 81 candidates from max|w| / p down to a thousandth of it,
-    p being the largest level. Yang's β = 1.25 p / max|w| puts all ternary weights below
-    0.4 max|w| to 0, nearly all of a fresh layer; the third paper names no start.
+    It minimizes the mean squared error over 81 candidates from max|w| / p down to a thousandth of
+    it, where p is the largest level. Yang's β = 1.25 p / max|w| sets all ternary weights below 0.4
+    max|w| to 0, which are nearly all weights of a new layer; the third paper gives no initial
+    value.
 
     Args:
         w: Weights, any shape.

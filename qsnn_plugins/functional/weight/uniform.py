@@ -1,4 +1,4 @@
-"""Weights on symmetric uniform levels."""
+"""Symmetric uniform weight quantization."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def uniform(
     bits: int = 4,
     gradient: UniformGradient = "clipped_straight_through",
 ) -> Tensor:
-    r"""Weights on symmetric uniform levels (bit budget Eq. 5, its step mended).
+    r"""Weights quantized to symmetric uniform levels (bit budget Eq. 5, with a corrected step).
 
         w_q = γ Δ round(clip(w / γ, -1, 1) / Δ),    Δ = 1 / (2^(b-1) - 1)
 
-    The print has Δ = 2^(T-1), which is above 1 and cannot give weights within [-1, 1]; with the
-    mended step there are 2^b - 1 levels, 0 among them. The print names no scale: γ = 1 is its
-    letter, and a scale per layer or per channel is what makes it work on weights far below 1.
-    One bit is sign(w) γ, with sign(0) = +1, because rounding would need three levels.
+    The printed Δ = 2^(T-1) is above 1 and cannot give weights within [-1, 1]. With the corrected
+    step there are 2^b - 1 levels, including 0. The paper has no scale, that is γ = 1; a scale per
+    layer or per channel is needed for weights far below 1. One bit is sign(w) γ, with sign(0) = +1,
+    because rounding would need three levels.
 
     Backward: ∂w_q/∂w = 1, or 1 where |w| <= γ if clipped; ∂w_q/∂γ = sgn(w) where |w| > γ, else
     (w_q - w) / γ; with one bit sign(w).

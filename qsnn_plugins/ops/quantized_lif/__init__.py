@@ -4,10 +4,10 @@
     cpp          C++ and OpenMP on the CPU, built on first use
     cupy         CUDA through CuPy on a GPU, built on first use; it has not been run on one yet
 
-On a GPU, masks and leaks that cupy does not cover run on the reference under torch.compile.
+On a GPU, masks and leaks that cupy does not support run on the reference under torch.compile.
 
-The environment's QSNN_BACKEND, or the argument `backend`, choose one by name. Otherwise the kernel
-of the input's device runs where it can, and the log says once why it does not.
+The environment variable QSNN_BACKEND or the argument `backend` choose one by name. Otherwise the
+kernel for the input's device runs if it can; if not, the log says why, once.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ def quantized_lif(
         q[t] = Q(reset(h[t], s[t]))
 
     Args:
-        x_seq: Input currents, shape [T, N, ...] with T >= 1; the batch may be empty. What is masked
-            has channels, [T, N, C, ...].
-        v: Stored membrane q[0], shape [N, ...] or one number for all neurons, which costs the
-            backward nothing.
+        x_seq: Input currents, shape [T, N, ...] with T >= 1, or [T, N, C, ...] with masks; the
+            batch may be empty.
+        v: Stored membrane q[0], shape [N, ...], or one number for all neurons, which makes the
+            backward cheaper.
         threshold: V_th, a number or a tensor of shape [] or [C, 1, ...] that broadcasts to
             [N, C, ...].
         parameters: The neuron.
-        scale: Scale of a "uniform" membrane, a number or a scalar tensor; the average so far where
+        scale: Scale of a "uniform" membrane, a number or a scalar tensor; the current average if
             `parameters.scale` is "running".
-        initialized: Whether that is an average already.
-        decay: Where `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau where
-            `parameters.has_rate`. A tensor gets its gradient.
-        backend: "reference", "cpp" or "cupy"; None takes QSNN_BACKEND, or what can run.
+        initialized: Whether this already is an average.
+        decay: If `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau if
+            `parameters.has_rate`. A tensor gets a gradient.
+        backend: "reference", "cpp" or "cupy"; None uses QSNN_BACKEND, or the best one that can run.
 
     Returns:
-        Spikes [T, N, ...] of the dtype of `x_seq`, the last stored membrane [N, ...], and of every
-        step, float32 of shape [T], max|r| where its scale is measured, or the share of neurons that
-        it masked; [0] where there is nothing to say. Where `parameters.returns_states`, the stored
-        membranes of all steps come fourth: [T, N, ...], without a gradient.
+        Spikes [T, N, ...] in the dtype of `x_seq`; the last stored membrane [N, ...]; and one
+        float32 value per step, shape [T]: max|r| if the scale is measured, or the masked share of
+        neurons; otherwise an empty tensor. With `parameters.returns_states`, the stored membranes
+        of all steps are the fourth result: [T, N, ...], without a gradient.
 
     Raises:
         ArgumentError: If a shape or a dtype is not allowed.
-        BackendError: If a backend that was asked for by name cannot run.
+        BackendError: If a backend that was chosen by name cannot run.
 
     Example:
         >>> x_seq = torch.tensor([[0.75, -2.0], [0.25, 0.5], [0.75, 0.5]])

@@ -49,7 +49,8 @@ def library(flags: tuple[str, ...]) -> ctypes.CDLL:
         BuildError: If it cannot be built.
         OSError: If it cannot be loaded.
     """
-    built = ctypes.CDLL(str(build(SOURCE, (*FLAGS, *flags), HEADERS)))
+    purpose = "building the C++ kernel for this kind of neuron"
+    built = ctypes.CDLL(str(build(SOURCE, (*FLAGS, *flags), HEADERS, purpose)))
     call = ctypes.POINTER(Call)
     built.qsnn_forward.argtypes = built.qsnn_backward.argtypes = (call, ctypes.c_void_p)
     built.qsnn_forward.restype = built.qsnn_backward.restype = None

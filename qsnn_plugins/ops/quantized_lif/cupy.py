@@ -15,6 +15,7 @@ from torch import Tensor
 from qsnn_plugins.ops.quantized_lif.cpp import threshold_gradient
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.ops.quantized_lif.schema import FOLDER, Inputs, Kernel, call_of, choices, kernel
+from qsnn_plugins.progress import phase
 
 __all__ = [
     "FILES",
@@ -121,7 +122,8 @@ def compiled(name: str, flags: tuple[str, ...]) -> Any:
         flags: Flags of the compiler.
     """
     module = importlib.import_module("cupy").RawModule(code=source(), options=flags)
-    return module.get_function(name)
+    with phase("building the CUDA kernel for this kind of neuron, once"):
+        return module.get_function(name)
 
 
 def launch(

@@ -1,4 +1,4 @@
-"""What the fused neuron computes."""
+"""The parameters of the fused neuron."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ class Parameters:
     """The neuron and a host's conventions.
 
     Args:
-        membrane: What is stored, of a kind that a kernel covers.
+        membrane: How membranes are stored, of a kind that the kernels support.
         spike: How it fires.
-        threshold: Whether and how the threshold learns.
-        pruning: Which neurons are masked before they fire, if any are; gates of channels are not
-            the neuron's.
-        tau: Time constant in steps, above 1; None does not leak.
-        decay_input: Whether the input is divided by `tau` too.
-        decays: Whether the leak is written as snnTorch's is, h = decay q + x; `tau` is then not
-            read.
-        has_rate: Whether 1 / tau is a tensor, as SpikingJelly's ParametricLIFNode has it; `tau` is
-            then not read.
+        threshold: Whether and how the threshold is learned.
+        pruning: Which neurons are masked before they fire; channel gates are not part of the
+            neuron.
+        tau: Time constant in steps, above 1; None for no leak.
+        decay_input: Whether the input is also divided by `tau`.
+        decays: Whether the leak is that of snnTorch, h = decay q + x; `tau` is then not used.
+        has_rate: Whether 1 / tau is a tensor, as in SpikingJelly's ParametricLIFNode; `tau` is then
+            not used.
         v_reset: Membrane after a spike, or None for the soft reset; with `tau` it leaks to it.
         resets: Whether a spike resets at all.
-        reset_is_late: Whether the reset lands one step later, as snnTorch's does by default; the
-            hard one is then to 0.
-        detach_reset: Whether the gradient is kept from flowing through the reset.
-        fires_at_threshold: Whether a membrane exactly at the threshold fires where the spike's
-            comparison is the host's.
-        scale: Of a "uniform" membrane: "given" is one scale for all steps; "step_max" takes max|r|
-            of each, and "running" a running average of these, updated before the step stores.
+        reset_is_late: Whether the reset happens one step later, as by default in snnTorch; a hard
+            reset is then to 0.
+        detach_reset: Whether no gradient flows through the reset.
+        fires_at_threshold: Whether a membrane exactly at the threshold fires, if the comparison of
+            the spike is "host".
+        scale: Scale of a "uniform" membrane: "given" is one scale for all steps; "step_max" is
+            max|r| of each step, and "running" the running average of these, updated before the
+            membrane is stored.
         returns_states: Whether the stored membranes of all steps are returned.
 
     Raises:

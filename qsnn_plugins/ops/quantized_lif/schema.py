@@ -227,7 +227,7 @@ def _is_mirrored(levels: Sequence[float], smoothness: float) -> bool:
     """Whether the stacked gradient's sigmoids mirror each other, so that one exponential does."""
     pairs = zip(levels, reversed(levels), strict=True)
     mirrored = all(math.isclose(a + b, levels[0] + levels[-1], abs_tol=1e-12) for a, b in pairs)
-    # beyond, the square of a pair's sum is no float
+    # beyond, the square of a pair's sum is not a float
     return mirrored and smoothness * (levels[-1] - levels[0]) / 2 < 40
 
 
