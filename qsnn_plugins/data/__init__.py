@@ -1,17 +1,17 @@
-"""Data modules for Lightning: real data sets on disk, and embedded ones that need no download.
+"""Data modules for Lightning: data sets on disk, and embedded ones that need no download.
 
-They share their keyword arguments, and what they give. Of event data, an item is (frames, label)
-with frames uint8 [T, C, H, W]; a batch is frames uint8 [N, T, C, H, W] and labels int64 [N].
-Channel 0 is OFF (darker) and channel 1 is ON (brighter). Of still images, a batch is images float32
-[N, C, H, W], normalised, and labels. The test split serves validation too, as in the papers: no
-checkpoint is chosen by it. docs/data.md lists them all.
+They have common keyword arguments and formats. For event data, an item is (frames, label) with
+frames uint8 [T, C, H, W]; a batch is frames uint8 [N, T, C, H, W] and labels int64 [N]. Channel 0
+is OFF (darker) and channel 1 is ON (brighter). For still images, a batch is normalised images
+float32 [N, C, H, W] and labels. The test split is also the validation split, as in the papers; no
+checkpoint is chosen by its accuracy. docs/data.md lists all data sets.
 
 For detection an item is (frames, target), and a batch has a list of N targets: `boxes` float32
 [M, 4] (left, top, right, bottom, in pixels of the frame), `labels` int64 [M] and `image_id`. Gen1
 has a validation split of its own. docs/detection.md says more.
 
-Names are imported when they are asked for: Lightning alone takes seconds, and what reads events and
-bins them needs none of it.
+Names are imported on first use, since importing Lightning takes seconds and the readers of events
+do not need it.
 """
 
 # ruff: noqa: F401

@@ -1,4 +1,4 @@
-"""Annotated recordings of Prophesee: which boxes count, and the events before them as items."""
+"""Annotated recordings of Prophesee: filtered boxes, and the events before them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PATIENCE = 1_000_000  # µs from the last event to the last annotation, in a wh
 
 @dataclass(frozen=True)
 class BoxFilter:
-    """Which annotations count, by the benchmark's own rule (Perot et al., 2020).
+    """Filter for annotations, with the rule of the benchmark (Perot et al., 2020).
 
     Args:
-        skip: Annotations up to this time are left out, in microseconds.
-        diagonal: Least diagonal of a box in pixels of the sensor.
-        side: Least width and height of a box.
+        skip: Annotations up to this time are ignored, in microseconds.
+        diagonal: Smallest diagonal of a box in pixels of the sensor.
+        side: Smallest width and height of a box.
 
     Raises:
         ArgumentError: A setting is below 0.
@@ -80,15 +80,13 @@ class AnnotatedTimes(Dataset[BoxesItem]):
             boxes = filter(_checked(read_boxes(path), path, class_names), sensor)
             events = path.with_name(path.name.replace("_bbox.npy", "_td.dat"))
             if not events.exists():
-                raise DataError(f"{path} has no recording beside it: {events.name} is missing")
+                raise DataError(f"{path} has no recording: {events.name} is missing")
             _require_whole(DatFile(events), boxes)
             boxes = boxes[np.argsort(boxes["t"], kind="stable")]
             borders = np.flatnonzero(np.diff(boxes["t"])) + 1
             self._items += [(events, part) for part in np.split(boxes, borders) if len(part)]
         if not self._items:
-            raise DataError(
-                f"none of the annotations in {annotations[0].parent} counts: {filter} leaves none"
-            )
+            raise DataError(f"none of the annotations in {annotations[0].parent} passes {filter}")
 
     def __len__(self) -> int:
         return len(self._items)

@@ -1,4 +1,4 @@
-"""What every data module shares: its folder, splits and loaders, and the order of training."""
+"""Base of all data modules: folder, splits, loaders and training order."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ class DataOptions(LoadingOptions, total=False):
 class BaseDataModule(LightningDataModule):
     """The splits "train", "val" and "test" of a data set, with their loaders.
 
-    A kind of data derives from it and returns its splits in `split()`. What a network has to know
-    about its data (`num_classes`, `frame_shape` and `time_steps`) is there before any file is read.
+    Subclasses return their splits in `split()`. The facts that a network needs (`num_classes`,
+    `frame_shape` and `time_steps`) are known before any file is read.
 
     Args:
         num_classes: Number of classes; labels are 0 to `num_classes - 1`.
         frame_shape: (C, H, W) of one frame, or of an image.
-        time_steps: T, the number of frames of an item; None where an item is one still image.
-        class_names: Names of the classes in the order of the labels, where they have names.
+        time_steps: T, the number of frames of an item; None for still images.
+        class_names: Names of the classes in the order of the labels, if they have names.
         batch_size: Items per batch.
-        num_workers: Processes that load batches; 0 loads them in the training process.
-        seed: Seed of the training order and of the augmentation, which depend on it and on the
-            epoch alone.
-        root: Folder of the data set, where it has one.
-        download: True downloads the data set where `root` does not exist.
-        archives: What it fetches; empty where there is no public address.
+        num_workers: Number of processes that load batches; 0 loads them in the training process.
+        seed: Seed of the training order and of the augmentation, which depend only on this seed and
+            the epoch.
+        root: Folder of the data set, if it has one.
+        download: Whether to download the data set if `root` does not exist.
+        archives: Archives to download; empty if there is no public address.
         homepage: Where to get the data by hand.
 
     Raises:
-        ArgumentError: A count is too small, or there is nothing to download.
+        ArgumentError: A count is too small, or the data set cannot be downloaded.
     """
 
     collate: Callable[[Sequence[Any]], Any] | None = None
@@ -104,7 +104,7 @@ class BaseDataModule(LightningDataModule):
         return EpochShuffle(split, self.seed, replicas, rank)
 
     def prepare_data(self) -> None:
-        """Download the data set, if that was asked for and its folder is not there."""
+        """Download the data set if `download` is set and its folder does not exist."""
         if self.download:
             fetch(self.archives, self.root)
 

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: training batches of which each sample is two."""
+"""Mixup and CutMix of training batches."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class BatchMixing:
 
         x_i <- λ x_i + (1 - λ) x_{i-1},    y_i <- λ y_i + (1 - λ) y_{i-1}    with y one-hot
 
-    CutMix puts a rectangle of the other sample in place of mixing, and λ is the share of pixels
-    that stay. All steps of a recording are mixed alike.
+    CutMix instead replaces a rectangle by that of the other sample, and λ is the share of the
+    remaining pixels. All steps of a recording are mixed in the same way.
 
     Args:
-        mixup: α of mixup; 0 leaves mixup out.
-        cutmix: α of CutMix; 0 leaves CutMix out.
-        probability: Probability that a batch is mixed at all.
-        cutmix_share: Probability of CutMix, where both are there.
-        until_epoch: The first epoch without, counted from 0; None never stops.
+        mixup: α of mixup; 0 for no mixup.
+        cutmix: α of CutMix; 0 for no CutMix.
+        probability: Probability that a batch is mixed.
+        cutmix_share: Probability of CutMix for a mixed batch, if both are used.
+        until_epoch: The first epoch without mixing, from 0; None for no end.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -74,7 +74,7 @@ class BatchMixing:
     ) -> tuple[Tensor, Tensor]:
         """Return the batch mixed, with soft labels [N, K], or as it is, with its labels.
 
-        What is drawn depends on the last four arguments alone.
+        The random values depend only on the last four arguments.
 
         Args:
             frames: Recordings [N, T, C, H, W] or images [N, C, H, W]; counts become float32.

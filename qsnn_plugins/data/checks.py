@@ -1,4 +1,4 @@
-"""Checks of the arguments that data modules and augmentations share.
+"""Checks of arguments for data modules and augmentations.
 
 Each returns the value, or raises ArgumentError.
 """

@@ -114,7 +114,7 @@ class CIFAR10(_CIFAR):
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: A file is missing or broken (when the data are first asked for).
+        DataError: A file is missing or broken (when the data are first used).
 
     Example:
         >>> data = CIFAR10("data/cifar-10-batches-bin", augment="crop_flip")  # reads nothing yet
@@ -146,7 +146,7 @@ class CIFAR100(_CIFAR):
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: A file is missing or broken (when the data are first asked for).
+        DataError: A file is missing or broken (when the data are first used).
 
     Example:
         >>> data = CIFAR100("data/cifar-100-binary", batch_size=256)  # reads nothing yet

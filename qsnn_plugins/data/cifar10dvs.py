@@ -59,10 +59,10 @@ _CIFAR10DVS = EventDataset(
 class CIFAR10DVS(RecordingsDataModule):
     """CIFAR10-DVS (Li et al., 2017): 1,000 recordings of each of ten classes, in full.
 
-    By default the first nine tenths of each class, in the order of the files' numbers, are for
-    training (900), the rest for test, as in TET's code; so are the other defaults: ten frames of
-    equally many events, counted, 48 x 48 pixels. The third paper (Shymyrbay et al.) splits 80:20 at
-    random: `test_fraction=0.2, split="random"`.
+    By default, the first nine tenths of each class in the order of the file numbers (900) are for
+    training and the others for test, as in TET's code. The other defaults are also TET's: ten
+    frames with the same number of events, counted, 48 x 48 pixels. The third paper (Shymyrbay et
+    al.) splits 80:20 at random: `test_fraction=0.2, split="random"`.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 
@@ -70,12 +70,13 @@ class CIFAR10DVS(RecordingsDataModule):
         root: Folder with `<class>/cifar10_<class>_<number>.aedat` (AEDAT 2.0, the official
             distribution), or `.aedat4` (which needs the package aedat).
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128.
-        test_fraction: Share of each class that tests.
-        split: "ordered" tests on the last of each class, "random" draws them with a fixed seed.
+        test_fraction: Share of each class in the test split.
+        split: "ordered" uses the last recordings of each class for test, "random" draws them with a
+            fixed seed.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = CIFAR10DVS("data/CIFAR10DVS", size=(48, 64))  # reads nothing yet

@@ -1,4 +1,4 @@
-"""Splits for data sets that come without one: so many of each class, always the same."""
+"""Fixed splits for data sets without an official split, class by class."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _SEED = 42  # as in IM-SNN's code; no setting, so that results can be compared
 def split_classes(
     classes: Sequence[Sequence[Thing]], test_fraction: float, split: str
 ) -> tuple[list[Thing], list[Thing]]:
-    """Return the things that train and those that test, class by class and each in its order.
+    """Return the training and the test items, class by class, each in its order.
 
-    Of a class of n, the test split gets ceil(test_fraction n), so that no class is without a test.
+    Of n items of a class, ceil(test_fraction n) are in the test split, so every class is tested.
 
     Args:
-        classes: The things of each class.
-        test_fraction: Share of each class that tests: 0.1 splits 9:1, 0.2 splits 80:20.
-        split: "ordered" tests on the last of each class; "random" draws them, with a fixed seed.
+        classes: The items of each class.
+        test_fraction: Share of each class in the test split: 0.1 splits 9:1, 0.2 splits 80:20.
+        split: "ordered" uses the last items of each class for test; "random" draws them with a
+            fixed seed.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -55,15 +56,15 @@ def split_classes(
 def class_folds(
     classes: Sequence[Sequence[Thing]], fold: int, folds: int
 ) -> tuple[list[Thing], list[Thing]]:
-    """Return the things that train and those that test in one fold of a cross-validation.
+    """Return the training and the test items of one fold of a cross-validation.
 
-    Each thing tests in one fold. The order is drawn with a fixed seed, class by class, and the
-    folds differ by at most one thing of a class.
+    Each item is in the test split of one fold. The order is drawn with a fixed seed, class by
+    class, and the sizes of the folds differ by at most one item per class.
 
     Args:
-        classes: The things of each class.
-        fold: Which of the folds tests, from 0.
-        folds: How many there are.
+        classes: The items of each class.
+        fold: Number of the test fold, from 0.
+        folds: Number of folds.
 
     Raises:
         ArgumentError: If there is no such fold.

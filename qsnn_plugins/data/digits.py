@@ -1,4 +1,4 @@
-"""Handwritten digits, still or seen by a simulated event camera: real images, and no download."""
+"""Handwritten digits, as still images or recorded by a simulated event camera."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BORDER = 1  # pixels of blank paper put around the 8 x 8 image, so that strokes
 
 
 class EventDigits(FramesDataModule):
-    """The 1,797 handwritten digits that come with scikit-learn, seen by an `EventCamera`.
+    """The 1,797 handwritten digits of scikit-learn, recorded by an `EventCamera`.
 
     The images (8 x 8 pixels, 17 grey levels; Alpaydin and Kaynak, 1998) get a border of one pixel,
-    are resized bicubically to the sensor and recorded during three saccades. They are split 80 : 20
-    by sample, each class alike, always in the same way: 1,437 to train, 360 to test. Samples of one
-    writer may be in both.
+    are resized bicubically to the sensor and recorded during three saccades. The split is always
+    the same, 80 : 20 in each class: 1,437 for training, 360 for test. Samples of one writer may be
+    in both splits.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
@@ -37,13 +37,13 @@ class EventDigits(FramesDataModule):
         time_steps: T, frames per recording; bins of equal time over the whole recording.
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events.
+        binary: True sets pixels with events to 1; False counts the events.
         seed: Seed of the training order; neither the split nor the events depend on it.
         camera: The camera; its sensor is replaced by `size`.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DependencyError: scikit-learn is not installed (when the data are first asked for).
+        DependencyError: scikit-learn is not installed (when the data are first used).
 
     Example:
         >>> data = EventDigits(time_steps=6, batch_size=16)
@@ -81,10 +81,10 @@ class EventDigits(FramesDataModule):
 
 
 class Digits(ImagesDataModule):
-    """The 1,797 handwritten digits that come with scikit-learn, as still images.
+    """The 1,797 handwritten digits of scikit-learn, as still images.
 
-    They stand in for any static data set: the images (8 x 8 pixels, 17 grey levels) are resized
-    bilinearly, and repeated where three channels are asked for. The split is that of `EventDigits`.
+    They can replace any data set of still images: the images (8 x 8 pixels, 17 grey levels) are
+        resized bilinearly, and repeated for three channels. The split is that of `EventDigits`.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
@@ -92,12 +92,13 @@ class Digits(ImagesDataModule):
         channels: C, 1 or 3.
         size: Side of the images in pixels.
         augment: Of the training split: "none", "crop_flip", "autoaugment", "rotate_flip" or
-            "spikformer"; flips do digits no good, and are there because a recipe may ask for them.
+            "spikformer"; flips are not useful for digits, but are available since recipes may use
+            them.
         seed: Seed of the training order and of the augmentation; the split does not depend on it.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DependencyError: scikit-learn is not installed (when the data are first asked for).
+        DependencyError: scikit-learn is not installed (when the data are first used).
 
     Example:
         >>> data = Digits(channels=3, batch_size=16)

@@ -1,4 +1,4 @@
-"""Downloads, where a data set has a public address of its own: only when asked for."""
+"""Downloads of data sets with a public address, only on request."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Archive:
     Args:
         url: Its address.
         md5: Its checksum.
-        folder: The folder inside it that becomes the data set's; "." for all of it.
-        name: Its file name, where the address does not end with one.
+        folder: The folder inside it that becomes the folder of the data set; "." for all of it.
+        name: Its file name, if the address does not end with one.
     """
 
     url: str
@@ -40,16 +40,16 @@ class Archive:
 
 
 def fetch(archives: Sequence[Archive], root: Path) -> None:
-    """Download and unpack archives into the folder `root`, unless it is there already.
+    """Download and unpack archives into the folder `root`, unless it already exists.
 
-    The folder is there when all of it is complete. A zip inside an archive is unpacked too.
+    The folder appears only when it is complete. Zip files inside an archive are unpacked too.
 
     Args:
-        archives: What to unpack, each over the one before.
+        archives: Archives to unpack into the same folder, in this order.
         root: The data set's folder.
 
     Raises:
-        DataError: An archive cannot be had, or is not what it should be, or the folder cannot be
+        DataError: An archive cannot be downloaded or has a wrong checksum, or the folder cannot be
             written.
     """
     try:
@@ -62,7 +62,7 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
                 _download(archive, unpacked)
             folder = unpacked / archives[-1].folder
             if not folder.is_dir():
-                raise DataError(f"{archives[-1].url} holds no folder {archives[-1].folder}")
+                raise DataError(f"{archives[-1].url} contains no folder {archives[-1].folder}")
             replace(folder, root)
     except OSError as error:
         raise DataError(
@@ -71,7 +71,7 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a `.zip` or a `.tar.gz` into a folder, and nothing outside of it.
+    """Unpack a `.zip` or a `.tar.gz` file into a folder, and never outside of it.
 
     Args:
         path: The archive.
@@ -133,9 +133,9 @@ def _require_all_entries(path: Path, count: int) -> None:
 def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:
     """Return the error of a file that a data set of images lacks."""
     return DataError(
-        f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, give "
-        "another folder with root, let it be fetched with download=true, or run on embedded "
-        "images with class_path: Digits"
+        f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, set "
+        "another folder with root, download it with download=true, or run on embedded images with "
+        "class_path: Digits"
     )
 
 
@@ -148,7 +148,7 @@ def _download(archive: Archive, folder: Path) -> None:
         raise DataError(f"{archive.url} cannot be downloaded: {error}") from error
     if checksum != archive.md5:
         raise DataError(
-            f"{archive.url} cannot be downloaded: the MD5 checksum of what came is {checksum}, not "
+            f"{archive.url} cannot be downloaded: the MD5 checksum of the file is {checksum}, not "
             f"{archive.md5}; try again"
         )
     unpack(outer, folder)

@@ -1,4 +1,4 @@
-"""DVS128 Gesture: hand and arm gestures before an event camera."""
+"""DVS128 Gesture: hand and arm gestures, recorded by an event camera."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ _DVS128_GESTURE = EventDataset(
 class DVS128Gesture(RecordingsDataModule):
     """DVS128 Gesture (Amir et al., 2017): 11 gestures of 29 persons under three kinds of light.
 
-    The recordings of 23 persons train (1,176 gestures) and those of the other six test (288), as
-    the data set's own lists say and as the papers split it.
+    The recordings of 23 persons are for training (1,176 gestures) and those of the other six for
+    test (288), according to the lists of the data set, as in the papers.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 
@@ -97,11 +97,11 @@ class DVS128Gesture(RecordingsDataModule):
         time_steps: T, frames per gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128, which
             the third paper keeps, and Bit Budget has 48 x 48.
-        download: Has to be False: its makers ask for consent to their terms first.
+        download: Must be False, since downloading requires consent to terms.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = DVS128Gesture("data/DVS128Gesture", size=128)  # reads nothing yet

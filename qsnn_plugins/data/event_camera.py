@@ -1,4 +1,4 @@
-"""A simulated event camera that looks at still images while it moves."""
+"""A simulated event camera that records still images while it moves."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _ROUNDING = 1e-9  # a ramp that ends exactly on a threshold does reach it
 
 @dataclass(frozen=True)
 class EventCamera:
-    """An event camera that sees a still image during saccades along a closed polygon.
+    """An event camera that records a still image during saccades along a closed polygon.
 
-    N-MNIST was recorded so: a camera in front of a screen moves along the three sides of a triangle
-    (Orchard et al., 2015). A pixel remembers the logarithm of the intensity at its last event,
-    `L_ref`, and fires each time that `L = ln(dark + I)` has moved from it by the contrast
+    N-MNIST was recorded in this way: a camera in front of a screen moved along the three sides of a
+    triangle (Orchard et al., 2015). A pixel remembers the logarithm of the intensity at its last
+    event, `L_ref`, and fires each time that `L = ln(dark + I)` has moved from it by the contrast
     threshold C (ESIM, Rebecq et al., 2018):
 
         n = floor(|L - L_ref| / C) events,  L_ref <- L_ref + sign(L - L_ref) n C
 
     ON (p = True) where it became brighter, OFF where it became darker. L is linear in time within a
     simulation step, so the time of each crossing is interpolated. A subpixel shift of the image is
-    interpolated bilinearly; beyond its border the image goes on with its outermost pixels.
+    interpolated bilinearly; outside the image, its outermost pixels are repeated.
 
     Args:
         sensor: (H, W) of the camera in pixels, or one side of a square.
         threshold: C, in units of the natural logarithm of intensity.
         mismatch: Standard deviation of C from pixel to pixel, as a fraction of C; drawn once for
-            the camera, for ON and OFF apart, and never below a tenth of C.
-        dark: Intensity added to I, which lies in [0, 1]; it bounds the contrast of black.
+            the camera, separately for ON and OFF, and never below a tenth of C.
+        dark: Intensity added to I, which is in [0, 1]; it limits the contrast of black.
         saccades: Number of straight movements; the last one returns to the start.
         amplitude: Length of a saccade in pixels of the sensor.
         duration: Duration of a saccade in microseconds.
         steps: Simulation steps per saccade.
-        seed: Seed of the mismatch, the only thing that is drawn.
+        seed: Seed of the mismatch, the only random part.
 
     Raises:
         ArgumentError: A setting is out of its range.

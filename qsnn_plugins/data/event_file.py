@@ -1,4 +1,4 @@
-"""What the readers of event files share: bytes, what is wrong with them, and the order of time."""
+"""Common parts of the readers of event files: bytes, errors, and the order of time."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def in_order(
 ) -> NDArray[np.void]:
     """Return the events of a file in order of time, and refuse a time that cannot be.
 
-    From one event to the next a clock of 32 bits moves by less than half of its period: a step back
-    by more than 2^31 is a new turn of the clock, a smaller one is a step back. Cameras deliver some
-    events a little late; they are sorted, and how many there were is logged once per file. An event
-    that is more than 10 ms away from its place has a time that no camera has written; so has a
-    first or last one that is further from all others than these last.
+    A 32-bit clock advances by less than half of its period between two events, so a step back by
+    more than 2^31 is an overflow of the clock. Cameras deliver some events a little late; they are
+    sorted, and their number is logged once per file. An event that is more than 10 ms out of order
+    has an impossible time. So has a first or last event that is further away from all others than
+    the duration of these others.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Drawn traffic seen by a simulated event camera: boxes without a download, and without an end."""
+"""Drawn traffic scenes, recorded by a simulated event camera: detection without a download."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _STREAMS = {"train": 0, "val": 1, "test": 2}  # scenes of different splits share
 
 
 class EventScenes(BaseDataModule):
-    """Cars and pedestrians that move over clutter, seen by the event camera of `EventDigits`.
+    """Cars and pedestrians before a cluttered background, recorded by an `EventCamera`.
 
-    Scene n of a split depends on the seed, the split and n alone. Training never sees one twice: an
-    epoch goes on where the one before it ended. The boxes are those at the end of a recording.
+    Scene n of a split depends only on the seed, the split and n. Training never shows a scene
+    twice: each epoch continues with the next scenes. The boxes are those at the end of a recording.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
     Args:
         size: (H, W) of sensor and frames in pixels, or one side of a square.
         train_scenes: Scenes per epoch.
-        test_scenes: Scenes of the test split, which serves validation too.
+        test_scenes: Scenes of the test split, which is also the validation split.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events.
+        binary: True sets pixels with events to 1; False counts the events.
         seed: Seed of all scenes.
-        style: How busy scenes are.
-        camera: The camera; its sensor is replaced by `size`, and it stays where it is for one
+        style: Number, size and speed of objects.
+        camera: The camera; its sensor is replaced by `size`, and it does not move during one
             `duration`.
 
     Raises:

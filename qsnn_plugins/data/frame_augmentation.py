@@ -1,4 +1,4 @@
-"""Augmentation of recordings: geometry alone, the same for all frames of a recording."""
+"""Geometric augmentation of recordings, the same for all frames of a recording."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ class _FlipAndOneMove(nn.Module):
 class NeuromorphicAugmentation(_FlipAndOneMove):
     """NDA (Li et al., ECCV 2022), which Q-SNN uses for CIFAR10-DVS.
 
-    A recording is flipped left to right with probability `flip`. Then one of four, each as likely,
-    moves all of its frames in the same way: a roll by up to `roll` pixels along both axes, a
-    rotation by up to `degrees`, a shear along the rows by up to `degrees`, or a cutout of a square
-    of `cutout` pixels. Pixels take their nearest neighbour's count, so binary frames stay binary.
+    A recording is flipped left to right with probability `flip`. Then one of four operations, with
+    equal probabilities, is applied to all frames in the same way: a roll by up to `roll` pixels
+    along both axes, a rotation by up to `degrees`, a shear along the rows by up to `degrees`, or a
+    cutout of a square of `cutout` pixels. Pixels get the value of their nearest neighbour, so
+    binary frames stay binary.
 
     The authors' loader rolls by up to 5, rotates and shears by up to 30 degrees for CIFAR10-DVS,
-    and by up to 3 and 15 for N-Caltech101. Flip and cutout are of the paper's family and not in
-    that loader; the cutout's side is ours. Where left and right have a meaning, as of gestures and
-    digits, `flip` has to be 0.
+    and by up to 3 and 15 for N-Caltech101. Flip and cutout are in the paper but not in that loader;
+    the side of the cutout is our choice. Set `flip` to 0 if left and right have a meaning, as for
+    gestures and digits.
 
     Args:
         flip: Probability of a flip.
@@ -90,14 +91,15 @@ class NeuromorphicAugmentation(_FlipAndOneMove):
 class SpikformerAugmentation(_FlipAndOneMove):
     """Augmentation of Spikformer's loader for CIFAR10-DVS, after TrivialAugment.
 
-    A recording is flipped left to right with probability `flip`. Then one of six, each as likely,
-    is done to all of its frames alike: nothing, a shear along the rows, a shift along the rows, a
-    shift along the columns, a rotation, or a square of zeros over 0.1 to 11 % of the frame. How far
-    is one of 31 evenly spaced values from one end to the other; shifts are cut to whole pixels.
-    Pixels take their nearest neighbour's count, and what comes in from outside is empty.
+    A recording is flipped left to right with probability `flip`. Then one of six operations, with
+    equal probabilities, is applied to all frames in the same way: nothing, a shear along the rows,
+    a shift along the rows, a shift along the columns, a rotation, or a square of zeros over 0.1 to
+    11 % of the frame. The strength is one of 31 equally spaced values between both extremes; shifts
+    are rounded to whole pixels. Pixels get the value of their nearest neighbour, and pixels from
+    outside the frame are 0.
 
-    The loader's frames have 128 x 128 pixels; `shift` is not scaled for others. Where left and
-    right have a meaning, as of gestures and digits, `flip` has to be 0.
+    The loader's frames have 128 x 128 pixels; `shift` is not scaled for other sizes. Set `flip` to
+    0 if left and right have a meaning, as for gestures and digits.
 
     Args:
         flip: Probability of a flip.
@@ -155,7 +157,7 @@ def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module
 
     Args:
         augment: "none"; "nda"; "spikformer", with the flip of `nda`.
-        nda: What "nda" means for the data set.
+        nda: The settings of "nda" for the data set.
 
     Raises:
         ArgumentError: It names none.

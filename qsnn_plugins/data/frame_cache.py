@@ -1,9 +1,9 @@
-"""Integrated frames on disk: a recording is parsed once, and mapped into memory from then on.
+"""Cache of frames on disk: each recording is parsed once, and then memory-mapped.
 
-There is one file per split: the frames uint8 [N, ...], of binary frames the packed bits, then the
-labels int64 [N], -1 where a recording is broken, and at the end a CRC-32 of the file's name and of
-all before. A reader sees all of it or none, and two writers at once leave one whole file. Its name
-holds a digest of all that the frames depend on.
+There is one file per split: frames uint8 [N, ...] (packed bits of binary frames), then the labels
+int64 [N], -1 for a broken recording, and at the end a CRC-32 of the file name and of everything
+before. Readers never see an incomplete file, and two writers at the same time leave one complete
+file. The file name contains a digest of everything that the frames depend on.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def cached_frames(
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        _log.warning("the frame cache %s is damaged and is made anew: %s", path, error)
+        _log.warning("the frame cache %s is damaged and is created again: %s", path, error)
     shown = tracked(recordings, f"reading the recordings of {reader.name}, {split}")
     try:
         _write(path, shown, len(recordings), reader, binning, allow_broken)

@@ -1,4 +1,4 @@
-"""From events to frames: which bin of time and which pixel each event falls into."""
+"""From events to frames: the time bin and the pixel of each event."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ POLARITIES = 2
 class FrameBinning:
     """How a recording becomes frames [T, 2, H, W].
 
-    Every event falls into exactly one bin. With `bin_by="time"` it is bin
-    `min(floor(T (t - t_0) / (t_1 - t_0)), T - 1)`: T bins of equal time, half open, the last one
-    closed (numpy's histogram convention). With `bin_by="count"` event i of n, in order of time, is
-    in bin `floor(T i / n)`: bins differ by one event at most. Where a recording divides evenly into
-    T bins, these are tonic's and SpikingJelly's bins too; where it does not, tonic drops the rest
-    and SpikingJelly gives it to the last bin.
+    Each event is in exactly one bin. With `bin_by="time"` it is bin `min(floor(T (t - t_0) / (t_1 -
+    t_0)), T - 1)`: T bins of equal time, half open, the last one closed (numpy's histogram
+    convention). With `bin_by="count"` event i of n, in order of time, is in bin `floor(T i / n)`:
+    the bins differ by at most one event. If a recording divides evenly into T bins, these are also
+    the bins of tonic and SpikingJelly; otherwise tonic drops the rest and SpikingJelly adds it to
+    the last bin.
 
     A pixel (x, y) of a sensor of H_s by W_s pixels goes to (floor(x W / W_s), floor(y H / H_s)).
 
@@ -34,7 +34,7 @@ class FrameBinning:
         time_steps: T, the number of frames.
         size: (H, W) of a frame in pixels, or one side of a square; None keeps the sensor's size.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
+        binary: True sets pixels with events to 1; False counts the events, up to 255.
 
     Raises:
         ArgumentError: A setting is out of its range.

@@ -1,4 +1,4 @@
-"""Frames or images with a class each: a training and a test split."""
+"""Classification of frames or images, with a training and a test split."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from qsnn_plugins.data.transformed import Item, TransformedDataset
 class FramesDataModule(BaseDataModule):
     """A training and a test split of frames or of images, with their loaders.
 
-    A data set derives from it and says where its splits come from, in `splits()`. Validation, test
-    and prediction all read the test split, as in the papers.
+    Subclasses return their splits in `splits()`. Validation, test and prediction all use the test
+    split, as in the papers.
 
     Args:
-        augmentation: What is done with each training item when it is asked for; it may draw from
-            torch's generator. None leaves the items as they are.
+        augmentation: Transform of each training item when it is loaded; it may use torch's
+            generator. None for no transform.
         **options: Those of `BaseDataModule`.
 
     Raises:
-        ArgumentError: A count is too small, or there is nothing to download.
+        ArgumentError: A count is too small, or the data set cannot be downloaded.
 
     Example:
         >>> class Blank(FramesDataModule):

@@ -1,4 +1,4 @@
-"""Prophesee's Gen1 automotive detection data set: cars and pedestrians before a driving camera."""
+"""Prophesee's Gen1 automotive detection data set: cars and pedestrians, recorded from a car."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _HOMEPAGE = "https://www.prophesee.ai/2020/01/24/prophesee-gen1-automotive-detec
 class Gen1(BaseDataModule):
     """Gen1 (de Tournemire et al., 2020): 304 x 240 pixels, annotated at up to 4 Hz.
 
-    An item is an annotated time of a recording: frames of the events before it, and its boxes that
-    count. Times of which no box counts are left out, as in the benchmark. Files are mapped into
-    memory, and no more of them is read than the events of an item.
+    An item is an annotated time of a recording: frames of the events before it, and its boxes after
+        filtering. Times without any remaining box are left out, as in the benchmark. Files are
+        memory-mapped, and only the events of an item are read.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
@@ -29,15 +29,15 @@ class Gen1(BaseDataModule):
         time_steps: T, frames per item.
         size: (H, W) of a frame in pixels, or one side of a square; None keeps 240 x 304. Boxes are
             scaled with it.
-        window: How much before an annotation is seen: microseconds or events.
+        window: Length of the window before an annotation, in microseconds or events.
         window_by: "time" or "count".
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        filter: Which annotations count.
+        binary: True sets pixels with events to 1; False counts the events, up to 255.
+        filter: Filter for annotations.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = Gen1("data/Gen1", time_steps=5, size=(224, 288))  # reads nothing yet

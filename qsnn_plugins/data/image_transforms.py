@@ -1,4 +1,4 @@
-"""What is done with a still image before a network sees it: augmentation, size, normalization."""
+"""Transforms of still images: augmentation, resizing, normalization."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ IMAGENET_STATISTICS: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Cutout(nn.Module):
-    """Cutout (DeVries and Taylor, 2017): a square of zeros whose centre may lie anywhere.
+    """Cutout (DeVries and Taylor, 2017): a square of zeros with a random centre.
 
     Near the border, a part of the square falls outside the image.
 

@@ -22,8 +22,9 @@ _SUFFIXES = (".jpeg", ".jpg", ".png")
 class ImageNet(ImagesDataModule):
     """ImageNet (ILSVRC 2012): 1,281,167 and 50,000 photographs of 1,000 classes, or a subset.
 
-    The validation images are the test split, as in the papers. Labels follow the sorted synsets.
-    ImageNet-100 is a list of a hundred synsets; the papers do not print theirs.
+    The validation images are the test split, as in the papers. Labels are in the order of the
+    sorted synsets. ImageNet-100 is a list of a hundred synsets; the papers do not print their
+    lists.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
@@ -31,18 +32,18 @@ class ImageNet(ImagesDataModule):
         root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
             unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
             synset, as Kaggle ships it.
-        classes: The synsets of a subset, or a text file that begins each line with one, which is
-            read at once; None takes all 1,000.
+        classes: The synsets of a subset, or a text file with one synset at the start of each line;
+            None for all 1,000 classes.
         size: Side of the crop in pixels, 224 in the papers.
-        resize: Shorter side of a test image before its middle is taken, in pixels.
+        resize: Shorter side of a test image before its centre is cropped, in pixels.
         augment: Of the training split: "none" (the middle, as in a test), "crop_flip" (a crop of
             random size and a flip) or "spikformer" (all of the photograph, squeezed into the
             square, a flip, RandAugment and random erasing, as Spikformer trains).
-        download: Has to be False: its makers ask for consent to their terms first.
+        download: Must be False, since downloading requires consent to terms.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: A folder or file is missing, or is not what it should be.
+        DataError: A folder or file is missing or invalid.
 
     Example:
         >>> data = ImageNet("data/ImageNet", classes=["n01440764", "n02102040"], size=160)

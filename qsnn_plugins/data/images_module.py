@@ -1,4 +1,4 @@
-"""Still images: what the data modules of static data sets share."""
+"""Base of the data modules of still images."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ class ImagesDataModule(FramesDataModule):
     """A training and a test split of still images, with their loaders.
 
     A batch is images float32 [N, C, H, W], normalised, and labels int64 [N]; `SpikingClassifier`
-    shows each image `time_steps` times. A data set derives from it and says in `pictures()` where
-    its images come from.
+    repeats each image `time_steps` times. Subclasses return their images in `pictures()`.
 
     Args:
-        augmentation: The training split's transform, from PIL to a tensor; it may draw.
-        preparation: The test split's transform.
+        augmentation: Transform of the training split, from PIL to a tensor; it may be random.
+        preparation: Transform of the test split.
         **options: Those of `BaseDataModule`; an image has no `time_steps`.
 
     Raises:

@@ -60,9 +60,9 @@ _NCALTECH101 = EventDataset(
 class NCaltech101(RecordingsDataModule):
     """N-Caltech101 (Orchard et al., 2015): 8,709 recordings of 101 classes, 180 x 240 pixels.
 
-    The 101 classes are the background and a hundred objects (Faces was left out, Faces_easy is in).
-    The data set comes without a split: by default nine tenths of each class, drawn with a fixed
-    seed, are for training. The third paper (Shymyrbay et al.) splits 80:20: `test_fraction=0.2`.
+    The 101 classes are the background and a hundred objects (with Faces_easy, without Faces). The
+    data set has no official split: by default, nine tenths of each class, drawn with a fixed seed,
+    are for training. The third paper (Shymyrbay et al.) splits 80:20: `test_fraction=0.2`.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 
@@ -70,13 +70,14 @@ class NCaltech101(RecordingsDataModule):
         root: Folder with `<class>/image_<number>.bin`.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 180 x 240, and
             IM-SNN's code keeps its aspect ratio with 48 x 64.
-        test_fraction: Share of each class that tests.
-        split: "random" draws the test split with a fixed seed, "ordered" takes the last of a class.
-        background: False leaves the background out: a hundred classes.
+        test_fraction: Share of each class in the test split.
+        split: "random" draws the test split with a fixed seed, "ordered" uses the last of each
+            class.
+        background: False for a hundred classes without the background.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = NCaltech101("data/NCaltech101", size=(48, 64))  # reads nothing yet

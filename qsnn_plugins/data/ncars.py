@@ -29,19 +29,19 @@ _NCARS = EventDataset(
 class NCars(RecordingsDataModule):
     """N-Cars (Sironi et al., 2018): 24,029 recordings of 100 ms, of cars and of background.
 
-    Each recording is a cut-out of the sensor of its own size, up to 100 x 120 pixels; a frame shows
-    these 100 x 120. The split is the one it is shipped with: 15,422 and 8,607.
+    Each recording is a region of the sensor with its own size, up to 100 x 120 pixels; frames show
+    100 x 120 pixels. The split is that of the data set: 15,422 and 8,607.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 
     Args:
         root: Folder with `n-cars_train/<class>/*.dat` and `n-cars_test/<class>/*.dat`, the classes
             being `background` (0) and `cars` (1).
-        download: Has to be False: its makers ask for a form first.
+        download: Must be False, since downloading requires a form.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = NCars("data/NCars", time_steps=8)  # reads nothing yet

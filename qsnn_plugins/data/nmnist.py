@@ -54,12 +54,12 @@ class NMNIST(RecordingsDataModule):
     Args:
         root: Folder with `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 34 x 34.
-        fold: Which fifth of all recordings, those of both folders, is tested on, 0 to 4; the others
-            train. None is the split as shipped.
+        fold: Number of the test fold, 0 to 4, of five folds over the recordings of both folders.
+            None is the official split.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
 
     Example:
         >>> data = NMNIST("data/NMNIST", time_steps=10)  # reads nothing yet

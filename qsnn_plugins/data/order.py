@@ -1,4 +1,4 @@
-"""The order of training: which item comes when, in each epoch and on each process."""
+"""The training order of the items, in each epoch and process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RandAugment on timm's scale of magnitudes, which Spikformer's training names."""
+"""RandAugment with timm's scale of magnitudes, as in Spikformer's training."""
 
 from __future__ import annotations
 

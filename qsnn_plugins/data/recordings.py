@@ -1,4 +1,4 @@
-"""Event data sets on disk: which files there are, and a data module that reads them."""
+"""Base of the data modules of event recordings on disk."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Splits = tuple[list[Recording], list[Recording]]
 
 @dataclass(frozen=True)
 class EventDataset:
-    """What is to be known about a data set of recordings.
+    """Facts about a data set of recordings.
 
     Args:
         reader: How a recording is read.
         classes: Names of the classes' folders, in the order of the labels.
-        layout: Where files lie under the root, for messages.
+        layout: Layout of the files under the root, for messages.
         homepage: Where to get the data.
-        archives: What a download fetches; empty where there is no public address.
-        nda: Its augmentation, where one is asked for.
+        archives: Archives to download; empty if there is no public address.
+        nda: Settings of the augmentation "nda".
     """
 
     reader: EventReader
@@ -47,27 +47,26 @@ class EventDataset:
 class RecordingsDataModule(FramesDataModule):
     """Frames of the recordings under a folder, cached on disk.
 
-    A data set derives from it, hands on what an `EventDataset` says, and finds its recordings in
-    `find()`.
+    Subclasses pass an `EventDataset` and return their recordings in `find()`.
 
     Args:
-        dataset: What is to be known about the data set.
-        binning: How events become frames: the next four, which a data set takes one by one.
+        dataset: Facts about the data set.
+        binning: How events become frames, with the next four arguments.
         time_steps: T, frames per recording.
         size: (H, W) of a frame in pixels, or one side of a square.
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
-        binary: True marks the pixels that saw an event with 1; False counts the events, up to 255.
-        cache_dir: Folder of the integrated frames; None is `<root>/.qsnn_cache`. Files in it may be
-            deleted at any time; each combination of settings has its own.
-        allow_broken: False raises at the first broken recording; True leaves broken ones out and
-            counts them in one warning per split.
-        augment: Of the training split: "none", "nda" (neuromorphic data augmentation, as Q-SNN
-            has it) or "spikformer" (as Spikformer's code has it).
+        binary: True sets pixels with events to 1; False counts the events, up to 255.
+        cache_dir: Folder of the cached frames; None is `<root>/.qsnn_cache`. Its files can be
+            deleted at any time; each combination of settings has its own file.
+        allow_broken: False raises an error at the first broken recording; True leaves broken ones
+            out and counts them in one warning per split.
+        augment: Augmentation of the training split: "none", "nda" (neuromorphic data augmentation,
+            as in Q-SNN) or "spikformer" (as in Spikformer's code).
         **options: `root`, `batch_size`, `num_workers`, `seed` and `download` of `BaseDataModule`.
 
     Raises:
         ArgumentError: A setting is out of its range.
-        DataError: Recordings are missing or broken (when the data are first asked for).
+        DataError: Recordings are missing or broken (when the data are first used).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Drawn traffic: cars and pedestrians that move over clutter, with their boxes."""
+"""Drawn traffic scenes: cars and pedestrians before a cluttered background, with boxes."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class SceneStyle:
-    """How busy a scene is, in pixels of its frame.
+    """Number, size and speed of objects, in pixels of the frame.
 
     Args:
-        objects: Objects per scene, from and to.
-        car: Height of cars, from and to; they are 1.7 to 2.2 times as wide.
-        pedestrian: Height of pedestrians, from and to; they are 0.4 to 0.5 times as wide.
-        travel: How far an object moves before the camera during a recording, from and to.
+        objects: Smallest and largest number of objects per scene.
+        car: Smallest and largest height of cars, which are 1.7 to 2.2 times as wide.
+        pedestrian: Smallest and largest height of pedestrians, which are 0.4 to 0.5 times as wide.
+        travel: Smallest and largest distance that an object moves during a recording.
 
     Raises:
         ArgumentError: A number of objects is below 0.

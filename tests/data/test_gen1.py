@@ -143,7 +143,7 @@ def broken(root, what):
             "truncated: it ends at 990000 µs, and is annotated at 2100000",
         ),
         ("has no events", "truncated: it ends without an event"),
-        ("has no recording", "no recording beside it: drive_td.dat is missing"),
+        ("has no recording", "has no recording: drive_td.dat is missing"),
         ("has another class", r"box 0 has class_id=4, and there are 0 \(car\), 1 \(pedestrian\)"),
         ("has nothing that counts", "none of the annotations in .*test counts"),
     ],
