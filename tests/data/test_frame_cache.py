@@ -183,7 +183,7 @@ def test_a_damaged_cache_is_made_anew_and_says_so(tmp_path, recordings, length, 
     item, _ = ask()[5]
     np.testing.assert_array_equal(item, COUNTED(read(recordings[5].path), SENSOR))
     assert path.read_bytes() == whole
-    assert "is damaged and is made anew" in caplog.text
+    assert "is damaged and is created again" in caplog.text
 
 
 def test_an_unwritable_folder_is_named(tmp_path, recordings):
@@ -242,7 +242,7 @@ def test_a_foreign_cache_is_made_anew(tmp_path, recordings, caplog):
         ask(split="train")
         assert path.read_bytes() == whole
     path.unlink()
-    assert caplog.text.count("is damaged and is made anew") == 3
+    assert caplog.text.count("is damaged and is created again") == 3
 
 
 def test_a_mended_recording_is_seen_although_size_and_time_stay(tmp_path, recordings):
