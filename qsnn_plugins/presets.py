@@ -67,8 +67,8 @@ def imsnn(weight_bits: int | None = 4, fidelity: Fidelity = "paper") -> QuantSpe
     """IM-SNN: ternary membranes under a stacked surrogate gradient, power-of-two weights.
 
     Released: five levels from -3 to 1, the default of the code, and uniformly quantized weights up
-        to 2 mean|w|, where the paper has powers of two. In all presets with "released", neurons
-        fire above the threshold; with "paper", they use the comparison of the host.
+    to 2 mean|w|, where the paper has powers of two. In all presets with "released", neurons fire
+    above the threshold; with "paper", they use the comparison of the host.
 
     Args:
         weight_bits: Bits per weight (8, 4 and 2 in the paper), or None for float weights. With 5
@@ -102,8 +102,8 @@ def spquant(
     """SpQuant-SNN: IM-SNN's membranes, learned thresholds with a separate gradient, and pruning.
 
     Released: no spatial masks (the call is commented out), untrained gates on the input of a
-        convolution with a threshold of 0.5, uniformly quantized weights. The released threshold
-        adds the ordinary gradient to the separate one, which is not implemented here.
+    convolution with a threshold of 0.5, uniformly quantized weights. The released threshold adds
+    the ordinary gradient to the separate one, which is not implemented here.
 
     Args:
         weight_bits: Bits per weight (8, 4 and 2 in the paper), or None for float weights. With 5

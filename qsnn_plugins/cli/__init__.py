@@ -97,7 +97,7 @@ def _help(command: str, known: dict[str, str]) -> str:
         if known.keys() & set(words):
             lines += ["", f"{title}:", *(f"  {word:<11}{known[word]}" for word in words)]
     lines += ["", f"{command} COMMAND --help shows the options of a command, and an example."]
-    lines += ["QSNN_PROGRESS=0 in the environment hides the progress bars of all but fit and test."]
+    lines += ["QSNN_PROGRESS=0 in the environment hides progress bars, except those of Lightning."]
     lines += ["", "example:", f"  {command} fit {_DEMO}"]
     if command == "lightning" and (other := other_claim(command)):
         lines += ["", f"All other commands are passed on to {other[0]}, which is installed too."]

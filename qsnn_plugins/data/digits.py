@@ -17,6 +17,7 @@ from qsnn_plugins.data.image_transforms import small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
+from qsnn_plugins.progress import phase
 
 _WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16
 _MEAN, _DEVIATION = 0.305, 0.376  # of all pixels of the training images, of values in [0, 1]
@@ -84,7 +85,7 @@ class Digits(ImagesDataModule):
     """The 1,797 handwritten digits of scikit-learn, as still images.
 
     They can replace any data set of still images: the images (8 x 8 pixels, 17 grey levels) are
-        resized bilinearly, and repeated for three channels. The split is that of `EventDigits`.
+    resized bilinearly, and repeated for three channels. The split is that of `EventDigits`.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 
@@ -144,8 +145,9 @@ def _record(camera: EventCamera, binning: FrameBinning) -> tuple[FramesDataset, 
     """Return both splits; kept, since a second data module often asks for the same."""
     images, labels, train, test = _load()
     images = np.pad(images, ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
-    recordings = camera(images, white=_WHITE)
-    frames = np.stack([binning(events, camera.shape, span=camera.span) for events in recordings])
+    with phase("recording the digits with a simulated event camera"):
+        recordings = camera(images, white=_WHITE)
+        frames = np.stack([binning(e, camera.shape, span=camera.span) for e in recordings])
     return FramesDataset(frames[train], labels[train]), FramesDataset(frames[test], labels[test])
 
 

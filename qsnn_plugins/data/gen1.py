@@ -18,8 +18,8 @@ class Gen1(BaseDataModule):
     """Gen1 (de Tournemire et al., 2020): 304 x 240 pixels, annotated at up to 4 Hz.
 
     An item is an annotated time of a recording: frames of the events before it, and its boxes after
-        filtering. Times without any remaining box are left out, as in the benchmark. Files are
-        memory-mapped, and only the events of an item are read.
+    filtering. Times without any remaining box are left out, as in the benchmark. Files are
+    memory-mapped, and only the events of an item are read.
 
     Arguments that are not explained here are those of `BaseDataModule`.
 

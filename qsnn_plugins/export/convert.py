@@ -33,11 +33,10 @@ def to_integer(
     r"""Convert a trained network to one that computes with integers only.
 
     A run of a copy is traced operator by operator, so any network can be converted: of this
-        package, of SpikingJelly or snnTorch after `inject`, or your own. A synapse sums integer
-        codes, acc = Σ code x. Bias, normalization and average pooling between the synapse and the
-        neuron turn this into A acc + B per channel. The step of the neuron is then tabulated: for
-        each stored level and each outcome (spikes and new level) there is one bound on acc from
-        which on it occurs,
+    package, of SpikingJelly or snnTorch after `inject`, or your own. A synapse sums integer codes,
+    acc = Σ code x. Bias, normalization and average pooling between the synapse and the neuron turn
+    this into A acc + B per channel. The step of the neuron is then tabulated: for each stored level
+    and each outcome (spikes and new level) there is one bound on acc from which on it occurs,
 
         A acc + B >= x*   <=>   acc >= ceil((x* - B) / A),
 

@@ -110,8 +110,8 @@ def verify(
     """Run both networks on the same samples, and compare spikes and answers.
 
     The float network gets the values that the integers represent, in its own way of calling: all
-        steps at once, one step per call, or a frame that it repeats itself. It is not changed,
-        except that its states are reset.
+    steps at once, one step per call, or a frame that it repeats itself. It is not changed, except
+    that its states are reset.
 
     Args:
         network: The float network.

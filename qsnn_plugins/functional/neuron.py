@@ -142,7 +142,7 @@ def reset(
         r = h - s V_th                soft, where v_reset is None
 
     f is 1 for any spike: a multi-bit spike counts up to 2^S - 1, and 1 - s would flip the sign of
-        the membrane. An infinite membrane that fires is reset like any other.
+    the membrane. An infinite membrane that fires is reset like any other.
 
     Args:
         h: Charged membrane, any shape.

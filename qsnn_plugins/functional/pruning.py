@@ -240,9 +240,9 @@ def prune_membrane(
         h ← M h + (1 - M) rest,    M = spatial_mask(h)
 
     Masked neurons do not accumulate: "we skip the membrane potential accumulation for
-        non-significant membrane values before the accumulate-and-fire operation". Then `rest` is
-        the membrane charged without the input of this step, so the accumulated membrane is kept and
-        leaks. With `rest` = 0 the whole membrane is erased, u ← u M.
+    non-significant membrane values before the accumulate-and-fire operation". Then `rest` is the
+    membrane charged without the input of this step, so the accumulated membrane is kept and leaks.
+    With `rest` = 0 the whole membrane is erased, u ← u M.
 
     Args:
         h: Charged membrane of one step, shape [N, ...].

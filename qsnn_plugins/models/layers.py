@@ -38,7 +38,7 @@ def parse_layers(layers: str) -> list[Token]:
     """Parse the layer string of a network, such as "64C3-AP2-GAP-FC10".
 
     A layer or a group in parentheses may be repeated, in the notations of the papers: "512C3x4",
-        "512C3×4", "(128C3-MP2)x5" and "5x(128C3-MP2)".
+    "512C3×4", "(128C3-MP2)x5" and "5x(128C3-MP2)".
 
     Args:
         layers: Tokens joined by "-": nCk (k x k convolution to n channels), nCkPp (the same with p

@@ -27,10 +27,10 @@ class Binary(StateFacts):
     """Parametrization with one-bit weights and a scale per channel (Q-SNN Eq. 6, 7 and 14).
 
     The defaults follow the paper: the layer is standardised (Eq. 14, WS-DR), and γ is the mean of
-        |ŵ| in each output channel. The paper does not print the gradient. Here the gradient of the
-        sign is straight-through where |ŵ| <= 1, and γ is a constant, as in the released code. The
-        32 % of standardised weights beyond 1 then get no gradient; with `gradient="ede"`, as in the
-        code, all of them get one early in the training.
+    |ŵ| in each output channel. The paper does not print the gradient. Here the gradient of the sign
+    is straight-through where |ŵ| <= 1, and γ is a constant, as in the released code. The 32 % of
+    standardised weights beyond 1 then get no gradient; with `gradient="ede"`, as in the code, all
+    of them get one early in the training.
 
     The released code is `scale="power_of_two", regulation="channel", gradient="ede"`: channels are
     standardised with the unbiased variance, γ = 2^round(log2 mean|ŵ|), and the gradient is the

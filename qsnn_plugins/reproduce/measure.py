@@ -140,8 +140,8 @@ def main(words: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="qsnn measure",
-        description="Train and test the table rows of a recipe, once for each seed, and record the "
-        "results in docs/results. All other options are passed on to `lightning fit` and "
+        description="Train and test the table rows of a recipe, once for each seed, and record\n"
+        "the results in docs/results. All other options are passed on to `lightning fit` and\n"
         "`lightning test`.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
