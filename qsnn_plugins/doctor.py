@@ -100,7 +100,7 @@ def main(words: list[str]) -> int:
             print(finding, flush=True)
             fatal = fatal or finding.mark is Mark.FATAL
         print()
-    verdict = "cannot run before what is marked !! is fixed" if fatal else "can run"
+    verdict = "cannot run until everything marked !! is fixed" if fatal else "can run"
     print(f"The main job {verdict}: {MAIN_JOB}")
     return int(fatal)
 
@@ -296,10 +296,10 @@ def _torchvision(result: Probe) -> Finding:
         case "native":
             return Finding(subject, Mark.GOOD, "load")
         case "absent":
-            text = "torchvision is not installed; SpikingJelly's model builders want it"
+            text = "torchvision is not installed; SpikingJelly's model builders need it"
             return Finding(subject, Mark.LACKING, text, "pip install torchvision")
         case "registered":
-            text = "do not load beside this torch; nothing works that calls nms or a RoI operator"
+            text = "do not load with this torch; everything works except nms and RoI operators"
             return Finding(subject, Mark.GOOD, text)
     return Finding(subject, Mark.FATAL, result.text, "pip install --force-reinstall torch")
 

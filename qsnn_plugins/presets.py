@@ -319,14 +319,14 @@ def _check_overruled(
             given = getattr(spec, part)
             read = given.prunes if part == "pruning" else given.bits
             if read != values[argument] and not may_overrule(part, argument):
-                allowed = f"None beside {part}, which says {given}"
+                allowed = f"None together with {part}, which says {given}"
                 raise ArgumentError(argument, values[argument], allowed)
     if "fidelity" in values and not any(may_overrule(part, "fidelity") for part in parts):
         arguments_alone = {key: value for key, value in values.items() if key not in parts}
         if _is_unread("fidelity", name, values) and not _is_unread(
             "fidelity", name, arguments_alone
         ):
-            allowed = f"None beside {' and '.join(parts)}, which leave nothing that reads it"
+            allowed = f"None together with {' and '.join(parts)}, since nothing else uses it"
             raise ArgumentError("fidelity", values["fidelity"], allowed)
 
 

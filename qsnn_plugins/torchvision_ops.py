@@ -1,14 +1,14 @@
-"""Let torchvision be imported beside a torch that it was not built for.
+"""Make torchvision importable with a torch that it was not built for.
 
-A CPU build of torch and the registry's torchvision (built for CUDA) are a common pair. Its C
-library cannot load there, its operators are never defined, and `import torchvision` stops at
-"operator torchvision::nms does not exist"; with it stop torchmetrics, Lightning and SpikingJelly's
-model builders, none of which needs an operator. `register_missing_ops` registers the two for which
-torchvision's Python code adds a kernel unconditionally; the rest of that code asks whether
-the library loaded, and still hears that it did not.
+A CPU build of torch is often installed together with torchvision from PyPI, which is built for
+CUDA. Then torchvision's C library cannot be loaded, its operators are not defined, and `import
+torchvision` fails with "operator torchvision::nms does not exist". So do torchmetrics, Lightning
+and SpikingJelly's model builders, although none of them needs an operator. `register_missing_ops`
+registers the two operators to which torchvision's Python code adds a kernel unconditionally. The
+rest of that code checks whether the library was loaded, and still finds that it was not.
 
-`watch_for_torchvision` has that done when torchvision is first imported, by whomever: any import of
-this package before a host's is enough, and where nobody imports torchvision, neither is torch.
+`watch_for_torchvision` does this when torchvision is first imported, by any package. It is enough
+to import this package before a host, and torch is not imported if torchvision is not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _registered: torch.library.Library | None = None
 
 
 class Operators(StrEnum):
-    """Where torchvision's operators come from."""
+    """Source of torchvision's operators."""
 
     ABSENT = "absent"  # torchvision is not installed
     NATIVE = "native"  # its own library loads
@@ -46,14 +46,14 @@ class Operators(StrEnum):
 
 
 def register_missing_ops() -> Operators:
-    """Register torchvision's operators if, and only if, its own cannot load.
+    """Register torchvision's operators if, and only if, its own cannot be loaded.
 
-    It has to run before torchvision is imported, and does: see `watch_for_torchvision`. Calling it
-    again, or after torchvision was imported, changes nothing; after an import that failed,
-    torchvision can be imported again.
+    It must run before torchvision is imported; `watch_for_torchvision` takes care of this. Calling
+    it again, or after torchvision was imported, has no effect. After a failed import, torchvision
+    can be imported again.
 
     Returns:
-        Where the operators come from.
+        The source of the operators.
 
     Example:
         >>> register_missing_ops() in Operators

@@ -63,7 +63,7 @@ def test_what_the_main_job_needs_is_fatal(broken, report):
     status, text = report(**{broken: Probe(False, "ImportError: it is broken")})
     assert status == 1
     assert "ImportError: it is broken" in text
-    assert "cannot run before what is marked !! is fixed" in text
+    assert "cannot run until everything marked !! is fixed" in text
 
 
 @pytest.mark.parametrize("broken", ["snntorch", "torchaudio", "cupy", "device"])

@@ -80,7 +80,7 @@ def _read(path: Path) -> Iterable[Result]:
     if not path.is_file():
         raise RecipeError(f"there is no file of results {path}")
     if path.suffix != ".json":
-        raise RecipeError(f"{path} is not a JSON file of results; a recipe stands behind -c")
+        raise RecipeError(f"{path} is not a JSON file of results; recipes need -c before them")
     return read_results(path)
 
 

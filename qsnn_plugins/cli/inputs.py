@@ -190,7 +190,7 @@ def located(file: Path) -> Path:
 def read_with_bases(
     file: Path, above: tuple[Path, ...] = ()
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield a recipe's content behind that of the recipes that it stands on.
+    """Yield the content of a recipe's bases, and then its own.
 
     Raises:
         RecipeError: A file cannot be read, or is its own base.

@@ -19,9 +19,9 @@ from qsnn_plugins.export.values import Term, Value, same, sample_shape, whole
 __all__ = ["ANSWERS", "Builder", "Charge", "Grid"]
 
 ANSWERS = (
-    "It has to be that of each step, [T, N, ...], or their sum or mean over all steps: y[-1], "
-    "some of the steps, weights per step, a maximum over time, a bias behind the sum over steps "
-    "(behind their mean it is known), and a state beside the neurons' have no form in integers"
+    "It must be the answer of each step, [T, N, ...], or the sum or mean over all steps. Not "
+    "supported are y[-1], a selection of steps, weights per step, a maximum over time, a bias "
+    "after the sum over steps (after the mean it is), and states other than those of neurons"
 )
 
 

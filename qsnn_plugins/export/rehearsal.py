@@ -31,14 +31,14 @@ _TOLERANCE = 1e-4  # of sums in float32, relative to the greatest
 _RARE = 0.01  # share of outcomes that fixed point, and sums that round in float64, may decide
 
 _INPUT = (
-    "Every step has to be computed alike from its own input and spikes: what is fed back from an "
-    "earlier step, layers or factors that depend on the step, a state beside the neurons' and what "
-    "is drawn at random have no form in integers"
+    "All steps must be computed in the same way from their own inputs and spikes. Not supported "
+    "are feedback from an earlier step, layers or factors that depend on the step, states other "
+    "than those of neurons, and random values"
 )
 _STATE = (
-    "A neuron's membrane has to be its own business: membranes that are scaled, replaced or reset "
-    "between steps, or made anew in each (init_leaky, utils.reset or reset_net inside of the "
-    "loop), have no form in integers"
+    "Only the neuron itself may change its membrane. Not supported are membranes that are scaled, "
+    "replaced or reset between steps, or created in each step (init_leaky, utils.reset or "
+    "reset_net inside the loop)"
 )
 
 
@@ -218,8 +218,8 @@ class _Actor:
         if off.any():
             at = self._step_of(off)
             raise ExportError(
-                f"{self.name} is given something else in step {at} than what its layers and spikes "
-                f"of that step make. {_INPUT}"
+                f"{self.name} has another input in step {at} than its layers and spikes of that "
+                f"step give. {_INPUT}"
             )
         self._check_state(given[1] if len(given) > 1 else None, x.dtype)
         rounded = wanted.reshape(shape).to(x.dtype)
@@ -258,8 +258,8 @@ class _Actor:
             if not off.any() and not self.is_multi_step:
                 at = self.calls + 1
             raise ExportError(
-                f"{self.name} fires or stores otherwise in step {at} than its table says, which is "
-                f"that of the first step. {_STATE}, nor have thresholds that change"
+                f"{self.name} fires or stores something else in step {at} than its table says, "
+                f"which is that of the first step. {_STATE}, and thresholds that change"
             )
         sends = self.sends[step].to(spikes.dtype).reshape(spikes.shape)
         self.calls += 1

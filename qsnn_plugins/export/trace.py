@@ -112,7 +112,7 @@ class _Tracer(TorchDispatchMode):
             )
         value, spikes = self.values.get(args[0]), output_spikes(output)
         if value is None:
-            raise ExportError(f"{name} takes what is not made of sums and spikes")
+            raise ExportError(f"{name} has an input that is not computed from sums and spikes")
         leading = 2 if is_multi_step(module) else 1
         states = [*output[1:]] if isinstance(output, tuple | list) else []
         states += [getattr(module, name, None) for name in ("v", "v_seq", "mem")]
@@ -136,11 +136,11 @@ class _Tracer(TorchDispatchMode):
         if self._knows((args, kwargs), self.membranes):
             if knows:
                 raise ExportError(
-                    f"{self.ops.where} computes with a membrane beside sums and spikes"
+                    f"{self.ops.where} computes with a membrane and not only with sums and spikes"
                 )
             output = func(*args, **kwargs)
             if not isinstance(output, Tensor | tuple | list):
-                raise ExportError(f"{self.ops.where} decides by a membrane what it computes")
+                raise ExportError(f"{self.ops.where} has control flow that depends on a membrane")
             leaves = torch.utils._pytree.tree_leaves(output)
             self.membranes.update({leaf: True for leaf in leaves if isinstance(leaf, Tensor)})
             return output
@@ -197,7 +197,7 @@ class _Tracer(TorchDispatchMode):
             )
         value = self.values.get(output)
         if value is None:
-            raise ExportError("the network's answer is not made of its sums and spikes")
+            raise ExportError("the answer of the network is not computed from sums and spikes")
         return value
 
 

@@ -173,7 +173,7 @@ def read_results(path: Path) -> Iterable[Result]:
         for entry in values if isinstance(values, list) else [values]:
             result = _result(entry)
             if not os.path.isfile(path.parent / result.log):
-                raise DataError(f"there is no log {result.log!r} beside it")
+                raise DataError(f"there is no log {result.log!r} in the same folder")
             yield result
     # not JSON, not UTF-8, a number of 5,000 digits, brackets without end
     except (DataError, ValueError, OverflowError, OSError, RecursionError) as error:

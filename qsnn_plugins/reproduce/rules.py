@@ -36,7 +36,7 @@ def all_parameters(case: Case) -> float:
 
 @rule
 def parameters_and_biases_of_convolutions(case: Case) -> float:
-    """All parameters, and a bias for each channel of a convolution beside its normalization."""
+    """All parameters, and a bias per channel of each convolution despite its normalization."""
     biases = case.cost.count("normalization") // 2  # which has a scale and a shift per channel
     return _at_weight_bits(case, case.parameter_count + biases)
 
@@ -57,25 +57,25 @@ def weights_and_biases(case: Case) -> float:
 
 @rule
 def membranes(case: Case) -> float:
-    """Membranes behind convolutions (Eq. 17); a ternary one takes 1.5 bits."""
+    """Membranes after convolutions (Eq. 17); a ternary one takes 1.5 bits."""
     return _membranes(case, case.behind_convolutions())
 
 
 @rule
 def membranes_of_two_bits(case: Case) -> float:
-    """Membranes behind convolutions (Eq. 17); a ternary one takes 2 bits."""
+    """Membranes after convolutions (Eq. 17); a ternary one takes 2 bits."""
     return _membranes(case, case.behind_convolutions(), _IMSNN_EVENTS)
 
 
 @rule
 def membranes_behind_the_first(case: Case) -> float:
-    """Membranes behind all convolutions but the first; a ternary one takes 1.5 bits."""
+    """Membranes after all convolutions but the first; a ternary one takes 1.5 bits."""
     return _membranes(case, case.behind_convolutions()[1:])
 
 
 @rule
 def membranes_but_the_last(case: Case) -> float:
-    """Membranes behind all convolutions but the last."""
+    """Membranes after all convolutions but the last."""
     return _membranes(case, case.behind_convolutions()[:-1])
 
 
@@ -193,7 +193,7 @@ def effort_without_attention(case: Case) -> float:
 
 @rule
 def membrane_operations(case: Case) -> float:
-    """Two operations for every membrane behind a convolution in each of ten steps."""
+    """Two operations for every membrane after a convolution in each of ten steps."""
     return case.in_unit(2 * 10 * sum(neuron.count for neuron in case.behind_convolutions()))
 
 

@@ -375,7 +375,10 @@ BAD = [
     (["rates", *NETWORK, "--scene=1"], "--scene: rates does not read it; boxes"),
     (["negative", *NETWORK, "--width", "wide"], "width='wide' is not allowed: give inches from"),
     (["negative", *NETWORK, "--width", "99"], "width='99' is not allowed: give inches from"),
-    (["bits", "small.yaml"], "small.yaml is not a JSON file of results; a recipe stands behind -c"),
+    (
+        ["bits", "small.yaml"],
+        "small.yaml is not a JSON file of results; recipes need -c before them",
+    ),
     (["bits", "no.json"], "there is no file of results no.json"),
     (["bits", *NETWORK], "bits is drawn from recorded results and does not use --ckpt_path"),
     (

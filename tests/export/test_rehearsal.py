@@ -20,8 +20,8 @@ def flat(steps=4, samples=3, seed=1):
     return counts(steps, samples, FLAT, seed=seed)
 
 
-INPUT = "Every step has to be computed alike|fed back"
-STATE = "membrane has to be its own business"
+INPUT = "All steps must be computed in the same way|fed back"
+STATE = "Only the neuron itself may change its membrane"
 ANSWER = "sum or mean over all steps"
 
 

@@ -296,5 +296,5 @@ def test_what_does_not_fit_is_named():
     gate = ChannelGate(spec().pruning, 2, 2)
     with pytest.raises(ArgumentError, match="sources='LIFNode'"):
         gate.attach(nn.Conv2d(2, 2, 1), nn.Identity(), [neuron.LIFNode()])
-    with pytest.raises(ExportError, match=r"blocks\.conv2\.synapse\.0 is gated by means"):
+    with pytest.raises(ExportError, match=r"blocks\.conv2\.synapse\.0 has a channel gate"):
         to_integer(built(), events(4, 1, 2, 8, 8))
