@@ -212,20 +212,20 @@ def test_values_that_stand_for_none_are_named(value, message):
     [
         (
             {"preset": "imsnn", "weight_bits": 2, "weight": {"kind": "float"}},
-            "weight_bits=2 is not allowed: give None beside weight, which says float",
+            "weight_bits=2 is not allowed: give None together with weight, which says float",
         ),
         (
             {"preset": "qsnn", "membrane_bits": 4, "membrane": {"bits": 2}},
-            "membrane_bits=4 is not allowed: give None beside membrane",
+            "membrane_bits=4 is not allowed: give None together with membrane",
         ),
         (
             {"preset": "spquant", "pruned": False, "pruning": {"spatial_ratio": 0.5}},
-            "pruned=False is not allowed: give None beside pruning",
+            "pruned=False is not allowed: give None together with pruning",
         ),
         (
             {"preset": "imsnn", "fidelity": "released", "weight": {}, "membrane": {"kind": "float"}}
             | {"weight_bits": None, "spike": {"comparison": "host"}},
-            "fidelity='released' is not allowed: give None beside weight and membrane and spike",
+            "fidelity='released' is not allowed: give None together with weight and membrane and spike",
         ),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_kind_that_the_preset_has_keeps_what_was_given(tmp_path):
 def test_an_argument_that_a_part_overrules_is_refused(overlay, word, recipe):
     layer = ["-c", str(ROOT / f"recipes/overlays/{overlay}.yaml")]
     assert spec(*layer, recipe=recipe)  # an overlay's part overrules the recipe's argument
-    sentence = f"^{SPEC}.{word.split('=')[0]}: .* is not allowed: give None beside "
+    sentence = f"^{SPEC}.{word.split('=')[0]}: .* is not allowed: give None together with "
     with pytest.raises(RecipeError, match=sentence):
         spec(*layer, f"{SPEC}.{word}", recipe=recipe)
 
