@@ -165,7 +165,7 @@ def soft_weights(network: nn.Module) -> Iterator[list[SigmoidQuantizer]]:
         network: Any network.
 
     Yields:
-        The `SigmoidQuantizer`s of the network, soft inside the block and unchanged after it.
+        All `SigmoidQuantizer` modules of the network, soft inside the block and unchanged after it.
 
     Example:
         >>> weight = torch.tensor([-0.5, 0.5, 0.02])

@@ -47,7 +47,7 @@ MISTAKES = [
     (["recipes", "--foo"], "usage: qsnn recipes"),
     (["recipes"], "there is no folder recipes here: run this in a checkout"),
     (["measure"], "qsnn measure: the following arguments are required: -c/--config"),
-    (["measure", "-c", "no.yaml"], "no row is trained by no.yaml"),
+    (["measure", "-c", "no.yaml"], "no table row is trained by no.yaml"),
     (["measure", "-c", "no.yaml", "--jobs=0"], "--jobs=0 is not allowed: give a number"),
     (["doctor", "--foo"], "usage: qsnn doctor"),
     (["nothing"], "qsnn has no command 'nothing'"),

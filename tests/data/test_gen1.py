@@ -145,7 +145,7 @@ def broken(root, what):
         ("has no events", "truncated: it ends without an event"),
         ("has no recording", "has no recording: drive_td.dat is missing"),
         ("has another class", r"box 0 has class_id=4, and there are 0 \(car\), 1 \(pedestrian\)"),
-        ("has nothing that counts", "none of the annotations in .*test counts"),
+        ("has nothing that counts", "none of the annotations in .*test passes"),
     ],
 )
 def test_what_is_broken_is_said_when_the_split_is_opened(root, what, told):

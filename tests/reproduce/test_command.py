@@ -44,7 +44,7 @@ def test_the_terminal(capsys, monkeypatch):
     assert "103.46 = 103.4634" in text
     assert "cells need a measurement" in text
     assert "Table VI:" not in text
-    assert "Each cell begins with the value that the paper prints" in text
+    assert "Each cell begins with the printed value" in text
     assert "weights (MB), computed" in text
     assert "mAP (1), measured" in text
     assert "3.76 MB are 15.04 M membranes of 2 bits" in text

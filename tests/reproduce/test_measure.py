@@ -31,9 +31,9 @@ def test_rows_of_the_same_words_are_run_once():
 
 
 def test_a_recipe_without_rows_is_one_sentence():
-    with pytest.raises(DataError, match=r"no row is trained by recipes/x\.yaml"):
+    with pytest.raises(DataError, match=r"no table row is trained by recipes/x\.yaml"):
         rows_of("recipes/x.yaml")
-    with pytest.raises(DataError, match="no row with '3-bit' in its name"):
+    with pytest.raises(DataError, match="no table row with '3-bit' in its name"):
         rows_of(DECOLLE, "3-bit")
 
 
@@ -166,7 +166,7 @@ def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
 def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(DataError, match="no checkout"):
+    with pytest.raises(DataError, match="not a git checkout"):
         checkout_commit()
 
 

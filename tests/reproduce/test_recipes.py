@@ -47,8 +47,8 @@ def test_a_run_of_other_words_stands_elsewhere():
 
 def test_full_size_runs_are_said_to_be_pending_until_there_is_one():
     small = replace(RESULT, overrides=(*OVERLAY, "--trainer.max_epochs=1"))
-    assert "waits for a GPU" in recipes_page([small])
-    assert "waits for a GPU" not in recipes_page([RESULT])
+    assert "needs a GPU" in recipes_page([small])
+    assert "needs a GPU" not in recipes_page([RESULT])
 
 
 def test_a_quoted_row_joins_a_columns_recipe_by_its_words():
@@ -68,7 +68,7 @@ def checkout(tmp_path, monkeypatch):
 
 def test_the_command_writes_and_checks(checkout, capsys):
     assert recipes.main(["--check"]) == 1
-    assert "stale: run qsnn recipes --write" in capsys.readouterr().err
+    assert "out of date: run qsnn recipes --write" in capsys.readouterr().err
     assert recipes.main(["--write"]) == 0
     assert recipes.main(["--check"]) == 0
     assert recipes.main([]) == 0
