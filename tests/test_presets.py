@@ -225,7 +225,7 @@ def test_values_that_stand_for_none_are_named(value, message):
         (
             {"preset": "imsnn", "fidelity": "released", "weight": {}, "membrane": {"kind": "float"}}
             | {"weight_bits": None, "spike": {"comparison": "host"}},
-            "fidelity='released' is not allowed: give None together with weight and membrane and spike",
+            "fidelity='released' is not allowed: give None together with weight and membrane",
         ),
     ],
 )

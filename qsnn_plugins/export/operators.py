@@ -113,7 +113,7 @@ class Operators:
         value = self.values.get(args[0])
         if func._overloadpacket.__name__ == "_to_copy":
             if not output.dtype.is_floating_point:
-                raise ExportError(f"{self.where} turns what it computes into {output.dtype}")
+                raise ExportError(f"{self.where} converts its values to {output.dtype}")
             return value
         return value and value.moved(lambda tensor: func(tensor, *args[1:], **kwargs))
 
@@ -147,7 +147,7 @@ class Operators:
     def _cat(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         values = [value for x in args[0] if isinstance(value := self._of(x), Value)]
         if len(values) < len(args[0]):
-            raise ExportError(f"{self.where} joins constants with what it computes")
+            raise ExportError(f"{self.where} concatenates constants and computed values")
         return self.builder.joined(self.where, values, lambda ts: func(ts, *args[1:], **kwargs))
 
     # Sums and factors
@@ -195,7 +195,7 @@ class Operators:
     def _div(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         a, b = self._of(args[0]), self._of(args[1])
         if not isinstance(a, Value) or isinstance(b, Value) or kwargs.get("rounding_mode"):
-            raise ExportError(f"{self.where} divides by what it computes")
+            raise ExportError(f"{self.where} divides by a computed value")
         return a.times(1 / torch.as_tensor(b, dtype=torch.float64))
 
     def _native_batch_norm(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Any]:
@@ -225,7 +225,7 @@ class Operators:
         x, weight, bias, stride, padding, dilation, transposed, _, groups = args
         if transposed:
             raise ExportError(
-                f"{self.where} is a transposed convolution: keep it out of what is exported"
+                f"{self.where} is a transposed convolution: leave it out of the exported network"
             )
         codes, unit, quantizer = self._codes(weight)
         if math.prod(output.shape[: -weight.dim() + 1]) != 1:
@@ -272,7 +272,7 @@ class Operators:
     def _operand(self, x: Tensor) -> Value:
         value = self._of(x)
         if not isinstance(value, Value):
-            raise ExportError(f"{self.where} multiplies by what it computes")
+            raise ExportError(f"{self.where} multiplies by a computed value")
         return value
 
     def _codes(self, weight: Tensor) -> tuple[Tensor, Tensor, Any]:
