@@ -85,7 +85,7 @@ DOORS = [
     (
         "accelerator: cpu",
         f"accelerator: cpu, callbacks: [{REPORT}]",
-        "bad.yaml: trainer.callbacks.0.init_args.closing: os.system is no str",
+        "bad.yaml: trainer.callbacks.0.init_args.closing: os.system is not a str",
     ),
 ]
 

@@ -20,7 +20,7 @@ def flat(steps=4, samples=3, seed=1):
     return counts(steps, samples, FLAT, seed=seed)
 
 
-INPUT = "All steps must be computed in the same way|fed back"
+INPUT = "All steps must be computed in the same way|feedback"
 STATE = "Only the neuron itself may change its membrane"
 ANSWER = "sum or mean over all steps"
 
@@ -81,7 +81,7 @@ def test_loops_that_change_from_step_to_step(build, words, steps, samples):
         (lambda: nets.OneStep(nets.alternating), ANSWER),
         (lambda: nets.OneStep(lambda self, y: y + self.lif1.mem.mean()), "with a membrane"),
         (lambda: nets.OneStep(lambda self, y: y * (self.lif1.mem.mean() < 0)), "with a membrane"),
-        (lambda: nets.OneStep(lambda self, y: y if self.lif1.mem.any() else -y), "by a membrane"),
+        (lambda: nets.OneStep(lambda self, y: y if self.lif1.mem.any() else -y), "depends on a membrane"),
         (lambda: nets.OneStep(lambda self, y: (y, utils.reset(self))[0]), STATE),
     ],
     ids=range(6),
