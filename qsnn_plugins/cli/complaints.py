@@ -24,7 +24,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 
 from qsnn_plugins import presets
 from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.failures import did_you_mean
+from qsnn_plugins.cli.failures import article, did_you_mean
 from qsnn_plugins.cli.inputs import TOP_KEYS
 from qsnn_plugins.cli.signatures import (
     Argument,
@@ -113,7 +113,8 @@ class _Misfits:
         if named is None:
             yield f"{place}: there is no class {name}{_absence(str(name))}"
         elif not is_instance_of(named, bases):
-            yield f"{place}: {name} is not a {' or '.join(base.__name__ for base in bases)}"
+            words = " or ".join(base.__name__ for base in bases)
+            yield f"{place}: {name} is not {article(words)} {words}"
         elif inspect.isabstract(named):
             yield f"{place}: {name} is abstract: give a class that derives from it"
         else:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, Sampler
 
 from qsnn_plugins.cli.composition import Composition, Keys
-from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.cli.failures import RecipeError, article
 from qsnn_plugins.cli.signatures import (
     arguments,
     classes_of,
@@ -95,4 +95,4 @@ def _check_named(recipes: Composition, path: Keys, name: Any, named: Any, hint: 
     name = place.value if place is not None and isinstance(place.value, str) else name
     words = " or ".join(base.__name__ for base in bases or _UNTYPED)
     why = "" if bases else ", and its argument has no other type"
-    raise RecipeError(f"{place}: {name} is not a {words}{why}")
+    raise RecipeError(f"{place}: {name} is not {article(words)} {words}{why}")

@@ -61,3 +61,13 @@ def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:
     """
     near = get_close_matches(word, names, n=1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def article(word: str) -> str:
+    """The indefinite article of a word.
+
+    Example:
+        >>> article("Optimizer"), article("Module")
+        ('an', 'a')
+    """
+    return "an" if word[0] in "AEIOUaeiou" else "a"

@@ -37,11 +37,11 @@ REPORT = "{class_path: NetworkReport, init_args: {closing: os.system}}"
 UNTYPED = "{class_path: mine.Untyped, init_args: {inner: %s}}"
 
 DOORS = [
-    (SGD, CALL, f"{IN_MODEL}.optimizer.class_path: os.system is not a Optimizer"),
-    (SGD, HIDDEN, f"{IN_MODEL}.optimizer.class_path: os.path.os.system is not a Optimizer"),
-    (SGD, START, f"{IN_MODEL}.optimizer.class_path: subprocess.Popen is not a Optimizer"),
-    (SGD, "os.system", f"{IN_MODEL}.optimizer: os.system is not a Optimizer"),
-    (SGD, "other.yaml", f"{IN_MODEL}.optimizer: other.yaml is not a Optimizer"),
+    (SGD, CALL, f"{IN_MODEL}.optimizer.class_path: os.system is not an Optimizer"),
+    (SGD, HIDDEN, f"{IN_MODEL}.optimizer.class_path: os.path.os.system is not an Optimizer"),
+    (SGD, START, f"{IN_MODEL}.optimizer.class_path: subprocess.Popen is not an Optimizer"),
+    (SGD, "os.system", f"{IN_MODEL}.optimizer: os.system is not an Optimizer"),
+    (SGD, "other.yaml", f"{IN_MODEL}.optimizer: other.yaml is not an Optimizer"),
     (
         "lr: 0.1",
         f"lr: 0.1, momentum: {START}",
@@ -73,7 +73,7 @@ DOORS = [
         (
             "accelerator: cpu",
             f"accelerator: cpu, {key}: {START}",
-            f"bad.yaml: trainer.{key}.class_path: subprocess.Popen is no {base}",
+            f"bad.yaml: trainer.{key}.class_path: subprocess.Popen is not a {base}",
         )
         for key, base in (("logger", "Logger"), ("profiler", "Profiler"), ("strategy", "Strategy"))
     ),

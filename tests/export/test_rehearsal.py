@@ -81,7 +81,10 @@ def test_loops_that_change_from_step_to_step(build, words, steps, samples):
         (lambda: nets.OneStep(nets.alternating), ANSWER),
         (lambda: nets.OneStep(lambda self, y: y + self.lif1.mem.mean()), "with a membrane"),
         (lambda: nets.OneStep(lambda self, y: y * (self.lif1.mem.mean() < 0)), "with a membrane"),
-        (lambda: nets.OneStep(lambda self, y: y if self.lif1.mem.any() else -y), "depends on a membrane"),
+        (
+            lambda: nets.OneStep(lambda self, y: y if self.lif1.mem.any() else -y),
+            "depends on a membrane",
+        ),
         (lambda: nets.OneStep(lambda self, y: (y, utils.reset(self))[0]), STATE),
     ],
     ids=range(6),
