@@ -184,7 +184,7 @@ def _of_runs(figure: str, options: Namespace, parts: list[list[str]]) -> Callabl
     for part in parts:
         own, others = parser.parse_known_args(part)
         if others:
-            raise RecipeError(f"{figure} is drawn from logged runs: {others[0]} means nothing here")
+            raise RecipeError(f"{figure} is drawn from logged runs and does not use {others[0]}")
         if not own.runs:
             raise RecipeError(f"{figure} is drawn from logged runs: give their folders")
         for run in own.runs:

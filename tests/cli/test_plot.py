@@ -246,7 +246,7 @@ def test_curves_are_of_runs_or_of_a_record(runs, drawn):
         (["runs.csv", "a"], "runs.csv holds runs of all seeds"),
         (["runs.csv", "--label", "x"], "--label names one series, and runs.csv has 2: give --rows"),
         (["runs.csv", "--rows", "x"], "runs.csv has no rows with 'x'; it has DVS-CIFAR10, Q-SNN"),
-        (["a", *(f"--and b --label {i}" for i in range(7))], "--and: curves is drawn of 7 at most"),
+        (["a", *(f"--and b --label {i}" for i in range(7))], "--and: curves shows at most 7"),
     ],
 )
 def test_one_sentence_where_there_are_no_curves(words, sentence, runs, plot, capsys):

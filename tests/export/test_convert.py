@@ -314,6 +314,6 @@ def test_a_reset_inside_of_a_copy_leaves_the_network_alone():
     network = nets.quantized(nets.ResetInside())
     network.lif1(torch.ones(2, 9))
     before = network.lif1.mem
-    with pytest.raises(ExportError, match="own business"):
+    with pytest.raises(ExportError, match="Only the neuron itself"):
         export.to_integer(network, counts(4, 3, (12,)))
     assert network.lif1.mem is before

@@ -32,7 +32,7 @@ from tests.export.networks import counts, string_net
         ),
         (
             QuantSpec(weight=WeightSpec("uniform", bits=4), pruning=PruningSpec(spatial_ratio=0.5)),
-            "masks",
+            "spatial mask",
         ),
         (
             QuantSpec(
@@ -68,7 +68,7 @@ class Leaking(Squared):
 
 
 def test_a_state_beside_the_neurons_is_refused():
-    with pytest.raises(ExportError, match="a state beside the neurons"):
+    with pytest.raises(ExportError, match="states other than those of neurons"):
         export.to_integer(Leaking(string_net()), counts())
 
 
@@ -91,7 +91,7 @@ class Recurrent(nn.Module):
 def test_what_is_fed_back_is_refused(shape):
     network = Recurrent()
     inject(network, presets.imsnn(weight_bits=4))
-    with pytest.raises(ExportError, match="fed back"):
+    with pytest.raises(ExportError, match="feedback"):
         export.to_integer(network, torch.ones(shape))
 
 
