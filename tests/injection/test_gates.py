@@ -368,5 +368,5 @@ def test_predictors_are_float_which_report_cost_and_export_say():
     assert (predictor.kind, predictor.weight_bits) == ("predictor", 32)
     assert predictor.total_macs == 3 * 12 * 4
     assert predictor.pooled == 3 * 2 * 6 * 8 * 8  # a mean of each map of two layers of neurons
-    with pytest.raises(ExportError, match=r"conv2 is gated by means, which are no integers"):
+    with pytest.raises(ExportError, match="conv2 has a channel gate"):
         export.to_integer(network, x)
