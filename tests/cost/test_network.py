@@ -84,7 +84,7 @@ def test_third_paper_table_three(bits, printed):
     ("name", "bits", "printed"),
     [  # bit budget, Table 5: S-ACE in G of Spikformers on CIFAR at 16 / 1 / 4
         ("spikformer_4_256", None, 26.28),
-        ("spikformer_2_384", None, 44.50),
+        pytest.param("spikformer_2_384", None, 44.50, marks=pytest.mark.slow),
         ("spikformer_4_384", None, 59.10),
         ("spikformer_4_384", 1, 3.69),  # 1 / 1 / 4
     ],
