@@ -21,6 +21,7 @@ PAGES = [
     "docs/start.md",
     "docs/concepts.md",
     "docs/choosing.md",
+    "docs/questions.md",
     "docs/recipes.md",
     "docs/snntorch.md",
     pytest.param("docs/spikingjelly.md", marks=pytest.mark.slow),

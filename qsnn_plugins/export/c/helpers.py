@@ -176,8 +176,8 @@ MAIN = """\
  *
  * A frame is QSNN_INPUT_SIZE values, channel by channel and row by row, a byte each, or two
  * (four) bytes, the low one first, where qsnn_input_t has 16 (32) bits. Each `steps` frames are a
- * sample; without `steps`, or with 0, all frames are one. With a second argument, the summed
- * answers follow each class. */
+ * sample; without `steps`, all frames are one sample. With a second argument, the summed answers
+ * follow each class. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
