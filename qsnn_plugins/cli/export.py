@@ -15,7 +15,7 @@ data, and all differences between them are printed. docs/deploy.md shows every s
 recipe to a C program.
 
 example:
-  qsnn export -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml --ckpt_path last \
+  qsnn export -c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml --ckpt_path last \\
       --to c --out vgg9
 """
 

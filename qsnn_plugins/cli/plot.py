@@ -128,10 +128,13 @@ def _main(words: list[str]) -> None:
     draw = _KINDS[_kind(figure)].prepare(figure, options, parts)
     with phase(f"drawing {figure}"):
         from qsnn_plugins.plot import page, save_figure
+        from qsnn_plugins.plot.style import figure_files
 
+        out = options.out or _FOLDER / figure
+        figure_files(out)  # before what takes long
         with page(options.width, options.title):
             drawn = draw()
-        saved = save_figure(drawn, options.out or _FOLDER / figure)
+        saved = save_figure(drawn, out)
     print(*saved, sep="\n")
 
 

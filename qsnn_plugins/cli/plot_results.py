@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,9 @@ from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.chosen_results import Runs
 from qsnn_plugins.cost import NetworkCost, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, tradeoff_figure
+from qsnn_plugins.progress import tracked
 from qsnn_plugins.reproduce import Result, load_paper
+from qsnn_plugins.reproduce.run import convention_of
 
 _FLOAT_BITS = 32
 _CHIP = "weights and membranes"
@@ -36,19 +38,22 @@ def draw_results(figure: str, options: Namespace, chosen: list[Runs]) -> Any:
         ArgumentError: A value is not allowed.
         DataError: The data do not say what their samples are like.
     """
-    convention = getattr(options, "convention", None)
-    points = [_point(runs, convention) for runs in chosen]
     if figure == "bits":
-        return bits_figure(_lines(points))
+        return bits_figure(_lines([_point(runs, *_counted(runs)) for runs in _told(chosen)]))
+    convention: str | None = options.convention
+    sizes = [_recorded(runs, convention) or _counted(runs, convention) for runs in _told(chosen)]
+    points = [_point(runs, *size) for runs, size in zip(chosen, sizes, strict=True)]
     counted = f"memory as {convention} counts it" if convention else _CHIP
     return tradeoff_figure(_methods(points), counted)
 
 
-def _point(runs: Runs, convention: str | None) -> _Point:
+def _told(chosen: list[Runs]) -> Iterator[Runs]:
+    return tracked(chosen, "counting the bytes of networks")
+
+
+def _point(runs: Runs, membrane_bits: float | None, memory: int) -> _Point:
     first = runs.results[0]
     row = load_paper(first.paper).tables[first.table].rows[first.row]
-    built: Any = BuiltRecipe.build(runs.recipes)
-    cost = report(built.model.network, None, built.sample_shape())
     bits = [row.settings.get(name) for name in ("weight_bits", "membrane_bits")]
     method = str(row.settings.get("method") or first.paper)
     # a method has a column of its own, and what was fine-tuned a marker
@@ -56,13 +61,28 @@ def _point(runs: Runs, convention: str | None) -> _Point:
     network = MeasuredNetwork(
         "",
         tuple({run.seed: run.value for run in runs.results}.values()),
-        _membrane_bits(cost),
-        _bytes(cost, convention),
+        membrane_bits,
+        memory,
         is_float={bit for bit in bits if bit is not None} == {_FLOAT_BITS},
         is_fine_tuned=row.start is not None,
     )
     row_parts = tuple(part for part in parts if part not in ("from float", "from scratch"))
     return _Point(method, _place(first), row_parts, runs.label, network)
+
+
+def _recorded(runs: Runs, convention: str | None) -> tuple[None, int] | None:
+    """Bytes of parameters and membranes, where they were recorded as a chip packs them."""
+    first = runs.results[0]
+    if convention or not first.weight_bytes or convention_of(first.paper) != "chip":
+        return None
+    return None, first.weight_bytes + first.state_bytes
+
+
+def _counted(runs: Runs, convention: str | None = None) -> tuple[float, int]:
+    """Bits of a stored membrane and bytes, counted on the network of the recipe."""
+    built: Any = BuiltRecipe.build(runs.recipes)
+    cost = report(built.model.network, None, built.sample_shape())
+    return _membrane_bits(cost), _bytes(cost, convention)
 
 
 def _place(result: Result) -> str:

@@ -19,7 +19,7 @@ from qsnn_plugins.torchvision_ops import register_missing_ops
 register_missing_ops()  # Lightning imports torchvision, which may need it
 
 from jsonargparse import Namespace
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -129,7 +129,7 @@ class RecipeCLI(LightningCLI):
         """
 
     def _set_seed(self) -> None:
-        """Seed everything.
+        """Seed everything, and say so where something is trained or tested.
 
         Raises:
             RecipeError: If a generator does not take the seed.
@@ -138,7 +138,11 @@ class RecipeCLI(LightningCLI):
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             refusal = ArgumentError("seed_everything", seed, f"an integer from 0 to {2**32 - 1}")
             raise RecipeError(f"{self.recipes.place(('seed_everything',))}: {refusal}")
-        super()._set_seed()
+        if seed is not False:
+            config = self.config[self.subcommand] if self.subcommand else self.config
+            config["seed_everything"] = seed_everything(
+                None if seed is True else seed, workers=True, verbose=self.subcommand is not None
+            )
 
     def before_instantiate_classes(self) -> None:
         """Fill in the run's folder and its logger; allow checkpoints to hold plain values only."""

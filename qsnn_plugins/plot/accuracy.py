@@ -36,13 +36,13 @@ class MeasuredNetwork:
     Args:
         label: What it is called beside its point.
         accuracies: Test accuracy in per cent, one per seed.
-        membrane_bits: Bits of a stored membrane.
+        membrane_bits: Bits of a stored membrane; None where they are not known.
         memory: Bytes.
         is_float: Whether it quantizes nothing: what the others are compared with.
         is_fine_tuned: Whether it began with the weights of a trained network.
 
     Raises:
-        ArgumentError: If there is no accuracy, or a size is not above 0.
+        ArgumentError: If there is no accuracy, or a size is given that is not above 0.
 
     Example:
         >>> MeasuredNetwork("2 bits", (95.0, 96.0), membrane_bits=2, memory=1000).accuracy
@@ -51,7 +51,7 @@ class MeasuredNetwork:
 
     label: str
     accuracies: tuple[float, ...]
-    membrane_bits: float
+    membrane_bits: float | None
     memory: float
     is_float: bool = False
     is_fine_tuned: bool = False
@@ -59,9 +59,9 @@ class MeasuredNetwork:
     def __post_init__(self) -> None:
         if not self.accuracies:
             raise ArgumentError("accuracies", self.accuracies, "one accuracy or more")
-        for name in ("membrane_bits", "memory"):
-            if not getattr(self, name) > 0:
-                raise ArgumentError(name, getattr(self, name), "a number above 0")
+        for name, size in (("membrane_bits", self.membrane_bits), ("memory", self.memory)):
+            if size is not None and not size > 0:
+                raise ArgumentError(name, size, "a number above 0")
 
     @property
     def accuracy(self) -> float:
@@ -111,7 +111,7 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         series: Networks that differ in their membranes, by what the series is called.
 
     Raises:
-        ArgumentError: If there is no series.
+        ArgumentError: If there is no series, or the bits of a membrane are not known.
 
     Example:
         >>> points = [MeasuredNetwork("", (95.0,), 2, 10), MeasuredNetwork("", (96.0,), 32, 20)]
@@ -123,11 +123,11 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     figure, grid = new_figure(5.0, 3.6)
     axes = grid[0, 0]
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
-        drawn = sorted(networks, key=lambda n: n.membrane_bits)
-        if len({n.membrane_bits for n in drawn}) < len(drawn):
+        drawn = sorted(networks, key=_bits)
+        if len(set(map(_bits, drawn))) < len(drawn):
             style["linestyle"] = "none"  # several of the same bits are no line
-        _errorbar(axes, drawn, [n.membrane_bits for n in drawn], label=label, **style)
-    ticks = sorted({n.membrane_bits for networks in series.values() for n in networks})
+        _errorbar(axes, drawn, list(map(_bits, drawn)), label=label, **style)
+    ticks = sorted({_bits(n) for networks in series.values() for n in networks})
     names = [f"{t:.3g}" if t < _FLOAT_BITS else f"{t:.3g} (float)" for t in ticks]
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, names)
@@ -222,6 +222,12 @@ def _check_series(series: Mapping[str, Sequence[MeasuredNetwork]]) -> None:
     """Refuse a figure without points."""
     if not series or not all(series.values()):
         raise ArgumentError("series", list(series), "one series or more, each with networks")
+
+
+def _bits(network: MeasuredNetwork) -> float:
+    if network.membrane_bits is None:
+        raise ArgumentError("membrane_bits", None, "a number above 0 for each network")
+    return network.membrane_bits
 
 
 def _points(axes: Any, networks: Sequence[MeasuredNetwork], **style: Any) -> None:

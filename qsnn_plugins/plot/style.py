@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, checked_path, writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ __all__ = [
     "WIDTHS",
     "bar_styles",
     "columns_of",
+    "figure_files",
     "folded",
     "house_style",
     "hues",
@@ -49,6 +51,7 @@ _METADATA: dict[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 FORMS = tuple(_METADATA)
+_OTHER_FORMS = ("jpg", "jpeg", "eps", "ps", "gif", "tif", "tiff", "webp", "pgf", "svgz")
 # what the site shows without scaling text below 8 pixels
 _WIDEST = 7.0
 _PRINTED = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}
@@ -362,21 +365,45 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
     Returns:
         The files.
 
+    Raises:
+        ArgumentError: If the path is no place for a file, or has the suffix of another form.
+
     Example:
         >>> from tempfile import mkdtemp
         >>> figure, _ = new_figure(2, 2)
         >>> [path.name for path in save_figure(figure, Path(mkdtemp(), "empty"))]
         ['empty.png', 'empty.svg', 'empty.pdf']
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    form = path.suffix.removeprefix(".")
-    files = [path] if form in FORMS else [path.with_name(f"{path.name}.{f}") for f in FORMS]
+    files = figure_files(path)
+    with writable("path", path):
+        files[0].parent.mkdir(parents=True, exist_ok=True)
     for file in files:
-        form = file.suffix.removeprefix(".")
+        form = file.suffix.lower().removeprefix(".")
         with house_style(), atomic_write(file) as stream:
             figure.savefig(stream, format=form, dpi=_DOTS_PER_INCH, metadata=_METADATA[form])
     return files
+
+
+def figure_files(path: str | Path) -> list[Path]:
+    """Return the files that `save_figure` writes for a path, before anything is drawn.
+
+    Raises:
+        ArgumentError: See `save_figure`.
+
+    Example:
+        >>> [file.name for file in figure_files("rates.pdf")]
+        ['rates.pdf']
+    """
+    file = checked_path("path", path)
+    form = file.suffix.lower().removeprefix(".")
+    if form in _OTHER_FORMS:
+        raise ArgumentError("path", str(path), f"one of .{', .'.join(FORMS)}, or no suffix")
+    if file.is_dir() or not file.name:
+        raise ArgumentError("path", str(path), "the name of a file, not a folder")
+    folder = next(above for above in file.absolute().parents if above.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ArgumentError("path", str(path), "a path that can be written")
+    return [file] if form in FORMS else [file.with_name(f"{file.name}.{f}") for f in FORMS]
 
 
 def _shades(count: int, lightest: float) -> list[Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "Memory",
     "Run",
     "checkout_commit",
+    "convention_of",
     "machine_name",
     "model_memory",
     "run_folder",
@@ -261,6 +262,16 @@ class Memory(NamedTuple):
     total: int
 
 
+def convention_of(paper: str) -> str:
+    """Return the convention of `qsnn cost` by which a paper's results count bytes.
+
+    Example:
+        >>> convention_of("qsnn"), convention_of("comparison")
+        ('qsnn', 'chip')
+    """
+    return _CONVENTIONS.get(paper, paper)
+
+
 def model_memory(words: tuple[str, ...], paper: str) -> Memory:
     """Return the bytes of a recipe's network as its paper counts them, by `qsnn cost`.
 
@@ -271,7 +282,7 @@ def model_memory(words: tuple[str, ...], paper: str) -> Memory:
     Raises:
         DataError: If it cannot be counted.
     """
-    options = ["--json", "--full_precision", f"--convention={_CONVENTIONS.get(paper, paper)}"]
+    options = ["--json", "--full_precision", f"--convention={convention_of(paper)}"]
     counted: dict[str, Any] = json.loads(_qsnn("cost", *words, *options))
     memory = counted["memory"]
     return Memory(sum(memory["parameters"].values()), memory["membranes"], memory["total"])

@@ -334,6 +334,39 @@ def test_memory_is_that_of_qsnn_cost(results, drawn, capsys, monkeypatch):
     assert next(iter(series.values()))[0].memory == memory["total"] - memory["spikes"]
 
 
+def test_recorded_bytes_are_not_counted_anew(plot, drawn, monkeypatch):
+    Path("recipes").symlink_to(ROOT / "recipes")
+    Path("x.csv").touch()
+    row = load_paper("comparison").tables["cifar10_cpu"].rows["float"]
+    value = (
+        RESULT
+        | {"paper": "comparison", "table": "cifar10_cpu", "row": row.row, "log": "x.csv"}
+        | {"recipe": "recipes/cifar10_cpu.yaml", "overrides": list(row.overrides)}
+        | {"weight_bytes": 300, "state_bytes": 40}
+    )
+    Path("some.json").write_text(json.dumps(value))
+    monkeypatch.setattr(plot_results, "_counted", None)
+    series, counted = drawn(plot_results, "tradeoff_figure", "tradeoff", "some.json")
+    ((network,),) = series.values()
+    assert (network.memory, counted) == (340, "weights and membranes")
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [
+        ("a.jpg", "path='a.jpg' is not allowed: give one of .png, .svg, .pdf, or no suffix"),
+        (".", "path='.' is not allowed: give the name of a file, not a folder"),
+        ("runs.csv/x", "path='runs.csv/x' is not allowed: give a path that can be written"),
+    ],
+)
+def test_a_place_that_takes_no_figure_is_refused_at_once(
+    out, sentence, runs, plot, capsys, monkeypatch
+):
+    monkeypatch.setattr(plot_curves, "draw_curves", None)
+    assert plot("curves", "a", "--out", out) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {sentence}")
+
+
 NETWORK = GIVEN[:4]
 BAD = [
     ([], "qsnn plot: give a figure as the first word: membranes, clipping"),

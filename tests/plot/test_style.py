@@ -158,6 +158,14 @@ def test_a_suffix_chooses_the_form(form, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{form}"]
 
 
+def test_a_place_that_takes_no_figure_is_one_sentence(tmp_path, monkeypatch):
+    assert [path.name for path in save_figure(figure(), tmp_path / "a.PNG")] == ["a.PNG"]
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ArgumentError, match="give a path that can be written"):
+        save_figure(figure(), tmp_path / "b" / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.PNG"]
+
+
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
     first = save_figure(figure(), tmp_path / "a")
     second = save_figure(figure(), tmp_path / "b")
