@@ -47,6 +47,7 @@ add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+maximum_signature_line_length = 80  # a longer one has a parameter per line
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True

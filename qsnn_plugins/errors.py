@@ -68,7 +68,7 @@ class ArgumentError(QSNNError, ValueError):
 
 
 class ArgumentTypeError(ArgumentError, TypeError):
-    """An argument that is not allowed, where a host raises a TypeError itself."""
+    """An argument is not allowed, where the host itself raises a TypeError."""
 
 
 def _shown(value: object) -> str:
@@ -78,7 +78,7 @@ def _shown(value: object) -> str:
 
 
 class StateError(QSNNError, RuntimeError):
-    """A state kept from an earlier batch leads a backward through a graph that is gone.
+    """A state was not reset, so that a backward pass needs the graph of an earlier batch.
 
     Args:
         reset: What resets the state, in words.
@@ -168,4 +168,4 @@ class DependencyError(QSNNError, ImportError):
 
 
 class ExportError(QSNNError):
-    """A network, or a part of it, has no form in integers, or a file holds none."""
+    """A network cannot be converted to integers, or a file holds no integer network."""

@@ -174,7 +174,7 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
 
 
 def sigmoid_quantizer(weight_bits: int = 1, fidelity: Fidelity = "paper") -> QuantSpec:
-    """Third paper: weights quantized by sigmoids that sharpen during training; float membranes.
+    """Shymyrbay et al.: weights quantized by sigmoids that sharpen in training; float membranes.
 
     Args:
         weight_bits: Bits per weight: 8, 4, 2 (three levels) and 1 in the paper.

@@ -92,7 +92,7 @@ MEMORY_CONVENTIONS: Mapping[str, MemoryConvention] = MappingProxyType(
             roles=("weights", "biases", "normalization"),
         ),
         "sigmoid_quantizer": MemoryConvention(
-            "third paper, Table III: weights and normalization, no membranes",
+            "Shymyrbay et al., Table III: weights and normalization, no membranes",
             membranes="none",
             roles=("weights", "normalization"),
         ),

@@ -61,8 +61,8 @@ class CIFAR10DVS(RecordingsDataModule):
 
     By default, the first nine tenths of each class in the order of the file numbers (900) are for
     training and the others for test, as in TET's code. The other defaults are also TET's: ten
-    frames with the same number of events, counted, 48 x 48 pixels. The third paper (Shymyrbay et
-    al.) splits 80:20 at random: `test_fraction=0.2, split="random"`.
+    frames with the same number of events, counted, 48 x 48 pixels. Shymyrbay et al.
+    split 80:20 at random: `test_fraction=0.2, split="random"`.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 

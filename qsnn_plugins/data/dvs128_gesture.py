@@ -94,9 +94,9 @@ class DVS128Gesture(RecordingsDataModule):
     Args:
         root: Folder of the unpacked archive: `trials_to_train.txt`, `trials_to_test.txt`, and of
             each file that they name the AEDAT 3.1 and its `_labels.csv`.
-        time_steps: T, frames per gesture: 16 in Q-SNN and Bit Budget, 10 in the third paper.
+        time_steps: T, frames per gesture: 16 in Q-SNN and Bit Budget, 10 in Shymyrbay et al.
         size: (H, W) of a frame in pixels, or one side of a square; the sensor has 128 x 128, which
-            the third paper keeps, and Bit Budget has 48 x 48.
+            Shymyrbay et al. keep, and Bit Budget has 48 x 48.
         download: Must be False, since downloading requires consent to terms.
 
     Raises:

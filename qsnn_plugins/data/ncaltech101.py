@@ -62,7 +62,7 @@ class NCaltech101(RecordingsDataModule):
 
     The 101 classes are the background and a hundred objects (with Faces_easy, without Faces). The
     data set has no official split: by default, nine tenths of each class, drawn with a fixed seed,
-    are for training. The third paper (Shymyrbay et al.) splits 80:20: `test_fraction=0.2`.
+    are for training. Shymyrbay et al. split 80:20: `test_fraction=0.2`.
 
     Arguments that are not explained here are those of `RecordingsDataModule`.
 

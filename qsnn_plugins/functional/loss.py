@@ -152,7 +152,7 @@ def wsdr_loss(
 
 
 def rate_mse_loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    r"""Mean squared distance of every step's output spikes from the labels (third paper, Eq. 10).
+    r"""Mean squared distance of output spikes from the labels (Shymyrbay et al., Eq. 10).
 
         L = 1/T Σ_t 1/K Σ_k (s[t, k] - y[k])²    averaged over the batch, y one-hot
 

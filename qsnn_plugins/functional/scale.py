@@ -188,8 +188,8 @@ def normalize_gradient(x: Tensor, elements: int, levels: int = 1) -> Tensor:
 
     The gradient of a scale is the sum over all elements that share it. Without a factor, its steps
     would be orders of magnitude larger, relative to its value, than those of a weight. The factor
-    is that of LSQ (Esser et al. 2020), which MINT uses too. IM-SNN, SpQuant-SNN and the third paper
-    print the plain sum, which is used with `fidelity="released"`.
+    is that of LSQ (Esser et al. 2020), which MINT uses too. IM-SNN, SpQuant-SNN and Shymyrbay et
+    al. print the plain sum, which is used with `fidelity="released"`.
 
     Args:
         x: Scales or thresholds, any shape.

@@ -8,7 +8,7 @@ derivative p. A sharpness s scales both, P(s x) and s p(s x), so that the area s
     rectangle               1 where |z| < 1/2               Q-SNN, a window of width 1
     sigmoid                 σ(z) (1 - σ(z))                 IM-SNN Eq. 9, Table II
     arctan                  1 / (2 (1 + (π z / 2)²))        IM-SNN Table II
-    piecewise_leaky_relu    1/2 where |z| <= 1, else 0.01   third paper (from SpikingJelly, w = 1)
+    piecewise_leaky_relu    1/2 where |z| <= 1, else 0.01   Shymyrbay et al. (SpikingJelly, w = 1)
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _nothing(_: nn.Module, __: Any = None) -> None:
 
 @dataclass(frozen=True)
 class HostAdapter:
-    """What injection asks of a host: functions of a module, so that networks can be pickled.
+    """What `inject` needs to know of a host, as functions, so that networks can be pickled.
 
     Args:
         name: The host's package.
@@ -85,7 +85,7 @@ class HostAdapter:
 
 
 def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> str:
-    """Why a neuron is of no class that can be replaced; nothing where it is."""
+    """Return why the class of a neuron cannot be replaced; an empty string if it can."""
     if isinstance(module, ours):
         return "it is one of qsnn_plugins already"
     if type(module) in known:
@@ -98,7 +98,7 @@ def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> s
 
 
 def surrogate_note(before: str, spec: QuantSpec) -> str:
-    """What becomes of a neuron's surrogate function, for the report."""
+    """Return the report's note on the surrogate function of a replaced neuron."""
     after = spec.spike.surrogate if spec.spike.bits == 1 else "straight-through"
     return f"surrogate {before} -> {after}"
 

@@ -104,7 +104,7 @@ def find_sums(
 
 
 def limit_attentions(network: nn.Module, bits: int | None) -> None:
-    """Have every attention of a network multiply as under a limit, or as its host does for None.
+    """Limit the attention matrices of a network to some bits; None removes the limit.
 
     Example:
         >>> limit_attentions(nn.Sequential(nn.Linear(2, 2)), bits=2)

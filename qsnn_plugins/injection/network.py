@@ -147,7 +147,7 @@ def inject_hosts(
     keep_surrogate: bool = False,
     absolute_levels: bool = False,
 ) -> InjectionReport:
-    """Do what `inject` does for the neurons of some hosts, or of all for None.
+    """Quantize like `inject`, but only the neurons of the given hosts, or of all if None.
 
     Warnings name the line that called the caller of this function.
     """

@@ -125,9 +125,9 @@ NETWORK_STRINGS: Mapping[str, NetworkString] = MappingProxyType(
             normalized="none",
         ),
         "plif": NetworkString(
-            "third paper, Table I: 100 outputs for CIFAR10-DVS (128 x 128) and N-MNIST (34 x 34), "
-            "110 for DVS128 Gesture, 1010 for N-Caltech101 (180 x 240). The printed 6.46 MiB have "
-            "no biases, and normalization after convolutions only",
+            "Shymyrbay et al., Table I: 100 outputs for CIFAR10-DVS (128 x 128), for N-MNIST "
+            "(34 x 34) too, 110 for DVS128 Gesture, 1010 for N-Caltech101 (180 x 240). The printed "
+            "6.46 MiB have no biases, and normalization after convolutions only",
             "(128C3-MP2)x5-FC512-FC100-AP10",
             input_size=(128, 128),
             conv_bias=False,
@@ -135,8 +135,9 @@ NETWORK_STRINGS: Mapping[str, NetworkString] = MappingProxyType(
             normalized="convolutions",
         ),
         "decolle": NetworkString(
-            "third paper, Table V, rebuilt from the text and the printed 4.84 MB, which are the "
-            "convolutions alone; DECOLLE's readouts are not trained, so one is added at the end",
+            "Shymyrbay et al., Table V, rebuilt from the text and the printed 4.84 MB, which are "
+            "the convolutions alone; DECOLLE's readouts are not trained, so one is added at the "
+            "end",
             "64C7-MP2-128C7x2-MP2-GAP-FC10",
             input_size=(34, 34),
             conv_bias=False,

@@ -18,10 +18,10 @@ _DEPTH = 32
 
 
 def watch_state(state: Tensor, reset: str) -> None:
-    """Have the gradient of a state say so where the graph behind it is gone.
+    """Raise a clear error if a backward pass reaches a state whose graph is gone.
 
-    A backward frees what it went through. A state that is kept across it leads the next backward
-    there again, which torch calls "a second time": what is missing is a reset.
+    A backward pass frees the graph that it went through. If the states are not reset after it, the
+    next one goes there again, which torch reports as "a second time".
 
     Args:
         state: The state that a forward begins with.

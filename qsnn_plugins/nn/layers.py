@@ -117,7 +117,7 @@ def is_transposed(layer: nn.Module) -> bool:
 
 
 class Transposed(nn.Module):
-    """A quantizer of weights [out, ...] on that of a transposed convolution.
+    """Applies a quantizer of weights [out, ...] to the weight of a transposed convolution.
 
     That weight is [in, out / groups, ...]. The quantizer sees [out, in / groups, ...], so that what
     it does per channel is per output channel.

@@ -101,7 +101,7 @@ def charges_otherwise(kind: type, paired: str) -> bool:
 
 
 def neuron_facts(neuron: nn.Module, conventions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a neuron's state dict says of it beside the tensors, see `StateFacts`.
+    """Return what a neuron's state dict contains besides tensors, see `StateFacts`.
 
     Args:
         neuron: A neuron with a `quant_spec`.

@@ -33,7 +33,7 @@ SigmoidFidelity = Literal["paper", "released"]
 
 
 class SigmoidQuantizer(StateFacts):
-    """Parametrization with sigmoids in training and steps at evaluation (third paper, Eq. 6-9).
+    """Sigmoids in training and steps at evaluation: a parametrization (Shymyrbay et al., Eq. 6-9).
 
     α and β are learned scalars of the layer, and T grows with the epoch (`set_epoch`). The weights
     are soft in training mode and hard in evaluation mode. Until T is large, the two differ:

@@ -25,7 +25,7 @@ _WIDTH = 3.6  # inches per panel
 
 
 class Scene(NamedTuple):
-    """What a detector sees last, and what is there.
+    """The last frame that a detector sees, and the true boxes.
 
     Args:
         frame: Events of the last step, OFF and ON, shape [2, H, W].
@@ -48,7 +48,7 @@ class Scene(NamedTuple):
 
 @house_style()
 def boxes_figure(scene: Scene, found: Mapping[str, Detections], min_score: float = 0.5) -> Figure:
-    """Draw what several detectors find in one scene, a panel each.
+    """Draw what several detectors find in one scene, with one panel per detector.
 
     True boxes are solid, found ones dashed, with their class and score, which stand where they
     cover each other least.

@@ -144,7 +144,7 @@ def _averaged(rows: Iterable[Mapping[str, str]]) -> dict[str, dict[int, float]]:
 
 @house_style()
 def curves_figure(series: Mapping[str, Sequence[History]], metrics: Sequence[str]) -> Figure:
-    """Draw metrics against epochs, a panel each, with a line per series.
+    """Draw metrics against epochs, with one panel per metric and one line per series.
 
     A line is the mean over the runs of a series, which differ in their seeds; a band around it is
     the 95 % confidence interval of the mean, by Student's t, in epochs that two runs or more have.

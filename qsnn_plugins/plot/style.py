@@ -353,7 +353,7 @@ def start_at_zero(axes: Any) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> list[Path]:
-    """Save a figure as PNG, SVG and PDF, each of which is there when it is whole.
+    """Save a figure as PNG, SVG and PDF; a file appears only when it is complete.
 
     The same figure gives the same bytes.
 

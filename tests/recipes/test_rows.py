@@ -16,7 +16,7 @@ CELLS = list(trained_cells())
 TRAINED = [cell for cell in CELLS if cell.recipe]
 COMMANDS = sorted({(cell.recipe, cell.row.overrides) for cell in TRAINED})
 WITHOUT_ROW = {
-    "recipes/sigmoid_quantizer_plif_nmnist.yaml",  # in the third paper's Table I, without accuracy
+    "recipes/sigmoid_quantizer_plif_nmnist.yaml",  # in Shymyrbay et al.'s Table I, without accuracy
     "recipes/imsnn_yolov2_gen1.yaml",  # their tables have precisions: test_detection.py
     "recipes/spquant_yolov2_gen1.yaml",
 }

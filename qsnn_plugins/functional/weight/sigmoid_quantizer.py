@@ -20,7 +20,7 @@ def linear_temperature(
 ) -> float:
     """Temperature of the sigmoids, T = start + rate · epoch, at most `limit`.
 
-    The third paper starts at 1 and adds 2 per epoch. Yang's code has T = rate (epoch + 1), which is
+    Shymyrbay et al. start at 1 and add 2 per epoch. Yang's code has T = rate (epoch + 1), which is
     start = rate, with a rate of 5 or 20 and a limit of 2000.
 
     Args:
@@ -118,7 +118,7 @@ def sigmoid_quantizer(
     slope_temperature: float | None = None,
     max_exponent: float = 30.0,
 ) -> Tensor:
-    r"""Weights as a linear combination of sigmoids or steps (third paper, Eq. 6-9, corrected).
+    r"""Weights as a linear combination of sigmoids or steps (Shymyrbay et al., Eq. 6-9, corrected).
 
         soft   w_q = α (Σ_i s_i σ(T (β w - b_i)) - o)      in training
         hard   w_q = α (Σ_i s_i 1[β w >= b_i] - o)         at inference

@@ -18,7 +18,7 @@ _SAMPLE = 2**16  # weights of a layer that are enough to find its first scale or
 
 
 def symmetric_levels(bits: int) -> tuple[int, ...]:
-    """Level sets of the third paper, without -2^(b-1), which has no positive counterpart.
+    """Level sets of Shymyrbay et al., without -2^(b-1), which has no positive counterpart.
 
     Args:
         bits: 1 gives ±1, 2 gives -1, 0, 1; b above gives -(2^(b-1) - 1) .. 2^(b-1) - 1.
@@ -40,7 +40,7 @@ def symmetric_levels(bits: int) -> tuple[int, ...]:
 
 
 def middle_thresholds(levels: Sequence[int]) -> tuple[float, ...]:
-    """Thresholds midway between levels, as in the third paper.
+    """Thresholds midway between levels, as Shymyrbay et al. have them.
 
     Args:
         levels: Two or more integers in ascending order.
@@ -111,7 +111,7 @@ def best_scale(w: Tensor, levels: Sequence[int]) -> Tensor:
 
     It minimizes the mean squared error over 81 candidates from max|w| / p down to a thousandth of
     it, where p is the largest level. Yang's β = 1.25 p / max|w| sets all ternary weights below 0.4
-    max|w| to 0, which are nearly all weights of a new layer; the third paper gives no initial
+    max|w| to 0, which are nearly all weights of a new layer; Shymyrbay et al. give no initial
     value.
 
     Args:

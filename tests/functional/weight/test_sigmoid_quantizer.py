@@ -1,4 +1,4 @@
-"""The third paper's Eq. 6 to 9 and 13 to 15, as mended, against numpy in float64."""
+"""Shymyrbay et al.'s Eq. 6 to 9 and 13 to 15, as mended, against numpy in float64."""
 
 import numpy as np
 import pytest
