@@ -5,6 +5,8 @@ import re
 import socket
 from pathlib import Path
 
+from sphinx.util.nodes import make_refnode
+
 import qsnn_plugins
 
 project = "qsnn_plugins"
@@ -124,9 +126,23 @@ def _escape_bars(app, what, name, obj, options, lines):
             is_literal = True
 
 
+def _find_without_module(app, env, node, contnode):
+    """Link `QuantSpec` and `nn.weight_layers`, whose modules are left out, where only one fits."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not (target[:1].isupper() or "." in target):
+        return None
+    found = env.get_domain("py").find_obj(env, None, None, target, None, 1)
+    found = [(name, place) for name, place in found if not place.aliased]
+    if len(found) != 1:
+        return None
+    name, place = found[0]
+    return make_refnode(app.builder, node["refdoc"], place.docname, place.node_id, contnode, name)
+
+
 def setup(app):
-    """Register what changes docstrings, before and after napoleon reads them."""
+    """Register what changes pages, links and docstrings, before and after napoleon reads them."""
     app.connect("source-read", _link_inside)
+    app.connect("missing-reference", _find_without_module, priority=0)
     app.connect("autodoc-process-docstring", _leave_hosts_out, priority=0)
     app.connect("autodoc-process-docstring", _leave_types_out, priority=0)
     app.connect("autodoc-process-docstring", _show_equations, priority=1)
