@@ -57,8 +57,10 @@ test-legacy: $(LEGACY)/.installed
 	$(LEGACY)/bin/python -m pytest tests/spikingjelly \
 		$(addprefix qsnn_plugins/spikingjelly/,base.py inject.py kinds.py legacy.py neuron.py)
 
+# pages of names that are gone would be warnings; a tutorial takes one of two processes and one thread
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	rm -rf docs/api/generated
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
 	$(BIN)/python -m tests.links docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
