@@ -166,7 +166,13 @@ def read_results(path: Path) -> Iterable[Result]:
     """Read one JSON file; see `load_results`.
 
     Raises:
-        DataError: See there.
+        DataError: If the file is not a list of results, or one of them is not complete.
+
+    Example:
+        >>> list(read_results(Path("no.json")))
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.DataError: no.json: [Errno 2] No such file or directory: 'no.json'
     """
     try:
         values = json.loads(path.read_text("utf-8"))
