@@ -125,7 +125,7 @@ def test_broken_files_are_one_sentence(tmp_path):
         with pytest.raises(ExportError, match="cannot be read"):
             load(path)
     save_file({"x": torch.ones(1)}, path)
-    with pytest.raises(ExportError, match="holds no network"):
+    with pytest.raises(ExportError, match="contains no network"):
         load(path)
     broken = content.replace(b'\\"StringNet\\"', b'\\"TimeFalseN\\"')
     path.write_bytes(broken)

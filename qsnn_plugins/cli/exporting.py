@@ -44,13 +44,13 @@ def export(
     built.datamodule.prepare_data()
     built.datamodule.setup("test")
     steps = getattr(built.model, "time_steps", None)
-    first, _ = next(iter(_Batches(built, steps, 1)), (None, None))
+    first, _ = next(iter(SampleBatches(built, steps, 1)), (None, None))
     if first is None:
         raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
     integer = integers.to_integer(network, first)
     with writable("--out", folder):  # before what takes long
         folder.mkdir(parents=True, exist_ok=True)
-    found = integers.verify(network, integer, _Batches(built, steps, batches))
+    found = integers.verify(network, integer, SampleBatches(built, steps, batches))
     if kind == "c":
         integer.to_c(folder)
         wrote = _sample(integer, first, folder)
@@ -72,7 +72,7 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
     return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"
 
 
-class _Batches:
+class SampleBatches:
     """Time-major frames [T, N, ...] of the test data, and labels [N], None of detectors."""
 
     def __init__(self, built: Any, steps: int | None, count: int | None) -> None:

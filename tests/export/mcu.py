@@ -17,7 +17,7 @@ import torch
 
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.exporting import _batches
+from qsnn_plugins.cli.exporting import SampleBatches
 from qsnn_plugins.cost.neurons import reset_states
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.export import to_integer
@@ -113,7 +113,7 @@ def main(words):
     built.datamodule.prepare_data()
     built.datamodule.setup("test")
     found = []
-    for frames, _ in _batches(built, getattr(built.model, "time_steps", None), None):
+    for frames, _ in SampleBatches(built, getattr(built.model, "time_steps", None), None):
         found.append(frames)
         if sum(each.shape[1] for each in found) >= given.samples:
             break

@@ -86,7 +86,7 @@ def test_alpha_that_was_pushed_to_zero_does_no_harm_and_comes_back(value):
 
 @pytest.mark.parametrize("bits", [6, 7, 8])
 def test_width_without_use_is_warned_of(bits):
-    with pytest.warns(UserWarning, match=f"no use for {bits} bits"):
+    with pytest.warns(UserWarning, match=f"cannot use {bits} bits"):
         PowerOfTwo(W, bits)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

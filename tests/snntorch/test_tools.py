@@ -233,7 +233,9 @@ def test_nir_export_is_refused_where_it_would_drop_something(monkeypatch):
     net, x = network(), torch.rand(1, 6)
     net(x)
     monkeypatch.setattr(nn.Module, "__call__", nir_like(nn.Module.__call__))
-    with pytest.raises(QSNNError, match="NIR export would lose the quantization of TernaryLeaky"):
+    with pytest.raises(
+        QSNNError, match="NIR export would silently lose the quantization of TernaryLeaky"
+    ):
         net(x)
     plain = QuantLeaky(0.5, init_hidden=True, spec=QuantSpec.full_precision())
     nn.Sequential(nn.Linear(6, 8), plain)(x)
@@ -249,7 +251,7 @@ def test_nir_export_itself():
         lif = QuantLeaky(four, torch.ones(4), init_hidden=True, **how)
         return nn.Sequential(nn.Linear(6, 4), lif)
 
-    with pytest.raises(QSNNError, match="NIR export would lose"):
+    with pytest.raises(QSNNError, match="NIR export would silently lose"):
         export_to_nir(layers(), torch.rand(1, 6), ignore_dims=[0])
     plain = layers(spec=QuantSpec.full_precision())
     assert "1" in export_to_nir(plain, torch.rand(1, 6), ignore_dims=[0]).nodes
