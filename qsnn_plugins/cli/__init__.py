@@ -6,6 +6,7 @@ help and version come at once, and what a command needs is imported when the com
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -13,9 +14,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from qsnn_plugins import __version__
 from qsnn_plugins.command_owners import other_claim
+from qsnn_plugins.stopping import sigterm_stops
 
 _DEMO = "-c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
 _SCENES = "-c recipes/imsnn_yolov2_gen1.yaml -c recipes/overlays/scenes.yaml"
+
+_SIGPIPE = 13  # Windows has none
 
 # Command: (what it does, options of an example).
 TRAINING = {
@@ -63,11 +67,21 @@ def _answer(command: str, known: dict[str, str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a locale without ± is no reason to stop
-    if word in TRAINING and others in (["-h"], ["--help"]):
+    if word in TRAINING and others not in (["-h"], ["--help"]):
+        return _train()
+    try:
+        status = _print_or_use(command, known, word, others)
+        print(end="", flush=True)
+        return status
+    except BrokenPipeError:  # nobody reads on, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + _SIGPIPE
+
+
+def _print_or_use(command: str, known: dict[str, str], word: str, others: list[str]) -> int:
+    if word in TRAINING:
         print(_training_help(command, word))
         return 0
-    if word in TRAINING:
-        return _train()
     if word in ("-h", "--help"):
         print(_help(command, known))
         return 0
@@ -75,14 +89,24 @@ def _answer(command: str, known: dict[str, str]) -> int:
         print(f"qsnn-plugins {__version__}, lightning {_version('lightning')}")
         return 0
     if word in known:
-        module, function = TOOLS[word][1].split(":")
-        return getattr(import_module(f"qsnn_plugins.{module}"), function)(others)
+        return _use(word, others)
     if command == "lightning" and (other := other_claim(command)):
         return other[1].load()()
     near = get_close_matches(word, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
     print(f"error: {command} has no command {word!r}; {hint}", file=sys.stderr)
     return 2
+
+
+def _use(tool: str, words: list[str]) -> int:
+    """Call a tool; 130 after Ctrl-C and 143 after SIGTERM."""
+    module, function = TOOLS[tool][1].split(":")
+    try:
+        with sigterm_stops():
+            return getattr(import_module(f"qsnn_plugins.{module}"), function)(words)
+    except KeyboardInterrupt as stop:
+        print("stopped", file=sys.stderr)
+        return getattr(stop, "status", 130)
 
 
 def _train() -> int:

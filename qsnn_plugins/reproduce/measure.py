@@ -13,6 +13,7 @@ import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -25,9 +26,17 @@ from qsnn_plugins.files import atomic_write, locked
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
-from qsnn_plugins.reproduce.run import Run, checkout_commit, model_memory, run_folder, run_setup
+from qsnn_plugins.reproduce.run import (
+    Run,
+    checkout_commit,
+    model_memory,
+    run_folder,
+    run_setup,
+    terminate_runs,
+)
 from qsnn_plugins.reproduce.table import TableRow
 from qsnn_plugins.reproduce.trained import TrainedCell, trained_cells
+from qsnn_plugins.stopping import Stopped
 
 __all__ = ["main", "rows_of"]
 
@@ -196,7 +205,7 @@ def _measure(options: Namespace, others: list[str]) -> None:
         setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
     memory_of = cache(model_memory)
     starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
-    with ThreadPoolExecutor(options.jobs) as pool:
+    with _pool(options.jobs) as pool:
         for start in starts:
             list(_finished([pool.submit(start.train)], [start], f"training {start.folder.name}"))
         runs = [run for _, run in tasks]
@@ -231,6 +240,19 @@ def _measure(options: Namespace, others: list[str]) -> None:
     sizes = {c[0].row.row: memory_of(run.words, c[0].paper).total for c, run in tasks}
     _print(values, sizes, record)
     print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for runs; a signal keeps those from beginning that have not begun."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt as stop:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(stop, Stopped):  # Ctrl-C reaches the runs by itself
+                terminate_runs()
+            raise
 
 
 def _finished(futures: Sequence[Future[Any]], runs: Sequence[Run], text: str) -> Iterator[Any]:

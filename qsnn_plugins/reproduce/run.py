@@ -27,6 +27,8 @@ __all__ = [
     "machine_name",
     "model_memory",
     "run_folder",
+    "run_setup",
+    "terminate_runs",
 ]
 
 # By which convention of `qsnn cost` a paper counts, where it has none of its own name.
@@ -201,12 +203,14 @@ class Run:
         quiet = ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={self.folder}"]
         log = self.folder / f"{words[0]}.log"
         with log.open("w", encoding="utf-8") as file:
-            process = subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "qsnn_plugins", *words, *self.seeded, *quiet],
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                check=False,
             )
+            _processes.add(process)
+            process.wait()
+            _processes.remove(process)
         if process.returncode:
             last = (log.read_text("utf-8").strip().splitlines() or ["no output"])[-1]
             raise DataError(f"{words[0]} ended with status {process.returncode}, see {log}: {last}")
@@ -219,6 +223,15 @@ class Run:
             with path.open(encoding="utf-8") as file:
                 rows += csv.DictReader(file)
         return rows
+
+
+_processes: set[subprocess.Popen[bytes]] = set()
+
+
+def terminate_runs() -> None:
+    """Let what trains or tests end as after SIGTERM."""
+    for process in list(_processes):
+        process.terminate()
 
 
 class Setup(NamedTuple):

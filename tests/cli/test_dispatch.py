@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -108,3 +109,21 @@ def test_every_tool_can_be_found():
         code = f"from qsnn_plugins.{module} import {function}"
         assert does
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("signum", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_stops_a_tool_in_one_line(signum, status, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["qsnn", "doctor"])
+    number = getattr(signal, signum)
+    monkeypatch.setattr("qsnn_plugins.doctor.main", lambda _: signal.raise_signal(number))
+    assert cli.qsnn() == status
+    assert capsys.readouterr() == ("", "stopped\n")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qsnn_plugins"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 141)
+    process.stderr.close()

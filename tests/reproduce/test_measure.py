@@ -2,8 +2,10 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from qsnn_plugins.reproduce import load_results, measure
 from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.measure import rows_of
 from qsnn_plugins.reproduce.run import Memory, Run, Setup, checkout_commit, model_memory, run_setup
+from qsnn_plugins.stopping import Stopped
 
 DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
 ROOT = Path(__file__).parents[2]
@@ -311,3 +314,23 @@ def test_a_row_may_begin_with_one_that_begins_with_another(checkout, trained):
     assert [word for (word, *_), _ in trained] == ["fit", "fit", "test"]
     float_run, fine_tuned, masked = (run for _, run in trained)
     assert (masked.start, fine_tuned.start, float_run.start) == (fine_tuned, float_run, None)
+
+
+def test_a_signal_ends_the_run_and_keeps_others_from_beginning(tmp_path, monkeypatch):
+    (tmp_path / "endless").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "endless").chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "endless"))
+    begun = [Run(("-c", "a.yaml"), seed, tmp_path) for seed in range(3)]
+    futures = []
+
+    def stopped():
+        with measure._pool(1) as pool:
+            futures.extend(pool.submit(run._call, "fit") for run in begun)
+            while not run_module._processes:
+                time.sleep(0.01)
+            raise Stopped(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        stopped()
+    assert "fit ended with status -15" in str(futures[0].exception())
+    assert [future.cancelled() for future in futures] == [False, True, True]
