@@ -11,11 +11,12 @@ from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cost import memory_convention
 from qsnn_plugins.reproduce import Result, load_results
+from qsnn_plugins.reproduce.comparison import FOLD
 from qsnn_plugins.reproduce.results import RESULTS, read_results
 
 
 class Runs(NamedTuple):
-    """Results of one network, whose seeds alone differ, and what they were measured with."""
+    """Results of one network that differ in seeds and folds alone, and how they were measured."""
 
     results: list[Result]
     recipes: Composition
@@ -49,7 +50,8 @@ def _runs(own: Namespace) -> list[Runs]:
     # cells that share a run count once
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in _wanted(own.results or [RESULTS], own.config, own.rows or ""):
-        groups.setdefault((result.recipe, *result.overrides, result.commit), []).append(result)
+        words = (word for word in result.overrides if not word.startswith(FOLD))
+        groups.setdefault((result.recipe, *words, result.commit), []).append(result)
     return [
         Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]), own.label)
         for results in groups.values()

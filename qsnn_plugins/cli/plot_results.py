@@ -60,7 +60,7 @@ def _point(runs: Runs, membrane_bits: float | None, memory: int) -> _Point:
     parts = (part for part in first.row.split(", ") if part != method)
     network = MeasuredNetwork(
         "",
-        tuple({run.seed: run.value for run in runs.results}.values()),
+        tuple({(run.seed, *run.overrides): run.value for run in runs.results}.values()),
         membrane_bits,
         memory,
         is_float={bit for bit in bits if bit is not None} == {_FLOAT_BITS},

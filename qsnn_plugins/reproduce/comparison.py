@@ -19,7 +19,7 @@ __all__ = ["Mean", "comparison_tables", "paired_gap", "splice"]
 
 _BEGIN = "<!-- written by `qsnn reproduce --write`: the comparisons -->"
 _END = "<!-- end of the comparisons -->"
-_FOLD = "--data.fold="
+FOLD = "--data.fold="
 
 _Runs = dict[tuple[str, ...], Result]
 
@@ -77,7 +77,7 @@ def comparison_tables(results: Iterable[Result]) -> str:
     """
     found: dict[tuple[str, str, str], _Runs] = {}
     for result in results:
-        if result.paper == "comparison" and all(w.startswith(_FOLD) for w in result.changes):
+        if result.paper == "comparison" and all(w.startswith(FOLD) for w in result.changes):
             runs = found.setdefault((result.table, result.row, result.column), {})
             runs[str(result.seed), *result.changes] = result
     lines: list[str] = []

@@ -344,11 +344,13 @@ def test_recorded_bytes_are_not_counted_anew(plot, drawn, monkeypatch):
         | {"recipe": "recipes/cifar10_cpu.yaml", "overrides": list(row.overrides)}
         | {"weight_bytes": 300, "state_bytes": 40}
     )
-    Path("some.json").write_text(json.dumps(value))
+    folds = [[*row.overrides, f"--data.fold={fold}"] for fold in (0, 1)]
+    Path("some.json").write_text(json.dumps([value | {"overrides": words} for words in folds]))
     monkeypatch.setattr(plot_results, "_counted", None)
     series, counted = drawn(plot_results, "tradeoff_figure", "tradeoff", "some.json")
     ((network,),) = series.values()
     assert (network.memory, counted) == (340, "weights and membranes")
+    assert len(network.accuracies) == 2, "folds of one network"
 
 
 @pytest.mark.parametrize(
