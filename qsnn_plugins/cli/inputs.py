@@ -181,10 +181,11 @@ def located(file: Path) -> Path:
         >>> located(Path("mine/net.yaml")).as_posix()
         'mine/net.yaml'
     """
-    if file.parts[:1] != ("recipes",) or file.exists():
+    # os.path: a name that is too long is not there, where Path.exists raises
+    if file.parts[:1] != ("recipes",) or os.path.exists(file):
         return file
     installed = Path(__file__).parents[1] / file
-    return installed if installed.exists() else file
+    return installed if os.path.exists(installed) else file
 
 
 def read_with_bases(

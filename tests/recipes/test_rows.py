@@ -53,7 +53,8 @@ def test_the_words_of_a_row_are_accepted(recipe, parser):
     for _, words in (command for command in COMMANDS if command[0] == recipe):
         config = merged(recipe, words)
         parsed = parser.parse_object(config).model.init_args
-        assert parsed.time_steps == config["model"]["init_args"].get("time_steps")
+        steps = getattr(parsed, "time_steps", None)  # a detector has none
+        assert steps == config["model"]["init_args"].get("time_steps")
         given = spec_of(config).to_dict().get("weight", {})  # nothing of float weights
         assert parsed.network.init_args.spec.weight.bits == given.get("bits"), words
 
