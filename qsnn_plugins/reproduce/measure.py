@@ -66,7 +66,7 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
 
     Args:
         recipe: Such as "recipes/qsnn_resnet19_cifar10.yaml".
-        containing: What the names of the rows must hold.
+        containing: What the names of the rows must hold; a whole name stands for its row alone.
 
     Raises:
         DataError: If there is no such row.
@@ -75,9 +75,11 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
         >>> list(rows_of("recipes/sigmoid_quantizer_decolle_nmnist.yaml", "N-MNIST, 4-bit"))
         [('-c', 'recipes/overlays/weights_4bit.yaml')]
     """
+    cells = [c for c in trained_cells() if c.recipe == recipe and c.column.unit == "%"]
+    named = [cell for cell in cells if cell.row.row == containing]
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
-    for cell in trained_cells():
-        if cell.recipe == recipe and cell.column.unit == "%" and containing in cell.row.row:
+    for cell in named or cells:
+        if containing in cell.row.row:
             found.setdefault(cell.row.overrides, []).append(cell)
     if not found:
         rows = f" with {containing!r} in its name" if containing else ""
@@ -166,7 +168,7 @@ def _parser() -> Parser:
         help="the recipe; further ones are overlays",
     )
     add("--seeds", type=int, nargs="+", default=_SEEDS, metavar="N", help="default: 42 43 44")
-    add("--rows", default="", metavar="TEXT", help="only rows whose names contain this text")
+    add("--rows", default="", metavar="TEXT", help="the row of this name, or those that hold it")
     add("--folder", type=Path, default=_RUNS, metavar="DIR", help=f"of the runs, default: {_RUNS}")
     add(
         "--jobs",

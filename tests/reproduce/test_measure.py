@@ -40,6 +40,14 @@ def test_a_recipe_without_rows_is_one_sentence():
         rows_of(DECOLLE, "3-bit")
 
 
+def test_a_whole_name_stands_for_its_row_alone():
+    (cells,) = rows_of("recipes/cifar10_cpu.yaml", "float").values()
+    assert {cell.row.row for cell in cells} == {"float"}
+    holding = rows_of("recipes/cifar10_cpu.yaml", "from float").values()
+    assert len(holding) > 10
+    assert all("from float" in c.row.row for cells in holding for c in cells)
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A repository with one commit, as the current folder."""
