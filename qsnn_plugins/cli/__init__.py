@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from qsnn_plugins import __version__
+from qsnn_plugins.cli.failures import refusal
 from qsnn_plugins.command_owners import other_claim
 from qsnn_plugins.stopping import sigterm_stops
 
@@ -74,8 +75,20 @@ def _answer(command: str, known: dict[str, str]) -> int:
         print(end="", flush=True)
         return status
     except BrokenPipeError:  # nobody reads on, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return 128 + _SIGPIPE
+    except OSError as error:
+        if (reason := refusal(error)) is None:
+            raise
+        if error.filename is None:
+            _print_no_more()
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
+
+
+def _print_no_more() -> None:
+    """Keep Python from trying again, when it ends, to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_or_use(command: str, known: dict[str, str], word: str, others: list[str]) -> int:

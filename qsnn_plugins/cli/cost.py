@@ -32,7 +32,7 @@ examples:
 
 def main(words: list[str]) -> int:
     """Print the account; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return tool_status(lambda: _main(words))
+    return tool_status(lambda: _main(words), words)
 
 
 def _main(words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from argparse import ArgumentParser
@@ -38,8 +39,13 @@ def exit_status(act: Callable[[], object]) -> int:
     return 0
 
 
-def tool_status(act: Callable[[], object]) -> int:
-    """As `exit_status`, for a tool: without warnings, and a refused argument is an option's (2)."""
+def tool_status(act: Callable[[], object], words: Iterable[str]) -> int:
+    """As `exit_status`, for a tool: without warnings, and a refused argument is an option's (2).
+
+    Args:
+        act: What the tool does.
+        words: Its command line; an argument is called by its option where that is among them.
+    """
 
     def quietly() -> None:
         try:
@@ -47,9 +53,34 @@ def tool_status(act: Callable[[], object]) -> int:
                 warnings.simplefilter("ignore")
                 act()
         except ArgumentError as error:
+            option = f"--{_OPTIONS.get(error.argument, error.argument)}"
+            if option in {word.partition("=")[0] for word in words}:
+                error = ArgumentError(option, error.value, error.allowed)
             raise RecipeError(str(error)) from None
 
     return exit_status(quietly)
+
+
+# Arguments of what a tool calls whose options have other names.
+_OPTIONS = {"path": "out", "rate": "rates", "input shape": "input_shape"}
+
+
+def refusal(error: OSError) -> str | None:
+    """What the system refused, where that is no fault of the code: a full disk, a protected file.
+
+    Example:
+        >>> refusal(OSError(28, "No space left on device", "metrics.csv"))
+        'metrics.csv cannot be written: No space left on device'
+    """
+    if error.errno in _CLOSED and error.filename:
+        return f"{error.filename} cannot be opened: {error.strerror}"
+    if error.errno in _FULL:
+        return f"{error.filename or 'the disk'} cannot be written: {error.strerror}"
+    return None
+
+
+_CLOSED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def did_you_mean(word: str, names: Iterable[str], prefix: str = "") -> str:

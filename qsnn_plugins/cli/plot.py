@@ -110,7 +110,7 @@ those are drawn whose commands have all the given files.
 
 def main(words: list[str]) -> int:
     """Save a figure; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
-    return tool_status(lambda: _main(words))
+    return tool_status(lambda: _main(words), words)
 
 
 def _main(words: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shlex
@@ -11,7 +10,7 @@ import warnings
 from itertools import pairwise
 
 from qsnn_plugins.cli.composition import Composition
-from qsnn_plugins.cli.failures import exit_status
+from qsnn_plugins.cli.failures import exit_status, refusal
 from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.progress import phase
@@ -52,30 +51,19 @@ def _run(words: list[str]) -> None:
 
     try:
         RecipeCLI.run(recipes, words[0])
-    except (OSError, RuntimeError) as error:
-        if reason := _misfortune(error):
+    except OSError as error:
+        if reason := refusal(error):
             raise QSNNError(reason) from None
+        raise
+    except RuntimeError as error:
+        if _LOST_PEER.search(str(error)):
+            raise QSNNError(
+                "a process of this run was killed or has failed, so the others cannot continue; "
+                "its last messages are above, if it printed any"
+            ) from None
         raise
 
 
-def _misfortune(error: OSError | RuntimeError) -> str | None:
-    """What befell a run and is no fault of its code, or None."""
-    if isinstance(error, OSError):
-        if error.errno in _ACCESS and error.filename:
-            return f"{error.filename} cannot be opened: {error.strerror}"
-        if error.errno not in _DISK:
-            return None
-        return f"{error.filename or 'the disk'} cannot be written: {error.strerror}"
-    if not _LOST_PEER.search(str(error)):
-        return None
-    return (
-        "a process of this run was killed or has failed, so the others cannot continue; its last "
-        "messages are above, if it printed any"
-    )
-
-
-_ACCESS = (errno.EACCES, errno.EPERM)
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOST_PEER = re.compile(
     r"gloo.*(by peer|[Tt]imed out|error)|NCCL.*(remote|timeout|abort)", re.DOTALL
 )

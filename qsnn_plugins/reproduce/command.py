@@ -86,7 +86,7 @@ def _papers(options: Namespace) -> dict[str, Paper]:
     papers = {key: load_paper(key) for key in ([options.paper] if options.paper else PAPERS)}
     if options.table and not any(options.table in paper.tables for paper in papers.values()):
         known = "; ".join(f"{key} has {', '.join(paper.tables)}" for key, paper in papers.items())
-        raise ArgumentError("table", options.table, f"one that is there: {known}")
+        raise ArgumentError("--table", options.table, f"one that is there: {known}")
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
     return {key: paper for key, paper in papers.items() if options.table in (None, *paper.tables)}

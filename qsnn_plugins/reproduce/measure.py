@@ -183,6 +183,9 @@ def _parser() -> Parser:
 def _measure(options: Namespace, others: list[str]) -> None:
     if options.jobs < 1:
         raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
+    for seed in options.seeds:
+        if not 0 <= seed < 2**32:
+            raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
     recipe, *overlays = options.config
     rows, commit = rows_of(recipe, options.rows), checkout_commit()
     beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""

@@ -196,13 +196,13 @@ FLOAT = [
     f"--model.init_args.network.init_args.spec.{part}.kind=float" for part in ("weight", "membrane")
 ]
 BAD = [
-    (["--convention", "guess"], "convention='guess' is not allowed: give one of chip, imsnn"),
-    (["--energy", "guess"], "energy='guess' is not allowed: give one of bitnet_7nm"),
-    (["--energy", "small.yaml"], "energy='small.yaml' is not allowed: give a YAML file"),
-    (["--rates", "1.5"], "rate=1.5 is not allowed: give a number from 0 to 1"),
+    (["--convention", "guess"], "--convention='guess' is not allowed: give one of chip, imsnn"),
+    (["--energy", "guess"], "--energy='guess' is not allowed: give one of bitnet_7nm"),
+    (["--energy", "small.yaml"], "--energy='small.yaml' is not allowed: give a YAML file"),
+    (["--rates", "1.5"], "--rates=1.5 is not allowed: give a number from 0 to 1"),
     (["--rates", "often"], "qsnn cost: argument --rates: invalid float value"),
     (["--rates", "0.1", "--noise"], "qsnn cost: argument --noise: not allowed with"),
-    (["--spatial", "0.1"], "spatial=0.1 is not allowed: give it together with --rates"),
+    (["--spatial", "0.1"], "--spatial=0.1 is not allowed: give it together with --rates"),
     (["--ckpt_path", "no.ckpt"], "--ckpt_path: there is no file 'no.ckpt'"),
     (["--ckpt_path", "last"], "there is no last checkpoint in runs/small"),
     (["--ckpt_path", "small.yaml"], "small.yaml cannot be read"),
@@ -214,10 +214,10 @@ BAD = [
         "4 here (SpikingClassifier); bits is 5 in the state, 3 here "
         "(network.blocks.conv1.synapse.0.weight and 2 more); `--ckpt_changes allow`",
     ),
-    (["--input_shape", "4,x"], "input_shape='4,x' is not allowed"),
+    (["--input_shape", "4,x"], "--input_shape='4,x' is not allowed"),
     (
         ["--input_shape", "4,1,7,16,16", "--model.network.in_channels=2"],
-        "input shape=[4, 1, 7, 16, 16] is not allowed",
+        "--input_shape=[4, 1, 7, 16, 16] is not allowed",
     ),
     (
         ["--data.init_args.time_steps", "0"],

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -127,3 +128,25 @@ def test_a_reader_that_leaves_is_no_error():
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 141)
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["recipes"], ["cost", "-c", "recipes/spquant_vgg9.yaml"]]
+)
+def test_a_full_disk_is_one_sentence(words):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "qsnn_plugins", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"QSNN_PROGRESS": "0"},
+            text=True,
+        )
+    assert process.stderr == "error: the disk cannot be written: No space left on device\n"
+    assert process.returncode == 1
+
+
+def test_a_path_that_is_too_long_is_one_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["qsnn", "plot", "bits", "--out", f"{'a' * 300}.png"])
+    assert cli.qsnn() == 1
+    assert capsys.readouterr().err.endswith("a.png cannot be opened: File name too long\n")

@@ -145,7 +145,7 @@ def test_results(tmp_path, monkeypatch):
     plot = Namespace(convention=None)
     own = Namespace(results=[], config=[], label=None, rows=None)
     commands = [
-        lambda: tool_status(lambda: choose_results("tradeoff", plot, [own])),
+        lambda: tool_status(lambda: choose_results("tradeoff", plot, [own]), []),
         *(
             lambda words=words: monkeypatch.setattr(sys, "argv", ["qsnn", *words]) or cli.qsnn()
             for words in (["recipes"], ["reproduce", "qsnn", "--table=1", "--json"])

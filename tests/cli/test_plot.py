@@ -244,7 +244,7 @@ def test_curves_are_of_runs_or_of_a_record(runs, drawn):
             "curves is drawn from logged runs and does not use --ckpt_path",
         ),
         (["a", "--and", "a"], "two series are called 'a': give each a --label"),
-        (["a", "--metrics", "val_map"], "metrics='val_map' is not allowed: give one or more of"),
+        (["a", "--metrics", "val_map"], "--metrics='val_map' is not allowed: give one or more of"),
         (["a", "--rows", "x"], "--rows: a has none; a CSV of `qsnn measure` has"),
         (["runs.csv", "a"], "runs.csv holds runs of all seeds"),
         (["runs.csv", "--label", "x"], "--label names one series, and runs.csv has 2: give --rows"),
