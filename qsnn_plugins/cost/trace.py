@@ -281,13 +281,13 @@ def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
         if "parametrizations" in name.split("."):
             continue
 
-        def enter(module: nn.Module, args: tuple[Any, ...], name: str = name) -> None:
-            tracer.enter(name, module, args)
+        def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+            tracer.enter(name, module, (*args, *kwargs.values()))
 
         def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
             tracer.leave(name, output)
 
-        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(module.register_forward_hook(leave))
     try:
         yield

@@ -212,13 +212,13 @@ def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
         if "parametrizations" in name.split("."):
             continue
 
-        def enter(module: nn.Module, args: Any, name: str = name) -> None:
-            tracer.enter(name, module, args)
+        def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+            tracer.enter(name, module, (*args, *kwargs.values()))
 
         def leave(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
             tracer.leave(name, module, (*args, *kwargs.values()), output)
 
-        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(module.register_forward_hook(leave, with_kwargs=True))
     try:
         yield

@@ -136,15 +136,16 @@ def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[
     shapes: dict[int, set[tuple[int, ...]]] = {}
     for copied in twin.modules():
         own = shapes.setdefault(id(originals[id(copied)]), set())
-        copied.register_forward_pre_hook(_recorder(own))
+        copied.register_forward_pre_hook(_recorder(own), with_kwargs=True)
     with torch.no_grad():
         twin.eval()(example_input)
     return shapes
 
 
-def _recorder(shapes: set[tuple[int, ...]]) -> Callable[[nn.Module, Any], None]:
-    def record(_: nn.Module, inputs: Any) -> None:
-        if inputs and isinstance(inputs[0], Tensor):
-            shapes.add(tuple(inputs[0].shape))
+def _recorder(shapes: set[tuple[int, ...]]) -> Callable[[nn.Module, Any, Any], None]:
+    def record(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        x = next(iter((*inputs, *named.values())), None)
+        if isinstance(x, Tensor):
+            shapes.add(tuple(x.shape))
 
     return record

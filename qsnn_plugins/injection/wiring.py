@@ -123,9 +123,10 @@ class _Run:
     def watch(self, copied: nn.Module, original: nn.Module, kind: str) -> None:
         self.kinds[id(original)] = kind
 
-        def enter(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if inputs and isinstance(inputs[0], Tensor):
-                getattr(self, f"enter_{kind}")(original, inputs[0])
+        def enter(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = next(iter((*inputs, *named.values())), None)
+            if isinstance(x, Tensor):
+                getattr(self, f"enter_{kind}")(original, x)
 
         def leave(_: nn.Module, inputs: Any, output: Any) -> None:
             self.clock += 1
@@ -136,7 +137,7 @@ class _Run:
                     if value._base is not None:  # what is left of a view that is changed in place
                         self.makers.setdefault(value._base.grad_fn, (kind, original))
 
-        copied.register_forward_pre_hook(enter)
+        copied.register_forward_pre_hook(enter, with_kwargs=True)
         copied.register_forward_hook(leave)
 
     def behind(self, x: Tensor) -> list[tuple[str, nn.Module]]:

@@ -150,7 +150,7 @@ class ChannelGate(StateFacts):
         device = next((p.device for p in layer.parameters()), None)
         layer.add_module("gate", self.to(device))
         self._handles = [
-            layer.register_forward_pre_hook(self.decide),
+            layer.register_forward_pre_hook(self.decide, with_kwargs=True),
             masked.register_forward_hook(self.apply_to),
         ]
         if isinstance(layer, _ConvNd) and not isinstance(layer, _ConvTransposeNd):
@@ -168,9 +168,9 @@ class ChannelGate(StateFacts):
             if not source.keeps_means:
                 source.stored_means = None
 
-    def decide(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def decide(self, layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Decide which channels are computed: a hook that runs before the convolution."""
-        x, dims = inputs[0], len(self.layer.kernel_size)
+        x, dims = (*inputs, *named.values())[0], len(self.layer.kernel_size)
         if not self.sources:
             maps = x.reshape(-1, *x.shape[-1 - dims :])
             means, samples = input_attention(maps), x.shape[1] if x.dim() > dims + 2 else len(maps)

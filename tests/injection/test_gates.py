@@ -69,6 +69,31 @@ def test_the_report_names_each_gate_and_what_has_none():
         assert "_conv_forward" not in vars(module)
 
 
+class Named(Residual):
+    """The same block, which calls its parts with the names of their arguments."""
+
+    def forward(self, x):
+        out = self.conv2(x=self.sn1(x_seq=self.bn1(x=self.conv1(x=x))))
+        out = self.bn2(x=out)
+        out += self.down(x)
+        return self.sn2(x_seq=out)
+
+
+def test_arguments_may_be_given_by_name():
+    x, found = events(4, 2, 2, 8, 8) * 2, []
+    for kind in (Residual, Named):
+        network = users_network()
+        network[2].__class__ = kind
+        gates = inject(network, spec(), example_input=x).gates
+        counted = report(wide_gates(network), None, (4, 1, 2, 8, 8), activity=0.1)
+        functional.reset_net(network)
+        found.append((gates, network(x), counted.to_dict()))
+    (gates, y, counted), (named_gates, named_y, named_counted) = found
+    assert named_gates == gates
+    assert torch.equal(named_y, y)
+    assert named_counted == counted
+
+
 def test_all_steps_at_once_and_one_after_the_other_are_alike():
     x, outputs = events(4, 2, 2, 8, 8) * 2, []
     for mode in "ms":
@@ -333,7 +358,7 @@ def test_a_gate_watches_all_neurons_whose_spikes_are_concatenated():
     assert np.array_equal(masks[0].numpy(), 1 / (1 + np.exp(-(q @ weight.T + bias))) > 0.5)
     network.lif1(x.new_zeros(2, 6, 8, 8))  # another batch
     with pytest.raises(QSNNError, match="stored 2 and 3 maps"):
-        gate.decide(network.last, (x,))
+        gate.decide(network.last, (x,), {})
 
 
 def test_a_layer_that_takes_its_own_output_is_followed():
