@@ -65,7 +65,7 @@ class MeasuredNetwork:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the seeds."""
+        """Mean over the runs."""
         return fmean(self.accuracies)
 
     @property
@@ -105,7 +105,7 @@ def pareto_front(networks: Sequence[MeasuredNetwork]) -> list[MeasuredNetwork]:
 def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     """Draw accuracy against the bits of a stored membrane, one line per series.
 
-    Points are means over seeds, bars their 95 % confidence intervals.
+    Points are means over seeds and folds, bars their 95 % confidence intervals.
 
     Args:
         series: Networks that differ in their membranes, by what the series is called.
@@ -145,10 +145,10 @@ def tradeoff_figure(
 ) -> Figure:
     """Draw accuracy against memory, and the Pareto front over all networks.
 
-    Points are means over seeds, bars their 95 % confidence intervals. A float network is a star.
-    Where some networks were fine-tuned from trained weights and others trained from scratch, the
-    latter are open, and one label is for both. The label of a network on the front is bold. All
-    have to be tested on the same data.
+    Points are means over seeds and folds, bars their 95 % confidence intervals. A float network is
+    a star. Where some networks were fine-tuned from trained weights and others trained from
+    scratch, the latter are open, and one label is for both. The label of a network on the front is
+    bold. All have to be tested on the same data.
 
     Args:
         series: Networks, by the method that quantized them. Each point bears its label.
@@ -248,8 +248,8 @@ def _errorbar(
 
 def _accuracy_of(series: Mapping[str, Sequence[MeasuredNetwork]]) -> str:
     """The axis, and what a point and its bar are of."""
-    seeds = sorted({len(n.accuracies) for networks in series.values() for n in networks})
-    if seeds == [1]:
+    runs = sorted({len(n.accuracies) for networks in series.values() for n in networks})
+    if runs == [1]:
         return "test accuracy (%), one seed"
-    numbers = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return f"test accuracy (%)\nmean and 95 % interval, {numbers} seeds"
+    numbers = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    return f"test accuracy (%)\nmean and 95 % interval, {numbers} runs"

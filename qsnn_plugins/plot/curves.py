@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, isfinite
 from pathlib import Path
@@ -77,7 +78,7 @@ def read_record(path: str | Path) -> dict[str, list[History]]:
         path: Such as docs/results/X.csv.
 
     Returns:
-        The histories of all seeds, by the words of the run.
+        The histories of all seeds and folds, by the words of the run without its fold.
 
     Raises:
         DataError: If it cannot be read.
@@ -89,12 +90,13 @@ def read_record(path: str | Path) -> dict[str, list[History]]:
         >>> read_record(file)
         {'-c a.yaml': [{'val_accuracy': {0: 0.5}}]}
     """
-    path, runs = Path(path), dict[str, dict[str, list[dict[str, str]]]]()
+    path, runs = Path(path), dict[str, dict[tuple[str, str], list[dict[str, str]]]]()
     for row in _rows(path):
-        runs.setdefault(row["words"], {}).setdefault(row["seed"], []).append(row)
+        words = re.sub(r" --data\.fold=\d+", "", row["words"])
+        runs.setdefault(words, {}).setdefault((row["words"], row["seed"]), []).append(row)
     found: dict[str, list[History]] = {
-        words: [history for rows in seeds.values() if (history := _averaged(rows))]
-        for words, seeds in runs.items()
+        words: [history for rows in same.values() if (history := _averaged(rows))]
+        for words, same in runs.items()
     }
     return {words: histories for words, histories in found.items() if histories}
 

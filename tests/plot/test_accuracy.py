@@ -76,7 +76,7 @@ def test_bits_are_drawn_in_order_and_named():
     assert caps[0].get_ydata()[0] == pytest.approx(94.5 - 12.706 * 0.5)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "32 (float)"]
     assert axes.get_xlabel()
-    assert axes.get_ylabel() == "test accuracy (%)\nmean and 95 % interval, 2 seeds"
+    assert axes.get_ylabel() == "test accuracy (%)\nmean and 95 % interval, 2 runs"
 
 
 def test_networks_of_the_same_bits_are_no_line():

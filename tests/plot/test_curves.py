@@ -32,12 +32,13 @@ def test_a_run_that_went_on_is_one_and_a_new_one_wins(tmp_path):
     assert read_history(tmp_path) == {"val_accuracy": {0: 0.9}}
 
 
-def test_a_record_has_the_seeds_of_each_row(tmp_path):
+def test_a_record_has_the_seeds_and_folds_of_each_row(tmp_path):
     rows = "a,1,0,0.5,\na,2,0,0.7,\nb,1,0,0.1,\na,1,,,0.6\n"
+    rows += "b --data.fold=1,1,0,0.2,\n"
     (tmp_path / "runs.csv").write_text("words,seed,epoch,val_accuracy,test_accuracy\n" + rows)
     assert read_record(tmp_path / "runs.csv") == {
         "a": [{"val_accuracy": {0: 0.5}}, {"val_accuracy": {0: 0.7}}],
-        "b": [{"val_accuracy": {0: 0.1}}],
+        "b": [{"val_accuracy": {0: 0.1}}, {"val_accuracy": {0: 0.2}}],
     }
 
 
