@@ -357,4 +357,5 @@ def machine_name() -> str:
             line for line in table.read_text("utf-8").splitlines() if line.startswith("model name")
         ]
         name = models[0].partition(":")[2].strip() if models else name
-    return f"{name}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} thread{'s' * (threads > 1)}"
