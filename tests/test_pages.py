@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from qsnn_plugins import presets
 from qsnn_plugins.cost import report
 from qsnn_plugins.data import digits
 from qsnn_plugins.models import StringNet
+from qsnn_plugins.reproduce import read_results
 from qsnn_plugins.spec import QuantSpec
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +95,9 @@ def test_every_overlay_is_listed():
 def test_what_specs_cost_is_what_the_counter_says():
     text = (ROOT / "docs/choosing.md").read_text(encoding="utf-8")
     layers = "32C3-AP2-56C3x2-AP2-112C3x2-AP2-224C3-GAP-FC10"
-    lines = re.findall(r"^\| (?:`(\w+\(.*?\))`|float) \| (\d) \| (.*) \|.*\|$", text, re.MULTILINE)
+    lines = re.findall(
+        r"^\| (?:`(\w+\(.*?\))`|float) \| (\d) \| (.*?) \|[^|]*\|[^|]*\|$", text, re.MULTILINE
+    )
     assert len(lines) == 11
     for call, steps, shown in lines:
         spec = eval(call, vars(presets)) if call else QuantSpec.full_precision()
@@ -104,3 +108,35 @@ def test_what_specs_cost_is_what_the_counter_says():
         operations = sum(synapse.s_ace for synapse in cost.synapses)
         counted = [*(f"{size / 1e3:,.1f}" for size in sizes), f"{operations / 1e6:.1f}"]
         assert [cell.split()[0] for cell in shown.split(" | ")] == counted, call
+
+
+# Row of the comparison's tables: as docs/choosing.md calls its spec.
+CHOICES = {
+    "float": "float",
+    "IM-SNN, W4 U1.5": "`imsnn(weight_bits=4)`",
+    "IM-SNN, W2 U1.5": "`imsnn(weight_bits=2)`",
+    "SpQuant-SNN, W4 U1.58": "`spquant(weight_bits=4)`",
+    "Q-SNN, 1w-4u": "`qsnn(membrane_bits=4)`",
+    "Q-SNN, 1w-2u": "`qsnn(membrane_bits=2)`",
+    "linear sigmoids, 2-bit": "`sigmoid_quantizer(weight_bits=2)`",
+    "linear sigmoids, 1-bit": "`sigmoid_quantizer(weight_bits=1)`",
+    "bit budget, W4 S1 T4": "`bit_budget(weight_bits=4, spike_bits=1)`",
+    "bit budget, W2 S2 T2": "`bit_budget(weight_bits=2, spike_bits=2)`",
+    "bit budget, W1 S4 T1": "`bit_budget(weight_bits=1, spike_bits=4)`",
+}
+
+
+def test_what_specs_reach_is_what_was_recorded():
+    text = (ROOT / "docs/choosing.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| (float|`\w+\(.*?\)`) \| \d \|.*\| (\S+) \|$", re.MULTILINE)
+    shown, recorded = dict(row.findall(text)), dict.fromkeys(CHOICES.values(), "–")
+    for name, call in CHOICES.items():
+        names = (name, f"{name}, from float")
+        values = [
+            result.value
+            for result in read_results(ROOT / "docs/results/cifar10_cpu.json")
+            if result.row in names and not result.changes
+        ]
+        if values:
+            recorded[call] = f"{fmean(values):.1f}"
+    assert shown == recorded

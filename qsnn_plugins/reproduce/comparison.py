@@ -116,6 +116,7 @@ def _section(table: PaperTable, column: TableColumn, runs: dict[str, _Runs]) -> 
         counts = {str(len(runs[row.row])) for row in rows.values()}
         yield _line([*cells, " and ".join(sorted(counts)), first.notes.get(column.name, "")])
     yield ""
+    yield f"{_source([run for of_row in runs.values() for run in of_row.values()])}\n"
     if missing := [row.row for row in table.rows.values() if row.row not in runs]:
         yield f"Not measured yet: {'; '.join(missing)}.\n"
     if tested:
@@ -126,6 +127,25 @@ def _section(table: PaperTable, column: TableColumn, runs: dict[str, _Runs]) -> 
             note = row.notes.get(column.name, "")
             yield _line([row.row, value, str(row.start), gap, str(len(runs[row.row])), note])
         yield ""
+
+
+def _source(runs: list[Result]) -> str:
+    """What measured runs, from which seeds, at which commits and on what."""
+
+    def named(word: str, values: Iterable[object]) -> str:
+        found = [str(value) for value in dict.fromkeys(values)]
+        return f"{word}{'s' * (len(found) > 1)} {', '.join(found)}"
+
+    parts = [
+        f"Measured by `qsnn measure -c {runs[0].recipe}`",
+        named("seed", sorted(run.seed for run in runs)),
+        named("commit", (run.commit for run in runs)),
+        "; ".join(dict.fromkeys(run.machine for run in runs)),
+    ]
+    return (
+        f"{'; '.join(parts)}. ± is the standard error of the mean. Gaps are between runs of the "
+        "same seed and fold."
+    )
 
 
 def _values(runs: _Runs, others: _Runs) -> list[str]:

@@ -45,6 +45,7 @@ def test_methods_stand_beside_float_by_how_they_began():
     assert f"| {name}, from float, masked | 80.00 | {name}, from float | -5.50 | 1 |" in text
     assert "| clipped at -1.0 | 86.25 | float | +0.25 | 1 |" in text
     assert "Not measured yet: IM-SNN, W2 U1.5, from float; " in text
+    assert "Measured by `qsnn measure -c r.yaml`; seeds 1, 2, 3; commit 77a97f2; CPU. ±" in text
 
 
 def test_folds_are_paired_and_other_changes_left_out():
