@@ -91,8 +91,8 @@ def test_write(tmp_path, monkeypatch, capsys):
     ("words", "sentence"),
     [
         (["qsn"], "paper='qsn' is not allowed: give one of imsnn, spquant, qsnn, "),
-        (["qsnn", "--table", "VI"], "table='VI' is not allowed: give one that is there: qsnn has"),
-        (["--table", "99"], "table='99' is not allowed: give one that is there: imsnn has I, II"),
+        (["qsnn", "--table", "VI"], "--table='VI' is not allowed: give one that is there: qsnn has"),
+        (["--table", "99"], "--table='99' is not allowed: give one that is there: imsnn has I, II"),
         (["qsnn", "--markdow"], "qsnn reproduce: unrecognized arguments: --markdow"),
         (["--json", "--markdown"], "qsnn reproduce: argument --markdown: not allowed with"),
         (["qsnn", "--write", "--table", "1"], "--table='1' is not allowed: give none with --write"),
