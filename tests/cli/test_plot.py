@@ -356,9 +356,9 @@ def test_recorded_bytes_are_not_counted_anew(plot, drawn, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "sentence"),
     [
-        ("a.jpg", "path='a.jpg' is not allowed: give one of .png, .svg, .pdf, or no suffix"),
-        (".", "path='.' is not allowed: give the name of a file, not a folder"),
-        ("runs.csv/x", "path='runs.csv/x' is not allowed: give a path that can be written"),
+        ("a.jpg", "--out='a.jpg' is not allowed: give one of .png, .svg, .pdf, or no suffix"),
+        (".", "--out='.' is not allowed: give the name of a file, not a folder"),
+        ("runs.csv/x", "--out='runs.csv/x' is not allowed: give a path that can be written"),
     ],
 )
 def test_a_place_that_takes_no_figure_is_refused_at_once(
