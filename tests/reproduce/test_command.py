@@ -91,7 +91,10 @@ def test_write(tmp_path, monkeypatch, capsys):
     ("words", "sentence"),
     [
         (["qsn"], "paper='qsn' is not allowed: give one of imsnn, spquant, qsnn, "),
-        (["qsnn", "--table", "VI"], "--table='VI' is not allowed: give one that is there: qsnn has"),
+        (
+            ["qsnn", "--table", "VI"],
+            "--table='VI' is not allowed: give one that is there: qsnn has",
+        ),
         (["--table", "99"], "--table='99' is not allowed: give one that is there: imsnn has I, II"),
         (["qsnn", "--markdow"], "qsnn reproduce: unrecognized arguments: --markdow"),
         (["--json", "--markdown"], "qsnn reproduce: argument --markdown: not allowed with"),
