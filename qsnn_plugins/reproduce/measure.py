@@ -57,7 +57,7 @@ _KEPT = (
     "val_accuracy",
     "val_accuracy_soft",
     "val_map",
-    "val_map_50",
+    "val_ap50",
 )
 
 

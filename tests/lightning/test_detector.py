@@ -10,6 +10,7 @@ from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingDetector
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.nn import YoloLoss
+from qsnn_plugins.reproduce import load_paper
 from tests.lightning.detection import GRID, Table, build, coco_forms, coco_precision
 
 SMALL = "4C3-MP2-8C3-MP2-8C3-MP2-GRID12"
@@ -26,6 +27,8 @@ def test_the_precision_is_that_of_pycocotools(trainer, seed):
     assert 0.05 < whole < at_half < 1.0
     assert measured["test_map"] == pytest.approx(whole, abs=1e-6)
     assert measured["test_ap50"] == pytest.approx(at_half, abs=1e-6)
+    (table,) = (t for t in load_paper("comparison").tables.values() if t.table == "scenes")
+    assert {column.metric for column in table.columns.values()} <= measured.keys()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -65,7 +65,7 @@ def test_each_column_has_its_table():
     results = [
         run(row, value, table="scenes", column=column)
         for row, value in (("32-bit", 44.0), ("IM-SNN, W4 U1.5", 38.0))
-        for column in ("map", "map_50")
+        for column in ("map", "ap50")
     ]
     text = comparison_tables(results)
     assert text.count("three seeds: mAP\n") == text.count("three seeds: AP50\n") == 1

@@ -305,12 +305,12 @@ def test_a_row_may_test_the_weights_of_another_without_training(checkout, traine
 
 
 def test_a_detector_s_columns_are_what_its_test_logs(checkout, trained, monkeypatch):
-    logged = {"test_map": "0.25", "test_map_50": "0.75"}
+    logged = {"test_map": "0.25", "test_ap50": "0.75"}
     monkeypatch.setattr(Run, "test", lambda self: Run.train(self) or logged)
     recipe = "recipes/imsnn_yolov2_gen1.yaml"
     assert measure.main(["-c", recipe, "--rows", "32-bit", "--seeds", "90"]) == 0
     found = {result.column: result.value for result in load_results(checkout / "docs/results")}
-    assert found == {"map": 25.0, "map_50": 75.0}
+    assert found == {"map": 25.0, "ap50": 75.0}
     with (checkout / "docs/results/imsnn_yolov2_gen1.csv").open() as file:
         *_, last = csv.DictReader(file)
     assert {name: last[name] for name in logged} == logged
