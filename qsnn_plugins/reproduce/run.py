@@ -17,6 +17,7 @@ import yaml
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.files import atomic_write
+from qsnn_plugins.reproduce.results import RESULTS
 
 __all__ = [
     "Begun",
@@ -318,10 +319,12 @@ def checkout_commit() -> str:
     """Return the commit of the checkout in the current folder.
 
     Raises:
-        DataError: If it is not a checkout, or tracked files were changed since.
+        DataError: If it is not a checkout, or tracked files, other than results, were changed
+            since.
     """
     try:
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        code = (".", f":(exclude){RESULTS}")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
         commit = _git("rev-parse", "--short=7", "HEAD")
     except (OSError, subprocess.CalledProcessError) as error:
         raise DataError(

@@ -169,6 +169,17 @@ def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
     assert not trained
 
 
+def test_earlier_results_need_not_be_committed(checkout, trained):
+    one = ["-c", DECOLLE, "--rows", "N-MNIST, 4-bit"]
+    assert measure.main([*one, "--seeds", "90"]) == 0
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "add", "docs"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "results"], check=True)
+    assert measure.main([*one, "--seeds", "91"]) == 0
+    assert measure.main([*one, "--seeds", "92"]) == 0
+    assert [result.seed for result in load_results(checkout / "docs/results")] == [90, 91, 92]
+
+
 def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
     assert measure.main(["-c", DECOLLE, "--jobs", "0"]) == 1
     assert "--jobs=0 is not allowed: give a number of runs from 1" in capsys.readouterr().err
