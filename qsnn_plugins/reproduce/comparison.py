@@ -177,8 +177,9 @@ def _start(row: TableRow) -> str:
 
 
 def _header(titles: list[str]) -> Iterator[str]:
+    """The titles of columns: words, numbers, and words again."""
     yield _line(titles)
-    yield _line(["---", *("---:" for _ in titles[1:])])
+    yield _line(["---", *("---:" for _ in titles[1:-1]), "---"])
 
 
 def _line(cells: list[str]) -> str:
