@@ -68,7 +68,7 @@ def test_each_column_has_its_table():
         for column in ("map", "ap50")
     ]
     text = comparison_tables(results)
-    assert text.count("three seeds: mAP\n") == text.count("three seeds: AP50\n") == 1
+    assert text.count("embedded scenes: mAP\n") == text.count("embedded scenes: AP50\n") == 1
     assert text.count("| 38.00 | -6.00 |") == 2
 
 
