@@ -95,7 +95,7 @@ def comparison_tables(results: Iterable[Result]) -> str:
 
 def _section(table: PaperTable, column: TableColumn, runs: dict[str, _Runs]) -> Iterator[str]:
     named = f": {column.title}" if len(table.columns) > 1 else ""
-    yield f"### {table.caption}{named}\n"
+    yield f"## {table.caption}{named}\n"
     trained = [row for row in table.rows.values() if row.trains and row.row in runs]
     tested = [row for row in table.rows.values() if not row.trains and row.row in runs]
     reference = next(iter(table.rows))
