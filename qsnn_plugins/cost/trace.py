@@ -201,8 +201,7 @@ def trace(
             return _run(copied, x, step_mode)
         except QSNNError:
             raise
-        # a network of any kind runs here: what it raises at a shape that does not fit is its own
-        except Exception as error:
+        except Exception as error:  # any network runs here: what it raises at a shape is its own
             cause = error
     reason = " ".join(str(cause).split())
     allowed = f"a shape that {type(network).__name__} takes ({reason})"

@@ -17,6 +17,7 @@ __all__ = [
     "Neuron",
     "copy_of",
     "find_neurons",
+    "first_tensor",
     "input_shapes",
     "module_devices",
     "module_names",
@@ -144,8 +145,18 @@ def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[
 
 def _recorder(shapes: set[tuple[int, ...]]) -> Callable[[nn.Module, Any, Any], None]:
     def record(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-        x = next(iter((*inputs, *named.values())), None)
-        if isinstance(x, Tensor):
+        if (x := first_tensor(inputs, named)) is not None:
             shapes.add(tuple(x.shape))
 
     return record
+
+
+def first_tensor(inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:
+    """Return what a module is called with first, by place or by name, if that is a tensor.
+
+    Example:
+        >>> first_tensor((), {"x": torch.zeros(2)})
+        tensor([0., 0.])
+    """
+    x = next(iter((*inputs, *named.values())), None)
+    return x if isinstance(x, Tensor) else None

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.injection.neurons import Neuron, copy_of
+from qsnn_plugins.injection.neurons import Neuron, copy_of, first_tensor
 from qsnn_plugins.nn import weight_layers
 
 __all__ = ["Layer", "Wiring", "wiring"]
@@ -124,8 +124,7 @@ class _Run:
         self.kinds[id(original)] = kind
 
         def enter(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-            x = next(iter((*inputs, *named.values())), None)
-            if isinstance(x, Tensor):
+            if (x := first_tensor(inputs, named)) is not None:
                 getattr(self, f"enter_{kind}")(original, x)
 
         def leave(_: nn.Module, inputs: Any, output: Any) -> None:

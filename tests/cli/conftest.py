@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from qsnn_plugins import cli
+from tests.cli.plotting import drawn, plot, results, runs  # noqa: F401 (fixtures)
 
 TINY = """
 from dataclasses import dataclass

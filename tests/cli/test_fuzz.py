@@ -95,8 +95,7 @@ def answer(act):
             status = act()
     except SystemExit as stop:
         status = stop.code
-    # any other error is the fault that is looked for, unless the recipe's own code raised it
-    except Exception as error:
+    except Exception as error:  # the fault that is looked for, unless the recipe's code raised it
         frames = traceback.extract_tb(error.__traceback__)
         is_own = any(Path(frame.filename).name == "tiny.py" for frame in frames)
         return None if is_own else "".join(traceback.format_exception(error)[-6:])
