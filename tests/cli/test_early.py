@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import RECIPE
-from tests.cli.test_plot import RESULT
+from tests.cli.plotting import RESULT
 
 HEAVY = ("torch", "numpy", "lightning", "jsonargparse", "matplotlib", "spikingjelly", "snntorch")
 TOOLS = ("cost", "plot", "reproduce", "recipes", "measure", "doctor")

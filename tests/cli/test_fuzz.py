@@ -19,8 +19,8 @@ import yaml
 from qsnn_plugins import cli
 from qsnn_plugins.cli.chosen_results import choose_results
 from qsnn_plugins.cli.failures import tool_status
+from tests.cli.plotting import RESULT
 from tests.cli.test_doors import RECIPE as CLASSIFIER
-from tests.cli.test_plot import RESULT
 
 COUNT = 200
 COMMAND = {"class_path": "os.system", "init_args": {"command": "touch sprung"}}
