@@ -145,6 +145,10 @@ def qsnn(membrane_bits: int = 2, fidelity: Fidelity = "paper") -> QuantSpec:
     depends on its batch; weights are regulated per channel, scaled by a power of two, and trained
     with the EDE gradient.
 
+    The maximum lies far above the threshold, so with 2 bits and without the tanh nearly all
+    membranes are stored as 0 (docs/methods.md, A membrane's scale). A fixed scale keeps -1, 0 and
+    1: `resolve({"preset": "qsnn", "membrane": {"scale": "fixed"}})`.
+
     Args:
         membrane_bits: Bits per membrane: 8, 4 and 2 in the paper.
         fidelity: "paper" or "released".

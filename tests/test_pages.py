@@ -98,7 +98,7 @@ def test_what_specs_cost_is_what_the_counter_says():
     lines = re.findall(
         r"^\| (?:`(\w+\(.*?\))`|float) \| \S+ \| (\d) \| (.*) \|[^|]*\|$", text, re.MULTILINE
     )
-    assert len(lines) == 11
+    assert len(lines) == 12
     for call, steps, shown in lines:
         spec = eval(call, vars(presets)) if call else QuantSpec.full_precision()
         network = StringNet(layers, in_channels=3, conv_bias=False, spec=spec)
@@ -118,6 +118,7 @@ CHOICES = {
     "SpQuant-SNN, W4 U1.58": "`spquant(weight_bits=4)`",
     "Q-SNN, 1w-4u": "`qsnn(membrane_bits=4)`",
     "Q-SNN, 1w-2u": "`qsnn(membrane_bits=2)`",
+    "Q-SNN, 1w-2u, fixed scale": '`resolve({"preset": "qsnn", "membrane": {"scale": "fixed"}})`',
     "linear sigmoids, 2-bit": "`sigmoid_quantizer(weight_bits=2)`",
     "linear sigmoids, 1-bit": "`sigmoid_quantizer(weight_bits=1)`",
     "bit budget, W4 S1 T4": "`bit_budget(weight_bits=4, spike_bits=1)`",

@@ -51,7 +51,7 @@ def _runs(own: Namespace) -> list[Runs]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in _wanted(own.results or [RESULTS], own.config, own.rows or ""):
         words = (word for word in result.overrides if not word.startswith(FOLD))
-        groups.setdefault((result.recipe, *words, result.commit), []).append(result)
+        groups.setdefault((result.recipe, *words), []).append(result)
     return [
         Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]), own.label)
         for results in groups.values()

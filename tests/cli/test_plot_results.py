@@ -97,7 +97,7 @@ def test_a_row_of_the_comparison_knows_how_it_began(plot, drawn):
         RESULT
         | {"paper": "comparison", "table": "cifar10_cpu", "row": row, "log": "x.csv"}
         | {"recipe": "recipes/cifar10_cpu.yaml", "overrides": list(rows[row].overrides)}
-        | {"seed": seed, "value": 90.0 + seed}
+        | {"seed": seed, "value": 90.0 + seed, "commit": f"{seed}abcdef"}  # seeds at three commits
         for row in chosen
         for seed in (0, 1, 2)
     ]
