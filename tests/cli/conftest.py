@@ -151,6 +151,20 @@ def here(folder, monkeypatch):
 
 
 @pytest.fixture
+def qsnn(tmp_path, monkeypatch):
+    """Call a tool of `qsnn` in this interpreter, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["qsnn", *words])
+        return cli.qsnn()
+
+    return call
+
+
+@pytest.fixture
 def recipe(folder):
     """Write a recipe that differs from the good one in one place."""
 

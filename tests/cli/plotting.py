@@ -1,14 +1,12 @@
 """A folder with recipes, checkpoints, results and runs, for `qsnn plot`."""
 
 import json
-import logging
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from qsnn_plugins import cli
 from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingClassifier, SpikingDetector
 from qsnn_plugins.models import StringNet
@@ -61,7 +59,7 @@ RESULT = {
 
 
 @pytest.fixture
-def plot(tmp_path, monkeypatch):
+def plot(tmp_path, qsnn):
     """Call `qsnn plot` in this interpreter, in a folder with a recipe and a checkpoint."""
     torch.manual_seed(0)
     (tmp_path / "small.yaml").write_text(RECIPE)
@@ -70,15 +68,7 @@ def plot(tmp_path, monkeypatch):
     (tmp_path / "detector.yaml").write_text(DETECTOR)
     detector = SpikingDetector(StringNet("4C3-GAP-FC28"), YoloGrid(2, 2, 1, 2))
     torch.save({"state_dict": detector.state_dict()}, tmp_path / "detector.ckpt")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(logging, "raiseExceptions", False)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["qsnn", "plot", *words])
-        return cli.qsnn()
-
-    return call
+    return partial(qsnn, "plot")
 
 
 @pytest.fixture

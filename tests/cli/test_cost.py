@@ -1,15 +1,13 @@
 """`qsnn cost` on recipes: what it prints, in JSON, and the one sentence where it cannot."""
 
 import json
-import logging
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from qsnn_plugins import cli
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cost import report
 from qsnn_plugins.lightning import SpikingClassifier
@@ -34,18 +32,10 @@ SPEC = QuantSpec(weight=WeightSpec("uniform", bits=3))
 
 
 @pytest.fixture
-def cost(tmp_path, monkeypatch):
+def cost(tmp_path, qsnn):
     """Call `qsnn cost` in this interpreter, in a folder with a small recipe."""
     (tmp_path / "small.yaml").write_text(RECIPE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(logging, "raiseExceptions", False)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["qsnn", "cost", *words])
-        return cli.qsnn()
-
-    return call
+    return partial(qsnn, "cost")
 
 
 def small(spec=SPEC):
