@@ -12,6 +12,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self
 
+import torch
 import yaml
 
 from qsnn_plugins.torchvision_ops import register_missing_ops
@@ -180,6 +181,8 @@ class RecipeCLI(LightningCLI):
             folder = str(Path(settings["default_root_dir"], "checkpoints"))
             callbacks = [*callbacks, RunCheckpoint(folder)]
         kwargs["callbacks"] = [*callbacks, _SameOptimizer(), _KnownMonitors()]
+        # a debugging aid that `deterministic` switches on: no kernel here reads what nothing wrote
+        torch.utils.deterministic.fill_uninitialized_memory = False
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError) as error:

@@ -15,7 +15,7 @@ from qsnn_plugins.reproduce.paper import load_paper
 from qsnn_plugins.reproduce.results import Result
 from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
 
-__all__ = ["Mean", "comparison_tables", "paired_gap", "splice"]
+__all__ = ["Mean", "comparison_tables", "is_compared", "paired_gap", "splice"]
 
 _BEGIN = "<!-- written by `qsnn reproduce --write`: the comparisons -->"
 _END = "<!-- end of the comparisons -->"
@@ -61,6 +61,11 @@ def paired_gap(runs: _Runs, others: _Runs) -> Mean | None:
     return Mean.of(runs[key].value - others[key].value for key in both) if both else None
 
 
+def is_compared(result: Result) -> bool:
+    """Whether a run has its place here: one of a row's own words, or of a fold behind them."""
+    return result.paper == "comparison" and all(word.startswith(FOLD) for word in result.changes)
+
+
 def comparison_tables(results: Iterable[Result]) -> str:
     """Write the tables.
 
@@ -77,7 +82,7 @@ def comparison_tables(results: Iterable[Result]) -> str:
     """
     found: dict[tuple[str, str, str], _Runs] = {}
     for result in results:
-        if result.paper == "comparison" and all(w.startswith(FOLD) for w in result.changes):
+        if is_compared(result):
             runs = found.setdefault((result.table, result.row, result.column), {})
             runs[str(result.seed), *result.changes] = result
     lines: list[str] = []

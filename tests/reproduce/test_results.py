@@ -7,6 +7,7 @@ import pytest
 
 from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import Standing, Verdict, build_cells, load_paper, load_results
+from qsnn_plugins.reproduce.comparison import Mean, comparison_tables, is_compared
 from qsnn_plugins.reproduce.measured import measured_rows
 from qsnn_plugins.reproduce.results import by_cell
 
@@ -87,10 +88,15 @@ def test_what_was_measured_on_what(folder):
 
 
 def test_nothing_recorded_is_lost():
-    """Every recorded value is in its cell or in the table of what was measured on what."""
+    """Every recorded value is in its cell, in a comparison, or in what was measured on what."""
     results = load_results(RECORDED)
+    compared = [result for result in results if is_compared(result)]
+    assert compared
+    for key in {result.cell for result in compared}:
+        of_row = [result.value for result in compared if result.cell == key]
+        assert str(Mean.of(of_row)) in comparison_tables(compared)
     shown = {(row[8], value) for row in measured_rows(results) for value in row[6].split(", ")}
-    for result in results:
+    for result in [result for result in results if result not in compared]:
         in_cell = any(result in found for found in by_cell([result]).values())
         key = f"{result.commit[:7]}, {result.log.removesuffix('.csv')}", str(result.seed)
         assert in_cell or key in shown
