@@ -182,7 +182,7 @@ class RecipeCLI(LightningCLI):
             callbacks = [*callbacks, RunCheckpoint(folder)]
         kwargs["callbacks"] = [*callbacks, _SameOptimizer(), _KnownMonitors()]
         # a debugging aid that `deterministic` switches on: no kernel here reads what nothing wrote
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError) as error:
