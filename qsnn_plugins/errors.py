@@ -17,8 +17,8 @@ __all__ = [
 ]
 
 
-class _Retold(type):
-    """Class of errors that torch builds anew where a loading process raised one.
+class _FromLoader(type):
+    """Class of errors that torch builds anew from what a loading process raised.
 
     It does so from a single text, that process's traceback, of which the error's sentence is kept.
     """
@@ -36,7 +36,7 @@ def _rebuilt(kind: type[QSNNError], *args: Any) -> QSNNError:
     return kind.__new__(kind, *args)
 
 
-class QSNNError(Exception, metaclass=_Retold):
+class QSNNError(Exception, metaclass=_FromLoader):
     """Root of every error that `qsnn_plugins` raises on purpose.
 
     The command line prints its message as one sentence, without a traceback. What a process that

@@ -80,7 +80,8 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "wb") -> Iterator[
     """Open a file for writing that takes the place of `path` when all of it is on the disk.
 
     A reader sees the old file or the new one; if the block raises, the old one stays. Of several
-    writers at once, the last to finish wins. Text is UTF-8 and its lines end with a line feed.
+    writers at once, the last to finish wins. A symbolic link at `path` is replaced, and the file
+    that it names stays as it is. Text is UTF-8 and its lines end with a line feed.
 
     Args:
         path: The file; its folder has to be there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from importlib import import_module
@@ -94,6 +95,8 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     Returns:
         The network, in evaluation mode.
 
+    A file imports nothing: a quantizer of your own, kind "custom", has to be imported before.
+
     Raises:
         ExportError: If the file is missing or damaged, or contains no network that can be built.
         ArgumentError: If an argument has the wrong type.
@@ -106,7 +109,9 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     else:
         description, state = _read(path)
     try:
-        network = _built(path, description) if network is None else network
+        if network is None:
+            _check_imports(path, description)
+            network = _built(path, description)
         network.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
@@ -222,6 +227,24 @@ def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Ten
     for key, first in content["shared"].items():
         state[key] = state[first]
     return state
+
+
+def _check_imports(path: Path, content: Any) -> None:
+    """Raise an error if a file would have a module imported, which can run anything.
+
+    Raises:
+        ExportError: If it names a class of a module that is not imported yet.
+    """
+    if isinstance(content, Mapping):
+        module = str(content.get("class_path") or "").rpartition(".")[0]
+        if module and module not in sys.modules:
+            raise ExportError(
+                f"{path} has the quantizer {content['class_path']}: import {module} first, if you "
+                "trust it"
+            )
+        content = list(content.values())
+    for value in content if isinstance(content, list | tuple) else ():
+        _check_imports(path, value)
 
 
 def _built(path: str | Path, description: Any) -> nn.Module:

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -5,7 +7,16 @@ from safetensors.torch import save_file
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
-from qsnn_plugins import QuantSpec, WeightSpec, allow_spec_changes, inject, load, presets, save
+from qsnn_plugins import (
+    MembraneSpec,
+    QuantSpec,
+    WeightSpec,
+    allow_spec_changes,
+    inject,
+    load,
+    presets,
+    save,
+)
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.models import ResidualNet, StringNet
 from tests.export.networks import counts, run_float, string_net
@@ -131,3 +142,16 @@ def test_broken_files_are_one_sentence(tmp_path):
     path.write_bytes(broken)
     with pytest.raises(ExportError):
         load(path)
+
+
+def test_a_file_imports_nothing(tmp_path):
+    membrane = MembraneSpec(kind="custom", class_path="torch.nn.Hardtanh")
+    network = string_net()
+    network.init_args["spec"] = QuantSpec(membrane)
+    save(network, tmp_path / "network.safetensors")
+    content = (tmp_path / "network.safetensors").read_bytes()
+    named = content.replace(b"torch.nn.Hardtanh", b"this.and.Hardtanh")
+    (tmp_path / "evil.safetensors").write_bytes(named)
+    with pytest.raises(ExportError, match=r"quantizer this.and.Hardtanh: import this.and first"):
+        load(tmp_path / "evil.safetensors")
+    assert "this" not in sys.modules

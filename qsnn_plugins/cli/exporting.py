@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import time
 from collections.abc import Iterator
@@ -68,7 +69,10 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
     with atomic_write(folder / "sample.bin") as file:
         file.write(whole.numpy().astype(width).tobytes())
     answer = int(integer(whole)[0].sum(0)[0].argmax())
-    run = f"make -C {folder} && {folder}/main {len(whole)} < {folder}/sample.bin"
+    place, program, sample = (
+        shlex.quote(str(path)) for path in (folder, folder / "main", folder / "sample.bin")
+    )
+    run = f"make -C {place} && {program} {len(whole)} < {sample}"
     return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"
 
 

@@ -125,7 +125,10 @@ class ActivityRecorder:
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """Shape [T, 1, ...] of one sample of the network's first input."""
+        """Shape [T, 1, ...] of one sample of the first input; None where it never ran.
+
+        The network has to take all steps [T, N, ...] at once.
+        """
         return self._shapes[0] if self._shapes else None
 
     def merge(self, reduce: Callable[[Tensor], Tensor]) -> None:

@@ -100,8 +100,10 @@ class _Tracer(TorchDispatchMode):
         super().__init__()
         self.trace = Trace()
         self.neurons = all_neurons(network)
+        self.layers = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
         self.running: list[tuple[str, nn.Module]] = []
         self.origins = WeakIdKeyDictionary()
+        self.owners = WeakIdKeyDictionary()  # names of layers, by their weights and views of these
 
     def enter(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.running.append((name, module))
@@ -143,14 +145,17 @@ class _Tracer(TorchDispatchMode):
         origin = self.of((args, kwargs))
         if flops is not None:
             origin = self._product(flops(*args, **kwargs, out_val=output) // 2, args)
+        owner = self._owner(args) if origin == _Origin() else None
         for value in torch.utils._pytree.tree_leaves(output):
             if isinstance(value, Tensor):
                 self.origins[value] = origin
+                if owner is not None:
+                    self.owners[value] = owner
         return output
 
     def _product(self, macs: int, args: tuple[Any, ...]) -> _Origin:
         factors = [self.of(value) for value in args if isinstance(value, Tensor)]
-        name, kind = self._running_synapse(factors)
+        name, kind = self._running_synapse(factors, self._owner(args))
         synapse = self.trace.synapses.setdefault(name, TracedSynapse(kind))
         synapse.macs += macs
         if isinstance(module := self.running[-1][1], ChannelGate):
@@ -161,11 +166,25 @@ class _Tracer(TorchDispatchMode):
             synapse.takes |= factor
         return _Origin(synapses=frozenset([name]))
 
-    def _running_synapse(self, factors: list[_Origin]) -> tuple[str, SynapseKind]:
+    def own(self, name: str, weight: Any) -> None:
+        """Note whose weight a tensor is."""
+        if isinstance(weight, Tensor):
+            self.owners.setdefault(weight, name)
+
+    def _owner(self, args: tuple[Any, ...]) -> str | None:
+        """The layer whose weight is among some arguments."""
+        found = (self.owners.get(value) for value in args if isinstance(value, Tensor))
+        return next((name for name in found if name is not None), None)
+
+    def _running_synapse(
+        self, factors: list[_Origin], owner: str | None
+    ) -> tuple[str, SynapseKind]:
         name, module = self.running[-1]
         if isinstance(module, ChannelGate):
             return name, "predictor"
         kind = layer_kind(module)
+        if kind is None and owner is not None:  # a function was called with a layer's weight
+            name, kind = owner, layer_kind(self.layers[owner])
         if kind is not None:
             return name, kind
         if _Origin() in factors:  # a factor that comes from nowhere is a weight
@@ -278,7 +297,16 @@ def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
     handles = []
     for name, module in network.named_modules():
         if "parametrizations" in name.split("."):
+            layer, is_its_weight, inside = name.partition(".parametrizations.weight")
+            if layer in tracer.layers and is_its_weight and not inside:
+
+                def note(_: Any, args: Any, output: Any, layer: str = layer) -> None:
+                    tracer.own(layer, output)
+
+                handles.append(module.register_forward_hook(note))
             continue
+        if name in tracer.layers and not hasattr(module, "parametrizations"):
+            tracer.own(name, getattr(module, "weight", None))
 
         def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
             tracer.enter(name, module, (*args, *kwargs.values()))

@@ -5,6 +5,8 @@ Each returns the value, or raises ArgumentError.
 
 from __future__ import annotations
 
+import math
+
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec.checks import number
 
@@ -38,6 +40,19 @@ def acute_angle(argument: str, value: float) -> float:
     return number("a number from 0 to below 90", lambda given: 0 <= given < 90)(argument, value)
 
 
+def interval(argument: str, value: tuple[float, float], whole: bool = False) -> None:
+    """Raise an error unless a value is two numbers from 0 on, and the first the smaller."""
+    kinds = int if whole else (int, float)
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    if not (
+        is_pair
+        and all(isinstance(n, kinds) and not isinstance(n, bool) for n in value)
+        and 0 <= value[0] <= value[1] < math.inf
+    ):
+        what = "integers" if whole else "finite numbers"
+        raise ArgumentError(argument, value, f"two {what} from 0 on, the smallest and the largest")
+
+
 def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]:
     """(H, W) in pixels; one integer means a square.
 
@@ -45,7 +60,7 @@ def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]
         >>> height_width("size", 48)
         (48, 48)
     """
-    sides = (value, value) if isinstance(value, int) else tuple(value)
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
     whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
     if len(sides) != 2 or not whole or min(sides) < 1:
         raise ArgumentError(argument, value, "one positive integer, or (height, width)")

@@ -40,7 +40,7 @@ class Archive:
 
 
 def fetch(archives: Sequence[Archive], root: Path) -> None:
-    """Download and unpack archives into the folder `root`, unless it already exists.
+    """Download and unpack archives into the folder `root`, unless there is one with content.
 
     The folder appears only when it is complete. Zip files inside an archive are unpacked too.
 
@@ -53,6 +53,8 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
             written.
     """
     try:
+        if root.is_dir() and not any(root.iterdir()):
+            root.rmdir()  # nothing is in it that could be lost
         if root.exists():
             return
         root.parent.mkdir(parents=True, exist_ok=True)

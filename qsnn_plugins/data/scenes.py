@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.checks import at_least
+from qsnn_plugins.data.checks import interval
 
 CLASSES = ("car", "pedestrian")
 
@@ -46,7 +46,7 @@ class SceneStyle:
         travel: Smallest and largest distance that an object moves during a recording.
 
     Raises:
-        ArgumentError: A number of objects is below 0.
+        ArgumentError: An interval is not two numbers from 0 on in their order.
 
     Example:
         >>> SceneStyle(objects=(2, 2)).car
@@ -59,8 +59,9 @@ class SceneStyle:
     travel: tuple[float, float] = (4.0, 10.0)
 
     def __post_init__(self) -> None:
-        for number in self.objects:
-            at_least("objects", number, 0)
+        interval("objects", self.objects, whole=True)
+        for name in ("car", "pedestrian", "travel"):
+            interval(name, getattr(self, name))
 
 
 @dataclass

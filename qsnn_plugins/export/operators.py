@@ -278,6 +278,11 @@ class Operators:
     def _codes(self, weight: Tensor) -> tuple[Tensor, Tensor, Any]:
         name, layer = self.running[-1]
         quantizer = layer_quantizer(layer)
+        if quantizer is None and not hasattr(layer, "weight"):
+            raise ExportError(
+                f"{self.where} multiplies by a weight in a function of its own: call the layer "
+                "that has the weight"
+            )
         if quantizer is None:
             raise ExportError(
                 f"{self.where} has float weights: quantize them, by a preset or by "

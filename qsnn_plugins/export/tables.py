@@ -21,6 +21,7 @@ __all__ = ["StepTable", "tabulate"]
 _SPIKE_BITS = 8
 _GREATEST = 2.0**40  # no charge of a network comes near
 _TABLE_STATES = 16
+_STORED = 2**10  # 8 bits are the most that a spec has
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def tabulate(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype
 
 
 def _table(name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype) -> StepTable:
-    step = _Step(neuron, channels, dim, dtype)
+    step = _Step(name, neuron, channels, dim, dtype)
     states = step.states()
     if states.shape[1] > _TABLE_STATES:
         return _wide(name, neuron, step, states)
@@ -113,8 +114,8 @@ def _check(name: str, neuron: Any) -> None:
 class _Step:
     """The neuron's own step on inputs [M, C] and states [M, C]."""
 
-    def __init__(self, neuron: Any, channels: int, dim: int, dtype: torch.dtype) -> None:
-        self.neuron, self.channels, self.dtype = neuron, channels, dtype
+    def __init__(self, name: str, neuron: Any, channels: int, dim: int, dtype: torch.dtype) -> None:
+        self.name, self.neuron, self.channels, self.dtype = name, neuron, channels, dtype
         self.tail = (1,) * (dim - 2)
         spike = neuron.quant_spec.spike
         self.counts = 2**spike.bits  # of what may be sent
@@ -135,13 +136,12 @@ class _Step:
         return float(getattr(self.neuron, "v_reset", None) or 0.0)  # snnTorch rests at 0
 
     def states(self) -> Tensor:
-        """Return all that may be stored, [C, states], ascending in each channel."""
-        membrane = self.neuron.membrane
-        reach = torch.linspace(-1, 1, 4097, dtype=self.dtype)
-        widest = 4 * max(1.0, float(self.threshold.max()), self._span())
-        found = {self.first()}
-        for width in (widest, 1.0, 64 * widest):
-            found |= set(membrane(reach * width).flatten().tolist())
+        """Return all that may be stored, [C, states], ascending in each channel.
+
+        Raises:
+            ExportError: If the membranes are not quantized to few values.
+        """
+        found = {self.first(), *self._stored()}
         own = torch.tensor(sorted(found), dtype=self.dtype).repeat(self.channels, 1)
         if not self.cell._keeps_comparison:
             return own
@@ -150,11 +150,27 @@ class _Step:
         both = torch.stack([self.threshold, above], 1)
         return torch.cat([own, both], 1).sort(1).values
 
-    def _span(self) -> float:
-        table = self.neuron.quant_spec.membrane.level_table
-        scale = getattr(self.neuron.membrane, "given_scale", None)
-        factor = 1.0 if scale is None else float(scale.detach())
-        return max((abs(level) * factor for level in table), default=1.0)
+    def _stored(self) -> set[float]:
+        """Return all values of the membrane's quantizer, by bisection wherever it has a step."""
+        reach = torch.linspace(-1, 1, 4097, dtype=self.dtype)  # all that one which turns back needs
+        inputs = torch.cat([reach * _GREATEST, reach * 4, reach]).unique()
+        low, high, found = _key(inputs[:-1]), _key(inputs[1:]), set()
+        while low.numel():
+            left, right = (self._store(_number(end, self.dtype)) for end in (low, high))
+            found |= {*left.tolist(), *right.tolist()}
+            if len(found) > _STORED:
+                raise ExportError(
+                    f"{self.name} stores more than {_STORED} values: quantize its membranes"
+                )
+            is_step = (left != right) & (high - low > 1)
+            low, high = low[is_step], high[is_step]
+            middle = _middle(low, high)
+            low, high = torch.cat([low, middle]), torch.cat([middle, high])
+        return found
+
+    def _store(self, u: Tensor) -> Tensor:
+        stored: Tensor = self.neuron.membrane(u.unsqueeze(0))  # a batch of one sample
+        return stored.flatten()
 
     def rank(self, x: Tensor, q: Tensor, states: Tensor) -> Tensor:
         """Return the place of an outcome among all, [M, C]: by spikes, then by what is stored."""
@@ -164,7 +180,9 @@ class _Step:
         )
         known = states.gather(1, place.T).T
         if not torch.equal(known, stored):
-            raise ExportError("a neuron stores values that its quantizer has no levels for")
+            raise ExportError(
+                f"{self.name} stores values that its quantizer, called alone, does not give"
+            )
         return counts * states.shape[1] + place
 
     def ranks(self, states: Tensor) -> Callable[[Tensor], Tensor]:
@@ -183,7 +201,9 @@ class _Step:
         first = torch.full((self.channels, 1), self.first(), dtype=self.dtype)
         place = torch.searchsorted(states, first).flatten()
         if place.unique().numel() > 1:
-            raise ExportError("thresholds of a channel lie on both sides of the first state")
+            raise ExportError(
+                f"{self.name} has thresholds on both sides of the state before the first step"
+            )
         return StepTable(
             states=states.double(),
             breaks=breaks,
@@ -197,7 +217,8 @@ class _Step:
 
 def _wide(name: str, neuron: Any, step: _Step, states: Tensor) -> StepTable:
     """Breaks of the charge, in float64: nothing of a table of charges depends on the state."""
-    exact = _Step(copy.deepcopy(neuron).double(), step.channels, len(step.tail) + 2, torch.float64)
+    doubled = copy.deepcopy(neuron).double()
+    exact = _Step(name, doubled, step.channels, len(step.tail) + 2, torch.float64)
     own = states.double()
     rest = own[:, :1].T * 0 + exact.first()
     zero = torch.zeros(1, exact.channels, dtype=torch.float64)
@@ -235,13 +256,17 @@ def _bisect(
     at_low = ranks(_number(low, dtype)) >= wanted
     at_high = ranks(_number(high, dtype)) >= wanted
     for _ in range(torch.finfo(dtype).bits + 1):
-        middle = (low >> 1) + (high >> 1) + (low & high & 1)
+        middle = _middle(low, high)
         reached = ranks(_number(middle, dtype)) >= wanted
         high = torch.where(reached, middle, high)
         low = torch.where(reached, low, middle)
     found = _number(high, dtype)
     found = torch.where(at_high, found, torch.inf)
     return torch.where(at_low, -torch.inf, found)
+
+
+def _middle(low: Tensor, high: Tensor) -> Tensor:
+    return (low >> 1) + (high >> 1) + (low & high & 1)  # their sum may be too large
 
 
 def _key(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Common parts of the weight quantizers: checks, scales and their gradients, integer codes."""
+"""Common parts of the quantizers: checks, scales and their gradients, integer codes."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def distance(
 
     "fixed": V_th has no gradient. "ordinary": ∂x/∂V_th = -1, the gradient through the surrogate of
     the spike (SpQuant-SNN Eq. 24). "separate": the separate gradient path of SpQuant-SNN Eq. 25-27,
-    with a gradient penalty window w, in which only firing neurons count,
+    with a gradient penalty window w, in which only neurons at or above the threshold count,
+    whichever comparison fires them,
 
         ∂L/∂V_th = -Σ ∂L/∂x · w(x) · 1[x >= 0],    ∂L/∂h = ∂L/∂x unchanged.
 

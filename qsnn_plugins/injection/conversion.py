@@ -50,7 +50,8 @@ def convert_neurons(
             neuron.prepare(result.module, devices[id(neuron.module)])
             after, bits = type(result.module).__name__, _membrane_bits(result.module)
             fixes = "threshold fixed: first_layer" * is_fixed
-            note = ", ".join(filter(None, [result.note, levels, fixes]))
+            channels = _channels_note(neuron, result.module)
+            note = ", ".join(filter(None, [result.note, levels, fixes, channels]))
             replaced.append(ReplacedNeuron(neuron.names, neuron.kind, after, bits, note))
     return replaced, left
 
@@ -96,6 +97,13 @@ def _convert(
             raise ArgumentError(f"{name}.{error.argument}", error.value, error.allowed) from error
         allowed = "a network in which each neuron runs, and always on as many channels"
         raise ArgumentError(f"{name} (inputs)", sorted(shapes), allowed) from error
+
+
+def _channels_note(neuron: Neuron, new: nn.Module) -> str:
+    """Where a neuron's channels were seen: tokens [T, N, L, C] have them elsewhere than maps."""
+    channels = getattr(new, "channels", None)
+    dim = neuron.host.channel_dim(neuron.module)
+    return "" if channels is None else f"{channels} channels along dimension {dim}"
 
 
 def _membrane_bits(neuron: nn.Module) -> int:

@@ -114,6 +114,8 @@ class _Placement:
         spec: Any = self.chosen[id(neuron.module)]
         if not isinstance(layer, _ConvNd):
             return "only convolutions are gated"
+        if hasattr(layer, "gate"):
+            return "it has a `gate` of its own"
         others = [other for other in row.charges if not self.gates_before(other)]
         if others:
             return f"it charges {self.neurons[others[0]].names[0]} too, which is not gated"

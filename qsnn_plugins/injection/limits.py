@@ -92,6 +92,8 @@ def find_sums(
         else:
             ids = set(map(id, spiking))
             limit = _limit_of([n for n in neurons if id(n.module) in ids], specs)
+        if isinstance(limit, SumLimit) and hasattr(module, "sum_limit"):
+            limit = LeftAlone("it has a `sum_limit` of its own")
         if isinstance(limit, SumLimit) and limit.unit != 1 and _connection(module) in _PRODUCTS:
             limit = LeftAlone("it multiplies spikes times a threshold that is not 1")
         name, kind = names[id(module)], type(module).__name__

@@ -210,7 +210,11 @@ def inject_hosts(
         gated,
         notes + unlimited,
     )
-    _warn(report)
+    try:
+        _warn(report)
+    except Warning:  # where warnings are errors
+        eject(network)
+        raise
     return report
 
 
@@ -260,7 +264,7 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     for gate in record.gates:
         gate.detach()
     for neuron in record.neurons:
-        neuron.module.train(neuron.new.training)
+        _follow(neuron.module, neuron.new)
         if hasattr(neuron.new, "step_mode"):
             neuron.module.step_mode = neuron.new.step_mode
         _put(network, neuron.names, neuron.module)
@@ -282,6 +286,14 @@ def _check_network(network: nn.Module) -> None:
             where = f", its part {name!r}," * bool(name)
             allowed = f"one{where} that was not injected yet: eject first"
             raise ArgumentError("network", type(network).__name__, allowed)
+
+
+def _follow(old: nn.Module, new: nn.Module) -> None:
+    """Give an old neuron the mode, device and dtype that the new one has been brought to."""
+    old.train(new.training)
+    floats = (t for t in (*new.parameters(), *new.buffers()) if t.is_floating_point())
+    if (like := next(floats, None)) is not None:
+        old.to(like.device, like.dtype)
 
 
 def _put(network: nn.Module, names: tuple[str, ...], module: nn.Module) -> None:

@@ -84,8 +84,15 @@ class LayerSpecs:
         return self.of(first)
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise an error that names a pattern which covers none of the modules with these names."""
+        """Check the patterns against the full names of all modules that they may cover.
+
+        Raises:
+            ArgumentError: If a pattern covers none of them, or two that differ are equally specific
+                for one.
+        """
         names = list(names)
+        for name in filter(None, names):  # the network itself has the spec of all
+            self.of(name)
         for pattern in self.overrides:
             if not any(_covers(pattern, name) for name in names):
                 known = dict.fromkeys(part for name in names for part in _path(name))

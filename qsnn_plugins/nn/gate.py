@@ -140,8 +140,11 @@ class ChannelGate(StateFacts):
                 concatenated; none with `fidelity="released"`.
 
         Raises:
-            ArgumentError: If a neuron does not provide its stored membranes.
+            ArgumentError: If a neuron does not provide its stored membranes, or the convolution has
+                an attribute `gate` already.
         """
+        if hasattr(layer, "gate"):
+            raise ArgumentError("layer", type(layer).__name__, "one without an attribute `gate`")
         for source in sources:
             if not isinstance(source, KeepsMeans):
                 raise ArgumentError("sources", type(source).__name__, "neurons of qsnn_plugins")

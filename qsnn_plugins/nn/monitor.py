@@ -40,9 +40,9 @@ class ForwardMonitor:
 
     Args:
         modules: Modules by name, such as the result of `quantized_neurons` or `weight_layers`.
-        reduce: Takes module, inputs and output of a forward, and returns the value to add; None
-            adds nothing. The default is the mean of the output: the firing rate of one-bit spikes,
-            or the mean count of multi-bit spikes.
+        reduce: Takes module, inputs (those given by name come last) and output of a forward, and
+            returns the value to add; None adds nothing. The default is the mean of the output: the
+            firing rate of one-bit spikes, or the mean count of multi-bit spikes.
 
     Example:
         >>> import torch
@@ -57,7 +57,7 @@ class ForwardMonitor:
         # in the order of `modules`, whichever runs first
         self._results: dict[str, _Result] = {name: _Result() for name in modules}
         handles = [
-            module.register_forward_hook(_hook(self._results[name], reduce))
+            module.register_forward_hook(_hook(self._results[name], reduce), with_kwargs=True)
             for name, module in modules.items()
         ]
         # the hooks hold the results and not the monitor, so that it can be collected
@@ -109,9 +109,9 @@ class _Result:
         self.count = 0
 
 
-def _hook(result: _Result, reduce: Reduction) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def add(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        value = reduce(module, inputs, output)
+def _hook(result: _Result, reduce: Reduction) -> Callable[..., None]:
+    def add(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+        value = reduce(module, (*inputs, *named.values()), output)
         if value is not None:
             result.sum = value if result.sum is None else result.sum + value
             result.count += 1

@@ -7,6 +7,7 @@ from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.spec.checks import number
 
 __all__ = ["MultiStep"]
@@ -61,15 +62,19 @@ class MultiStep(nn.Module):
         if spikes is not None:
             return spikes
         steps, means = [], []
-        for x in x_seq.unbind():
+        is_host = getattr(self.neuron, "_runs_host_steps", True)
+        # as in the kernels nothing of 16 bits is rounded between steps
+        for x in (x_seq if is_host else wide(x_seq)).unbind():
             steps.append(self.neuron(x))
             if getattr(self.neuron, "keeps_means", False):
                 means.append(self.neuron.stored_means)
         if means:  # of all steps, for the gates that watch them
             self.neuron.stored_means = torch.cat(means)
+        if not is_host:
+            self.neuron.mem = self.neuron.mem.to(x_seq.dtype)
         if isinstance(steps[0], Tensor):
-            return torch.stack(steps)
-        return tuple(torch.stack(states) for states in zip(*steps, strict=True))
+            return torch.stack(steps).to(x_seq.dtype)
+        return tuple(torch.stack(states).to(x_seq.dtype) for states in zip(*steps, strict=True))
 
     def extra_repr(self) -> str:
         """Name the gain, where there is one."""

@@ -29,7 +29,7 @@ from qsnn_plugins.nn import (
     threshold_in_use,
     watch_state,
 )
-from qsnn_plugins.ops.quantized_lif.neuron import run
+from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, run
 from qsnn_plugins.presets import resolve
 from qsnn_plugins.snntorch.checks import (
     check_all,
@@ -253,9 +253,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         Returns:
             Spikes [T, N, ...], or None: nothing was run.
         """
-        has_hooks = self._forward_hooks or self._forward_pre_hooks
         sends_spikes_alone = self.init_hidden and not self.output
-        if self._runs_host_steps or has_hooks or not sends_spikes_alone:
+        if self._runs_host_steps or is_hooked(self) or not sends_spikes_alone:
             return None
         if self._charges_otherwise:
             return None

@@ -91,7 +91,7 @@ class WeightSpec(KindPart):
         binary                   Q-SNN Eq. 6, 7, 14               Binary
         statistical              the code of IM-SNN, SpQuant-SNN  Statistical
         mint                     MINT, the peer                   Mint
-        sigmoid                  Shymyrbay et al., Eq. 6-9             SigmoidQuantizer
+        sigmoid                  Shymyrbay et al., Eq. 6-9        SigmoidQuantizer
         custom                   yours                            `class_path`
 
     An option that is None has its default if the kind uses it. Giving an option that the kind does

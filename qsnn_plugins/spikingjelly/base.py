@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
@@ -32,6 +33,7 @@ from qsnn_plugins.spikingjelly.checks import (
     check_input,
     check_surrogate,
     check_v_reset,
+    float_input,
 )
 from qsnn_plugins.spikingjelly.legacy import IS_LEGACY, BaseNode
 
@@ -179,12 +181,15 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
             spike_seq, v, v_seq = whole
             return self._noted((spike_seq,), (v, *others), v_seq)
         spikes, stored = [], []
+        # as in the kernels nothing of 16 bits is rounded between steps
+        states = wide(v), *others
         # unbinding costs one pass in the backward; the host's indexing costs one per step
-        for x in x_seq.unbind():
+        for x in wide(x_seq).unbind():
             (spike,), states = self.single_step_functional_forward((x,), states)
             spikes.append(spike)
             stored.append(states[0])
-        return self._noted((torch.stack(spikes),), states, stored)
+        spike_seq, states = torch.stack(spikes).to(x_seq.dtype), (states[0].to(v.dtype), *others)
+        return self._noted((spike_seq,), states, stored)
 
     def _noted(self, outputs: Any, states: Any, v_seq: Any) -> tuple[Any, Any]:
         """Return outputs and states of a sequence, once a gate's means are taken of all v."""
@@ -195,7 +200,7 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
 
     def single_step_forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run one step over x [N, ...]."""
-        spike = super().single_step_forward(x, *args, **kwargs)
+        spike = super().single_step_forward(float_input(x), *args, **kwargs)
         if self.keeps_means:
             self.note_states(self.v, is_sequence=False)
         return spike
@@ -220,6 +225,7 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the steps of x_seq [T, N, ...]; what is pruned counts anew."""
+        x_seq = float_input(x_seq)
         if self.pruning is not None:
             self.pruning.restart()
         if self._runs_host_steps and self.store_v_seq:

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.nn import refuse_jit
 
-__all__ = ["check_above", "check_input", "check_surrogate", "check_v_reset"]
+__all__ = ["check_above", "check_input", "check_surrogate", "check_v_reset", "float_input"]
 
 
 def _is_number(value: Any) -> bool:
@@ -41,6 +41,12 @@ def check_surrogate(surrogate_function: Any) -> None:
     if isinstance(surrogate_function, type) or not callable(surrogate_function):
         allowed = "a surrogate of SpikingJelly, such as surrogate.ATan(), or None"
         raise ArgumentError("surrogate_function", surrogate_function, allowed)
+
+
+def float_input(x: Tensor) -> Tensor:
+    """Return integers and truth values as floats, as the host takes them; others unchanged."""
+    is_traced = isinstance(x, fx.Proxy)  # which `check_input` refuses
+    return x if is_traced or x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def check_input(neuron: Any, x: Tensor, v: Tensor | float, step_mode: str) -> None:

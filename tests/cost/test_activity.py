@@ -159,3 +159,24 @@ def test_what_is_not_allowed():
             Activity.uniform(**arguments)
     with pytest.raises(ArgumentError, match="batches=0"):
         measure_activity(StringNet("4C3-GAP-FC3"), [], "nothing")
+
+
+class Named(nn.Module):
+    """A network that passes everything by name."""
+
+    def __init__(self):
+        super().__init__()
+        spec = QuantSpec(pruning=PruningSpec(spatial_ratio=0.5))
+        self.fc, self.sn = nn.Linear(6, 5), QuantLIFNode(spec=spec)
+
+    def forward(self, x):
+        return self.sn(x=self.fc(input=x))
+
+
+def test_inputs_that_are_passed_by_name_are_counted():
+    network, x = Named(), events(3, 6)
+    with ActivityRecorder(network) as recorder:
+        network(x=x)
+    activity = recorder.activity("events")
+    assert activity.inputs["fc"] == pytest.approx(float(x.mean()))
+    assert activity.spatial["sn"] == pytest.approx(0.4)  # 2 of 5

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from qsnn_plugins import presets
-from qsnn_plugins.cost import report
+from qsnn_plugins.cost import Activity, report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
 from qsnn_plugins.spikingjelly import QuantLIFNode, inject
@@ -17,6 +17,7 @@ from qsnn_plugins.spikingjelly.networks import NETWORKS
 
 STEPS = 2
 SPEC = presets.imsnn(weight_bits=2)
+RATE = Activity.uniform(0.1)
 
 
 def every_network():
@@ -263,3 +264,31 @@ def test_a_network_that_takes_one_step_at_a_time_is_pointed_to_its_mode():
     with pytest.raises(ArgumentError, match="one step at a time, with step_mode='s'"):
         report(network, None, (3, 1, 2, 6, 6))
     assert report(network, None, (3, 1, 2, 6, 6), step_mode="s").neurons[0].count == 4 * 16
+
+
+class Functional(nn.Module):
+    """A network that multiplies by the weight of a layer without calling it."""
+
+    def __init__(self, multiply):
+        super().__init__()
+        self.fc, self.sn, self.head = nn.Linear(6, 5), neuron.LIFNode(), nn.Linear(5, 4, bias=False)
+        self.multiply = multiply
+
+    def forward(self, x):
+        return self.multiply(self.head, self.sn(self.fc(x)))
+
+
+@pytest.mark.parametrize("spec", [None, SPEC])
+@pytest.mark.parametrize(
+    "multiply",
+    [lambda head, x: nn.functional.linear(x, head.weight), lambda head, x: x @ head.weight.mT],
+)
+def test_a_weight_counts_for_its_layer_whoever_multiplies(multiply, spec):
+    costs = []
+    for each in (nn.Module.__call__, multiply):
+        network = Functional(each)
+        if spec is not None:
+            inject(network, spec)
+        costs.append(report(network, None, (4, 1, 6), activity=RATE, step_mode="s"))
+    assert str(costs[0]) == str(costs[1])
+    assert [row.name for row in costs[1].synapses] == ["fc", "head"]

@@ -71,8 +71,15 @@ def test_archives_are_laid_over_each_other_and_opened_to_the_last(tmp_path, arch
 
 def test_what_is_there_is_left_alone(tmp_path):
     (tmp_path / "Events").mkdir()
+    (tmp_path / "Events" / "1.bin").touch()
     fetch([Archive("http://127.0.0.1:9/gone.zip", md5="0")], tmp_path / "Events")
-    assert list((tmp_path / "Events").iterdir()) == []
+    assert [path.name for path in (tmp_path / "Events").iterdir()] == ["1.bin"]
+
+
+def test_an_empty_folder_is_filled(tmp_path, archive):
+    (tmp_path / "Events").mkdir()
+    fetch([replace(archive, folder="inside")], tmp_path / "Events")
+    assert (tmp_path / "Events" / "1.bin").read_text() == "one"
 
 
 @pytest.mark.parametrize("fault", ["gone", "another", "no folder"])

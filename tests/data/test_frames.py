@@ -152,6 +152,7 @@ def test_an_event_outside_the_sensor_is_refused(field, value):
         ("size", 0),
         ("size", (48, -1)),
         ("size", (48, 48, 2)),
+        ("size", 2.5),
     ],
 )
 def test_bad_settings_are_named(argument, value):

@@ -74,6 +74,20 @@ def test_both_classes_come():
     assert 0.4 < np.mean(labels) < 0.6
 
 
-def test_a_style_with_less_than_no_objects_is_refused():
-    with pytest.raises(ArgumentError, match="objects=-1"):
-        SceneStyle(objects=(-1, 2))
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"objects": (-1, 2)},
+        {"objects": (3, 1)},
+        {"objects": 2},
+        {"objects": (1.0, 2.0)},
+        {"car": (-5, -1)},
+        {"pedestrian": (4.0, float("inf"))},
+        {"travel": (10, 4)},
+        {"travel": (1, 2, 3)},
+    ],
+)
+def test_an_interval_that_is_none_is_refused(style):
+    (name,) = style
+    with pytest.raises(ArgumentError, match=f"^{name}=.*from 0 on"):
+        SceneStyle(**style)

@@ -74,6 +74,23 @@ def test_every_membrane_sends_the_same_spikes(membrane, host):
     assert integer.multiplications == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("scale", [None, 0.05, 1000.0], ids=str)
+def test_every_width_at_any_scale(scale, bits):
+    membrane = MembraneSpec(kind="threshold_centred", bits=bits)
+    if scale is not None:
+        membrane = MembraneSpec(kind="uniform", bits=bits, scale="fixed", scale_value=scale)
+    check(string_net(QuantSpec(membrane, weight=WeightSpec(kind="uniform", bits=4))), counts())
+
+
+def test_membranes_of_too_many_values_are_named():
+    network = string_net(QuantSpec(weight=WeightSpec(kind="uniform", bits=4)))
+    network.blocks.conv1.neuron.membrane = nn.Hardtanh()
+    with pytest.raises(ExportError, match=r"blocks\.conv1\.neuron stores more than 1024 values"):
+        export.to_integer(network, counts())
+
+
 @pytest.mark.parametrize("weight", WEIGHTS, ids=str)
 def test_every_weight_sends_the_same_spikes(weight):
     check(string_net(QuantSpec(weight=weight)), counts())

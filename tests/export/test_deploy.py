@@ -2,12 +2,17 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from qsnn_plugins.cli import exporting
+from qsnn_plugins.export import to_integer
+from tests.export.networks import counts, string_net
 
 ROOT = Path(__file__).parents[2]
 SHORT = " --trainer.max_epochs=1 --trainer.limit_train_batches=4 --trainer.limit_val_batches=1"
@@ -43,3 +48,12 @@ def test_the_page_goes_from_training_to_a_program(tmp_path):
     assert refused.returncode == 2, refused.stderr
     last = refused.stderr.strip().splitlines()[-1]
     assert last.startswith("error: --out='vgg9/main.c/below' is not allowed")
+
+
+def test_the_printed_command_takes_a_folder_with_spaces(tmp_path):
+    network, folder = string_net(), tmp_path / "a network's"
+    folder.mkdir()
+    said = exporting._sample(to_integer(network, counts()), counts(), folder)
+    words = shlex.split(said.splitlines()[-1])
+    assert words[2] == str(folder)
+    assert words[-1] == str(folder / "sample.bin")

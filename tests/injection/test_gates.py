@@ -395,3 +395,20 @@ def test_predictors_are_float_which_report_cost_and_export_say():
     assert predictor.pooled == 3 * 2 * 6 * 8 * 8  # a mean of each map of two layers of neurons
     with pytest.raises(ExportError, match="conv2 has a channel gate"):
         export.to_integer(network, x)
+
+
+class Gated(nn.Conv2d):
+    """A convolution with a gate of a user's own."""
+
+    def __init__(self):
+        super().__init__(4, 4, 3)
+        self.gate = nn.Conv2d(4, 4, 1)
+
+
+def test_a_gate_of_ones_own_stays():
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), neuron.LIFNode(), Gated(), neuron.LIFNode())
+    own = network[2].gate
+    with pytest.warns(UserWarning, match="no channel is gated"):
+        rows = inject(network, spec(), example_input=torch.rand(2, 2, 8, 8)).gates
+    assert {row.name: row.note for row in rows}["2"] == "it has a `gate` of its own"
+    assert eject(network)[2].gate is own

@@ -172,3 +172,12 @@ def test_the_limit_travels_in_the_spec():
     assert QuantSpec.from_dict(spec.to_dict()) == spec
     assert spec.neuron_options()["spike.limit_sums"] is True
     assert "sums limited" in str(spec)
+
+
+def test_a_limit_of_ones_own_stays():
+    block = Block()
+    block.sum_limit = nn.Hardtanh(0, 1)
+    network = network_of(block)
+    with pytest.warns(UserWarning, match="not limited: it has a `sum_limit` of its own"):
+        inject(network, limiting())
+    assert isinstance(eject(network)[1].sum_limit, nn.Hardtanh)

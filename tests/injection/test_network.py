@@ -296,3 +296,25 @@ def test_pickled_networks_can_be_ejected(tmp_path):
     again = torch.load(tmp_path / "network.pt", weights_only=False)
     assert isinstance(eject(again)[1], nn.ReLU)
     assert again[1] is again[3]["a"]
+
+
+def test_two_patterns_for_a_matrix_change_nothing():
+    network = nn.Sequential(nn.Sequential(nn.GRUCell(4, 4), nn.ReLU()), nn.Linear(4, 2))
+    with pytest.raises(ArgumentError, match=r"both cover 0\.0"):
+        inject(network, SPEC, overrides={"0.*": QuantSpec(), "*.0": None})
+    assert isinstance(network[0][1], nn.ReLU)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_that_is_an_error_changes_nothing():
+    network = nn.Sequential(nn.GRUCell(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU())
+    with pytest.raises(UserWarning, match="no weight is uniform"):
+        inject(network, SPEC)
+    assert isinstance(network[1], nn.ReLU)
+    assert type(network[2]) is nn.Linear
+
+
+def test_channels_are_said_with_their_dimension():
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
+    report = inject(network, CHANNELS, example_input=torch.rand(3, 5, 6))
+    assert report.replaced[0].note.endswith("5 channels along dimension 1")

@@ -7,6 +7,8 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import YoloGrid, yolo_loss_parts
 from qsnn_plugins.nn import YoloLoss
 
+NAN = float("nan")
+
 GRID = YoloGrid(2, 3, 2, 2)
 BOXES = [torch.tensor([[0.1, 0.1, 0.4, 0.5], [0.5, 0.2, 0.9, 0.9]]), torch.zeros(0, 4),
          torch.tensor([[0.0, 0.3, 0.8, 0.6]])]  # fmt: skip
@@ -36,6 +38,13 @@ def test_a_batch_without_boxes_has_a_loss_and_a_gradient():
     loss.backward()
     assert torch.isfinite(outputs.grad).all()
     assert outputs.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("box", [[0.5, 0.5, 0.1, 0.9], [0.1, 0.5, 0.5, 0.1], [0.1, 0.1, 0.5, NAN]])
+def test_a_box_that_is_turned_is_named(box):
+    boxes, one = torch.tensor([[0.1, 0.1, 0.5, 0.5], box]), torch.tensor([0, 0])
+    with pytest.raises(ArgumentError, match=r"boxes=\[.*left <= right"):
+        yolo_loss_parts(torch.zeros(2, 1, 7), boxes, one, one, YoloGrid(1, 1, 1, 2))
 
 
 def test_what_is_not_allowed_is_named():

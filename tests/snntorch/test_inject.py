@@ -282,3 +282,13 @@ def test_neurons_of_the_other_host_are_refused():
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     with pytest.raises(ArgumentError, match=r"spikingjelly: qsnn_plugins\.inject takes"):
         inject(nn.Sequential(neuron.LIFNode()), QuantSpec())
+
+
+def test_ejected_neurons_are_where_the_network_is():
+    network = nn.Sequential(nn.Linear(4, 4), snntorch.Leaky(torch.rand(4), init_hidden=True))
+    inject(network, "imsnn")
+    network.double()
+    assert eject(network)[1].beta.dtype == torch.float64
+    inject(network, "imsnn")
+    network.to("meta")
+    assert eject(network)(torch.rand(2, 4, dtype=torch.float64, device="meta")).is_meta

@@ -124,3 +124,11 @@ def test_full_precision_equals_lif_node_exactly(
 def test_bad_arguments_are_named(name, value):
     with pytest.raises(ArgumentError, match=f"{name}={value!r}".replace(".", r"\.")):
         QuantLIFNode(**{name: value})
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_integers_are_taken_as_the_host_takes_them(dtype, mode):
+    counts = (torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0)) * 3).to(dtype)
+    own, same = (QuantLIFNode(step_mode=mode) for _ in range(2))
+    assert torch.equal(own(counts), same(counts.float()))

@@ -122,6 +122,11 @@ def yolo_loss_parts(
         raise ArgumentError("outputs.shape", tuple(outputs.shape), "[T, N, F] with T >= 1")
     if reduction not in get_args(YoloReduction):
         raise ArgumentError("reduction", reduction, f"one of {', '.join(get_args(YoloReduction))}")
+    is_turned = ~(boxes[:, 2:] >= boxes[:, :2]).all(1)
+    if bool(is_turned.any()):
+        first = boxes[is_turned][0].tolist()
+        allowed = "(left, top, right, bottom), with left <= right and top <= bottom"
+        raise ArgumentError("boxes", first, allowed)
     prediction = split_outputs(outputs.mean(0), grid)
     found = assignment or assign_boxes(prediction, boxes, samples)
     _, row, column = found.cells

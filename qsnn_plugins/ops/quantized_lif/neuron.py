@@ -22,7 +22,7 @@ from qsnn_plugins.ops.quantized_lif.backends import (
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.spec import QuantSpec, SpikeSpec
 
-__all__ = ["run"]
+__all__ = ["is_hooked", "run"]
 
 # What stores a membrane of each kind that the kernels cover. Any other module may compute anything.
 MODULES: dict[str, type[nn.Module]] = {
@@ -168,12 +168,26 @@ def _differs(part: Any, spec: Any) -> bool:
     return own is not spec and own != spec
 
 
+def is_hooked(part: nn.Module | None) -> bool:
+    """Whether something looks at each call of a module, or at its gradient.
+
+    Example:
+        >>> is_hooked(nn.ReLU()), is_hooked(None)
+        (False, False)
+    """
+    return part is not None and any(
+        (
+            part._forward_hooks,
+            part._forward_pre_hooks,
+            part._backward_hooks,
+            part._backward_pre_hooks,
+        )
+    )
+
+
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
     """Whether a hook looks at every step, or a network without values is only counted."""
-    hooked = any(
-        part._forward_hooks or part._forward_pre_hooks for part in parts if part is not None
-    )
-    return hooked or x_seq.device.type == "meta"
+    return any(map(is_hooked, parts)) or x_seq.device.type == "meta"
 
 
 def _current(spec: SpikeSpec, fire: Spike) -> SpikeSpec:
