@@ -20,9 +20,10 @@ MintScale = Literal["learned", "max"]
 class Mint(StateFacts):
     """Parametrization with MINT's levels, `functional.mint`, for comparison.
 
-    "learned" is one β per layer, to be shared with the membranes of the layer: they use
-    `quantizer.beta_in_use(weight)`, so that the gradients of both are summed before they are
-    multiplied by 1 / sqrt(weights n), as in the released code. "max" is the form without sharing.
+    "learned" is one β per layer, which the membranes of the layer share by
+    `UniformMembrane.share_scale(quantizer.beta)`. The gradients of weights and membranes are each
+    normalized by their own number of values; the released code sums them first, and normalizes the
+    sum by that of the weights. "max" is the form without sharing.
 
     Args:
         weight: The weight to quantize, any shape; it determines the initial β.
