@@ -299,7 +299,10 @@ def _torchvision(result: Probe) -> Finding:
             text = "torchvision is not installed; SpikingJelly's model builders need it"
             return Finding(subject, Mark.LACKING, text, "pip install torchvision")
         case "registered":
-            text = "do not load with this torch; everything works except nms and RoI operators"
+            text = (
+                "do not load with this torch: import qsnn_plugins before torchvision, and "
+                "everything works except nms and RoI operators"
+            )
             return Finding(subject, Mark.GOOD, text)
     return Finding(subject, Mark.FATAL, result.text, "pip install --force-reinstall torch")
 

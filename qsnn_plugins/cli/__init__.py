@@ -30,7 +30,10 @@ TRAINING = {
         "run it on the test data; print rates, memory and accuracy",
         f"{_DEMO} --ckpt_path last",
     ),
-    "predict": ("save its predictions, such as boxes", f"{_SCENES} --ckpt_path last"),
+    "predict": (
+        "write the classes or boxes that it predicts",
+        f"{_SCENES} --ckpt_path last",
+    ),
 }
 
 # Command: (what it does, "module:function" taking the words that follow, returning a status).
@@ -158,8 +161,8 @@ usage: {command} {word} -c RECIPE [-c OVERLAY ...] [--KEY=VALUE ...]
   --KEY=VALUE          any value of the recipe, such as --trainer.max_epochs=5,
                        --data.batch_size=32 or --model.network.spec.weight_bits=2
   --print_config       print the complete configuration, and stop
-  --model.help=CLASS   the options of a class, such as SpikingClassifier or StringNet;
-                       --data.help=CLASS likewise
+  --model.help=CLASS   with -c: the options of a class, such as SpikingClassifier;
+                       --model.network.help=StringNet and --data.help=CLASS likewise
   --help=all           every option of the trainer
 
 example:

@@ -70,6 +70,8 @@ def _energies(table: str) -> EnergyTable:
 
     file = Path(table)
     if not file.is_file():
+        if file.suffix in (".yaml", ".yml"):
+            raise ArgumentError("energy", table, "a YAML file that exists, or a table by name")
         return energy_table(table)
     try:
         content = load_yaml(file.read_text("utf-8"))

@@ -241,6 +241,8 @@ class RecipeCLI(LightningCLI):
     def _check_last(self) -> None:
         """Refuse a folder that cannot be written, and to evaluate untrained weights as `last`."""
         self._check_folders()
+        if self._get(self.config, "ckpt_path") is None:
+            print("no --ckpt_path: the weights are those of before a training", file=sys.stderr)
         if self._get(self.config, "ckpt_path") != "last":
             return
         if not any(

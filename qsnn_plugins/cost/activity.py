@@ -109,7 +109,7 @@ class ActivityRecorder:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        neurons = all_neurons(network)
+        self._neurons = neurons = all_neurons(network)
         layers = {name: m for name, m in network.named_modules() if layer_kind(m) is not None}
         pruned = {
             name: neuron
@@ -130,6 +130,12 @@ class ActivityRecorder:
         The network has to take all steps [T, N, ...] at once.
         """
         return self._shapes[0] if self._shapes else None
+
+    @property
+    def ran_one_step(self) -> bool:
+        """Whether every neuron takes one step at a time, and has run for one so far."""
+        neurons = self._neurons.values()
+        return self._rates.counts == [1] * len(neurons) and not any(map(is_multi_step, neurons))
 
     def merge(self, reduce: Callable[[Tensor], Tensor]) -> None:
         """Replace every count by `reduce` of it, such as a sum over devices."""
@@ -189,7 +195,8 @@ def measure_activity(
         run: Runs one batch through the network; by default the network is called with it.
 
     Raises:
-        ArgumentError: If there is no batch.
+        ArgumentError: If there is no batch, or a network that takes one step per call was given
+            all steps at once.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -203,8 +210,14 @@ def measure_activity(
         for x in batch:
             network(x)
 
-    if run is None and step_mode == "s":
-        run = run_steps
+    def run_all(batch: Tensor) -> None:
+        network(batch)
+        if len(batch) > 1 and recorder.ran_one_step:
+            allowed = f"'s', or a `run`: each neuron ran for one step, of a batch of {len(batch)}"
+            raise ArgumentError("step_mode", step_mode, allowed)
+
+    if run is None:
+        run = run_steps if step_mode == "s" else run_all
     with ActivityRecorder(network) as recorder:
         for _ in evaluate_batches(network, batches, run):
             pass

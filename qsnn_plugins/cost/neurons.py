@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.layers import FLOAT_BITS
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.injection.neurons import reset_states
 from qsnn_plugins.nn import membrane_quantizer
 from qsnn_plugins.spec import MembraneSpec, QuantSpec
 
@@ -93,15 +94,6 @@ def stored_membrane(spec: MembraneSpec, neuron: nn.Module | None) -> tuple[int, 
 def is_multi_step(neuron: nn.Module) -> bool:
     """Whether a neuron takes all steps [T, N, ...] at once."""
     return getattr(neuron, "step_mode", "s") == "m"
-
-
-def reset_states(network: Any) -> None:
-    """Reset the states of all neurons of a network, of either host."""
-    for module in network.modules():
-        if hasattr(module, "reset_mem"):
-            module.reset_mem()
-        elif hasattr(module, "_memories"):
-            module.reset()
 
 
 @contextmanager

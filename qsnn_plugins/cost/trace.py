@@ -213,8 +213,12 @@ def trace(
     cause: Exception | None = None
     for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
         try:
-            x = torch.zeros(input_shape, device=device)
             copied = isolated_copy(network, device)
+        except RuntimeError as error:
+            allowed = f"one whose states were reset: it cannot be copied ({error})"
+            raise ArgumentError("network", type(network).__name__, allowed) from error
+        try:
+            x = torch.zeros(input_shape, device=device)
             if spec is not None:
                 limit_attentions(copied, spec.spike.bits if spec.spike.limit_sums else None)
             return _run(copied, x, step_mode)

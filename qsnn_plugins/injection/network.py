@@ -19,6 +19,7 @@ from qsnn_plugins.injection.neurons import (
     Neuron,
     find_neurons,
     module_names,
+    reset_states,
 )
 from qsnn_plugins.injection.overrides import LayerSpecs
 from qsnn_plugins.injection.report import (
@@ -187,6 +188,7 @@ def inject_hosts(
     weights, notes = _quantize_layers(network, layers, chosen)
     swapped = [neuron for neuron in neurons if neuron.new is not None]
     for neuron in swapped:
+        reset_states(neuron.module)  # with its graph, no copy could be made of the network
         _put(network, neuron.names, neuron.new)
     for place in sums:
         place.put()

@@ -21,6 +21,7 @@ __all__ = [
     "input_shapes",
     "module_devices",
     "module_names",
+    "reset_states",
 ]
 
 _HOOKS = (
@@ -96,6 +97,15 @@ def module_devices(network: nn.Module) -> dict[int, torch.device]:
         current = own or current
         devices[id(module)] = current
     return devices
+
+
+def reset_states(network: Any) -> None:
+    """Reset the states of all neurons of a network, of either host."""
+    for module in network.modules():
+        if hasattr(module, "reset_mem"):
+            module.reset_mem()
+        elif hasattr(module, "_memories"):
+            module.reset()
 
 
 def copy_of(network: nn.Module, example_input: Any) -> tuple[nn.Module, dict[int, nn.Module]]:

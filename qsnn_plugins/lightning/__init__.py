@@ -6,6 +6,7 @@ register_missing_ops()
 
 from qsnn_plugins.lightning.box_writer import BoxWriter  # noqa: E402
 from qsnn_plugins.lightning.checkpoint import RunCheckpoint, newest_checkpoint  # noqa: E402
+from qsnn_plugins.lightning.class_writer import ClassWriter  # noqa: E402
 from qsnn_plugins.lightning.classifier import SpikingClassifier  # noqa: E402
 from qsnn_plugins.lightning.detector import SpikingDetector  # noqa: E402
 from qsnn_plugins.lightning.divergence import StopOnDivergence  # noqa: E402
@@ -16,6 +17,7 @@ from qsnn_plugins.lightning.time_steps import TimedModule  # noqa: E402
 
 __all__ = [
     "BoxWriter",
+    "ClassWriter",
     "NetworkReport",
     "RunCheckpoint",
     "SpikingClassifier",

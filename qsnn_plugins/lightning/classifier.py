@@ -12,6 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from qsnn_plugins.data import BatchMixing
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.lightning.class_writer import ClassWriter
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
@@ -165,8 +166,8 @@ class SpikingClassifier(TimedModule):
         return self(batch[0]).mean(0).argmax(-1)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Print a table after every test, and stop a training that diverges with an error."""
-        return [StopOnDivergence(), NetworkReport()]
+        """Stop where it diverges, end a test with a table, and write what is predicted."""
+        return [StopOnDivergence(), NetworkReport(), ClassWriter()]
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the training."""

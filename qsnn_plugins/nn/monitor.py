@@ -68,6 +68,11 @@ class ForwardMonitor:
         """The sum of the results of each module since `clear`, for modules with results."""
         return {name: result.sum for name, result in self._results.items() if result.count}
 
+    @property
+    def counts(self) -> list[int]:
+        """How many results of each module were added up since `clear`."""
+        return [result.count for result in self._results.values()]
+
     def means(self) -> dict[str, Any]:
         """Return the mean of the results of each module since `clear`, for modules with results."""
         return {n: result.sum / result.count for n, result in self._results.items() if result.count}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import sqrt
@@ -285,7 +285,7 @@ def hues(count: int) -> list[str]:
         ['#0072B2', '#D55E00']
     """
     if count > len(_HUES):
-        raise ArgumentError("count", count, f"at most {len(_HUES)}: more cannot be told apart")
+        raise ArgumentError("series", count, _most(_HUES))
     return list(_HUES[:count])
 
 
@@ -406,9 +406,13 @@ def figure_files(path: str | Path) -> list[Path]:
     return [file] if form in FORMS else [file.with_name(f"{file.name}.{f}") for f in FORMS]
 
 
+def _most(looks: Sequence[Any]) -> str:
+    return f"at most {len(looks)}, as more cannot be told apart: choose fewer rows or files"
+
+
 def _shades(count: int, lightest: float) -> list[Any]:
     """Colours whose lightness rises from the first to the last."""
     if count > len(_MARKERS):
-        raise ArgumentError("count", count, f"at most {len(_MARKERS)}: more cannot be told apart")
+        raise ArgumentError("series", count, _most(_MARKERS))
     cividis = import_matplotlib().colormaps["cividis"]
     return [cividis(lightest * i / max(count - 1, 1)) for i in range(count)]

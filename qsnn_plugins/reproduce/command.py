@@ -29,7 +29,7 @@ __all__ = ["Parser", "main"]
 
 PAGES = Path("docs/reproduction")
 _EPILOG = f"""
-papers: {", ".join(PAPERS)}
+papers: {", ".join(PAPERS)}, and comparison, of networks of our own
 
 examples:
   qsnn reproduce qsnn
@@ -161,7 +161,9 @@ def _table(layout: TableLayout) -> Table:
 
     table = Table(title=layout.title, title_justify="left")
     for place, column in enumerate(layout.columns):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(
+            column, justify="right" if place else "left", overflow="ellipsis" if place else "fold"
+        )
     for (name, *texts), standings in zip(layout.rows, layout.standings, strict=True):
         styles = (_STYLES.get(s, "") if s else "" for s in standings)
         table.add_row(Text(name), *(Text(t, s) for t, s in zip(texts, styles, strict=True)))

@@ -180,3 +180,12 @@ def test_inputs_that_are_passed_by_name_are_counted():
     activity = recorder.activity("events")
     assert activity.inputs["fc"] == pytest.approx(float(x.mean()))
     assert activity.spatial["sn"] == pytest.approx(0.4)  # 2 of 5
+
+
+def test_one_step_of_many_is_refused():
+    network = nn.Sequential(nn.Linear(6, 5), QuantLIFNode())
+    with pytest.raises(ArgumentError, match=r"step_mode='m'.*'s', or a `run`.*of a batch of 4"):
+        measure_activity(network, [events(4, 3, 6)], "events")
+    as_steps = measure_activity(network, [events(4, 3, 6)], "events", step_mode="s")
+    given = measure_activity(network, [events(4, 3, 6)], "events", run=lambda x: [*map(network, x)])
+    assert as_steps == given

@@ -1,5 +1,6 @@
 """`qsnn_plugins.inject` on networks of either host, and of both."""
 
+import copy
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from torch import nn
 
 import qsnn_plugins
 from qsnn_plugins import eject, inject, presets
+from qsnn_plugins.cost import report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.snntorch import QuantLeaky
 from qsnn_plugins.snntorch import inject as inject_snntorch
@@ -119,3 +121,13 @@ def test_a_lazy_layer_can_be_left_alone():
     network = nn.Sequential(nn.LazyLinear(2), neuron.IFNode(), nn.Linear(2, 2))
     report = inject(network, "imsnn", overrides={"0": None})
     assert [row.name for row in report.weights] == ["2"]
+
+
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+def test_states_with_a_graph_do_not_keep_a_network_from_copies(host):
+    lif = neuron.LIFNode() if host == "spikingjelly" else snntorch.Leaky(0.5, init_hidden=True)
+    network = nn.Sequential(nn.Linear(6, 5), lif, nn.Linear(5, 3))
+    network(torch.rand(2, 6)).sum().backward()  # and no reset
+    inject(network, "imsnn")
+    assert report(network, None, (4, 1, 6), step_mode="s").macs == 45
+    copy.deepcopy(network)

@@ -44,7 +44,7 @@ def test_lines_and_bars_differ_without_colour(count):
 
 @pytest.mark.parametrize("styles", [line_styles, bar_styles])
 def test_more_than_can_be_told_apart_is_refused(styles):
-    with pytest.raises(ArgumentError, match="count=9"):
+    with pytest.raises(ArgumentError, match="series=9"):
         styles(9)
 
 

@@ -219,7 +219,7 @@ static void print_answer(int sums)
 
     printf("%d", qsnn_class());
     for (i = 0; sums && i < QSNN_OUTPUT_SIZE; i++) {
-        printf(" %" PRId64, qsnn_sums()[i]);
+        printf(" %lld", (long long)qsnn_sums()[i]);
     }
     printf("\\n");
 }
