@@ -42,11 +42,10 @@ def run(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1700).stdout
 
 
-def compiled(folder):
-    run(
-        "arm-none-eabi-gcc", *FLAGS, *STRICT, "-c", folder / "network.c", "-o", folder / "network.o"
-    )
-    return folder / "network.o"
+def compiled(folder, name="network"):
+    target = folder / f"{name}.o"
+    run("arm-none-eabi-gcc", *FLAGS, *STRICT, "-c", folder / f"{name}.c", "-o", target)
+    return target
 
 
 def instructions(program):

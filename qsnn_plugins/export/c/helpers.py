@@ -178,7 +178,7 @@ MAIN = """\
  * (four) bytes, the low one first, where qsnn_input_t has 16 (32) bits. Each `steps` frames are a
  * sample; without `steps`, all frames are one sample. With a second argument, the summed answers
  * follow each class. */
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
