@@ -141,6 +141,7 @@ class StateFacts(nn.Module):
         load = _current(missing_keys)
         if state is None:
             _warn_once(load)
+            _warn_of_levels(self, state_dict, prefix)
         else:
             load.says_something = True
             _refuse_float_weights(load, error_msgs)
@@ -214,6 +215,26 @@ def _warn_once(load: _Load) -> None:
             "by an earlier version; it is loaded as it is",
             stacklevel=2,
         )
+
+
+def _warn_of_levels(neuron: Any, state_dict: dict[str, Any], prefix: str) -> None:
+    """Warn where a float state brings another threshold than that which levels are multiples of."""
+    spec = getattr(neuron, "quant_spec", None)
+    if spec is None or spec.membrane.in_units_of(2.0) == spec.membrane:
+        return
+    for key in ("threshold", "v_threshold"):
+        own, given = getattr(neuron, key, None), state_dict.get(prefix + key)
+        if not isinstance(own, Tensor) or not isinstance(given, Tensor) or own.is_meta:
+            continue
+        own, given = own.detach().double().cpu(), given.detach().double().cpu()
+        if own.numel() == 1 and bool((given != own).any()):
+            name = prefix.removesuffix(".")
+            warnings.warn(
+                f"the state has another threshold of {name} than {float(own):g}, for which its "
+                "levels are: load a float state before inject, or give inject absolute_levels=True "
+                "if that is meant",
+                stacklevel=2,
+            )
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """inject() on networks of snnTorch that nobody here wrote for it."""
 
 import copy
+import warnings
 
 import pytest
 import snntorch
@@ -292,3 +293,18 @@ def test_ejected_neurons_are_where_the_network_is():
     inject(network, "imsnn")
     network.to("meta")
     assert eject(network)(torch.rand(2, 4, dtype=torch.float64, device="meta")).is_meta
+
+
+def test_a_float_threshold_that_levels_are_not_for_is_warned_of():
+    def build(threshold=1.0):
+        lif = snntorch.Leaky(0.9, threshold=threshold, init_hidden=True, learn_threshold=True)
+        return nn.Sequential(nn.Linear(4, 4), lif)
+
+    state, late, early = build(0.5).state_dict(), build(), build(0.5)
+    inject(late, "imsnn")
+    with pytest.warns(UserWarning, match="another threshold of 1 than 1, .*before inject"):
+        late.load_state_dict(state)
+    inject(early, "imsnn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        early.load_state_dict(state)
