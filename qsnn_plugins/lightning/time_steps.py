@@ -28,6 +28,7 @@ class TimedModule(StateFacts, LightningModule):
     network: Any
     time_steps: int | None = None
     data_steps: int | None = None
+    _fills_in = False
 
     def setup(self, stage: str) -> None:
         """Ask the data for their time steps."""

@@ -91,6 +91,8 @@ class StateFacts(nn.Module):
 
     # whether a host's float state, which has nothing of what a spec brings, is loaded too
     _loads_float_state: ClassVar[bool] = False
+    # whether it fills in what a state that differs lacks; the parts of a container do so themselves
+    _fills_in: ClassVar[bool] = True
     # tensors of the host that repeat a fact, and are never loaded
     _repeated_facts: ClassVar[tuple[str, ...]] = ()
 
@@ -149,9 +151,9 @@ class StateFacts(nn.Module):
             name = prefix.removesuffix(".").replace(".parametrizations.weight.0", ".weight")
             name = name.replace("parametrizations.weight.0", "weight") or type(self).__name__
             error_msgs += [f"{name}: {difference}" for difference in differences]
-        if differences or (state is None and self._loads_float_state):
+        if self._fills_in and (differences or (state is None and self._loads_float_state)):
             _complete(state_dict, own)
-        if differences:
+        if self._fills_in and differences:
             for key in [key for key in state_dict if key.startswith(prefix) and key not in own]:
                 del state_dict[key]
         for key in (EXTRA_STATE, *self._repeated_facts):

@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from qsnn_plugins import presets
+from qsnn_plugins import allow_spec_changes, presets
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import HostedNet, StringNet
-from qsnn_plugins.nn import Binary, SigmoidQuantizer, WSDRLoss, quantized_neurons, soft_weights
+from qsnn_plugins.nn import (
+    Binary,
+    SigmoidQuantizer,
+    WSDRLoss,
+    quantized_neurons,
+    soft_weights,
+    weight_layers,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
@@ -158,3 +165,16 @@ def test_soft_and_hard_weights_are_both_reported(loader, trainer):
             soft = model(frames)
         assert not torch.equal(soft, hard)
         assert torch.equal(model(frames), hard)
+
+
+def test_weights_are_kept_where_bits_and_steps_change():
+    trained = SpikingClassifier(StringNet("4C3-8C3-GAP-FC2"), time_steps=2)
+    other = SpikingClassifier(StringNet("4C3-8C3-GAP-FC2", spec="imsnn"), time_steps=4)
+    with allow_spec_changes():
+        other.load_state_dict(trained.state_dict())
+    for name, layer in weight_layers(trained.network).items():
+        loaded = other.network.get_submodule(name).parametrizations.weight.original
+        assert torch.equal(loaded, layer.weight)
+    back = SpikingClassifier(StringNet("4C3-8C3-GAP-FC2"), time_steps=2)
+    with allow_spec_changes(), pytest.raises(RuntimeError, match="Missing key"):
+        back.load_state_dict(other.state_dict())  # and never as it was initialized
