@@ -134,19 +134,6 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monke
     torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_kernel_and_loop_agree_in_16_bits(dtype, monkeypatch):
-    x_seq = (torch.rand(16, 64, 256, generator=torch.Generator().manual_seed(0)) * 1.3).to(dtype)
-    found = []
-    for backend in ("cpp", "reference"):
-        monkeypatch.setenv("QSNN_BACKEND", backend)
-        node = MultiStep(QuantLeaky(0.9, init_hidden=True))
-        found.append((node(x_seq), node(x_seq), node.neuron.mem))
-    assert all(
-        a.dtype == b.dtype == dtype and torch.equal(a, b) for a, b in zip(*found, strict=True)
-    )
-
-
 @pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])
 def test_a_hook_of_the_gradient_sees_every_step(register, calls):
     node, seen = MultiStep(QuantLeaky(0.9, init_hidden=True)), []

@@ -236,16 +236,3 @@ def test_it_compiles_while_a_schedule_sharpens(spec):
             results.append((spikes, *torch.autograd.grad(spikes.sum(), x_seq)))
         for ours, theirs in zip(*results, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_kernel_and_loop_agree_in_16_bits(dtype, monkeypatch):
-    x_seq = (torch.rand(16, 64, 256, generator=torch.Generator().manual_seed(0)) * 1.3).to(dtype)
-    found = []
-    for backend in ("cpp", "reference"):
-        monkeypatch.setenv("QSNN_BACKEND", backend)
-        node = QuantLIFNode(tau=1.7, step_mode="m")
-        found.append((node(x_seq), node(x_seq), node.v))
-    assert all(
-        a.dtype == b.dtype == dtype and torch.equal(a, b) for a, b in zip(*found, strict=True)
-    )
