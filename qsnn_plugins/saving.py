@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, writable
-from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.nn import layer_quantizer
+from qsnn_plugins.nn.packed_weight import PackedWeight, pack_weight
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["describe", "load", "save"]
@@ -136,22 +136,20 @@ def _packed(layer: nn.Module) -> tuple[Tensor, Tensor, dict[str, Any]] | None:
     quantizer.eval()
     try:
         with torch.no_grad():
-            codes, unit = quantizer.codes(original)
-            unit = torch.as_tensor(unit)
-            again, same = quantizer.codes((codes * unit).to(original.dtype))
-            if not (torch.equal(codes, again) and torch.equal(unit, torch.as_tensor(same))):
-                return None
+            packed = pack_weight(quantizer, original)
+            again = pack_weight(quantizer, packed.unpack())
     finally:
         quantizer.train(training)
-    levels = [int(level) for level in quantizer.levels]
-    packed = pack_codes(place_in_levels(codes, levels), quantizer.bits).cpu()
+    same_codes = packed.levels == again.levels and torch.equal(packed.packed, again.packed)
+    if not (same_codes and torch.equal(packed.unit, again.unit)):
+        return None
     how = {
-        "bits": quantizer.bits,
-        "levels": levels,
-        "shape": list(original.shape),
-        "dtype": str(original.dtype).removeprefix("torch."),
+        "bits": packed.bits,
+        "levels": list(packed.levels),
+        "shape": list(packed.shape),
+        "dtype": str(packed.dtype).removeprefix("torch."),
     }
-    return packed, unit.detach().cpu().clone().contiguous(), how
+    return packed.packed.cpu(), packed.unit.cpu().clone().contiguous(), how
 
 
 def describe(network: nn.Module) -> dict[str, Any] | None:
@@ -220,10 +218,12 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
 def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     state = dict(tensors)
     for key, how in content["codes"].items():
-        places = unpack_codes(state[key], how["bits"], how["shape"])
-        levels = torch.tensor(how["levels"], dtype=torch.int32)
-        dtype = getattr(torch, how["dtype"])
-        state[key] = (levels[places] * state.pop(f"{key}:unit")).to(dtype)
+        packed, unit = state[key], state.pop(f"{key}:unit")
+        dtype: torch.dtype = getattr(torch, how["dtype"])
+        shape = torch.Size(how["shape"])
+        state[key] = PackedWeight(
+            packed, how["bits"], tuple(how["levels"]), shape, unit, dtype
+        ).unpack()
     for key, first in content["shared"].items():
         state[key] = state[first]
     return state

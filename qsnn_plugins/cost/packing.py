@@ -12,45 +12,10 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
 from qsnn_plugins.nn import layer_quantizer, stored_quantizer
+from qsnn_plugins.nn.packed_weight import PackedWeight, occurring_levels, pack_weight
 from qsnn_plugins.spec.custom import is_close
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
-
-
-@dataclass(frozen=True)
-class PackedWeight:
-    """A quantized weight, packed into its bits.
-
-    Args:
-        packed: Bytes, uint8, shape [B].
-        bits: Bits per weight.
-        levels: Codes that may occur, ascending; the packed values are indices into them.
-        shape: Shape of the weight.
-        unit: Factor of the codes: a scalar, or one value per output channel.
-        dtype: Dtype of the weight.
-
-    Example:
-        >>> from qsnn_plugins.nn import quantize_weights
-        >>> from qsnn_plugins.spec import WeightSpec
-        >>> layer = nn.Linear(9, 3)
-        >>> _ = quantize_weights(layer, WeightSpec(kind="uniform", bits=3))
-        >>> packed = pack_weights(layer)[""]
-        >>> packed.packed.numel(), torch.equal(packed.unpack(), layer.weight)  # 27 * 3 / 8
-        (11, True)
-    """
-
-    packed: Tensor
-    bits: int
-    levels: tuple[int, ...]
-    shape: torch.Size
-    unit: Tensor
-    dtype: torch.dtype
-
-    def unpack(self) -> Tensor:
-        """Return the exact quantized weight, of shape `shape`."""
-        places = unpack_codes(self.packed, self.bits, self.shape)
-        codes = torch.tensor(self.levels, device=places.device)[places]
-        return (codes * self.unit).to(self.dtype)
 
 
 def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
@@ -74,14 +39,7 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
         whole: Any = layer
         is_baked = layer_quantizer(layer) is None
         weight = whole.weight if is_baked else whole.parametrizations.weight.original
-        weight = weight.detach()
-        codes, unit = quantizer.codes(weight)
-        unit = torch.as_tensor(unit).detach()  # a learned one has a gradient
-        levels = _levels(quantizer, codes)
-        places = pack_codes(place_in_levels(codes, levels), quantizer.bits)
-        packed[name] = PackedWeight(
-            places, quantizer.bits, levels, weight.shape, unit, weight.dtype
-        )
+        packed[name] = pack_weight(quantizer, weight)
     return packed
 
 
@@ -141,7 +99,7 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         codes: Codes = module.encode(q)
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
-        levels, unit = _levels(module, integers), torch.as_tensor(unit).detach()
+        levels, unit = occurring_levels(module, integers), torch.as_tensor(unit).detach()
         codes = Codes(place_in_levels(integers, levels), levels, unit, q.dtype)
         if not is_close(codes.decode(), q, unit):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")
@@ -150,9 +108,3 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         raise ArgumentError("quantizer", type(quantizer).__name__, allowed)
     bits: int = module.bits if hasattr(module, "bits") else module.spec.storage_bits
     return PackedMembrane(pack_codes(codes.codes, bits), bits, q.shape, codes)
-
-
-def _levels(quantizer: Any, codes: Tensor) -> tuple[int, ...]:
-    """Codes that may occur; those that do where a quantizer of a user's own does not say."""
-    levels = getattr(quantizer, "levels", None)
-    return tuple(codes.unique().tolist()) if levels is None else tuple(levels)
