@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder
@@ -80,7 +81,9 @@ class Operators:
     def where(self) -> str:
         """What is running, for errors."""
         name, module = self.running[-1] if self.running else ("", None)
-        return f"{name} ({type(module).__name__})" if name else "the network"
+        if module is None or not name:
+            return "the network"
+        return f"{name} ({type_before_parametrizations(module).__name__})"
 
     @property
     def _name(self) -> str:
@@ -96,6 +99,12 @@ class Operators:
         return None
 
     def _written(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        module = self.running[-1][1] if self.running else None
+        if getattr(module, "padding_mode", "zeros") == "circular":
+            raise ExportError(
+                f"{self.where} pads its input circularly, which has no form in integers here: pad "
+                "with zeros or another constant"
+            )
         raise ExportError(
             f"{self.where} writes into a tensor ({func._overloadpacket.__name__}): collect the "
             "steps in a list and join them by torch.stack"
@@ -200,6 +209,11 @@ class Operators:
 
     def _native_batch_norm(self, func: Any, args: Any, kwargs: Any, output: Any) -> list[Any]:
         x, weight, bias, mean, var, training, _, eps = args
+        if mean is None:
+            raise ExportError(
+                f"{self.where} has no running statistics, so each batch has scales of its own: "
+                "train it with track_running_stats=True"
+            )
         if training:
             raise ExportError(f"{self.where} normalizes by its batch: call eval()")
         return [self._normalized(x, weight, bias, mean, var, eps), None, None]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from qsnn_plugins.injection.hosts import LeftAlone
 from qsnn_plugins.injection.overrides import LayerSpecs
@@ -90,7 +91,7 @@ def float_parameters(
             asked = "the predictor of a gate" if isinstance(module, ChannelGate) else asked
             found[id(parameter)] = FloatParameter(
                 (name,),
-                type(module).__name__,
+                type_before_parametrizations(module).__name__,
                 parameter.numel(),
                 8 * parameter.element_size(),
                 asked or _reason(module, id(module) in neurons),

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from qsnn_plugins.injection.hosts import LeftAlone
 from qsnn_plugins.injection.neurons import Neuron
@@ -167,4 +168,4 @@ class _Placement:
 
     def _row(self, i: int, source: str = "", note: str = "") -> GatedLayer:
         name, layer = self.layers[i]
-        return GatedLayer(name, type(layer).__name__.removeprefix("Parametrized"), source, note)
+        return GatedLayer(name, type_before_parametrizations(layer).__name__, source, note)

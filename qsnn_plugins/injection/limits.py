@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.neurons import Neuron, module_names
@@ -96,7 +97,7 @@ def find_sums(
             limit = LeftAlone("it has a `sum_limit` of its own")
         if isinstance(limit, SumLimit) and limit.unit != 1 and _connection(module) in _PRODUCTS:
             limit = LeftAlone("it multiplies spikes times a threshold that is not 1")
-        name, kind = names[id(module)], type(module).__name__
+        name, kind = names[id(module)], type_before_parametrizations(module).__name__
         if isinstance(limit, LeftAlone):
             notes.append(f"the {what} of {name[0]} ({kind}) is not limited: {limit.why}")
         elif limit is not None:

@@ -263,12 +263,15 @@ def test_the_program_counts_steps_and_refuses_what_does_not_fit(tmp_path):
     assert run(stream, "4").stdout.split() == [str(n).encode() for n in expected]
     one = run(stream[: len(stream) // 2])
     assert (one.returncode, one.stdout.split()) == (0, [str(expected[0]).encode()])
-    assert run(b"").stdout == b""
-    for broken in (stream[:-1], b"\xff\x7f" + stream[2:]):
-        result = run(broken, "4")
-        assert result.returncode == 1
-        assert b"error: frames of 75 values from -9 to 20 are needed" in result.stderr
-    assert b"samples of 3 steps" in run(stream, "3").stderr
+    for broken, words, error in (
+        (b"", ["4"], "no frame on standard input"),
+        (b"", [], "no frame on standard input"),
+        (stream[:-1], ["4"], "the input ends within frame 7: a frame has 75 values"),
+        (b"\x7f" + stream[1:], ["4"], "frame 0 has the value 127: from -9 to 20 is allowed"),
+        (stream, ["3"], "the input ends after 2 of the 3 steps of a sample"),
+    ):
+        result = run(broken, *words)
+        assert (result.returncode, result.stderr.decode()) == (1, f"error: {error}\n")
     for steps in ("x", "4x", "0", "-1", ""):
         result = run(stream, steps)
         assert (result.returncode, result.stdout) == (1, b"")

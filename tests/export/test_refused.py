@@ -5,6 +5,7 @@ import math
 import pytest
 import snntorch as snn
 import torch
+from spikingjelly.activation_based import layer, neuron
 from torch import nn
 
 from qsnn_plugins import export, inject, presets
@@ -186,6 +187,27 @@ def test_what_helps_is_said_of_operators(change, words):
 
     with pytest.raises(ExportError, match=words):
         export.to_integer(Changed(), counts())
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (nn.Conv2d(2, 4, 3, padding=1, padding_mode="circular"), "Conv2d. pads.*circularly"),
+        (
+            nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"),
+            "Conv2d. runs reflection_pad2d",
+        ),
+        (
+            nn.BatchNorm2d(2, track_running_stats=False),
+            "BatchNorm2d. has no running stat",
+        ),
+    ],
+)
+def test_layers_without_a_form_in_integers_are_named(first, words):
+    network = nn.Sequential(layer.SeqToANNContainer(first), neuron.IFNode(step_mode="m"))
+    inject(network, presets.imsnn(weight_bits=4))
+    with pytest.raises(ExportError, match=f"0.0 .{words}"):
+        export.to_integer(network.eval(), counts())
 
 
 def test_half_precision_is_refused():

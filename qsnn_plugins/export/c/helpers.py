@@ -186,8 +186,8 @@ MAIN = """\
 
 static qsnn_input_t frame[QSNN_INPUT_SIZE];
 
-/* 1 if a frame was read, 0 at the end, -1 if something is wrong */
-static int read_frame(void)
+/* 1 if a frame was read, 0 at the end of the input, -1 if something is wrong, which is printed */
+static int read_frame(long frames)
 {
     size_t i;
 
@@ -199,13 +199,20 @@ static int read_frame(void)
         for (byte = 0; byte < sizeof(qsnn_input_t); byte++) {
             int next = getchar();
 
+            if (next == EOF && i == 0 && byte == 0) {
+                return 0;
+            }
             if (next == EOF) {
-                return i == 0 && byte == 0 ? 0 : -1;
+                fprintf(stderr, "error: the input ends within frame %ld: a frame has %d values\\n",
+                        frames, QSNN_INPUT_SIZE);
+                return -1;
             }
             word |= (uint32_t)next << (8u * byte);
         }
         value = (int32_t)(qsnn_input_t)word;
         if (value < QSNN_INPUT_LOW || value > QSNN_INPUT_HIGH) {
+            fprintf(stderr, "error: frame %ld has the value %ld: from %ld to %ld is allowed\\n",
+                    frames, (long)value, (long)QSNN_INPUT_LOW, (long)QSNN_INPUT_HIGH);
             return -1;
         }
         frame[i] = (qsnn_input_t)value;
@@ -228,7 +235,8 @@ int main(int argc, char **argv)
 {
     char *end = NULL;
     long steps = argc > 1 ? strtol(argv[1], &end, 10) : 0;
-    long shown = 0;
+    long frames = 0; /* of all samples */
+    long shown = 0;  /* of this one */
     int found;
 
     if (end != NULL && (*end != '\\0' || steps < 1)) {
@@ -236,8 +244,9 @@ int main(int argc, char **argv)
         return 1;
     }
     qsnn_reset();
-    while ((found = read_frame()) > 0) {
+    while ((found = read_frame(frames)) > 0) {
         qsnn_step(frame);
+        frames++;
         shown++;
         if (shown == steps) {
             print_answer(argc > 2);
@@ -245,9 +254,16 @@ int main(int argc, char **argv)
             shown = 0;
         }
     }
-    if (found < 0 || (shown > 0 && steps > 0)) {
-        fprintf(stderr, "error: frames of %d values from %d to %d are needed, and samples of "
-                "%ld steps\\n", QSNN_INPUT_SIZE, QSNN_INPUT_LOW, QSNN_INPUT_HIGH, steps);
+    if (found < 0) {
+        return 1;
+    }
+    if (frames == 0) {
+        fprintf(stderr, "error: no frame on standard input\\n");
+        return 1;
+    }
+    if (shown > 0 && steps > 0) {
+        fprintf(stderr, "error: the input ends after %ld of the %ld steps of a sample\\n", shown,
+                steps);
         return 1;
     }
     if (shown > 0) {
