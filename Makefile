@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Options for pip, such as: PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
+# Which tests: none says all, as continuous integration does
+MARKS ?= not slow
 # CUDA of torch's build, for `make test-gpu`: cuda12 or cuda13
 CUDA ?= cuda13
 
@@ -36,12 +38,12 @@ demo: $(or $(wildcard $(VENV)/.installed-dev),$(VENV)/.installed-demo)
 	$(BIN)/lightning fit $(RECIPE)
 	$(BIN)/lightning test $(RECIPE) --ckpt_path last
 
-# one process per core, with one thread each
+# one process per core, with one thread each, which takes over from another what is left
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "$(MARKS)"
 
-test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m slow
+test-slow: MARKS := slow
+test-slow: test
 
 nvrtc: .venv-cuda12/.installed .venv-cuda13/.installed
 
