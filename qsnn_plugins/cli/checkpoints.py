@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,12 @@ from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.nn import allow_spec_changes
 
 CHANGES = ("refuse", "allow")
+# what schedules of torch are built with, by its name in their states; the rest is progress
+_FIXED = {
+    *("T_max", "eta_min", "T_0", "T_mult", "total_steps", "total_iters", "start_factor"),
+    *("end_factor", "gamma", "step_size", "milestones", "_milestones", "power", "factor"),
+    *("patience", "cooldown"),
+}
 _POINTER = b"version https://git-lfs"
 _GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)")
 _DIFFERENCE = re.compile(r"(.*?): (.* in the state, .* here)")
@@ -45,8 +52,12 @@ def loading(changes: str) -> AbstractContextManager[None]:
     return allow_spec_changes() if changes == "allow" else nullcontext()
 
 
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read the tensors and plain values of a checkpoint, without unpickling objects.
+def read_checkpoint(file: Path, trusted: bool = False) -> dict[str, Any]:
+    """Read the tensors and plain values of a checkpoint.
+
+    Args:
+        file: Where it is.
+        trusted: Whether objects may be unpickled, which can run anything.
 
     Returns:
         Its content, with a `state_dict` of tensors by name.
@@ -56,7 +67,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     """
     check_file(file)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=not trusted)
     # what torch raises depends on the bytes of a file that is none: zip, key, end of file
     except Exception as error:
         raise RecipeError(f"{file} {_why_unreadable(error)}") from None
@@ -184,8 +195,12 @@ def _wrong_callbacks(states: dict[str, Any], trainer: Any) -> Iterator[str]:
 def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
     """Refuse to continue with an optimizer or schedule other than that of the checkpoint.
 
+    Loading replaces the recipe's numbers by the checkpoint's, so those have to be the same. A
+    learning rate that no schedule covers may have been changed in the training: it is only named.
+
     Raises:
-        RecipeError: It has options, groups of parameters or a schedule of another kind.
+        RecipeError: It has options, groups of parameters or a schedule of another kind, or other
+            numbers.
     """
     kinds = {
         "optimizer": ("optimizer_states", trainer.optimizers, _optimizer_kind),
@@ -197,8 +212,10 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
     }
     for name, (key, own, kind) in kinds.items():
         saved = content[key]
+        states = [each.state_dict() for each in own]
         try:
-            is_same = [kind(each.state_dict()) for each in own] == [kind(each) for each in saved]
+            is_same = [*map(kind, states)] == [*map(kind, saved)]
+            changed = [*_changed(saved, states)] if is_same else []
         except (TypeError, KeyError, AttributeError, IndexError, ValueError):
             raise RecipeError(f"the checkpoint is damaged: {key} is invalid") from None
         if not is_same:
@@ -207,6 +224,40 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
                 f"the checkpoint is of another {name} than this recipe's ({classes}): `fit` goes "
                 "on with the same; `--ckpt_changes allow` takes the weights and trains them anew"
             )
+        for option, before, now in changed:
+            if option == "lr":
+                note = f"the checkpoint's learning rate {before} is used, not this recipe's {now}"
+                print(note, file=sys.stderr)
+                continue
+            raise RecipeError(
+                f"the checkpoint's {name} has {option} {before}, and this recipe's {now}: `fit` "
+                "goes on with the same; `--ckpt_changes allow` takes the weights and trains them "
+                "anew"
+            )
+
+
+def _changed(before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Numbers of optimizers or schedules that two states do not share, by name."""
+    for old, new in zip(before, now, strict=True):
+        for a, b in zip(
+            old.get("param_groups", [old]), new.get("param_groups", [new]), strict=True
+        ):
+            cycled = ("momentum", "betas") if "base_momentum" in b else ()
+            covered = ("lr",) if "initial_lr" in b else ()
+            of_group = {*_numbers(b), *(("initial_lr",) if covered else ())}
+            names = of_group if "param_groups" in new else _FIXED
+            for name in sorted(names.difference(cycled, covered)):
+                if name in a and name in b and _plain(a[name]) != _plain(b[name]):
+                    yield name.strip("_"), _plain(a[name]), _plain(b[name])
+        yield from _changed(old.get("_schedulers", ()), new.get("_schedulers", ()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise TypeError("an option of several numbers")
+        return value.item()
+    return [*value] if isinstance(value, tuple) else value
 
 
 def _optimizer_kind(state: dict[str, Any]) -> Any:

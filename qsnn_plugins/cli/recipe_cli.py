@@ -212,11 +212,13 @@ class RecipeCLI(LightningCLI):
         file = self._checkpoint_file(given.get("ckpt_path"))
         if file is None:
             return given
-        if given.get("weights_only") is False:
+        is_new = subcommand == "fit" and self.changes == "allow"
+        trusted = given.get("weights_only") is False
+        if trusted and not is_new:
             check_file(file)  # what Lightning is told to unpickle is not unpickled twice
             return given
-        content = read_checkpoint(file)
-        if subcommand == "fit" and self.changes == "allow":
+        content = read_checkpoint(file, trusted)
+        if is_new:
             self.model.load_state_dict(content["state_dict"])
             given["ckpt_path"] = None
         else:

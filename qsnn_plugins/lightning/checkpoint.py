@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.files import atomic_write, locked, remove_leftovers
+from qsnn_plugins.lightning.divergence import check_finite
 from qsnn_plugins.stopping import Stopped, StopRequest
 
 __all__ = ["RunCheckpoint", "newest_checkpoint"]
@@ -115,8 +116,11 @@ class RunCheckpoint(ModelCheckpoint):
         self._stop.listen(answers=trainer.is_global_zero)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals, and the seed of the run."""
+        """Take the signals, the seed of the run, and the place within the epoch."""
         super().on_train_start(trainer, pl_module)
+        # a schedule that asks for the number of batches has the loader set up before the checkpoint
+        # is read; Lightning hands the place over only then
+        trainer.fit_loop._load_combined_loader_states()
         self._stop.listen(answers=trainer.is_global_zero)
         if self._seed is None:
             self._seed = torch.initial_seed()
@@ -125,15 +129,22 @@ class RunCheckpoint(ModelCheckpoint):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed what is drawn for this batch."""
-        place = (self._seed or 0, trainer.current_epoch, batch_idx, trainer.global_rank)
+        # the last number keeps it apart from what data modules draw of seed, epoch and index
+        place = (self._seed or 0, trainer.current_epoch, batch_idx, trainer.global_rank, 2)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop if that was asked for, after a step of the optimizer."""
+        """Save and stop if that was asked for, after a step of the optimizer.
+
+        Raises:
+            DivergenceError: What would be saved is not finite; the older checkpoint is kept.
+            Stopped: It is saved.
+        """
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and not trainer.is_last_batch and self._is_asked(trainer):
+            check_finite(trainer, pl_module)
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
             self._end()
 

@@ -17,7 +17,12 @@ from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
 from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
 from qsnn_plugins.lightning.report import NetworkReport
-from qsnn_plugins.lightning.schedule import Schedule, check_schedule, scheduled
+from qsnn_plugins.lightning.schedule import (
+    Schedule,
+    check_schedule,
+    scheduled,
+    start_epoch,
+)
 from qsnn_plugins.lightning.time_steps import TimedModule
 from qsnn_plugins.models import HostedNet
 from qsnn_plugins.nn import (
@@ -26,7 +31,6 @@ from qsnn_plugins.nn import (
     WeightDecayOn,
     WSDRLoss,
     quantized_neurons,
-    set_weight_epoch,
     soft_weights,
 )
 
@@ -137,8 +141,7 @@ class SpikingClassifier(TimedModule):
 
     def on_train_epoch_start(self) -> None:
         """Update the schedules of weight quantizers."""
-        epochs = max(self.trainer.max_epochs or 1, self.current_epoch + 1)
-        set_weight_epoch(self.network, self.current_epoch, epochs)
+        start_epoch(self, self.network)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""

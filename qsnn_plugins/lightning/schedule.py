@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -15,8 +17,16 @@ from torch.optim.lr_scheduler import (
 )
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import layer_quantizer, set_weight_epoch
 
-__all__ = ["Schedule", "build_schedule", "check_schedule", "scheduled"]
+__all__ = [
+    "Schedule",
+    "build_schedule",
+    "check_schedule",
+    "planned_epochs",
+    "scheduled",
+    "start_epoch",
+]
 
 Schedule = Literal["cosine", "constant", "one_cycle"]
 
@@ -62,7 +72,7 @@ def scheduled(
         schedule: "cosine", "constant" or "one_cycle".
         **options: `warmup_epochs`, `min_lr` and `cosine_epochs` of `build_schedule`.
     """
-    epochs = max(trainer.max_epochs or 1, 1)
+    epochs = 1 if schedule == "constant" else planned_epochs(trainer)
     each = schedule == "one_cycle"
     steps = int(trainer.estimated_stepping_batches) if each else None
     built = build_schedule(optimizer, schedule, epochs, **options, steps=steps)
@@ -70,6 +80,35 @@ def scheduled(
     if built:
         chosen["lr_scheduler"] = {"scheduler": built, "interval": "step" if each else "epoch"}
     return chosen
+
+
+def planned_epochs(trainer: Trainer) -> int:
+    """Return the epochs of the whole training, also where `max_steps` limits it.
+
+    Raises:
+        ArgumentError: If the training has no end that can be known.
+    """
+    if trainer.max_steps == -1 and trainer.max_epochs not in (None, -1):
+        return max(int(trainer.max_epochs or 1), 1)
+    if trainer.train_dataloader is None:
+        trainer.fit_loop.setup_data()
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps):
+        allowed = "a number of epochs, or give trainer.max_steps: a schedule covers the training"
+        raise ArgumentError("trainer.max_epochs", trainer.max_epochs, allowed)
+    each = trainer.num_training_batches / trainer.accumulate_grad_batches
+    return max(math.ceil(steps / max(math.ceil(each), 1)), 1) if math.isfinite(each) else 1
+
+
+def start_epoch(module: LightningModule, network: nn.Module) -> None:
+    """Bring the schedules of a network's weight quantizers to the epoch that begins.
+
+    Raises:
+        ArgumentError: If there are schedules, but the training has no end that can be known.
+    """
+    if any(hasattr(layer_quantizer(each), "set_epoch") for each in network.modules()):
+        epochs = max(planned_epochs(module.trainer), module.current_epoch + 1)
+        set_weight_epoch(network, module.current_epoch, epochs)
 
 
 def build_schedule(
@@ -103,7 +142,11 @@ def build_schedule(
         The schedule, or None where the learning rate never changes.
     """
     if schedule == "one_cycle":
-        rising = min(warmup_epochs / epochs, 1.0) if warmup_epochs else 0.3
+        rising = warmup_epochs / epochs if warmup_epochs else 0.3
+        if steps and rising * steps > steps - 1:
+            rising = 1 - 1 / steps  # the last step falls, however short the training is
+        if steps and rising * steps == 1:
+            rising = 0.5 / steps  # torch would divide by the length of the rise
         rates = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(optimizer, rates, steps, pct_start=rising, cycle_momentum=False)
     least = min_lr or 0.0

@@ -212,11 +212,18 @@ def _measure(options: Namespace, others: list[str]) -> None:
     starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
     with _pool(options.jobs) as pool:
         for start in starts:
-            list(_finished([pool.submit(start.train)], [start], f"training {start.folder.name}"))
+            text = f"training {start.folder.name}"
+            for error in _finished([pool.submit(start.train)], [start], text):
+                if error is not None:
+                    raise error
         runs = [run for _, run in tasks]
         text = f"training and testing {name}, {len(runs)} runs"
         tests = _finished([pool.submit(run.test) for run in runs], runs, text)
+        failed = list[QSNNError]()
         for (cells, run), logged in zip(tasks, tests, strict=True):
+            if isinstance(logged, QSNNError):
+                failed.append(logged)
+                continue
             begun, memory = run.begin(), memory_of(run.words, cells[0].paper)
             tested = {name: float(logged[name]) for name in {c.column.metric: 0 for c in cells}}
             results = [
@@ -245,6 +252,10 @@ def _measure(options: Namespace, others: list[str]) -> None:
     sizes = {c[0].row.row: memory_of(run.words, c[0].paper).total for c, run in tasks}
     _print(values, sizes, record)
     print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(tasks)} runs failed and are not recorded: {failed[0]}"
+        )
 
 
 @contextmanager
@@ -253,7 +264,7 @@ def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(jobs) as pool:
         try:
             yield pool
-        except KeyboardInterrupt as stop:
+        except BaseException as stop:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(stop, Stopped):  # Ctrl-C reaches the runs by itself
                 terminate_runs()
@@ -261,13 +272,27 @@ def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _finished(futures: Sequence[Future[Any]], runs: Sequence[Run], text: str) -> Iterator[Any]:
-    """Yield what each run returns, in their order, and show how much of all has been trained."""
+    """Yield each run's result, or its error, in their order; show how much of all is trained.
+
+    An error is also printed at once.
+    """
+    told = set[int]()
     with phase(text, total=len(runs)) as done:
         for future in futures:
-            while not future.done():
+            is_over = False
+            while not is_over:
                 wait([future], timeout=_POLL)
+                is_over = future.done()
+                for number, each in enumerate(futures):
+                    if number not in told and each.done() and (error := each.exception()):
+                        told.add(number)
+                        print(f"failed: {error}", file=sys.stderr, flush=True)
                 done(sum(run.share_trained for run in runs))
-            yield future.result()
+            error = future.exception()
+            if isinstance(error, QSNNError):
+                yield error
+            else:
+                yield future.result()
 
 
 def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Record) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -106,7 +107,7 @@ class Run:
     def command(self) -> str:
         """What trains it, or tests what it does not train."""
         word = "fit" if self.trains else "test"
-        return " ".join([f"lightning {word}", *self.seeded, *self._weights()])
+        return shlex.join(["lightning", word, *self.seeded, *self._weights()])
 
     @property
     def checkpoint(self) -> Path:
@@ -176,7 +177,7 @@ class Run:
         """Epochs that were trained."""
         if not self.trains and self.start is not None:
             return self.start.epochs
-        return int(self.metrics()[-1]["epoch"]) + 1
+        return self._epochs()
 
     @property
     def share_trained(self) -> float:
@@ -184,9 +185,14 @@ class Run:
         try:
             configs = sorted(self.folder.glob("fit/version_*/config.yaml"))
             config = yaml.safe_load(configs[-1].read_text("utf-8"))
-            return min(len(self.metrics()) / config["trainer"]["max_epochs"], 1.0)
+            known, validated = self._epochs(), self.metrics()
+            whole = bool(validated) and int(validated[-1]["epoch"]) + 1 == known
+            return min((known - 1 + whole) / config["trainer"]["max_epochs"], 1.0)
         except (OSError, LookupError, TypeError, ValueError, ArithmeticError, yaml.YAMLError):
             return 0.0  # not there yet, or half written
+
+    def _epochs(self) -> int:
+        return max(int(row["epoch"]) for row in self._metrics("fit") if row["epoch"]) + 1
 
     def metrics(self) -> list[dict[str, str]]:
         """One row per validation: epoch, step, what was measured and the last batch's loss.
@@ -311,7 +317,10 @@ def _qsnn(*words: str) -> str:
         check=False,
     )
     if process.returncode:
-        raise DataError(f"{' '.join(words)}: {process.stderr.strip().splitlines()[-1]}")
+        last = (process.stderr.strip().splitlines() or [f"status {process.returncode}, no output"])[
+            -1
+        ]
+        raise DataError(f"{' '.join(words)}: {last}")
     return process.stdout
 
 

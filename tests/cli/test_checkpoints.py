@@ -2,12 +2,15 @@
 
 import random
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from qsnn_plugins.cli.checkpoints import read_checkpoint, unloadable
+from qsnn_plugins.cli.checkpoints import check_optimizers, read_checkpoint, unloadable
 from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.lightning.schedule import build_schedule
 from tests.cli.test_errors import only_error
 
 
@@ -141,6 +144,56 @@ def test_going_on_otherwise_is_one_sentence(folder, here, capsys):
         )
     # its weights, and a new training
     assert here(*words, *more, "--ckpt_changes", "allow") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weight_decay": 0.1}, "optimizer has weight_decay 0, and this recipe's 0.1"),
+        ({"lr": 0.2}, "optimizer has initial_lr 0.1, and this recipe's 0.2"),
+        ({"momentum": 0.5}, "optimizer has momentum 0.9, and this recipe's 0.5"),
+        ({"epochs": 8}, "schedule has T_max 4, and this recipe's 8"),
+        ({"min_lr": 0.01}, r"schedule has eta_min 0\.0, and this recipe's 0\.01"),
+        ({"warmup_epochs": 2, "epochs": 5}, "schedule has milestones .1., and this recipe's .2."),
+        ({"warmup_epochs": 1}, None),
+    ],
+)
+def test_going_on_with_other_numbers_is_refused(change, words):
+    def trainer(lr=0.1, epochs=4, min_lr=None, warmup_epochs=0, **options):
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimizer = torch.optim.SGD([weight], lr, **{"momentum": 0.9} | options)
+        schedule = build_schedule(optimizer, "cosine", epochs, warmup_epochs, min_lr)
+        config = SimpleNamespace(scheduler=schedule)
+        return SimpleNamespace(optimizers=[optimizer], lr_scheduler_configs=[config])
+
+    before = trainer(warmup_epochs=int("warmup_epochs" in change))
+    for _ in range(3):  # what a training changes is not compared
+        before.optimizers[0].step()
+        before.lr_scheduler_configs[0].scheduler.step()
+    content = {
+        "optimizer_states": [before.optimizers[0].state_dict()],
+        "lr_schedulers": [before.lr_scheduler_configs[0].scheduler.state_dict()],
+    }
+    with nullcontext() if words is None else pytest.raises(RecipeError, match=words):
+        check_optimizers(content, trainer(**change))
+
+
+def test_a_rate_that_no_schedule_covers_is_named(folder, here, capsys):
+    saved_by_fit(folder, here)
+    capsys.readouterr()
+    more = ("--trainer.max_epochs=3", "--model.lr=0.5", "--ckpt_path=last")
+    assert here("fit", "-c", "good.yaml", *more) == 0
+    note = "the checkpoint's learning rate 0.1 is used, not this recipe's 0.5"
+    assert note in capsys.readouterr().err
+
+
+def test_a_trusted_checkpoint_that_may_be_changed_begins_a_new_training(folder, here, caplog):
+    path, _ = saved_by_fit(folder, here)
+    words = ("--ckpt_path", str(path), "--ckpt_changes=allow", "--weights_only=false")
+    caplog.clear()
+    assert here("fit", "-c", "good.yaml", *words) == 0
+    assert "Restored all states" not in caplog.text
+    assert (path.parent / "last-v1.ckpt").is_file()
 
 
 def test_the_option_takes_two_words(here, capsys):

@@ -29,12 +29,12 @@ class Data(BaseDataModule):
         return batch
 
 
-def build():
+def build(**options):
     """A quantized classifier with momentum and dropout."""
     torch.manual_seed(7)
     network = StringNet("4C3-AP2-4C3-GAP-FC2", spec="imsnn")
     network.blocks.append(nn.Dropout(0.3))
-    return SpikingClassifier(network, optimizer=lambda p: torch.optim.SGD(p, 0.05, 0.9))
+    return SpikingClassifier(network, optimizer=lambda p: torch.optim.SGD(p, 0.05, 0.9), **options)
 
 
 def same(one, other):

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.lightning import RunCheckpoint, newest_checkpoint
 from qsnn_plugins.lightning import checkpoint as checkpoint_module
+from qsnn_plugins.lightning.divergence import DivergenceError
 from tests.lightning.small_run import Data, build, same
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
@@ -58,8 +59,8 @@ def folder(tmp_path):
 def fit(trainer, folder):
     """Train a network with all that a resumption can lose; return its state and its batches."""
 
-    def run(*callbacks, data=None, **options):
-        model, data = build(), data or Data()
+    def run(*callbacks, data=None, schedule="cosine", **options):
+        model, data = build(schedule=schedule), data or Data()
         run = trainer(
             callbacks=[*callbacks, RunCheckpoint(str(folder))], **({"max_epochs": 3} | options)
         )
@@ -96,6 +97,9 @@ def test_a_stop_within_an_epoch_loses_and_repeats_no_batch(fit, folder, unbroken
         ({"limit_train_batches": 3}, 4),
         ({"max_steps": 9, "max_epochs": -1}, 6),
         ({"val_check_interval": 2}, 7),
+        ({"schedule": "one_cycle"}, 7),
+        ({"schedule": "one_cycle", "max_steps": 9}, 6),
+        ({"schedule": "constant"}, 7),
     ],
 )
 def test_a_stop_is_exact_whatever_an_epoch_is(fit, folder, options, step):
@@ -106,6 +110,29 @@ def test_a_stop_is_exact_whatever_an_epoch_is(fit, folder, options, step):
     state, after = fit(**options)
     assert before + after == all_seen
     assert same(state, whole)
+
+
+class NaN(Callback):
+    """Ruins a parameter, or a buffer, after a step."""
+
+    def __init__(self, step, name):
+        self.step, self.name = step, name
+
+    def on_train_batch_end(self, trainer, model, *args):
+        if trainer.global_step == self.step:
+            with torch.no_grad():
+                model.state_dict(keep_vars=True)[self.name].fill_(torch.nan)
+
+
+@pytest.mark.parametrize("kind", ["parameter", "buffer"])
+def test_a_stop_does_not_save_what_has_diverged(fit, folder, kind):
+    end = ".bias" if kind == "parameter" else ".running_mean"
+    name = next(name for name in build().state_dict() if name.endswith(end))
+    with pytest.raises(DivergenceError, match=f"diverged in epoch 1: {name} is not"):
+        fit(NaN(6, name), Signal(8))
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 5
+    assert not saved["state_dict"][name].isnan().any()
 
 
 @pytest.mark.slow

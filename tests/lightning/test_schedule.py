@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 import torch
 
+from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import SpikingClassifier
-from qsnn_plugins.lightning.schedule import build_schedule
+from qsnn_plugins.lightning.schedule import build_schedule, planned_epochs
 from qsnn_plugins.models import StringNet
 
 
@@ -99,6 +100,44 @@ def test_one_cycle_rises_and_falls_batch_by_batch():
     assert max(seen) == seen[1] == pytest.approx(0.1), "the warm-up is a fifth of the batches"
     assert seen[1:] == sorted(seen[1:], reverse=True)
     assert max(rates(10, "one_cycle", steps=10)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("warmup_epochs", [2, 3])
+def test_a_training_of_warm_up_epochs_alone_has_a_last_step(warmup_epochs):
+    for steps in (2, 4, 10):
+        seen = rates(steps, "one_cycle", warmup_epochs=warmup_epochs * steps // 2, steps=steps)
+        assert seen[-1] == pytest.approx(0.1 / 25e4)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [
+        ({"max_epochs": 3}, 3),
+        ({"max_epochs": -1, "max_steps": 7}, 2),
+        ({"max_epochs": 9, "max_steps": 7}, 2),
+        ({"max_epochs": -1, "max_steps": 7, "accumulate_grad_batches": 2}, 4),
+    ],
+)
+def test_a_schedule_covers_the_epochs_of_a_training(loader, trainer, options, epochs):
+    assert len(loader) == 4
+    model = SpikingClassifier(
+        StringNet("4C3-GAP-FC2", spec=presets.sigmoid_quantizer(weight_bits=2)),
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+    )
+    t = trainer(enable_checkpointing=False, **options)
+    t.fit(model, loader)
+    (config,) = t.lr_scheduler_configs
+    assert config.scheduler.T_max == epochs
+    assert planned_epochs(t) == epochs
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_without_an_end_has_no_schedule(loader, trainer):
+    t = trainer(max_epochs=-1, max_time={"seconds": 0}, enable_checkpointing=False)
+    with pytest.raises(ArgumentError, match=r"max_epochs=-1 .*give trainer\.max_steps"):
+        t.fit(SpikingClassifier(StringNet("4C3-GAP-FC2")), loader)
+    t.fit(SpikingClassifier(StringNet("4C3-GAP-FC2"), schedule="constant"), loader)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -302,6 +302,34 @@ def test_results_are_written_after_every_run(checkout, trained, monkeypatch):
     assert run_module.machine_name()
 
 
+def test_a_run_that_fails_costs_no_other(checkout, trained, monkeypatch, capsys):
+    def test(self, whole=Run.test):
+        if self.seed == 2:
+            raise DataError("no memory is left")
+        return whole(self)
+
+    monkeypatch.setattr(Run, "test", test)
+    assert measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", "2", "3"]) == 1
+    said = capsys.readouterr().err
+    assert "failed: no memory is left" in said
+    assert "error: 1 of 3 runs failed and are not recorded: no memory is left" in said
+    assert {result.seed for result in load_results(checkout / "docs/results")} == {1, 3}
+
+
+def test_epochs_are_those_trained_not_those_validated(tmp_path):
+    folder = tmp_path / "fit" / "version_0"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("trainer: {max_epochs: 8}")
+    run = Run(("-c", "a.yaml"), 42, tmp_path)
+    for rows, epochs, share in (
+        (["0,.5,", "3,.4,"], 4, 3 / 8),
+        (["0,.5,", "4,.4,", "4,,.6"], 5, 5 / 8),
+        (["0,.5,", "4,,.6", "7,.4,"], 8, 7 / 8),
+    ):
+        (folder / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_accuracy", *rows]))
+        assert (run.epochs, run.share_trained) == (epochs, share)
+
+
 def test_a_row_may_test_the_weights_of_another_without_training(checkout, trained):
     recipe = "recipes/imsnn_resnet19_cifar10.yaml"
     assert measure.main(["-c", recipe, "--rows", "clipped at -5.0", "--seeds", "90"]) == 0

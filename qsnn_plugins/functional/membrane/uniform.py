@@ -204,7 +204,7 @@ def average_scale(
 
         α ← α + m (max|u| - α),    and α ← max|u| at the first step that charged at all
 
-    A step in which all membranes are 0 changes nothing.
+    A step in which all membranes are 0, or one is not finite, changes nothing.
 
     Args:
         scale: α so far, scalar.
@@ -220,5 +220,5 @@ def average_scale(
         (tensor(2.), tensor(True))
     """
     average = torch.where(initialized, scale + momentum * (greatest - scale), greatest)
-    has_charged = greatest > 0
+    has_charged = (greatest > 0) & greatest.isfinite()
     return torch.where(has_charged, average, scale), initialized | has_charged
