@@ -12,6 +12,7 @@ __all__ = [
     "DependencyError",
     "ExportError",
     "QSNNError",
+    "QSNNWarning",
     "StateError",
     "UnknownOptionError",
 ]
@@ -45,6 +46,10 @@ class QSNNError(Exception, metaclass=_FromLoader):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), *self.args)
+
+
+class QSNNWarning(UserWarning):
+    """Category of every warning of `qsnn_plugins`: what is done may not be what was meant."""
 
 
 class ArgumentError(QSNNError, ValueError):

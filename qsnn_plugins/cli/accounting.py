@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 import torch
+from torch import nn
 
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
@@ -17,8 +19,12 @@ from qsnn_plugins.cost import (
     report,
 )
 from qsnn_plugins.cost.layers import FLOAT_BITS
+from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.nn import quantized_neurons
+from qsnn_plugins.nn.gate import channel_gates
 
 _SEED = 42
+_BATCHES = 4
 
 
 def account(
@@ -51,8 +57,21 @@ def _quantizes(cost: NetworkCost) -> bool:
     return any(bits < FLOAT_BITS for bits in (*weights, *(n.membrane_bits for n in cost.neurons)))
 
 
+def _check_shares(options: Namespace, network: nn.Module) -> None:
+    """Refuse shares of what the network does not mask."""
+    neurons: list[Any] = [*quantized_neurons(network).values()]
+    masks = any(neuron.quant_spec.pruning.spatial_ratio for neuron in neurons)
+    overlay = "(SpQuant-SNN's recipes have them with -c recipes/overlays/pruned.yaml)"
+    if options.spatial is not None and not masks:
+        allowed = f"it for a network with spatial masks {overlay}"
+        raise ArgumentError("spatial", options.spatial, allowed)
+    if options.channel is not None and not channel_gates(network):
+        raise ArgumentError("channel", options.channel, f"it for a network with gates {overlay}")
+
+
 def _activity(options: Namespace, built: BuiltRecipe, shape: tuple[int, ...]) -> Activity | None:
     if options.rates is not None:
+        _check_shares(options, built.model.network)
         return Activity.uniform(options.rates, options.spatial, options.channel)
     if options.noise:
         generator = torch.Generator().manual_seed(_SEED)
@@ -66,7 +85,7 @@ def _activity(options: Namespace, built: BuiltRecipe, shape: tuple[int, ...]) ->
         return None
     model, samples = built.model.eval(), 0
     with ActivityRecorder(model.network) as recorder, torch.no_grad():
-        for frames in built.test_frames(options.batches):
+        for frames in built.test_frames(_BATCHES if options.batches is None else options.batches):
             model(frames)
             samples += len(frames)
     where = f"{samples} test samples of {type(built.datamodule).__name__}, {options.ckpt_path}"

@@ -30,6 +30,9 @@ examples:
 """
 
 
+_ENERGY = "bitnet_7nm"
+
+
 def main(words: list[str]) -> int:
     """Print the account; 0: done, 1: data are missing or broken, 2: what was asked cannot be."""
     return tool_status(lambda: _main(words), words)
@@ -43,10 +46,15 @@ def _main(words: list[str]) -> None:
     from qsnn_plugins.cost import memory_convention
 
     memory_convention(options.convention)
-    energy, shape = _energies(options.energy), _shape(options.input_shape)
+    energy, shape = _energies(options.energy or _ENERGY), _shape(options.input_shape)
     for name in ("spatial", "channel"):
         if options.rates is None and getattr(options, name) is not None:
             raise ArgumentError(name, getattr(options, name), "it together with --rates")
+    if options.batches is not None and options.ckpt_path is None:
+        raise ArgumentError("batches", options.batches, "it together with --ckpt_path")
+    if options.energy and options.rates is None and not (options.ckpt_path or options.noise):
+        allowed = "it together with --rates, --ckpt_path or --noise, on which energy depends"
+        raise ArgumentError("energy", options.energy, allowed)
     with phase(f"counting the network of {recipes.name}"):
         from qsnn_plugins.cli.accounting import account
         from qsnn_plugins.cost import cost_table
@@ -109,9 +117,8 @@ def _parser() -> ToolParser:
     )
     parser.add_argument(
         "--energy",
-        default="bitnet_7nm",
         metavar="TABLE",
-        help="energy of each operation: bitnet_7nm (default), bitnet_45nm or a YAML file",
+        help=f"energy of each operation: {_ENERGY} (default), bitnet_45nm or a YAML file",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -136,9 +143,8 @@ def _parser() -> ToolParser:
     parser.add_argument(
         "--batches",
         type=int,
-        default=4,
         metavar="N",
-        help="test batches to measure rates on (default: 4)",
+        help="with --ckpt_path: test batches to measure rates on (default: 4)",
     )
     parser.add_argument(
         "--input_shape",

@@ -8,9 +8,9 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.errors import ArgumentError, QSNNError, QSNNWarning
 
 
 class RecipeError(QSNNError):
@@ -40,7 +40,7 @@ def exit_status(act: Callable[[], object]) -> int:
 
 
 def tool_status(act: Callable[[], object], words: Iterable[str]) -> int:
-    """As `exit_status`, for a tool: without warnings, and a refused argument is an option's (2).
+    """As `exit_status`, for a tool: with our warnings alone, and status 2 for a refused argument.
 
     Args:
         act: What the tool does.
@@ -51,6 +51,8 @@ def tool_status(act: Callable[[], object], words: Iterable[str]) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                warnings.simplefilter("default", QSNNWarning)
+                warnings.showwarning = _show
                 act()
         except ArgumentError as error:
             option = f"--{_OPTIONS.get(error.argument, error.argument)}"
@@ -59,6 +61,10 @@ def tool_status(act: Callable[[], object], words: Iterable[str]) -> int:
             raise RecipeError(str(error)) from None
 
     return exit_status(quietly)
+
+
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 # Arguments of what a tool calls whose options have other names.

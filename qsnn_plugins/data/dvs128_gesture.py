@@ -14,7 +14,7 @@ from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.recordings import EventDataset, RecordingsDataModule, Splits
-from qsnn_plugins.errors import DataError
+from qsnn_plugins.errors import DataError, QSNNWarning
 
 _SENSOR = (128, 128)
 _CLASSES = (
@@ -45,7 +45,7 @@ def _trials(root: Path, name: str, allow_broken: bool) -> list[Recording]:
         except DataError as error:
             if not allow_broken:
                 raise
-            warnings.warn(f"{file} is left out: {error}", stacklevel=2)
+            warnings.warn(f"{file} is left out: {error}", QSNNWarning, stacklevel=2)
     return gestures
 
 

@@ -158,10 +158,11 @@ class EventCamera:
             the index along N. Timestamps are microseconds, rounded down.
         """
         threshold = self._thresholds()
-        before = next(log_intensity)
+        before = next(log_intensity).astype(np.float64)  # float32 has steps that change nothing
         reference = before.copy()
         recorded = [np.empty(0, dtype=_FIRED)]
-        for step, after in enumerate(log_intensity):
+        for step, frame in enumerate(log_intensity):
+            after = frame.astype(np.float64)
             for polarity, sign in ((0, -1.0), (1, 1.0)):
                 contrast = sign * threshold[polarity]
                 fires = (after - reference) / contrast + _ROUNDING

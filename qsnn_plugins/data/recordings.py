@@ -16,7 +16,7 @@ from qsnn_plugins.data.frame_augmentation import NeuromorphicAugmentation, frame
 from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, cached_frames
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule
-from qsnn_plugins.errors import DataError
+from qsnn_plugins.errors import DataError, QSNNWarning
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
@@ -110,6 +110,7 @@ class RecordingsDataModule(FramesDataModule):
                 warnings.warn(
                     f"{self.dataset.reader.name}: {count} of {count + len(split)} {name} "
                     f"recordings under {self.root} are broken and were left out",
+                    QSNNWarning,
                     stacklevel=2,
                 )
         return train, test
@@ -172,8 +173,15 @@ def list_recordings(
         here = folder / name
         # Archives made on a Mac carry a hidden "._<name>" beside each file.
         files = [path for path in here.glob("*") if not path.name.startswith(".")]
-        by_suffix = ([path for path in files if path.suffix == suffix] for suffix in suffixes)
+        by_suffix = [[path for path in files if path.suffix == suffix] for suffix in suffixes]
         paths = next(filter(None, by_suffix), [])
+        left_out = {path.stem for each in by_suffix for path in each}
+        left_out.difference_update(path.stem for path in paths)
+        if left_out:
+            raise DataError(
+                f"{here} has {len(paths)} recordings *{paths[0].suffix}, and {len(left_out)} "
+                f"others in another format, such as {min(left_out)}: convert all of them, or none"
+            )
         found.append([Recording(path, label) for path in sorted(paths, key=_number)])
     return found
 

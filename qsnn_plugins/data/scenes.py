@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsnn_plugins.data.checks import interval
+from qsnn_plugins.errors import ArgumentError
 
 CLASSES = ("car", "pedestrian")
 
@@ -62,6 +63,9 @@ class SceneStyle:
         interval("objects", self.objects, whole=True)
         for name in ("car", "pedestrian", "travel"):
             interval(name, getattr(self, name))
+        for name in ("car", "pedestrian"):
+            if not getattr(self, name)[0] > 0:
+                raise ArgumentError(name, getattr(self, name), "heights above 0")
 
 
 @dataclass

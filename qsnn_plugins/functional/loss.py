@@ -29,11 +29,11 @@ def _checked(outputs: Tensor, labels: Tensor) -> Tensor:
         raise ArgumentError("outputs.shape", tuple(outputs.shape), "[T, N, K] with T >= 1")
     samples, classes = outputs.shape[1:]
     shape = (samples, classes) if labels.is_floating_point() else (samples,)
-    if labels.shape != shape:
+    if labels.shape != shape or labels.dtype == torch.bool or labels.is_complex():
         given = f"{labels.dtype} {list(labels.shape)}"
         allowed = f"classes, int64 [{samples}], or probabilities, floating [{samples}, {classes}]"
         raise ArgumentError("labels", given, allowed)
-    return labels.to(outputs.dtype) if labels.is_floating_point() else labels
+    return labels.to(outputs.dtype) if labels.is_floating_point() else labels.long()
 
 
 def _step_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:

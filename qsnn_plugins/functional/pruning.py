@@ -51,7 +51,7 @@ def weak_count(size: int, ratio: float) -> int:
     """
     if not 0 <= ratio < 1:
         raise ArgumentError("ratio", ratio, "a number from 0 to below 1")
-    return int(ratio * size)
+    return int(round(ratio * size, 6))  # 0.29 times 100 is 28.999...
 
 
 def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:

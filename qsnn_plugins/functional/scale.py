@@ -82,8 +82,12 @@ def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype else x.to(dtype)
 
 
-def integer_codes(code: Tensor) -> Tensor:
+def integer_codes(code: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cast whole numbers to int32.
+
+    Args:
+        code: The numbers.
+        weight: What they were made of, where that may not be infinite either.
 
     Raises:
         ArgumentError: If one is NaN or infinite.
@@ -92,7 +96,7 @@ def integer_codes(code: Tensor) -> Tensor:
         >>> integer_codes(torch.tensor([-1.0, 3.0]))
         tensor([-1,  3], dtype=torch.int32)
     """
-    if not code.isfinite().all():
+    if not (code if weight is None else code + weight).isfinite().all():
         raise ArgumentError("weight", "NaN or infinite", "finite weights")
     return code.to(torch.int32)
 

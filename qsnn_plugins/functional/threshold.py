@@ -38,8 +38,7 @@ class _SeparateDistance(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         grad_threshold = None
         if ctx.needs_input_grad[1]:
-            fired = (x >= 0).to(x.dtype)
-            each = -grad * primitive(x, ctx.window) * fired
+            each = torch.where(x >= 0, -grad * primitive(x, ctx.window), 0.0)
             grad_threshold = each.sum_to_size(ctx.threshold_shape)
         return grad, grad_threshold, None
 

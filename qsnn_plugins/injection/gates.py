@@ -162,6 +162,8 @@ class _Placement:
         gate = ChannelGate(spec.pruning, channels, convolution.out_channels)
         gate.attach(layer, row.norm or layer, [source.new for source in sources])
         is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)
+        # one with a forward of its own may not convolve by the method that skips
+        is_skipped &= type(layer).forward.__module__.startswith(("torch.nn.", "spikingjelly."))
         early = f"masked at once, before a normalization: {row.why_early}"
         notes = early * bool(row.why_early), "masked, and would be skipped" * (not is_skipped)
         return gate, self._row(i, watched, "; ".join(filter(None, notes)))

@@ -131,7 +131,8 @@ def _sums_of(
         spiking = host.attention(module)
         if spiking is not None:
             return "attention matrix", host, spiking
-    if _connection(module):
+    inner = any(_connection(part) for part in module.modules() if part is not module)
+    if _connection(module) and not inner:  # a network may note the connection of its blocks
         if isinstance(module, nn.Sequential):  # which might run its limit as one of its layers
             return "output", None, LeftAlone("a Sequential has no place for what limits it")
         return "output", None, list(module.modules())

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.injection.conversion import convert_neurons
 from qsnn_plugins.injection.floats import float_parameters, matrices
 from qsnn_plugins.injection.gates import place_gates
@@ -380,7 +380,7 @@ def _warn(report: InjectionReport) -> None:
         messages.append(f"{what}: `floats` of the report says which and why")
     for message in messages:
         # past this function, `inject_hosts` and its caller
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, QSNNWarning, stacklevel=4)
 
 
 def _count(number: int, what: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.functional.membrane.uniform import (
     average_scale,
     step_codes,
@@ -83,6 +83,7 @@ class UniformMembrane(nn.Module):
             warnings.warn(
                 "the step's maximum makes a sample depend on its batch: evaluation scales the "
                 'membrane by the running average (evaluation="published" asks for the maximum)',
+                QSNNWarning,
                 stacklevel=2,
             )
         return super().train(mode)

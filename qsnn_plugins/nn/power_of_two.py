@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from qsnn_plugins.errors import QSNNWarning
 from qsnn_plugins.functional.scale import (
     MIN_SCALE,
     normalize_gradient,
@@ -99,6 +100,7 @@ class PowerOfTwo(StateFacts):
             warnings.warn(
                 f"powers of two cannot use {bits} bits: its exponent is capped at "
                 f"14, which 5 bits reach; additive_power_of_two uses them",
+                QSNNWarning,
                 stacklevel=2,
             )
         self.bits, self.regulation, self._rule = bits, regulation, scale

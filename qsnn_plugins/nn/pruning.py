@@ -48,7 +48,9 @@ class MembranePruning(nn.Module):
         """
         if is_recomputing():  # counted already
             return
-        step = torch.stack([share.detach(), torch.ones_like(share)])
+        # an empty batch has no share
+        step = torch.stack([share.detach(), torch.ones_like(share)]) * ~share.isnan()
+        step = step.nan_to_num(0.0)
         self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:

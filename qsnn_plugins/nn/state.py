@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.spec import QuantSpec
 
 __all__ = ["StateFacts", "allow_spec_changes", "are_changes_allowed", "note_float_weight"]
@@ -215,6 +215,7 @@ def _warn_once(load: _Load) -> None:
         warnings.warn(
             "the state does not say how it was quantized: it is of a float network, or was saved "
             "by an earlier version; it is loaded as it is",
+            QSNNWarning,
             stacklevel=2,
         )
 
@@ -235,6 +236,7 @@ def _warn_of_levels(neuron: Any, state_dict: dict[str, Any], prefix: str) -> Non
                 f"the state has another threshold of {name} than {float(own):g}, for which its "
                 "levels are: load a float state before inject, or give inject absolute_levels=True "
                 "if that is meant",
+                QSNNWarning,
                 stacklevel=2,
             )
 

@@ -90,6 +90,8 @@ def measure_clipping(
         >>> layers[0].name, layers[0].below
         ('blocks.conv1.neuron', (0.0, 0.0, 0.0, 0.0, 0.0))
     """
+    if not all(map(math.isfinite, bounds)):
+        raise ArgumentError("bounds", list(bounds), "finite bounds")
     if not bounds:
         raise ArgumentError("bounds", list(bounds), "one bound or more")
 

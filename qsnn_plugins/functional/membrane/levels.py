@@ -21,7 +21,7 @@ from qsnn_plugins.functional.membrane.stacked import (
     midpoints,
     slope,
 )
-from qsnn_plugins.functional.scale import cast, check_floating
+from qsnn_plugins.functional.scale import cast, check_floating, wide
 from qsnn_plugins.functional.surrogate import SurrogateKind
 
 __all__ = ["RELEASED_LEVELS", "clip_membrane", "nearest_level", "pruned_level"]
@@ -34,14 +34,15 @@ def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
     edges = midpoints(levels)
     if len(levels) > _FEW:
         # edges between close levels are lost in half precision
-        wide = u.to(torch.promote_types(u.dtype, torch.float32))
-        index = torch.bucketize(wide, torch.tensor(edges, dtype=wide.dtype, device=u.device))
+        exact = wide(u)
+        index = torch.bucketize(exact, torch.tensor(edges, dtype=exact.dtype, device=u.device))
         q = torch.tensor(levels, dtype=u.dtype, device=u.device)[index]
         return torch.where(u.isnan(), u, q)
-    # comparisons with NaN are false, so a NaN stays itself
-    q = torch.where(u > edges[-1], levels[-1], u)
+    # comparisons with NaN are false, so a NaN stays itself; edges are not rounded to half precision
+    exact = wide(u)
+    q = torch.where(exact > edges[-1], levels[-1], exact)
     for level, edge in zip(levels[-2::-1], edges[::-1], strict=True):
-        q = torch.where(u <= edge, level, q)
+        q = torch.where(exact <= edge, level, q)
     return cast(q, u.dtype)
 
 

@@ -50,6 +50,8 @@ def pack_codes(codes: Tensor, bits: int) -> Tensor:
     """
     _check_bits(bits)
     flat = codes.flatten().long()
+    if codes.is_floating_point() and not torch.equal(flat.to(codes.dtype), codes.flatten()):
+        raise ArgumentError("codes", str(codes.dtype), "integers, or floats that are whole numbers")
     if flat.numel() and not 0 <= int(flat.min()) <= int(flat.max()) < 2**bits:
         span = f"{int(flat.min())}..{int(flat.max())}"
         raise ArgumentError("codes", span, f"integers from 0 to {2**bits - 1}, which {bits} bits")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.membrane.stacked import check_levels, midpoints
 
 __all__ = ["Codes", "encode"]
@@ -56,7 +57,7 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
         Codes whose `decode` returns exactly `q`.
 
     Raises:
-        ArgumentError: If `levels` is not allowed.
+        ArgumentError: If `levels` is not allowed, or `q` is not at them.
 
     Example:
         >>> encode(torch.tensor([-1.0, 1.0, 0.0]), (-1, 0, 1)).codes
@@ -69,4 +70,9 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
         wide = wide / scale.double().clamp(min=torch.finfo(scale.dtype).tiny)
     edges = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)
     codes = torch.bucketize(wide, edges)
-    return Codes(codes.to(torch.uint8 if len(table) <= 256 else torch.int32), table, scale, q.dtype)
+    found = Codes(
+        codes.to(torch.uint8 if len(table) <= 256 else torch.int32), table, scale, q.dtype
+    )
+    if not torch.equal(found.decode(), q.detach()):
+        raise ArgumentError("q", list(q.shape), "membranes that are at the levels")
+    return found

@@ -108,7 +108,7 @@ def binary_codes(w: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([ 1, -1], dtype=torch.int32), tensor(2.))
     """
     check_floating("w", w)
-    return integer_codes(_sign(wide(w))), scale.to(wide(w).dtype)
+    return integer_codes(_sign(wide(w)), w), scale.to(wide(w).dtype)
 
 
 def ede_schedule(progress: float) -> tuple[float, float]:

@@ -183,7 +183,7 @@ def _quantize(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> Tensor:
 def _codes(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     check_floating("w", w)
     alpha = alpha.to(wide(w).dtype)
-    return integer_codes(_nearest(wide(w) / alpha, integers)), alpha / integers[-1]
+    return integer_codes(_nearest(wide(w) / alpha, integers), w), alpha / integers[-1]
 
 
 def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:

@@ -205,4 +205,4 @@ def sigmoid_quantizer_codes(
     edges = _check(w, thresholds, levels)
     x = wide(w)
     code = _hard(x, beta.to(x.dtype), edges, levels)
-    return integer_codes(code), alpha.to(x.dtype)
+    return integer_codes(code, w), alpha.to(x.dtype)

@@ -112,5 +112,5 @@ def statistical_codes(w: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
     check_floating("w", w)
     if bits == 2:
         code, value = _ternary(wide(w))
-        return integer_codes(code), value
+        return integer_codes(code, w), value
     return uniform_codes(w, statistical_bound(w), bits)

@@ -46,7 +46,9 @@ class _Uniform(torch.autograd.Function):
         grad_w = grad if ctx.gradient == "straight_through" else grad * inside
         grad_scale = None
         if ctx.needs_input_grad[1]:
-            slope = code if ctx.steps == 0 else code / ctx.steps - inside * (w / scale)
+            # a silent layer has a scale of 0, and weights of 0 at it
+            share = torch.where(inside & (scale > 0), w / scale, 0.0)
+            slope = code if ctx.steps == 0 else code / ctx.steps - share
             grad_scale = (grad * slope).sum_to_size(scale.shape)
         return grad_w, grad_scale, None, None
 
@@ -117,4 +119,4 @@ def uniform_codes(w: Tensor, scale: Tensor, bits: int = 4) -> tuple[Tensor, Tens
     check_bits("bits", bits)
     check_floating("w", w)
     code, unit = _nearest(wide(w), scale.to(wide(w).dtype), 2 ** (bits - 1) - 1)
-    return integer_codes(code), unit
+    return integer_codes(code, w), unit
