@@ -30,6 +30,7 @@ from qsnn_plugins.nn import (
     TETLoss,
     WeightDecayOn,
     WSDRLoss,
+    channel_gates,
     quantized_neurons,
     soft_weights,
 )
@@ -127,11 +128,21 @@ class SpikingClassifier(TimedModule):
         return frames.expand(self.time_steps, *shape)
 
     def on_fit_start(self) -> None:
-        """Refuse synchronized BatchNorm where the conversion has lost the time steps.
+        """Let gates follow a synchronized BatchNorm; refuse what would be silently wrong.
 
         Raises:
-            ArgumentError: It is within a network of SpikingJelly's own.
+            ArgumentError: Synchronized BatchNorm is within a network of SpikingJelly's own, where
+                the conversion has lost the time steps; or spikes that are not 0 and 1 are regulated
+                by their rates.
         """
+        for gate in channel_gates(self.network).values():
+            gate.follow(self.network)
+        neurons: list[Any] = [*quantized_neurons(self.network).values()]
+        if isinstance(self.loss, WSDRLoss):
+            for neuron in neurons:
+                if neuron.quant_spec.spike.value == "threshold":
+                    allowed = "another loss where spike.value is 'threshold': it needs firing rates"
+                    raise ArgumentError("loss", "WSDRLoss", allowed)
         converted = any(isinstance(part, nn.SyncBatchNorm) for part in self.network.modules())
         if converted and isinstance(self.network, HostedNet):
             allowed = (

@@ -26,7 +26,7 @@ from qsnn_plugins.lightning.schedule import (
     start_epoch,
 )
 from qsnn_plugins.lightning.time_steps import TimedModule
-from qsnn_plugins.nn import YoloLoss
+from qsnn_plugins.nn import YoloLoss, channel_gates
 
 __all__ = ["SpikingDetector"]
 
@@ -124,6 +124,11 @@ class SpikingDetector(TimedModule):
             found._replace(boxes=found.boxes * size)
             for found in detect(self(frames).mean(0), self.grid, **self.limits)
         ]
+
+    def on_fit_start(self) -> None:
+        """Let gates follow a synchronized BatchNorm."""
+        for gate in channel_gates(self.network).values():
+            gate.follow(self.network)
 
     def on_train_epoch_start(self) -> None:
         """Update the schedules of weight quantizers."""

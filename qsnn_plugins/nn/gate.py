@@ -17,11 +17,18 @@ from qsnn_plugins.functional.pruning import (
     channel_means,
     input_attention,
 )
-from qsnn_plugins.nn.recomputation import Starts
+from qsnn_plugins.nn.recomputation import Starts, is_recomputing
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec import PruningSpec
 
 __all__ = ["ChannelGate", "KeepsMeans", "channel_gates"]
+
+
+_REPLACED = (
+    "the last mask of a gate was not applied: the normalization behind its convolution was "
+    "replaced (`ChannelGate.follow` finds a synchronized BatchNorm), or the forward before was "
+    "interrupted"
+)
 
 
 class KeepsMeans:
@@ -62,7 +69,8 @@ class ChannelGate(StateFacts):
     the mean over the map of each of their channels, and x[t] is the output of the convolution and
     its normalization: the current of the next neurons. A masked channel need not be computed. When
     one sample is evaluated, it is indeed not computed: `convolve` uses only the weights of the
-    other channels. The predictor (W and b) is trained with a straight-through gradient. Its bias
+    other channels; steps that are folded into the batch count as samples where the gate looks at its
+    input. The predictor (W and b) is trained with a straight-through gradient. Its bias
     starts at 0, so silent membranes have a score of 0.5 and nothing is masked. With
     `fidelity="released"`, its input is that of the convolution, see `functional.input_attention`,
     and it is never trained.
@@ -103,9 +111,11 @@ class ChannelGate(StateFacts):
         self.mask: Tensor | None = None
         self.skips = True  # whether masked channels are left out where they can be
         self._is_alone = False
+        self._repeats = False  # the mask is of a pass that is recomputed, which may stop early
         self.pooled = 0  # values that a mean was taken of, for one map
         # in a list, which does not make them parts of the gate: layer, then neurons
         self._placed: list[Any] = []
+        self._masked: list[Any] = []  # the module whose output is masked
         self._handles: list[Any] = []
         self._starts = Starts()
 
@@ -149,7 +159,7 @@ class ChannelGate(StateFacts):
             if not isinstance(source, KeepsMeans):
                 raise ArgumentError("sources", type(source).__name__, "neurons of qsnn_plugins")
             source.watching += 1
-        self._placed = [layer, *sources]
+        self._placed, self._masked = [layer, *sources], [masked]
         device = next((p.device for p in layer.parameters()), None)
         layer.add_module("gate", self.to(device))
         self._handles = [
@@ -171,8 +181,33 @@ class ChannelGate(StateFacts):
             if not source.keeps_means:
                 source.stored_means = None
 
+    def follow(self, network: nn.Module) -> None:
+        """Mask behind what has replaced the normalization, as a synchronized BatchNorm does.
+
+        Args:
+            network: The network, with the new normalization, which has the old one's tensors.
+
+        Raises:
+            QSNNError: If the normalization is gone, and none has its tensors.
+        """
+        (old,), parts = self._masked, [*network.modules()]
+        if any(part is old for part in parts):
+            return
+        kept = getattr(old, "weight", None), getattr(old, "running_mean", None)
+        for part in parts:
+            own = getattr(part, "weight", None), getattr(part, "running_mean", None)
+            if any(a is b is not None for a, b in zip(own, kept, strict=True)):
+                self._handles.pop().remove()
+                self._masked = [part]
+                self._handles.append(part.register_forward_hook(self.apply_to))
+                return
+        raise QSNNError(_REPLACED)
+
     def decide(self, layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Decide which channels are computed: a hook that runs before the convolution."""
+        if self.mask is not None and not self._repeats:
+            self.mask = None
+            raise QSNNError(_REPLACED)
         x, dims = (*inputs, *named.values())[0], len(self.layer.kernel_size)
         if not self.sources:
             maps = x.reshape(-1, *x.shape[-1 - dims :])
@@ -189,7 +224,7 @@ class ChannelGate(StateFacts):
             self.pooled = sum(source.stored_size for source in self.sources)
         # a recomputed pass is decided by what the first one saw
         (means,) = self._starts.of((x,), means)
-        self.mask, self._is_alone = self(means), samples == 1
+        self.mask, self._is_alone, self._repeats = self(means), samples == 1, is_recomputing()
 
     def forward(self, means: Tensor) -> Tensor:
         """Return 0 or 1, shape [N, C_out], of what is watched, shape [N, C_in]."""

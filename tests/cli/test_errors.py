@@ -1,6 +1,11 @@
 """A recipe that cannot be used ends with one sentence; a bug ends with its traceback."""
 
+import warnings
+
 import pytest
+
+from qsnn_plugins.cli.failures import tool_status
+from qsnn_plugins.errors import QSNNWarning
 
 NET = "class_path: tiny.Net"
 WIDTH = "{width: 3}"
@@ -267,3 +272,12 @@ def test_a_bug_keeps_its_traceback(lightning):
     assert "Traceback" in process.stderr
     assert process.stderr.rstrip().endswith("KeyError: 'a bug'")
     assert process.returncode == 1
+
+
+def test_a_tool_shows_warnings_of_this_package_alone(capsys):
+    def act():
+        warnings.warn("a library is old", UserWarning, stacklevel=1)
+        warnings.warn("another scale\nis used", QSNNWarning, stacklevel=1)
+
+    assert tool_status(act, []) == 0
+    assert capsys.readouterr().err == "warning: another scale is used\n"

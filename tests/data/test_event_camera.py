@@ -189,3 +189,11 @@ def test_bad_images_are_named():
         EventCamera()(np.zeros((8, 8)))
     with pytest.raises(ArgumentError, match=r"^white=0 "):
         EventCamera()(np.zeros((1, 8, 8)), white=0)
+
+
+def test_a_film_in_float32_has_times_within_it():
+    camera = replace(ONE_PIXEL, steps=3)
+    for seed in range(300):
+        film = np.random.default_rng(seed).normal(size=2).repeat(2).reshape(4, 1, 1, 1)
+        times = camera.fire(iter(film.astype(np.float32)))["t"]
+        assert ((times >= 0) & (times <= 1_000)).all()

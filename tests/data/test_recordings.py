@@ -71,3 +71,13 @@ def test_a_class_without_recordings_is_named(folder, kind, allow_broken):
         with pytest.raises(DataError, match=said):
             kind(str(root), allow_broken=allow_broken).prepare_data()
         (root / "elsewhere").rename(root / split / classes[1])
+
+
+def test_a_half_converted_folder_is_refused(folder):
+    root = folder("cat/cat_1.aedat", "cat/cat_2.aedat4", "cat/cat_3.aedat4")
+    with pytest.raises(DataError, match=r"1 recordings \*.aedat, and 2 others .* such as cat_2"):
+        list_recordings(root, ("cat",), (".aedat", ".aedat4"))
+    (cats,) = list_recordings(
+        folder("cat/cat_2.aedat", "cat/cat_3.aedat"), ("cat",), (".aedat", ".aedat4")
+    )
+    assert len(cats) == 3

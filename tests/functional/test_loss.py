@@ -193,3 +193,12 @@ def test_tets_own_optimum(classes, lamb, probability):
     a, b = logits.detach()[0, 0, 1].item(), logits.detach()[0, 0, 0].item()
     right = 1 / (1 + (classes - 1) * np.exp(b - a))
     assert (1 - lamb) * (1 - right) == pytest.approx(2 * lamb * (a - 1) / classes, rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+@pytest.mark.parametrize("loss", [tet_loss, rate_mse_loss, mean_cross_entropy_loss])
+def test_labels_may_be_integers_of_any_kind(loss, dtype):
+    outputs, labels = (torch.as_tensor(each) for each in data())
+    assert loss(outputs, labels.to(dtype)) == loss(outputs, labels)
+    with pytest.raises(ArgumentError, match=r"labels.*bool"):
+        loss(outputs, labels > 1)

@@ -14,6 +14,12 @@ from qsnn_plugins.functional import (
 )
 
 
+@pytest.mark.parametrize("size", [50, 100, 200])
+def test_the_share_of_a_hundred_is_a_whole_number(size):
+    for percent in range(100):
+        assert weak_count(size, percent / 100) == size * percent // 100
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.35, 0.9])
 @pytest.mark.parametrize("shape", [(3, 40), (3, 4, 5, 5)])
 def test_the_weakest_of_each_sample_are_masked(shape, ratio):

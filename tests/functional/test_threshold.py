@@ -85,3 +85,10 @@ def test_positive_is_kept_and_can_come_back():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def test_what_does_not_fire_teaches_no_separate_threshold_whatever_it_is():
+    h = torch.tensor([torch.nan, -torch.inf, 0.2, 1.5], requires_grad=True)
+    threshold = torch.tensor(1.0, requires_grad=True)
+    distance(h, threshold, "separate").backward(torch.ones(4))
+    assert threshold.grad == pytest.approx(-1 / (1 + np.exp(-0.5)))

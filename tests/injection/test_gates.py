@@ -1,5 +1,7 @@
 """Where gates of channels go in networks that are injected, and what the report says of them."""
 
+import copy
+
 import numpy as np
 import pytest
 import snntorch
@@ -403,6 +405,57 @@ class Gated(nn.Conv2d):
     def __init__(self):
         super().__init__(4, 4, 3)
         self.gate = nn.Conv2d(4, 4, 1)
+
+
+def normed_network():
+    torch.manual_seed(0)
+    stem = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), neuron.LIFNode(v_threshold=0.2)
+    return nn.Sequential(*stem, nn.Conv2d(6, 5, 3), nn.BatchNorm2d(5), neuron.LIFNode())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_gate_follows_a_synchronized_norm(count):
+    network, x = normed_network(), torch.rand(count, 2, 8, 8)
+    inject(network, QuantSpec(pruning=PruningSpec(channel_threshold=0.5)), example_input=x)
+    (gate,) = channel_gates(network).values()
+    nn.init.constant_(gate.bias, -50.0)  # all channels are masked
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(network).eval()
+    with torch.no_grad():
+        network(x)
+        functional.reset_net(network)
+        with pytest.raises(QSNNError, match=r"not applied: the normalization .* was replaced"):
+            network(x)
+    functional.reset_net(network)
+    gate.follow(network)
+    copied = copy.deepcopy(network)
+    for each in (network, copied):
+        seen = noted(each[5])
+        with torch.no_grad():
+            each(x)
+            functional.reset_net(each)
+            each(x)
+        assert seen[-1].abs().max() == 0
+    network[4] = nn.Identity()
+    with pytest.raises(QSNNError, match="was replaced"):
+        gate.follow(network)
+
+
+def noted(module):
+    """Inputs of a module, from now on."""
+    seen = []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    return seen
+
+
+def test_a_convolution_with_a_forward_of_its_own_is_not_said_to_be_skipped():
+    class Centred(nn.Conv2d):
+        def forward(self, x):
+            return nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias)
+
+    network = normed_network()
+    network[3] = Centred(6, 5, 3)
+    report = inject(network, spec(), example_input=torch.rand(1, 2, 8, 8))
+    assert {row.name: row.note for row in report.gates}["3"] == "masked, and would be skipped"
 
 
 def test_a_gate_of_ones_own_stays():

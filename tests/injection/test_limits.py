@@ -174,6 +174,14 @@ def test_the_limit_travels_in_the_spec():
     assert "sums limited" in str(spec)
 
 
+def test_a_network_that_notes_the_connection_of_its_blocks_is_no_block():
+    network = network_of(Block(), Block())
+    network.connect_f = "ADD"
+    report = inject(network, limiting())
+    assert [row.names for row in report.limited] == [("1",), ("2",)]
+    assert (network(torch.rand(5, 6)) < 0).any()
+
+
 def test_a_limit_of_ones_own_stays():
     block = Block()
     block.sum_limit = nn.Hardtanh(0, 1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from qsnn_plugins import allow_spec_changes, presets
+from qsnn_plugins import QuantSpec, allow_spec_changes, presets
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import HostedNet, StringNet
@@ -15,10 +15,12 @@ from qsnn_plugins.nn import (
     Binary,
     SigmoidQuantizer,
     WSDRLoss,
+    channel_gates,
     quantized_neurons,
     soft_weights,
     weight_layers,
 )
+from qsnn_plugins.spec import PruningSpec, SpikeSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
@@ -56,6 +58,21 @@ def test_synchronized_norms_are_refused_where_they_would_lose_the_steps(model):
         assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in one.modules())
         with pytest.raises(ArgumentError, match="sync_batchnorm") if is_refused else nullcontext():
             one.on_fit_start()
+
+
+def test_gates_follow_synchronized_norms():
+    spec = QuantSpec(pruning=PruningSpec(channel_threshold=0.5))
+    one = SpikingClassifier(StringNet("4C3-4C3-GAP-FC2", spec=spec))
+    one.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(one.network)
+    one.on_fit_start()
+    (gate,) = channel_gates(one.network).values()
+    assert isinstance(gate._masked[0], torch.nn.SyncBatchNorm)
+
+
+def test_spikes_of_another_height_have_no_rates_to_regulate():
+    network = StringNet("4C3-GAP-FC2", spec=QuantSpec(spike=SpikeSpec(value="threshold")))
+    with pytest.raises(ArgumentError, match=r"WSDRLoss.*spike.value is 'threshold'"):
+        SpikingClassifier(network, loss=WSDRLoss()).on_fit_start()
 
 
 def test_samples_start_from_rest(model, loader):

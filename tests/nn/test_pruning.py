@@ -33,3 +33,10 @@ def test_a_step_that_was_masked_elsewhere_counts_as_one():
     prune(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), 0.0)
     prune.observe(torch.tensor(0.25))
     assert prune.sparsity() == 0.375
+
+
+def test_an_empty_batch_has_no_share():
+    pruning = MembranePruning(PruningSpec(spatial_ratio=0.5))
+    pruning(torch.zeros(0, 4))
+    pruning(torch.rand(2, 4))
+    assert pruning.sparsity() == 0.5

@@ -32,13 +32,6 @@ def eq8(u, alpha, bits):
 
 @pytest.mark.parametrize("alpha", [1.0, 0.3, 7.5])
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("greatest", [torch.inf, torch.nan, 0.0])
-@pytest.mark.parametrize("initialized", [True, False])
-def test_no_average_takes_what_is_not_finite(greatest, initialized):
-    before = torch.tensor(2.0), torch.tensor(initialized)
-    assert average_scale(*before, torch.tensor(greatest)) == before
-
-
 def test_uniform_membrane_is_eq_8(bits, alpha):
     u = np.random.default_rng(bits).uniform(-1.5, 1.5, 9000) * alpha
     ours = uniform_membrane(torch.tensor(u), alpha, bits).numpy()
@@ -193,3 +186,10 @@ def test_the_average_of_the_maxima_against_numpy():
         )
         assert scale.item() == average
     assert initialized
+
+
+@pytest.mark.parametrize("greatest", [torch.inf, torch.nan, 0.0])
+@pytest.mark.parametrize("initialized", [True, False])
+def test_no_average_takes_what_is_not_finite(greatest, initialized):
+    before = torch.tensor(2.0), torch.tensor(initialized)
+    assert average_scale(*before, torch.tensor(greatest)) == before

@@ -45,3 +45,9 @@ def test_a_code_outside_the_levels_is_refused():
         place_in_levels(torch.tensor([2]), (-4, -1, 0, 1, 4))
     with pytest.raises(ArgumentError, match="integers among"):
         place_in_levels(torch.tensor([5]), (-4, -1, 0, 1, 4))
+
+
+def test_floats_are_packed_only_where_they_are_whole():
+    assert torch.equal(pack_codes(torch.tensor([1.0, 2.0]), 2), pack_codes(torch.tensor([1, 2]), 2))
+    with pytest.raises(ArgumentError, match="whole numbers"):
+        pack_codes(torch.tensor([1.7, 0.2]), 2)

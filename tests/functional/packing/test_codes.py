@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
     RELEASED_LEVELS,
     TERNARY,
@@ -64,3 +65,9 @@ def test_many_levels_take_wider_codes():
     codes = encode(q, levels)
     assert codes.codes.tolist() == [0, 299, 256]
     assert torch.equal(codes.decode(), q)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.4, 2.0])
+def test_what_is_at_no_level_has_no_code(value):
+    with pytest.raises(ArgumentError, match="membranes that are at the levels"):
+        encode(torch.tensor([1.0, value]), TERNARY)

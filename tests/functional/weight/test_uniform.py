@@ -96,3 +96,15 @@ def test_silent_layer_and_nan(bits):
 def test_refused(name, arguments):
     with pytest.raises(ArgumentError, match=f"{name}="):
         uniform(**{"w": torch.ones(2), "scale": torch.tensor(1.0), **arguments})
+
+
+def test_a_scale_of_0_has_a_gradient():
+    w, scale = torch.zeros(3, requires_grad=True), torch.tensor(0.0, requires_grad=True)
+    uniform(w, scale).sum().backward()
+    assert scale.grad == 0
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_an_infinite_weight_has_no_code(value):
+    with pytest.raises(ArgumentError, match="finite weights"):
+        uniform_codes(torch.tensor([value, 1.0]), torch.tensor(1.0))
