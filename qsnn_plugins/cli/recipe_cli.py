@@ -180,7 +180,7 @@ class RecipeCLI(LightningCLI):
             # Named here, since Lightning looks for `last` before it sets up its callbacks.
             folder = str(Path(settings["default_root_dir"], "checkpoints"))
             callbacks = [*callbacks, RunCheckpoint(folder)]
-        kwargs["callbacks"] = [*callbacks, _SameOptimizer(), _KnownMonitors()]
+        kwargs["callbacks"] = [*callbacks, _SameOptimizer(), _KnownMonitors(), _SaysWhatIsSaved()]
         # a debugging aid that `deterministic` switches on: no kernel here reads what nothing wrote
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
@@ -300,6 +300,18 @@ class _SameOptimizer(Callback):
         checkpoint, self._checkpoint = self._checkpoint, None
         if checkpoint is not None and trainer.optimizers:
             check_optimizers(checkpoint, trainer)
+
+
+class _SaysWhatIsSaved(Callback):
+    """Tells an interrupt whether there is a checkpoint to go on from."""
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Note it on what is raised."""
+        own = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+        saved = any(c.best_model_path or c.last_model_path for c in own)
+        exception.saved = saved  # type: ignore[attr-defined]
 
 
 class _KnownMonitors(Callback):

@@ -31,7 +31,7 @@ def train(words: list[str]) -> int:
         if not isinstance(interrupt, KeyboardInterrupt):
             raise
         if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(_how_to_go_on(words), file=sys.stderr)
+            print(_how_to_go_on(words, getattr(interrupt, "saved", False)), file=sys.stderr)
         return getattr(interrupt, "status", 130)
 
 
@@ -69,9 +69,11 @@ _LOST_PEER = re.compile(
 )
 
 
-def _how_to_go_on(words: list[str]) -> str:
+def _how_to_go_on(words: list[str], saved: bool = True) -> str:
     if words[0] != "fit":
         return "stopped"
+    if not saved:  # `last` would be that of another run
+        return f"stopped before a checkpoint was written; start with: lightning {shlex.join(words)}"
     own = ("--ckpt_path", "--ckpt_changes")
     again = [
         word

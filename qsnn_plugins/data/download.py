@@ -137,7 +137,7 @@ def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> 
     return DataError(
         f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, set "
         "another folder with root, download it with download=true, or run on embedded images with "
-        "class_path: Digits"
+        "-c recipes/overlays/embedded_static.yaml"
     )
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from qsnn_plugins.data.base import BaseDataModule, DataOptions
 from qsnn_plugins.data.transformed import Item, TransformedDataset
+from qsnn_plugins.errors import ArgumentError
 
 
 class FramesDataModule(BaseDataModule):
@@ -27,7 +28,8 @@ class FramesDataModule(BaseDataModule):
         **options: Those of `BaseDataModule`.
 
     Raises:
-        ArgumentError: A count is too small, or the data set cannot be downloaded.
+        ArgumentError: A count is too small, the data set cannot be downloaded, or the frames of a
+            `FramesDataset` have another shape than the module says.
 
     Example:
         >>> class Blank(FramesDataModule):
@@ -61,9 +63,20 @@ class FramesDataModule(BaseDataModule):
         """Load both splits, once."""
         if self.train is None:
             train, self.test = self.splits()
+            for each in (train, self.test):
+                self._check(each)
             if self.augmentation is not None:
                 train = TransformedDataset(train, self.augmentation, self.seed)
             self.train = train
+
+    def _check(self, split: Dataset[Item]) -> None:
+        if not isinstance(split, FramesDataset):
+            return
+        steps = () if self.time_steps is None else (self.time_steps,)
+        if split.frames.shape[1:] != (*steps, *self.frame_shape):
+            given = f"{self.time_steps} and frame_shape={tuple(self.frame_shape)}"
+            allowed = f"what the frames have, which are {list(split.frames.shape)}: [N, T, C, H, W]"
+            raise ArgumentError("time_steps", given, f"{allowed}, or [N, C, H, W] for images")
 
     def split(self, name: str) -> Any:
         """Return the training split for "train", else the test split."""
@@ -75,8 +88,11 @@ class FramesDataset(Dataset[Item]):
     """Frames and labels in memory.
 
     Args:
-        frames: uint8 [N, T, C, H, W].
+        frames: uint8 [N, T, C, H, W], or images [N, C, H, W].
         labels: int64 [N].
+
+    Raises:
+        ArgumentError: If there are not as many labels as frames.
 
     Example:
         >>> split = FramesDataset(np.ones((3, 5, 2, 8, 8), dtype=np.uint8), np.array([0, 1, 2]))
@@ -86,6 +102,9 @@ class FramesDataset(Dataset[Item]):
     """
 
     def __init__(self, frames: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        if len(frames) != len(labels):
+            allowed = f"{len(frames)}, as many as frames"
+            raise ArgumentError("labels", f"{len(labels)} of them", allowed)
         self.frames = torch.from_numpy(np.ascontiguousarray(frames))
         self.labels = labels
 

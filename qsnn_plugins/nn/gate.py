@@ -69,8 +69,8 @@ class ChannelGate(StateFacts):
     the mean over the map of each of their channels, and x[t] is the output of the convolution and
     its normalization: the current of the next neurons. A masked channel need not be computed. When
     one sample is evaluated, it is indeed not computed: `convolve` uses only the weights of the
-    other channels; steps that are folded into the batch count as samples where the gate looks at its
-    input. The predictor (W and b) is trained with a straight-through gradient. Its bias
+    other channels. (Where the gate looks at its input, steps that are folded into the batch count
+    as samples.) The predictor (W and b) is trained with a straight-through gradient. Its bias
     starts at 0, so silent membranes have a score of 0.5 and nothing is masked. With
     `fidelity="released"`, its input is that of the convolution, see `functional.input_attention`,
     and it is never trained.

@@ -153,6 +153,20 @@ def test_going_on_takes_the_place_of_another_checkpoint(folder, monkeypatch):
     assert advice.endswith("fit -c tuned.yaml --ckpt_path last --ckpt_changes refuse")
 
 
+def test_what_saved_nothing_is_begun_again(here, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    assert here("fit", "-c", "good.yaml") == 0  # whose checkpoint is not this run's
+    monkeypatch.setattr(sys.modules["tiny"].TinyModel, "training_step", interrupt)
+    assert here("fit", "-c", "good.yaml") == 130
+    *_, advice = capsys.readouterr().err.splitlines()
+    assert advice.endswith("a checkpoint was written; start with: lightning fit -c good.yaml")
+    assert here("fit", "-c", "good.yaml", "--trainer.max_epochs=3", "--ckpt_path=last") == 130
+    *_, advice = capsys.readouterr().err.splitlines()
+    assert advice.endswith("--trainer.max_epochs=3 --ckpt_path last")
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

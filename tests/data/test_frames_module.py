@@ -180,3 +180,19 @@ def test_workers_change_nothing():
 def test_bad_settings_are_named(argument, value):
     with pytest.raises(ArgumentError, match=f"^{argument}={value} "):
         Numbered(**{argument: value})
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 2, 4, 5), (4, 6, 2, 4, 4), (4, 2, 4, 5)])
+def test_frames_of_another_shape_are_refused(shape):
+    class Wrong(Numbered):
+        def splits(self):
+            split = FramesDataset(np.zeros(shape, dtype=np.uint8), np.zeros(4, dtype=np.int64))
+            return split, split
+
+    with pytest.raises(ArgumentError, match=r"time_steps=6 and frame_shape=\(2, 4, 5\)"):
+        Wrong().setup()
+
+
+def test_each_item_has_a_label():
+    with pytest.raises(ArgumentError, match="3 of them is not allowed: give 4"):
+        FramesDataset(np.zeros((4, 6, 2, 4, 5), dtype=np.uint8), np.zeros(3, dtype=np.int64))
