@@ -88,7 +88,7 @@ class ImageNet(ImagesDataModule):
                 f"{folder} has {len(synsets)} folders of synsets, not {self.num_classes}: get "
                 f"ImageNet from {_HOMEPAGE} as train/<synset>/*.JPEG, name a subset with "
                 "classes, give another folder with root, or run on embedded images with "
-                "class_path: Digits"
+                "-c recipes/overlays/embedded_static.yaml"
             )
         label = {synset: index for index, synset in enumerate(synsets)}
         train = _by_folder(folder, label)

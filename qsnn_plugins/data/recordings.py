@@ -119,12 +119,11 @@ class RecordingsDataModule(FramesDataModule):
         train, test = self.find()
         for name, recordings in (("training", train), ("test", test)):
             if not recordings:
-                fetch = "download them with download=true" * bool(self.dataset.archives)
+                fetch = ", download them with download=true" * bool(self.dataset.archives)
                 raise DataError(
                     f"there are no {name} recordings of {self.dataset.reader.name} in {self.root} "
-                    f"({self.dataset.layout}): "
-                    f"{fetch or f'get them from {self.dataset.homepage}'}, give another "
-                    "folder with root, or run on embedded data with "
+                    f"({self.dataset.layout}): get them from {self.dataset.homepage}{fetch}, give "
+                    "another folder with root, or run on embedded data with "
                     "-c recipes/overlays/embedded.yaml"
                 )
             present = {recording.label for recording in recordings}

@@ -134,7 +134,12 @@ def test_missing_files_say_where_and_what_to_do(tmp_path):
     with pytest.raises(DataError) as raised:
         CIFAR10(str(tmp_path / "gone")).setup()
     message = str(raised.value)
-    for word in ("gone/data_batch_1.bin", "cifar-10-binary.tar.gz", "download=true", "Digits"):
+    for word in (
+        "gone/data_batch_1.bin",
+        "cifar-10-binary.tar.gz",
+        "download=true",
+        "embedded_static",
+    ):
         assert word in message
 
 

@@ -189,10 +189,10 @@ def test_frames_of_another_shape_are_refused(shape):
             split = FramesDataset(np.zeros(shape, dtype=np.uint8), np.zeros(4, dtype=np.int64))
             return split, split
 
-    with pytest.raises(ArgumentError, match=r"time_steps=6 and frame_shape=\(2, 4, 5\)"):
+    with pytest.raises(ArgumentError, match=r"time_steps='6 and frame_shape=\(2, 4, 5\)'"):
         Wrong().setup()
 
 
 def test_each_item_has_a_label():
-    with pytest.raises(ArgumentError, match="3 of them is not allowed: give 4"):
+    with pytest.raises(ArgumentError, match="'3 of them' is not allowed: give 4"):
         FramesDataset(np.zeros((4, 6, 2, 4, 5), dtype=np.uint8), np.zeros(3, dtype=np.int64))

@@ -84,7 +84,12 @@ def test_crops_are_drawn_for_the_training_split_alone(root):
 def test_missing_data_say_what_to_do(tmp_path):
     with pytest.raises(DataError) as raised:
         ImageNet(str(tmp_path)).setup()
-    for word in ("0 folders of synsets, not 1000", "https://image-net.org", "Digits", "classes"):
+    for word in (
+        "0 folders of synsets, not 1000",
+        "https://image-net.org",
+        "embedded_static",
+        "classes",
+    ):
         assert word in str(raised.value)
 
 
