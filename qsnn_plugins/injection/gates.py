@@ -124,6 +124,8 @@ class _Placement:
             return "it takes other inputs at other times"
         if spec.pruning.fidelity == "released":
             return ""
+        if row.is_permuted:
+            return "its maps are in another order than those of the neurons that feed it"
         if not row.sources:
             return "no neurons feed it whose membranes could be watched"
         for source in self._sources(row):
@@ -137,7 +139,7 @@ class _Placement:
         return [self.neurons[i] for i in row.sources]
 
     def _why_out_of_step(self, row: Layer, source: Neuron) -> str:
-        shape = self.found.shapes[id(source.module)]
+        shape = row.shapes[id(source.module)]
         maps = math.prod(shape[: source.host.channel_dim(source.module)])
         is_gathered = id(source.new) in self.wrapped
         runs = row.sources[id(source.module)]
@@ -156,9 +158,7 @@ class _Placement:
         if spec.pruning.fidelity == "paper":
             sources = self._sources(row)
             watched = ", ".join(source.names[0] for source in sources)
-            channels = sum(
-                self.found.shapes[id(n.module)][n.host.channel_dim(n.module)] for n in sources
-            )
+            channels = sum(row.shapes[id(n.module)][n.host.channel_dim(n.module)] for n in sources)
         gate = ChannelGate(spec.pruning, channels, convolution.out_channels)
         gate.attach(layer, row.norm or layer, [source.new for source in sources])
         is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.injection.neurons import Neuron, copy_of, first_tensor
 from qsnn_plugins.nn import weight_layers
+from qsnn_plugins.nn.monitor import output_spikes
 
 __all__ = ["Layer", "Wiring", "wiring"]
 
@@ -21,6 +22,7 @@ _NORMS = (_CHANNELWISE, nn.GroupNorm, nn.LayerNorm)
 # Modules by their ids, in groups: those of one group are added, and groups are concatenated.
 Groups: TypeAlias = tuple[frozenset[int], ...]
 _MOST_GROUPS = 64
+_APART = 4096.0  # far above what spikes differ by
 # nodes of the graph of gradients that leave each channel where it is
 _KEEP_CHANNELS = ("View", "UnsafeView", "ReshapeAlias", "AvgPool", "MaxPool", "Adaptive")
 
@@ -33,20 +35,24 @@ class Layer:
         sources: Neurons whose spikes it takes, by the ids of their modules, and how often each ran
             before it: of those that are added the deepest, and of equally deep ones the one that
             fired last; several where spikes are concatenated.
+        shapes: What these neurons took when it took theirs; a shared one takes several.
         charges: Neurons whose input it makes, alone or as a term of a sum.
         norm: The normalization of its output, where that treats channels by themselves and nothing
             else takes the output; None otherwise.
         why_early: Why a mask cannot stand behind the normalization that follows, if one does.
         maps: How many maps it last took at once.
         is_reused: Whether it took other neurons' spikes at another time.
+        is_permuted: Whether its maps came in another order than its sources made them.
     """
 
     sources: dict[int, int] = field(default_factory=dict)
+    shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     charges: list[int] = field(default_factory=list)
     norm: nn.Module | None = None
     why_early: str = ""
     maps: int = 0
     is_reused: bool = False
+    is_permuted: bool = False
 
 
 @dataclass
@@ -84,12 +90,12 @@ def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) ->
     """
     twin, originals = copy_of(network, example_input)
     run = _Run(Wiring())
-    spiking = {id(neuron.module) for neuron in neurons}
+    spiking = {id(neuron.module): neuron.host.channel_dim(neuron.module) for neuron in neurons}
     weighted = {id(layer) for layer in weight_layers(network).values()}
     for copied in twin.modules():
         original = originals[id(copied)]
         if id(original) in spiking:
-            run.watch(copied, original, "neuron")
+            run.watch(copied, original, "neuron", spiking[id(original)])
         elif id(original) in weighted:
             run.watch(copied, original, "layer")
         elif isinstance(original, _NORMS):
@@ -120,24 +126,41 @@ class _Run:
         self.takers: dict[int, dict[int, nn.Module | None]] = {}
         self.clock = 0
 
-    def watch(self, copied: nn.Module, original: nn.Module, kind: str) -> None:
+    def watch(
+        self, copied: nn.Module, original: nn.Module, kind: str, channel_dim: int = 0
+    ) -> None:
         self.kinds[id(original)] = kind
 
         def enter(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
             if (x := first_tensor(inputs, named)) is not None:
                 getattr(self, f"enter_{kind}")(original, x)
 
-        def leave(_: nn.Module, inputs: Any, output: Any) -> None:
+        def leave(_: nn.Module, inputs: Any, output: Any) -> Any:
             self.clock += 1
             self.fired[id(original)] = self.clock
+            if kind == "neuron":
+                output = self.numbered(original, output, channel_dim)
             for value in torch.utils._pytree.tree_leaves(output):
                 if isinstance(value, Tensor) and value.grad_fn is not None:
                     self.makers[value.grad_fn] = kind, original
                     if value._base is not None:  # what is left of a view that is changed in place
                         self.makers.setdefault(value._base.grad_fn, (kind, original))
+            return output
 
         copied.register_forward_pre_hook(enter, with_kwargs=True)
         copied.register_forward_hook(leave)
+
+    def numbered(self, neuron: nn.Module, output: Any, channel_dim: int) -> Any:
+        """Add to a neuron's spikes the number of their map, by which a layer sees its order."""
+        spikes, shape = output_spikes(output), self.found.shapes[id(neuron)]
+        leading = shape[:channel_dim]
+        if spikes.shape[:channel_dim] != leading or not spikes.is_floating_point():
+            return output
+        maps = math.prod(leading)
+        first = (self.runs[id(neuron)] - 1) * maps
+        numbers = torch.arange(first, first + maps, dtype=spikes.dtype, device=spikes.device)
+        spikes = spikes + _APART * numbers.reshape(*leading, *(1,) * (spikes.dim() - channel_dim))
+        return (spikes, *output[1:]) if isinstance(output, tuple) else spikes
 
     def behind(self, x: Tensor) -> list[tuple[str, nn.Module]]:
         """What made a tensor, by the nearest makers behind it."""
@@ -222,7 +245,9 @@ class _Run:
         feeding = [self._neurons(group) for group in self.inputs[id(layer)]]
         deepest = [max(n, key=lambda i: (depths[i], fired[i])) for n in feeding if n]
         row.sources = {i: self.runs[i] for i in deepest}
+        row.shapes = {i: self.found.shapes[i] for i in deepest}
         row.maps = math.prod(x.shape[: -1 - len(getattr(layer, "kernel_size", ()))])
+        row.is_permuted |= bool(row.sources) and _is_permuted(x, row.maps)
         every = set().union(*feeding)
         row.is_reused |= self.feeding.setdefault(id(layer), every) != every
         self.taken |= every
@@ -253,6 +278,17 @@ class _Run:
                 seen.add(i)
                 pending += () if i in self.found.depths else chain(*self.inputs.get(i, ()))
         return seen & self.found.depths.keys()
+
+
+def _is_permuted(x: Tensor, maps: int) -> bool:
+    """Whether maps that are numbered stand in another order; not where the numbers are lost."""
+    if maps < 2 or x.numel() % maps:
+        return False
+    means = x.detach().reshape(maps, -1).double().mean(1)
+    in_order = means.sort().values
+    # pooling that pads with zeros brings them nearer to each other
+    is_numbered = bool((in_order.diff() > _APART / 8).all())
+    return is_numbered and not torch.equal(in_order, means)
 
 
 def _join(parts: list[Groups], node: str) -> Groups:
