@@ -1,6 +1,7 @@
 """The pages that people start from: their Python runs in order and prints what they show."""
 
 import re
+import sys
 from pathlib import Path
 from statistics import fmean
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from qsnn_plugins import presets
+from qsnn_plugins.cli import lightning, qsnn
 from qsnn_plugins.cost import report
 from qsnn_plugins.data import digits
 from qsnn_plugins.models import StringNet
@@ -25,6 +27,7 @@ PAGES = [
     "docs/choosing.md",
     "docs/questions.md",
     "docs/recipes.md",
+    "docs/data.md",
     "docs/snntorch.md",
     pytest.param("docs/spikingjelly.md", marks=pytest.mark.slow),
     pytest.param("docs/deploy.md", marks=pytest.mark.slow),
@@ -57,6 +60,22 @@ def run(text, folder, monkeypatch, capsys):
 @pytest.mark.parametrize("page", PAGES)
 def test_its_python_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, capsys):
     run((ROOT / page).read_text(encoding="utf-8"), tmp_path, monkeypatch, capsys)
+
+
+def test_a_network_of_ones_own_trains_by_a_recipe(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    text = text.partition("### A network of your own")[2]
+    (tmp_path / "mine.py").write_text(BLOCK.search(text)[1])
+    (tmp_path / "mine.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    short = ["--trainer.fast_dev_run=true", "--trainer.enable_progress_bar=false"]
+    monkeypatch.setattr(sys, "argv", ["lightning", "fit", "-c", "mine.yaml", *short])
+    assert lightning() == 0
+    monkeypatch.setattr(sys, "argv", ["qsnn", "cost", "-c", "mine.yaml"])
+    assert qsnn() == 0
+    assert "S-ACE" in capsys.readouterr().out
 
 
 @pytest.mark.slow

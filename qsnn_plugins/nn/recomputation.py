@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,8 +44,17 @@ def _fingerprint(inputs: tuple[Tensor, ...]) -> Tensor:
     return torch.cat(parts)
 
 
+@dataclass
+class _Start:
+    key: Tensor
+    state: tuple[Tensor, ...]
+    repeats: int = 0
+
+
 class Starts:
     """States from which the last passes of a module started, for the passes that repeat them.
+
+    Of passes over equal inputs, a backward repeats the newest first, and each of them once.
 
     Args:
         most: How many passes are remembered.
@@ -55,7 +65,7 @@ class Starts:
     """
 
     def __init__(self, most: int = 256) -> None:
-        self._known: deque[tuple[Tensor, tuple[Tensor, ...]]] = deque(maxlen=most)
+        self._known: deque[_Start] = deque(maxlen=most)
 
     def of(self, inputs: tuple[Tensor, ...], *now: Tensor) -> tuple[Tensor, ...]:
         """Return copies of the state from which a pass over these inputs starts.
@@ -66,10 +76,12 @@ class Starts:
         """
         if is_recomputing():
             wanted = _fingerprint(inputs)
-            for key, state in reversed(self._known):
-                if torch.equal(key, wanted):
-                    return state
+            known = [each for each in self._known if torch.equal(each.key, wanted)]
+            if known:
+                start = min(reversed(known), key=lambda each: each.repeats)
+                start.repeats += 1
+                return start.state
         state = tuple(tensor.detach().clone() for tensor in now)
         if _may_be_recomputed():
-            self._known.append((_fingerprint(inputs), state))
+            self._known.append(_Start(_fingerprint(inputs), state))
         return state

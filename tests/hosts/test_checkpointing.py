@@ -8,7 +8,7 @@ from spikingjelly.activation_based import functional
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from qsnn_plugins.nn import MembranePruning
+from qsnn_plugins.nn import MembranePruning, UniformMembrane
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec
 from qsnn_plugins.spikingjelly import KBitLIFNode, QuantLIFNode
@@ -100,3 +100,18 @@ def test_what_is_pruned_is_counted_once(use_reentrant):
     first = pruning._total.clone()
     spikes.sum().backward()
     assert torch.equal(pruning._total, first)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_passes_over_equal_inputs_are_told_apart_by_their_order(use_reentrant):
+    def gradient(run):
+        membrane = UniformMembrane(MembraneSpec(kind="uniform", bits=4, scale="running"))
+        scale = torch.tensor(1.0, requires_grad=True)
+        steps = torch.tensor([[0.9, 0.1], [3.0, 0.2], [0.9, 0.1]])
+        weights = torch.tensor([1.0, 10.0, 100.0])
+        sent = [run(membrane, step * scale) for step in steps]
+        sum(w * (q**2).sum() for w, q in zip(weights, sent, strict=True)).backward()
+        return scale.grad
+
+    kept = gradient(lambda membrane, x: checkpoint(membrane, x, use_reentrant=use_reentrant))
+    assert torch.equal(gradient(lambda membrane, x: membrane(x)), kept)
