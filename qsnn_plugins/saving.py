@@ -104,6 +104,8 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
     path = checked_path("path", path)
     if network is not None:
         _check_network(network)
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: give the file in it")
     if zipfile.is_zipfile(path):
         description, state = _read_checkpoint(path)
     else:
@@ -192,7 +194,10 @@ def _read_checkpoint(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         part = {k.removeprefix(_PART): v for k, v in state.items() if k.startswith(_PART)}
     # what torch raises depends on the bytes of a file that is none: zip, key, end of file
     except Exception:
-        raise ExportError(f"{path} cannot be read as a checkpoint of a recipe") from None
+        raise ExportError(
+            f"{path} cannot be read as a checkpoint of a recipe; a state dict alone goes into "
+            "network.load_state_dict"
+        ) from None
     return content.get("network"), part
 
 

@@ -144,6 +144,14 @@ def test_broken_files_are_one_sentence(tmp_path):
         load(path)
 
 
+def test_what_is_no_file_of_a_network_is_told_apart(tmp_path):
+    with pytest.raises(ExportError, match="is a folder: give the file in it"):
+        load(tmp_path)
+    torch.save(StringNet("4C3-GAP-FC2").state_dict(), tmp_path / "state.pt")
+    with pytest.raises(ExportError, match=r"a state dict alone goes into network\.load_state_dict"):
+        load(tmp_path / "state.pt")
+
+
 def test_a_file_imports_nothing(tmp_path):
     membrane = MembraneSpec(kind="custom", class_path="torch.nn.Hardtanh")
     network = string_net()
