@@ -34,8 +34,8 @@ def test_the_recipes_are_of_data_modules():
 
 
 def test_its_python_runs():
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names = {"__name__": "page"}
-    exec(block, names)
+    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(block, names)
     frames, _ = next(iter(names["Noise"](8).train_dataloader()))
     assert frames.shape == (8, 10, 2, 48, 48)

@@ -338,7 +338,7 @@ QSNN_INLINE Running first_running(const Call& call) {
 
 // After a step whose greatest |r| is known.
 QSNN_INLINE Running next_running(const Known& p, Running now, float greatest) {
-    if (greatest > 0.0f && greatest < INFINITY) {
+    if (greatest > 0.0f && greatest - greatest == 0.0f) {  // not where it is infinite or NaN
         const bool goes_on = now.initialized > 0.0f;
         now.average = goes_on ? now.average + p.momentum * (greatest - now.average) : greatest;
         now.initialized = 1.0f;
