@@ -20,8 +20,7 @@ from qsnn_plugins.cost import (
 )
 from qsnn_plugins.cost.layers import FLOAT_BITS
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import quantized_neurons
-from qsnn_plugins.nn.gate import channel_gates
+from qsnn_plugins.nn import channel_gates, quantized_neurons
 
 _SEED = 42
 _BATCHES = 4

@@ -215,7 +215,7 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
         states = [each.state_dict() for each in own]
         try:
             is_same = [*map(kind, states)] == [*map(kind, saved)]
-            changed = [*_changed(saved, states)] if is_same else []
+            changed = _changes(saved, states) if is_same else []
         except (TypeError, KeyError, AttributeError, IndexError, ValueError):
             raise RecipeError(f"the checkpoint is damaged: {key} is invalid") from None
         if not is_same:
@@ -236,20 +236,24 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
             )
 
 
-def _changed(before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Numbers of optimizers or schedules that two states do not share, by name."""
-    for old, new in zip(before, now, strict=True):
-        for a, b in zip(
-            old.get("param_groups", [old]), new.get("param_groups", [new]), strict=True
-        ):
-            cycled = ("momentum", "betas") if "base_momentum" in b else ()
-            covered = ("lr",) if "initial_lr" in b else ()
-            of_group = {*_numbers(b), *(("initial_lr",) if covered else ())}
-            names = of_group if "param_groups" in new else _FIXED
-            for name in sorted(names.difference(cycled, covered)):
-                if name in a and name in b and _plain(a[name]) != _plain(b[name]):
-                    yield name.strip("_"), _plain(a[name]), _plain(b[name])
-        yield from _changed(old.get("_schedulers", ()), new.get("_schedulers", ()))
+def _changes(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """Numbers that states of the same kinds do not share, with both values."""
+    both = [[pair for state in states for pair in _settings(state)] for states in (before, now)]
+    return [(name, old, new) for (name, old), (_, new) in zip(*both, strict=True) if old != new]
+
+
+def _settings(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Numbers of an optimizer or a schedule that a training leaves as they are, by name."""
+    for group in state.get("param_groups", ()):
+        names = _numbers(group)
+        if "base_momentum" in group:  # a schedule moves it
+            names -= {"momentum", "betas"}
+        if "initial_lr" in group:
+            names = names - {"lr"} | {"initial_lr"}
+        yield from ((name, _plain(group[name])) for name in sorted(names))
+    yield from ((name.strip("_"), _plain(state[name])) for name in sorted(_FIXED & state.keys()))
+    for each in state.get("_schedulers", ()):
+        yield from _settings(each)
 
 
 def _plain(value: Any) -> Any:

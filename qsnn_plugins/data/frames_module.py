@@ -56,7 +56,7 @@ class FramesDataModule(BaseDataModule):
         self.test: Dataset[Item] | None = None
 
     def splits(self) -> tuple[Dataset[Item], Dataset[Item]]:
-        """Return the training and the test split."""
+        """Return the training and the test split. Subclasses override it."""
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
     def setup(self, stage: str | None = None) -> None:

@@ -94,7 +94,10 @@ class RecordingsDataModule(FramesDataModule):
         self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
 
     def find(self) -> Splits:
-        """Return the training and the test recordings under `root`; either may be empty."""
+        """Return the training and the test recordings under `root`; either may be empty.
+
+        Subclasses override it.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
     def prepare_data(self) -> None:

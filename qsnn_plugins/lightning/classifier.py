@@ -30,7 +30,7 @@ from qsnn_plugins.nn import (
     TETLoss,
     WeightDecayOn,
     WSDRLoss,
-    channel_gates,
+    follow_norms,
     quantized_neurons,
     soft_weights,
 )
@@ -135,14 +135,12 @@ class SpikingClassifier(TimedModule):
                 the conversion has lost the time steps; or spikes that are not 0 and 1 are regulated
                 by their rates.
         """
-        for gate in channel_gates(self.network).values():
-            gate.follow(self.network)
+        follow_norms(self.network)
         neurons: list[Any] = [*quantized_neurons(self.network).values()]
-        if isinstance(self.loss, WSDRLoss):
-            for neuron in neurons:
-                if neuron.quant_spec.spike.value == "threshold":
-                    allowed = "another loss where spike.value is 'threshold': it needs firing rates"
-                    raise ArgumentError("loss", "WSDRLoss", allowed)
+        heights = {neuron.quant_spec.spike.value for neuron in neurons}
+        if isinstance(self.loss, WSDRLoss) and "threshold" in heights:
+            allowed = "another loss where spike.value is 'threshold': it needs firing rates"
+            raise ArgumentError("loss", "WSDRLoss", allowed)
         converted = any(isinstance(part, nn.SyncBatchNorm) for part in self.network.modules())
         if converted and isinstance(self.network, HostedNet):
             allowed = (

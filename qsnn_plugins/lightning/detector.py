@@ -26,7 +26,7 @@ from qsnn_plugins.lightning.schedule import (
     start_epoch,
 )
 from qsnn_plugins.lightning.time_steps import TimedModule
-from qsnn_plugins.nn import YoloLoss, channel_gates
+from qsnn_plugins.nn import YoloLoss, follow_norms
 
 __all__ = ["SpikingDetector"]
 
@@ -127,8 +127,7 @@ class SpikingDetector(TimedModule):
 
     def on_fit_start(self) -> None:
         """Let gates follow a synchronized BatchNorm."""
-        for gate in channel_gates(self.network).values():
-            gate.follow(self.network)
+        follow_norms(self.network)
 
     def on_train_epoch_start(self) -> None:
         """Update the schedules of weight quantizers."""

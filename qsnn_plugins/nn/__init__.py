@@ -2,7 +2,7 @@
 
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
-from qsnn_plugins.nn.gate import ChannelGate, KeepsMeans, channel_gates
+from qsnn_plugins.nn.gate import ChannelGate, KeepsMeans, channel_gates, follow_norms
 from qsnn_plugins.nn.kept_state import watch_state
 from qsnn_plugins.nn.layers import Transposed, end_layers, output_first, weight_layers, weight_of
 from qsnn_plugins.nn.loss import MeanCrossEntropyLoss, RateMSELoss, TETLoss, WSDRLoss
@@ -74,6 +74,7 @@ __all__ = [
     "charges_otherwise",
     "check_comparison",
     "end_layers",
+    "follow_norms",
     "initial_threshold",
     "layer_quantizer",
     "membrane_quantizer",

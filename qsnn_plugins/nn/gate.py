@@ -21,12 +21,12 @@ from qsnn_plugins.nn.recomputation import Starts, is_recomputing
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec import PruningSpec
 
-__all__ = ["ChannelGate", "KeepsMeans", "channel_gates"]
+__all__ = ["ChannelGate", "KeepsMeans", "channel_gates", "follow_norms"]
 
 
 _REPLACED = (
     "the last mask of a gate was not applied: the normalization behind its convolution was "
-    "replaced (`ChannelGate.follow` finds a synchronized BatchNorm), or the forward before was "
+    "replaced (`follow_norms` finds a synchronized BatchNorm), or the forward before was "
     "interrupted"
 )
 
@@ -279,3 +279,19 @@ def channel_gates(network: nn.Module) -> dict[str, ChannelGate]:
     """
     found = {n: m for n, m in network.named_modules() if isinstance(m, ChannelGate)}
     return {name.removesuffix(".gate"): gate for name, gate in found.items()}
+
+
+def follow_norms(network: nn.Module) -> None:
+    """Let each gate mask behind what has replaced its normalization, see `ChannelGate.follow`.
+
+    Raises:
+        QSNNError: If a normalization is gone, and none has its tensors.
+
+    Example:
+        >>> from qsnn_plugins import presets
+        >>> from qsnn_plugins.models import StringNet
+        >>> network = StringNet("4C3-6C3-GAP-FC2", spec=presets.spquant())
+        >>> follow_norms(nn.SyncBatchNorm.convert_sync_batchnorm(network))
+    """
+    for gate in channel_gates(network).values():
+        gate.follow(network)

@@ -48,9 +48,8 @@ class MembranePruning(nn.Module):
         """
         if is_recomputing():  # counted already
             return
-        # an empty batch has no share
-        step = torch.stack([share.detach(), torch.ones_like(share)]) * ~share.isnan()
-        step = step.nan_to_num(0.0)
+        step = torch.stack([share.detach(), torch.ones_like(share)])
+        step = torch.where(share.isnan(), 0.0, step)  # an empty batch has no share
         self._total = step if self._total is None else self._total + step
 
     def restart(self) -> None:

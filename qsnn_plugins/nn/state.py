@@ -104,7 +104,7 @@ class StateFacts(nn.Module):
         """Return the options that change the forward and have no tensor, as plain values.
 
         "spec" may be the result of `QuantSpec.to_dict`; only its options that change the forward of
-        a neuron are compared.
+        a neuron are compared. Subclasses override it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what its state says")
 

@@ -317,10 +317,8 @@ def _qsnn(*words: str) -> str:
         check=False,
     )
     if process.returncode:
-        last = (process.stderr.strip().splitlines() or [f"status {process.returncode}, no output"])[
-            -1
-        ]
-        raise DataError(f"{' '.join(words)}: {last}")
+        said = process.stderr.strip() or f"it ended with status {process.returncode}"
+        raise DataError(f"{' '.join(words)}: {said.splitlines()[-1]}")
     return process.stdout
 
 

@@ -91,3 +91,9 @@ def test_an_interval_that_is_none_is_refused(style):
     (name,) = style
     with pytest.raises(ArgumentError, match=f"^{name}=.*from 0 on"):
         SceneStyle(**style)
+
+
+@pytest.mark.parametrize("name", ["car", "pedestrian"])
+def test_an_object_has_a_height(name):
+    with pytest.raises(ArgumentError, match=f"^{name}=.*heights above 0"):
+        SceneStyle(**{name: (0.0, 0.0)})

@@ -1,6 +1,5 @@
 """What a caller gives that is not allowed is one sentence that names it."""
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import nn
 
 from qsnn_plugins import eject, export, inject, load, save
 from qsnn_plugins.errors import ArgumentError, ExportError
+from tests.export.c_programs import needs_gcc
 from tests.export.networks import counts, string_net
 from tests.toolchain import needs_compiler
 
@@ -82,7 +82,7 @@ def test_what_names_in_c_do_not_begin_with(prefix, integer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+@needs_gcc
 @pytest.mark.parametrize("prefix", ["int", "uint8", "memory", "add_row", "class"])
 def test_words_of_c_are_no_names_once_something_follows(prefix, integer, tmp_path):
     integer.to_c(tmp_path, prefix)

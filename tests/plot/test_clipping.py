@@ -52,6 +52,8 @@ def test_bad_arguments_are_refused():
     network = nn.Sequential(QuantIFNode(step_mode="m"))
     with pytest.raises(ArgumentError, match=r"bounds=\[\]"):
         measure_clipping(network, [torch.zeros(2, 1, 3)], bounds=[])
+    with pytest.raises(ArgumentError, match="finite bounds"):
+        measure_clipping(network, [torch.zeros(2, 1, 3)], bounds=[-1.0, math.nan])
     with pytest.raises(ArgumentError, match="T from 2"):
         measure_clipping(network, [torch.zeros(1, 1, 3)])
 

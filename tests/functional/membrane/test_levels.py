@@ -141,3 +141,11 @@ def test_nan_stays_nan(levels):
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_to_the_level_of_float32(dtype):
+    u = torch.linspace(-0.1, 1.1, 4001).to(dtype)
+    for levels in ((0.0, 0.6, 1.0), tuple(i / 10 for i in range(11))):
+        expected = nearest_level(u.float(), levels).to(dtype)
+        assert torch.equal(nearest_level(u, levels), expected)
