@@ -155,6 +155,7 @@ def test_going_on_otherwise_is_one_sentence(folder, here, capsys):
         ({"epochs": 8}, "schedule has T_max 4, and this recipe's 8"),
         ({"min_lr": 0.01}, r"schedule has eta_min 0\.0, and this recipe's 0\.01"),
         ({"warmup_epochs": 2, "epochs": 5}, "schedule has milestones .1., and this recipe's .2."),
+        ({"warmup_epochs": 1, "epochs": 6}, "schedule has T_max 3, and this recipe's 5"),
         ({"warmup_epochs": 1}, None),
     ],
 )

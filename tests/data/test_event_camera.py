@@ -1,5 +1,6 @@
 """EventCamera against closed forms."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -192,8 +193,10 @@ def test_bad_images_are_named():
 
 
 def test_a_film_in_float32_has_times_within_it():
-    camera = replace(ONE_PIXEL, steps=3)
-    for seed in range(300):
-        film = np.random.default_rng(seed).normal(size=2).repeat(2).reshape(4, 1, 1, 1)
-        times = camera.fire(iter(film.astype(np.float32)))["t"]
+    for threshold, seed in itertools.product((0.2, 0.25, 0.3), range(100)):
+        generator = np.random.default_rng(seed)
+        start = generator.normal()
+        end = start + threshold * generator.integers(1, 9)  # all but a rounding fires again
+        film = np.array([start, end, end, end], dtype=np.float32).reshape(4, 1, 1, 1)
+        times = replace(ONE_PIXEL, steps=3, threshold=threshold).fire(iter(film))["t"]
         assert ((times >= 0) & (times <= 1_000)).all()

@@ -175,11 +175,19 @@ def test_the_limit_travels_in_the_spec():
 
 
 def test_a_network_that_notes_the_connection_of_its_blocks_is_no_block():
-    network = network_of(Block(), Block())
-    network.connect_f = "ADD"
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.connect_f, self.layers = "ADD", network_of(Block(), Block())
+
+        def forward(self, x):
+            return self.layers(x)
+
+    network = Net()
     report = inject(network, limiting())
-    assert [row.names for row in report.limited] == [("1",), ("2",)]
-    assert (network(torch.rand(5, 6)) < 0).any()
+    assert [row.names for row in report.limited] == [("layers.1",), ("layers.2",)]
+    assert (network(torch.rand(5, 6) * 3) < 0).any()
 
 
 def test_a_limit_of_ones_own_stays():

@@ -47,6 +47,16 @@ def test_strange_membranes_are_alike(neuron, masks, value):
 
 
 @pytest.mark.parametrize("backend", ["cpp", "reference"])
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_a_running_scale_takes_no_infinite_membrane(backend, value):
+    parameters = Parameters(MembraneSpec(kind="uniform", bits=4), scale="running")
+    x_seq = torch.tensor([[0.5, 0.25], [value, 0.5], [0.25, 0.5], [0.5, 0.25]])
+    _, last, _ = quantized_lif(x_seq, 0.0, 1.0, parameters, backend=backend)
+    assert last[1].isfinite()
+    assert 0 < last[1] < 1
+
+
+@pytest.mark.parametrize("backend", ["cpp", "reference"])
 def test_an_infinite_membrane_that_fires_is_reset(backend):
     x_seq = torch.tensor([[torch.inf], [0.25]])
     spikes, last, _ = quantized_lif(x_seq, 0.0, 1.0, Parameters(FLOAT), backend=backend)
