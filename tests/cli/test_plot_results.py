@@ -91,14 +91,19 @@ def test_methods_are_series_and_what_differs_a_label():
 def test_a_row_of_the_comparison_knows_how_it_began(plot, drawn):
     Path("recipes").symlink_to(ROOT / "recipes")
     Path("x.csv").touch()
-    rows = load_paper("comparison").tables["cifar10_cpu"].rows
-    chosen = ["float", "Q-SNN, 1w-2u, from float", "Q-SNN, 1w-2u, from scratch"]
+    tables = load_paper("comparison").tables
+    chosen = {
+        "float": "cifar10_cpu",
+        "Q-SNN, 1w-2u, from float": "cifar10_cpu",
+        "Q-SNN, 1w-2u, from scratch": "cifar10_scratch",
+    }
     values = [
         RESULT
-        | {"paper": "comparison", "table": "cifar10_cpu", "row": row, "log": "x.csv"}
-        | {"recipe": "recipes/cifar10_cpu.yaml", "overrides": list(rows[row].overrides)}
+        | {"paper": "comparison", "table": table, "row": row, "log": "x.csv"}
+        | {"recipe": "recipes/cifar10_cpu.yaml"}
+        | {"overrides": list(tables[table].rows[row].overrides)}
         | {"seed": seed, "value": 90.0 + seed, "commit": f"{seed}abcdef"}  # seeds at three commits
-        for row in chosen
+        for row, table in chosen.items()
         for seed in (0, 1, 2)
     ]
     Path("some.json").write_text(json.dumps(values))

@@ -28,24 +28,33 @@ def test_a_gap_is_the_mean_of_the_differences_with_their_standard_error():
     assert paired_gap(ours, {}) is None
 
 
-def test_methods_stand_beside_float_by_how_they_began():
+def test_methods_stand_beside_float():
     name = "IM-SNN, W4 U1.5"
     results = [
         *(run("float", value, seed) for seed, value in ((1, 86.0), (2, 85.0), (3, 50.0))),
         *(run(f"{name}, from float", value, seed) for seed, value in ((1, 85.5), (2, 84.0))),
-        run(f"{name}, from scratch", 83.0),
         run(f"{name}, from float, masked", 80.0),
         run("clipped at -1.0", 86.25),
+        run("32-bit, from scratch", 70.0, table="cifar10_scratch"),
+        run(f"{name}, from scratch", 69.0, table="cifar10_scratch"),
     ]
     text = comparison_tables(results)
     note = "ResNet-19 in print: 0.45 points below float (IM-SNN, Table V)"
-    values = "84.75 ± 0.75 | -0.75 ± 0.25 | 83.00 | -3.00"
-    assert f"| {name} | 224.0 | 19.8 | {values} | 1 and 2 | {note} |" in text
-    assert "| float | 224.0 | 19.8 | 73.67 ± 11.84 |  | 73.67 ± 11.84 |  | 3 |" in text
+    assert f"| {name} | 224.0 | 19.8 | 84.75 ± 0.75 | -0.75 ± 0.25 | 2 | {note} |" in text
+    assert "| float | 224.0 | 19.8 | 73.67 ± 11.84 |  | 3 |" in text
     assert f"| {name}, from float, masked | 80.00 | {name}, from float | -5.50 | 1 |" in text
     assert "| clipped at -1.0 | 86.25 | float | +0.25 | 1 |" in text
+    assert "| 32-bit | 224.0 | 19.8 | 70.00 |  | 1 |" in text
+    assert f"| {name} | 224.0 | 19.8 | 69.00 | -1.00 | 1 | {note} |" in text
     assert "Not measured yet: IM-SNN, W2 U1.5, from float; " in text
     assert "Measured by `qsnn measure -c r.yaml`; seeds 1, 2, 3; commit 77a97f2; CPU. ±" in text
+
+
+def test_methods_stand_beside_float_by_how_they_began():
+    runs = (("32-bit", 95.0), ("1-bit", 86.0), ("1-bit, from float", 85.0))
+    text = comparison_tables(run(row, value, table="nmnist_cpu") for row, value in runs)
+    assert "| 32-bit | 224.0 | 19.8 | 95.00 |  | 95.00 |  | 1 |" in text
+    assert "| 1-bit | 224.0 | 19.8 | 86.00 | -9.00 | 85.00 | -10.00 | 1 |" in text
 
 
 def test_folds_are_paired_and_other_changes_left_out():
