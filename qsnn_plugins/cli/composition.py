@@ -13,6 +13,7 @@ heavy: a file that is not there, or an option that does not exist, is found at o
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ import yaml
 
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import load_yaml, located, read_with_bases, split_words
+from qsnn_plugins.errors import QSNNWarning
 
 _FORMS = {"class_path": str, "init_args": dict, "dict_kwargs": dict}
 CLASS_KEYS = tuple(_FORMS)
@@ -89,8 +91,10 @@ class Composition:
         files, options, rest = split_words(words)
         composition = cls(tuple(files), rest)
         for file in files:
+            below = dict(composition.places)
             for source, content in read_with_bases(located(file)):
                 composition._lay(composition.config, (), Place(source, "", content))
+            composition._tell_of_order(below, file)
         for key, text in sorted(options, key=lambda option: _rank(option[0])):
             composition._lay(composition.config, (), Place(None, "", _layer(key, text)))
         composition._check_forms(composition.config, ())
@@ -126,6 +130,25 @@ class Composition:
             above[: len(by)] == by and self.places[above].file != self.places[path].file
             for above in later
         )
+
+    def _tell_of_order(self, below: dict[Keys, Place], file: Path) -> None:
+        """Warn where a recipe is given after an overlay, and undoes what it says."""
+        is_overlay_below = below and ("model", "class_path") not in below
+        if not is_overlay_below or ("model", "class_path") not in self.places:
+            return
+        undone = [
+            place
+            for path, place in below.items()
+            if not isinstance(place.value, dict | list)
+            and (path not in self.places or self.places[path].value != place.value)
+        ]
+        if undone:
+            told = ", ".join(map(str, undone))
+            warnings.warn(
+                f"{file} comes after what it replaces ({told}): give the recipe first",
+                QSNNWarning,
+                stacklevel=2,
+            )
 
     def _check_forms(self, node: Any, path: Keys) -> None:
         """Refuse a class whose name is not a word, or whose arguments are no mapping."""

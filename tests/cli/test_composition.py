@@ -5,6 +5,7 @@ import yaml
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.errors import QSNNWarning
 
 BELOW = """
 model:
@@ -218,3 +219,25 @@ def test_what_is_the_parsers_goes_to_the_parser():
 def test_a_composed_recipe_is_plain_yaml(compose):
     composed = compose()
     assert yaml.safe_load(yaml.safe_dump(composed.config)) == composed.config
+
+
+ON_TOP = "trainer: {max_epochs: 4, precision: bf16-mixed}\nmodel: {optimizer: {lr: 0.02}}\n"
+RECIPE = "trainer: {max_epochs: 20}\nmodel: {class_path: Net, init_args: {optimizer: SGD}}\n"
+
+
+def test_a_recipe_behind_its_overlay_is_told(tmp_path, recwarn):
+    (tmp_path / "overlay.yaml").write_text(ON_TOP)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    overlay, recipe = (f"-c{tmp_path / name}.yaml" for name in ("overlay", "recipe"))
+    with pytest.warns(QSNNWarning, match="give the recipe first") as told:
+        Composition.of([overlay, recipe])
+    (message,) = (str(warning.message) for warning in told)
+    assert message.startswith(f"{tmp_path / 'recipe.yaml'} comes after what it replaces (")
+    assert "overlay.yaml: trainer.max_epochs, " in message
+    assert "overlay.yaml: model.optimizer.lr)" in message
+    assert "precision" not in message  # which stays
+    recwarn.clear()
+    Composition.of([recipe, overlay])
+    (tmp_path / "overlay.yaml").write_text("trainer: {max_epochs: 20, precision: 64}")
+    Composition.of([overlay, recipe])  # it replaces nothing
+    assert not recwarn.list
