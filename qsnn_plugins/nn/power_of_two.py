@@ -38,9 +38,11 @@ class PowerOfTwo(StateFacts):
 
     The defaults follow SpQuant-SNN: α starts at three standard deviations of the weight, is
     learned, and is rounded to the nearest power of two (Eq. 14), so that a product with a spike is
-    a shift. "released" follows APoT's code: the weight of a layer is standardised with statistics
-    that are constants in the backward, and α starts at 3 and is not rounded. The first is the
-    default because it needs no multiplications. The buffer `power` holds the last value, which
+    a shift. With 2 bits α is the only magnitude, and it starts no higher than the largest weight:
+    of weights drawn uniformly, as torch initializes layers, all could be rounded to 0 otherwise.
+    "released" follows APoT's code: the weight of a layer is standardised with statistics that are
+    constants in the backward, and α starts at 3 and is not rounded. The first is the default
+    because it needs no multiplications. The buffer `power` holds the last value, which
     `round_to_power_of_two` keeps near a boundary.
 
     The gradient of α is divided by sqrt(weights · positive levels), as in LSQ. Neither paper prints
@@ -108,6 +110,8 @@ class PowerOfTwo(StateFacts):
         self._shared_by = None if released else weight.numel()
         self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
         spread = 3 * wide(weight.detach()).std(correction=0)
+        if bits == 2:  # below α / 2 all are 0, and no uniformly drawn weight may be above it
+            spread = spread.minimum(wide(weight.detach()).abs().max())
         spread = spread.clamp(min=MIN_SCALE) if regulation == "none" else spread * 0 + 3
         self.alpha = nn.Parameter(spread)
         if scale == "power_of_two":

@@ -176,6 +176,20 @@ def test_silent_or_equal_weights_give_no_nan(spec, value):
     assert torch.equal(codes * unit, layer.eval().weight)
 
 
+KINDS = ("power_of_two", "additive_power_of_two", "uniform", "statistical", "mint", "sigmoid")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("bound", [3.0, 1.0])  # torch's layers: 1 / sqrt(fan in); Xavier: more
+@pytest.mark.parametrize("fan_in", [7, 27, 288, 432, 1008, 1170, 1800])
+def test_a_layer_does_not_begin_silent(kind, bits, bound, fan_in):
+    torch.manual_seed(fan_in)
+    weight = torch.empty(64, fan_in).uniform_(-bound, bound) * fan_in**-0.5
+    quantized = weight_quantizer(weight, WeightSpec(kind=kind, bits=bits))(weight)
+    assert quantized.count_nonzero() > 0.2 * weight.numel()
+
+
 @every_kind
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_dtype_is_kept(spec, dtype):
