@@ -99,6 +99,13 @@ class BaseDataModule(LightningDataModule):
         """Return the split "train", "val" or "test"."""
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
+    def split_facts(self) -> dict[str, Any]:
+        """Return the options that decide what is tested, as plain values for a checkpoint.
+
+        A network that was trained under another split may have seen what is tested here.
+        """
+        return {}
+
     def order(self, split: Any, replicas: int, rank: int) -> EpochOrder:
         """Return the order of training, for one of several processes."""
         return EpochShuffle(split, self.seed, replicas, rank)
@@ -142,10 +149,11 @@ class BaseDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_ignore_stops,
         )
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Let the process that trains decide what Ctrl-C ends; it reaches its workers too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_stops(worker: int) -> None:
+    """Let the process that trains decide what a signal to its whole group ends."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)

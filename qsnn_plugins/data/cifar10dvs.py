@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,10 @@ class CIFAR10DVS(RecordingsDataModule):
             download=download,
         )
         self.test_fraction, self.test_by = test_fraction, split
+
+    def split_facts(self) -> dict[str, Any]:
+        """Return how the recordings are split."""
+        return {"test_fraction": self.test_fraction, "split": self.test_by}
 
     def find(self) -> Splits:
         """Return the recordings of each class, split."""

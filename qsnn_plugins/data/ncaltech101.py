@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.class_splits import check_split, split_classes
@@ -119,6 +120,10 @@ class NCaltech101(RecordingsDataModule):
             download=download,
         )
         self.test_fraction, self.test_by = test_fraction, split
+
+    def split_facts(self) -> dict[str, Any]:
+        """Return how the recordings are split."""
+        return {"test_fraction": self.test_fraction, "split": self.test_by}
 
     def find(self) -> Splits:
         """Return the recordings of each class, split."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from qsnn_plugins.data.atis import read_atis_bin
 from qsnn_plugins.data.class_splits import check_fold, class_folds
@@ -98,6 +99,10 @@ class NMNIST(RecordingsDataModule):
             augment=augment,
             download=download,
         )
+
+    def split_facts(self) -> dict[str, Any]:
+        """Return the fold."""
+        return {"fold": self.fold}
 
     def find(self) -> Splits:
         """Return the recordings of the two folders, or of a fold."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, DistributedSampler
 
+from qsnn_plugins.errors import QSNNError
+
 
 class Draw(int):
     """The index of an item, and the epoch for which it is drawn.
@@ -114,7 +116,8 @@ class EpochShuffle(EpochOrder):
 class TrainingLoader(DataLoader[Any]):
     """Batches in an `EpochOrder`, whose place within the epoch is part of a checkpoint.
 
-    Lightning saves and loads the state of a loader that has one.
+    Lightning saves and loads the state of a loader that has one. A place within an epoch is one of
+    an order and of a size of batches: another loader refuses it.
 
     Example:
         >>> loader = TrainingLoader(range(6), batch_size=2, sampler=EpochShuffle(range(6), seed=0))
@@ -143,11 +146,39 @@ class TrainingLoader(DataLoader[Any]):
             self._place = epoch, items
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the epoch, and how many of its items were handed out."""
-        return dict(zip(("epoch", "items"), self._place, strict=True))
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch, how many of its items were handed out, and of what order."""
+        epoch, items = self._place
+        return {"epoch": epoch, "items": items, "order": self._order()}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin where another loader was."""
-        if isinstance(self.sampler, EpochOrder):
-            self.sampler.begin(**state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Begin where another loader was.
+
+        Raises:
+            QSNNError: It was within an epoch that has another order here, or other batches.
+        """
+        if not isinstance(self.sampler, EpochOrder):
+            return
+        known = state.get("order", {})  # not in checkpoints of earlier versions
+        for name, now in self._order().items():
+            before = known.get(name, now)
+            if before != now and 0 < state["items"] < len(self.sampler):
+                raise QSNNError(
+                    f"the checkpoint was saved within an epoch, with {name} {before}, and here it "
+                    f"is {now}: `fit` goes on with the same; `--ckpt_changes allow` takes the "
+                    "weights and trains them anew"
+                )
+        self.sampler.begin(state["epoch"], state["items"])
+
+    def _order(self) -> dict[str, int]:
+        """What the place within an epoch depends on, by the names of options."""
+        order: Any = self.sampler
+        if not isinstance(order, EpochOrder):
+            return {}
+        processes, items = order.num_replicas, len(order.dataset)  # type: ignore[arg-type]
+        return {
+            "data.batch_size": self.batch_size or 1,
+            "data.seed": order.seed,
+            "the number of processes": processes,
+            "the number of training items": items,
+        }

@@ -28,11 +28,12 @@ class RunCheckpoint(ModelCheckpoint):
 
     No checkpoint is chosen by its accuracy. `last.ckpt` is written at the end of each epoch, and
     when Ctrl-C or SIGTERM asks for a stop: after the current batch, or after the validation if all
-    batches of the epoch are done. The new file replaces the old one only when it is complete. A run
-    that was stopped or killed and is continued with `--ckpt_path last` ends with the same weights
-    as an uninterrupted run, if the order of its batches depends only on the epoch, as in the data
-    modules of this package. Random values of torch's generator, such as dropout, depend on the
-    seed, the epoch and the batch.
+    batches of the epoch are done. An epoch that `max_time`, `max_steps` or another callback ends
+    early is saved after its last batch, and goes on there. The new file replaces the old one only
+    when it is complete. A run that was stopped or killed and is continued with `--ckpt_path last`
+    ends with the same weights as an uninterrupted run, if the order of its batches depends only on
+    the epoch, as in the data modules of this package. Random values of torch's generator, such as
+    dropout, depend on the seed, the epoch and the batch.
 
     A run that crashes leaves the checkpoint of its last complete epoch. A new run in the same
     folder does not overwrite an earlier checkpoint but writes `last-v1.ckpt`. Two runs at the same
@@ -50,6 +51,7 @@ class RunCheckpoint(ModelCheckpoint):
         super().__init__(dirpath=dirpath, filename="last", save_on_train_epoch_end=True)
         self._stop, self._lock = StopRequest(), ExitStack()
         self._seed: int | None = None
+        self._is_cut = False
 
     def claim(self, trainer: Trainer) -> None:
         """Keep other runs out of the folder until this one ends, however it ends.
@@ -136,17 +138,25 @@ class RunCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop if that was asked for, after a step of the optimizer.
+        """Save where the epoch ends early, after a step of the optimizer; stop if asked to.
 
         Raises:
             DivergenceError: What would be saved is not finite; the older checkpoint is kept.
             Stopped: It is saved.
         """
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and not trainer.is_last_batch and self._is_asked(trainer):
+        asked = self._is_asked(trainer)
+        self._is_cut = stepped and not trainer.is_last_batch and (asked or _ends_early(trainer))
+        if self._is_cut:
             check_finite(trainer, pl_module)
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
-            self._end()
+            if asked:
+                self._end()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the epoch, unless it ended early: its place is saved already."""
+        if not self._is_cut:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if that was asked for since the last batch; the epoch before is saved."""
@@ -175,6 +185,11 @@ class RunCheckpoint(ModelCheckpoint):
             return super()._find_last_checkpoints(trainer)
         newest = newest_checkpoint(Path(self.dirpath))
         return set() if newest is None else {str(newest)}
+
+
+def _ends_early(trainer: Trainer) -> bool:
+    """Whether no batch follows, though the epoch has more."""
+    return trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, Literal, get_args
 
 from lightning.pytorch import LightningModule, Trainer
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.nn import layer_quantizer, set_weight_epoch
 
 __all__ = [
@@ -71,8 +72,12 @@ def scheduled(
         optimizer: The optimizer with its initial learning rate.
         schedule: "cosine", "constant" or "one_cycle".
         **options: `warmup_epochs`, `min_lr` and `cosine_epochs` of `build_schedule`.
+
+    Raises:
+        ArgumentError: If `min_lr` is above the learning rate.
     """
     epochs = 1 if schedule == "constant" else planned_epochs(trainer)
+    _check_rates(trainer, optimizer, **options)
     each = schedule == "one_cycle"
     steps = int(trainer.estimated_stepping_batches) if each else None
     built = build_schedule(optimizer, schedule, epochs, **options, steps=steps)
@@ -80,6 +85,26 @@ def scheduled(
     if built:
         chosen["lr_scheduler"] = {"scheduler": built, "interval": "step" if each else "epoch"}
     return chosen
+
+
+def _check_rates(
+    trainer: Trainer,
+    optimizer: Optimizer,
+    warmup_epochs: int = 0,
+    min_lr: float | None = None,
+    **_: Any,
+) -> None:
+    """Refuse a fall that would rise; warn of a rise that is cut off."""
+    highest = max(group["lr"] for group in optimizer.param_groups)
+    if min_lr is not None and min_lr > highest:
+        raise ArgumentError("min_lr", min_lr, f"at most the learning rate, {highest}")
+    if warmup_epochs and 0 < (trainer.max_epochs or 0) <= warmup_epochs:
+        warnings.warn(
+            f"trainer.max_epochs={trainer.max_epochs} is no longer than "
+            f"warmup_epochs={warmup_epochs}: the learning rate never reaches its value",
+            QSNNWarning,
+            stacklevel=2,
+        )
 
 
 def planned_epochs(trainer: Trainer) -> int:

@@ -44,13 +44,22 @@ class TrainedCell:
     @property
     def command(self) -> str:
         """What trains it, or tests it; from the weights that the row it begins with has left."""
-        words = " ".join(["-c", str(self.recipe), *self.row.overrides])
-        if self.start is None:
-            return f"lightning fit {words}"
-        files = [self.recipe, *(word for word in self.start.overrides if word.endswith(".yaml"))]
+        words = ["-c", str(self.recipe), *self.row.overrides]
+        if self.start is not None:
+            checkpoint = f"{self._folder(self.start)}/checkpoints/last.ckpt"
+            words += [f"--ckpt_path={checkpoint}", "--ckpt_changes=allow"]
+        if _shares_folder(self.row) and any(
+            row.start == self.row.row for row in self.rows.values()
+        ):
+            words.append(f"--trainer.default_root_dir={self._folder(self.row)}")
+        return f"lightning {'fit' if self.row.trains else 'test'} {' '.join(words)}"
+
+    def _folder(self, row: TableRow) -> str:
+        """Where a row that others begin with is trained."""
+        files = [self.recipe, *(word for word in row.overrides if word.endswith(".yaml"))]
         run = "+".join(Path(str(file)).stem for file in files)
-        checkpoint = f"--ckpt_path=runs/{run}/checkpoints/last.ckpt --ckpt_changes=allow"
-        return f"lightning {'fit' if self.row.trains else 'test'} {words} {checkpoint}"
+        options = [word.rpartition(".")[2] for word in row.overrides if word.startswith("--")]
+        return f"runs/{'+'.join([run, *options])}"
 
     @property
     def rows(self) -> Mapping[str, TableRow]:
@@ -80,6 +89,11 @@ class TrainedCell:
         if self.recipe:
             return ""
         return self.row.without_recipe or ("" if self.row.own else "quoted from other work")
+
+
+def _shares_folder(row: TableRow) -> bool:
+    """Whether the folder of its files is that of other rows too, which have other options."""
+    return any(word.startswith("--") for word in row.overrides)
 
 
 def trained_cells(papers: Iterable[str] = TABLES) -> Iterator[TrainedCell]:

@@ -112,6 +112,52 @@ def test_a_stop_is_exact_whatever_an_epoch_is(fit, folder, options, step):
     assert same(state, whole)
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"batch_size": 6}, "with data.batch_size 4, and here it is 6"),
+        ({"seed": 5}, "with data.seed 0, and here it is 5"),
+    ],
+)
+def test_a_place_within_an_epoch_is_of_its_batches(fit, folder, option, said):
+    fit(Signal(7))
+    with pytest.raises(QSNNError, match=said):
+        fit(data=Data(**option))
+    fit()
+    fit(data=Data(**option), max_epochs=4, schedule="constant")  # from the end of an epoch
+
+
+class EndsEarly(Callback):
+    """What `max_time` does, after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *args):
+        trainer.should_stop |= trainer.global_step == self.step
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+@pytest.mark.parametrize("step", [5, 7])  # at the end of an epoch, and within one
+def test_a_time_limit_loses_and_repeats_no_batch(fit, folder, schedule, step):
+    whole, all_seen = fit(schedule=schedule)
+    (folder / "last.ckpt").unlink()
+    _, before = fit(EndsEarly(step), schedule=schedule)
+    assert len(before) == step
+    state, after = fit(schedule=schedule)
+    assert before + after == all_seen
+    assert same(state, whole)
+
+
+def test_a_limit_of_steps_may_be_raised(fit, folder):
+    whole, all_seen = fit(schedule="constant", max_steps=11)
+    (folder / "last.ckpt").unlink()
+    _, before = fit(schedule="constant", max_steps=7)
+    state, after = fit(schedule="constant", max_steps=11)
+    assert (len(before), before + after) == (7, all_seen)
+    assert same(state, whole)
+
+
 class NaN(Callback):
     """Ruins a parameter, or a buffer, after a step."""
 
@@ -133,6 +179,17 @@ def test_a_stop_does_not_save_what_has_diverged(fit, folder, kind):
     saved = torch.load(folder / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 5
     assert not saved["state_dict"][name].isnan().any()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_workers_leave_a_signal_to_the_whole_group_to_the_training(signum):
+    loader = Data(num_workers=1).train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    (worker,) = loader._iterator._workers
+    os.kill(worker.pid, signum)
+    assert len(list(batches)) == 4
+    assert worker.is_alive()
 
 
 @pytest.mark.slow

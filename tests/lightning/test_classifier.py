@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, TensorDataset
 
 from qsnn_plugins import QuantSpec, allow_spec_changes, presets
@@ -195,3 +196,32 @@ def test_weights_are_kept_where_bits_and_steps_change():
     back = SpikingClassifier(StringNet("4C3-8C3-GAP-FC2"), time_steps=2)
     with allow_spec_changes(), pytest.raises(RuntimeError, match="Missing key"):
         back.load_state_dict(other.state_dict())  # and never as it was initialized
+
+
+class Folded(LightningDataModule):
+    """Data of which one fold is tested."""
+
+    def __init__(self, loader, fold):
+        super().__init__()
+        self.loader, self.fold = loader, fold
+
+    def split_facts(self):
+        return {"fold": self.fold}
+
+    def train_dataloader(self):
+        return self.loader
+
+    test_dataloader = train_dataloader
+
+
+def test_a_checkpoint_of_another_split_is_not_tested(loader, trainer, tmp_path):
+    def classifier():
+        return SpikingClassifier(StringNet("4C3-AP2-8C3-GAP-FC2"))
+
+    run, path = trainer(max_epochs=1), tmp_path / "last.ckpt"
+    run.fit(classifier(), datamodule=Folded(loader, 0))
+    run.save_checkpoint(path)
+    options = {"ckpt_path": path, "weights_only": True}
+    trainer().test(classifier(), datamodule=Folded(loader, 0), **options)
+    with pytest.raises(RuntimeError, match="fold is 0 in the state, 1 here"):
+        trainer().test(classifier(), datamodule=Folded(loader, 1), **options)

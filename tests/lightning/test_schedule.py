@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qsnn_plugins import presets
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.lightning.schedule import build_schedule, planned_epochs
 from qsnn_plugins.models import StringNet
@@ -133,6 +133,21 @@ def test_a_schedule_covers_the_epochs_of_a_training(loader, trainer, options, ep
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_least_rate_above_the_rate_is_refused(loader, trainer):
+    adam = partial(torch.optim.Adam, lr=0.1)
+    model = SpikingClassifier(StringNet("4C3-GAP-FC2"), optimizer=adam, min_lr=0.5)
+    with pytest.raises(ArgumentError, match=r"min_lr=0.5 is not allowed: give at most .* 0\.1"):
+        trainer(max_epochs=2, enable_checkpointing=False).fit(model, loader)
+
+
+@pytest.mark.parametrize(("epochs", "warns"), [(2, True), (3, False)])
+def test_a_warm_up_that_is_cut_off_warns(loader, trainer, epochs, warns, recwarn):
+    model = SpikingClassifier(StringNet("4C3-GAP-FC2"), warmup_epochs=2)
+    trainer(max_epochs=epochs, enable_checkpointing=False).fit(model, loader)
+    told = [str(each.message) for each in recwarn if each.category is QSNNWarning]
+    assert any("the learning rate never reaches" in text for text in told) is warns
+
+
 def test_a_training_without_an_end_has_no_schedule(loader, trainer):
     t = trainer(max_epochs=-1, max_time={"seconds": 0}, enable_checkpointing=False)
     with pytest.raises(ArgumentError, match=r"max_epochs=-1 .*give trainer\.max_steps"):

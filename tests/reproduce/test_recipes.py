@@ -66,6 +66,22 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.parametrize("paper", ["imsnn", "comparison"])
+def test_what_a_row_begins_with_is_left_where_it_is_looked_for(paper):
+    cells = [cell for cell in trained_cells([paper]) if cell.recipe]
+    commands = {(cell.table, cell.row.row): cell.command.split() for cell in cells}
+    begun = [cell for cell in cells if cell.start]
+    assert begun
+    for cell in begun:
+        words = commands[cell.table, cell.start.row]
+        files = [Path(word).stem for word in words if word.endswith(".yaml")]
+        roots = [word.partition("=")[2] for word in words if "default_root_dir" in word]
+        has_options = any(word.startswith("--") for word in cell.start.overrides)
+        assert len(roots) == has_options  # alone in its folder
+        folder = roots[0] if roots else f"runs/{'+'.join(files)}"
+        assert f"--ckpt_path={folder}/checkpoints/last.ckpt" in cell.command.split()
+
+
 def test_the_command_writes_and_checks(checkout, capsys):
     assert recipes.main(["--check"]) == 1
     assert "out of date: run qsnn recipes --write" in capsys.readouterr().err
