@@ -147,15 +147,6 @@ def _require_all_entries(path: Path, count: int) -> None:
         raise zipfile.BadZipFile(f"it has {count} of {counted} entries")
 
 
-def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:
-    """Return the error of a file that a data set of images lacks."""
-    return DataError(
-        f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, set "
-        "another folder with root, download it with download=true, or run on embedded images with "
-        "-c recipes/overlays/embedded_static.yaml"
-    )
-
-
 def _fetched(archives: Sequence[Archive], unpacked: Path) -> Path:
     """Download and unpack archives into a new folder, and return the one that is wanted of it."""
     unpacked.mkdir()

@@ -72,6 +72,14 @@ class ImagesDataModule(FramesDataModule):
         train, test = self.pictures()
         return train, TransformedDataset(test, self.preparation)
 
+    def _missing_file(self, path: Path, dataset: str, error: OSError) -> DataError:
+        """Return the error of a file of the archive that is not there."""
+        return DataError(
+            f"{path} of {dataset} cannot be read ({error.strerror}): unpack {self.archives[0].url} "
+            f"there, set another folder with root, {self._download_advice()}, or run on embedded "
+            "images with -c recipes/overlays/embedded_static.yaml"
+        )
+
 
 class ImageArray(Dataset[Picture]):
     """Images in memory.

@@ -122,24 +122,30 @@ class RecordingsDataModule(FramesDataModule):
         train, test = self.find()
         for name, recordings in (("training", train), ("test", test)):
             if not recordings:
-                fetch = ", download them with download=true" * bool(self.dataset.archives)
+                fetch = f", {self._download_advice()}" * bool(self.dataset.archives)
                 raise DataError(
                     f"there are no {name} recordings of {self.dataset.reader.name} in {self.root} "
                     f"({self.dataset.layout}): get them from {self.dataset.homepage}{fetch}, give "
                     "another folder with root, or run on embedded data with "
                     "-c recipes/overlays/embedded.yaml"
                 )
-            present = {recording.label for recording in recordings}
-            absent = [c for label, c in enumerate(self.dataset.classes) if label not in present]
-            if absent:
-                raise DataError(
-                    f"{len(absent)} of {len(self.dataset.classes)} classes of "
-                    f"{self.dataset.reader.name} have no {name} recording in {self.root} "
-                    f"({self.dataset.layout}): {', '.join(absent[:5])}"
-                    + ", ..."
-                    * (len(absent) > 5)
-                )
-        return self._frames(train, "train"), self._frames(test, "test")
+            advice = f"; {self._download_advice()}" * self.download
+            self._require_classes({each.label for each in recordings}, f"{name} recording", advice)
+        frames = self._frames(train, "train"), self._frames(test, "test")
+        # a class whose recordings are all broken is as absent as one without any
+        for name, split in zip(("training", "test"), frames, strict=True):
+            self._require_classes({*split.labels.tolist()}, f"{name} recording that can be read")
+        return frames
+
+    def _require_classes(self, present: set[int], what: str, advice: str = "") -> None:
+        absent = [c for label, c in enumerate(self.dataset.classes) if label not in present]
+        if absent:
+            more = ", ..." * (len(absent) > 5)
+            raise DataError(
+                f"{len(absent)} of {len(self.dataset.classes)} classes of "
+                f"{self.dataset.reader.name} have no {what} in {self.root} "
+                f"({self.dataset.layout}): {', '.join(absent[:5])}{more}{advice}"
+            )
 
     def _frames(self, recordings: list[Recording], split: str) -> CachedFrames:
         return cached_frames(

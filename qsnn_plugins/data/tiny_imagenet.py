@@ -5,7 +5,7 @@ from __future__ import annotations
 from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.download import Archive, missing_file
+from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, small_image_transform
 from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
 from qsnn_plugins.errors import DataError
@@ -76,7 +76,10 @@ class TinyImageNet(ImagesDataModule):
         try:
             train = make_dataset(self.root / "train", label, extensions=(".jpeg",))
         except OSError as error:
-            raise DataError(f"{self.root} is not the whole of TinyImageNet: {error}") from error
+            advice = f"; {self._download_advice()}" * self.download
+            raise DataError(
+                f"{self.root} is not the whole of TinyImageNet: {error}{advice}"
+            ) from error
         test = []
         table = self.root / "val/val_annotations.txt"
         for line in self._lines("val/val_annotations.txt"):
@@ -93,6 +96,6 @@ class TinyImageNet(ImagesDataModule):
         try:
             return (self.root / name).read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise missing_file(self.root / name, "TinyImageNet", _ARCHIVE, error) from error
+            raise self._missing_file(self.root / name, "TinyImageNet", error) from error
         except UnicodeDecodeError as error:
             raise DataError(f"{self.root / name} is not a text: {error}") from error

@@ -181,6 +181,31 @@ def test_nothing_is_fetched_unless_asked(tmp_path, monkeypatch):
     assert {root for _, root in fetched} == {tmp_path / "gone"}
 
 
+@pytest.mark.parametrize("kind", [CIFAR10, TinyImageNet, NMNIST])
+def test_missing_data_say_what_a_download_would_do_or_why_it_did_nothing(tmp_path, kind):
+    def said(**settings):
+        with pytest.raises(DataError) as raised:
+            kind(str(tmp_path / "data"), **settings).setup()
+        return str(raised.value)
+
+    assert ", download with download=true, " in said()
+    assert ", call prepare_data() first, which downloads, " in said(download=True)
+    (tmp_path / "data").mkdir()
+    assert ", call prepare_data() first, which downloads, " in said(download=True)
+    (tmp_path / "data" / "notes.txt").touch()
+    kept = f"remove {tmp_path / 'data'} (it is not empty, so nothing was downloaded)"
+    assert f", {kept}, " in said(download=True)
+    assert "download=true" not in said(download=True)
+
+
+def test_a_folder_without_a_class_says_why_nothing_was_downloaded(tmp_path):
+    for name in ("Train/0/1.bin", "Test/0/1.bin"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"1, 2, 3, 4, 5, \.\.\.; remove .* nothing was downloaded"):
+        NMNIST(str(tmp_path), download=True).prepare_data()
+
+
 def tar_of(path, *members, tail=b""):
     """Write a .tar.gz of (name, content) or of links (name, target as text)."""
     with gzip.open(path, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as tar:

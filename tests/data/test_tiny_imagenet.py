@@ -79,6 +79,8 @@ def test_a_missing_class_is_named(root):
     (root / "wnids.txt").write_text("\n".join([*SYNSETS[1:], "n99999999"]))
     with pytest.raises(DataError, match=r"not the whole of TinyImageNet: .*n99999999"):
         TinyImageNet(str(root)).setup()
+    with pytest.raises(DataError, match=r"n99999999.*; remove .* nothing was downloaded"):
+        TinyImageNet(str(root), download=True).setup()
 
 
 def test_another_number_of_classes_is_refused(root):
