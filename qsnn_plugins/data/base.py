@@ -15,6 +15,8 @@ from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.download import Archive, fetch, is_empty
 from qsnn_plugins.data.order import EpochOrder, EpochShuffle, TrainingLoader
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.files import checked_path
+from qsnn_plugins.spec.checks import boolean
 
 
 class LoadingOptions(TypedDict, total=False):
@@ -81,7 +83,7 @@ class BaseDataModule(LightningDataModule):
         homepage: str = "",
     ) -> None:
         super().__init__()
-        if download and not archives:
+        if boolean("download", download) and not archives:
             raise ArgumentError("download", download, f"false: get it from {homepage}")
         self.num_classes, self.class_names = num_classes, class_names
         self.frame_shape = frame_shape
@@ -91,7 +93,7 @@ class BaseDataModule(LightningDataModule):
         self.batch_size = at_least("batch_size", batch_size, 1)
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = at_least("seed", seed, 0)
-        self.root = Path(root).expanduser().absolute()
+        self.root = checked_path("root", root).expanduser().absolute()
         self.download, self.archives = download, archives
         self._splits: dict[str, Any] = {}
 

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import CutMix, MixUp
 from qsnn_plugins.data.checks import at_least, probability
 from qsnn_plugins.data.transformed import drawing_from
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ class BatchMixing:
 
     def __post_init__(self) -> None:
         for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ArgumentError(name, getattr(self, name), "a finite number from 0")
+            number("a finite number from 0", lambda given: given >= 0)(name, getattr(self, name))
         if self.mixup == self.cutmix == 0:
             raise ArgumentError("mixup", self.mixup, "a number above 0 where cutmix is 0")
         probability("probability", self.probability)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.checks import at_least, height_width
+from qsnn_plugins.data.checks import as_integer, at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
@@ -117,9 +117,9 @@ class Digits(ImagesDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        if channels not in (1, 3):
+        if as_integer(channels) not in (1, 3):
             raise ArgumentError("channels", channels, "1 or 3")
-        at_least("size", size, 8)
+        channels, size = int(channels), at_least("size", size, 8)
         statistics = (_MEAN,) * channels, (_DEVIATION,) * channels
         super().__init__(
             num_classes=10,

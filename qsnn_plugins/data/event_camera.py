@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qsnn_plugins.data.checks import at_least, height_width, positive
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 _CHUNK = 64  # images at a time: their working arrays stay in the processor's cache
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, for images with three channels
@@ -77,9 +78,9 @@ class EventCamera:
         for argument in ("threshold", "dark", "amplitude"):
             positive(argument, getattr(self, argument))
         for argument, low in (("saccades", 2), ("duration", 1), ("steps", 1), ("seed", 0)):
-            at_least(argument, getattr(self, argument), low)
-        if not 0 <= self.mismatch < 1:
-            raise ArgumentError("mismatch", self.mismatch, "a fraction from 0 to below 1")
+            object.__setattr__(self, argument, at_least(argument, getattr(self, argument), low))
+        fraction = number("a fraction from 0 to below 1", lambda given: 0 <= given < 1)
+        fraction("mismatch", self.mismatch)
 
     @property
     def span(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qsnn_plugins.data.checks import at_least, height_width, one_of
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.spec.checks import boolean
 
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 """One event, as in tonic: column, row (0 at the top), microseconds, True where brighter."""
@@ -54,8 +55,9 @@ class FrameBinning:
     binary: bool = True
 
     def __post_init__(self) -> None:
-        at_least("time_steps", self.time_steps, 1)
+        object.__setattr__(self, "time_steps", at_least("time_steps", self.time_steps, 1))
         one_of("bin_by", self.bin_by, ("time", "count"))
+        boolean("binary", self.binary)
         if self.size is not None:
             # One spelling of a size, so that equal binnings compare and hash as equal.
             object.__setattr__(self, "size", height_width("size", self.size))

@@ -63,8 +63,8 @@ class ImageNet(ImagesDataModule):
         seed: int = 0,
         download: bool = False,
     ) -> None:
-        at_least("size", size, 1)
-        at_least("resize", resize, size)
+        size = at_least("size", size, 1)
+        resize = at_least("resize", resize, size)
         self.synsets = None if classes is None else _synsets(classes)
         super().__init__(
             num_classes=_CLASSES if self.synsets is None else len(self.synsets),

@@ -17,6 +17,8 @@ from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, 
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule
 from qsnn_plugins.errors import DataError, QSNNWarning
+from qsnn_plugins.files import checked_path
+from qsnn_plugins.spec.checks import boolean
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
@@ -79,6 +81,7 @@ class RecordingsDataModule(FramesDataModule):
         augment: str,
         **options: Unpack[LoadingOptions],
     ) -> None:
+        self.allow_broken = boolean("allow_broken", allow_broken)
         _, channels, height, width = binning.shape(dataset.reader.sensor)
         super().__init__(
             num_classes=len(dataset.classes),
@@ -90,8 +93,9 @@ class RecordingsDataModule(FramesDataModule):
             homepage=dataset.homepage,
             **options,
         )
-        self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
-        self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
+        self.dataset, self.binning = dataset, binning
+        cache = checked_path("cache_dir", cache_dir or self.root / ".qsnn_cache")
+        self.cache_dir = cache.expanduser().absolute()
 
     def find(self) -> Splits:
         """Return the training and the test recordings under `root`; either may be empty.

@@ -53,7 +53,7 @@ class TinyImageNet(ImagesDataModule):
         seed: int = 0,
         download: bool = False,
     ) -> None:
-        at_least("size", size, 8)
+        size = at_least("size", size, 8)
         super().__init__(
             num_classes=_CLASSES,
             frame_shape=(3, size, size),
