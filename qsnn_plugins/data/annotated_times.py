@@ -92,6 +92,7 @@ class AnnotatedTimes(Dataset[BoxesItem]):
         return len(self._items)
 
     def __getitem__(self, index: int) -> BoxesItem:
+        index = range(len(self))[index]
         path, boxes = self._items[index]
         frames = self._frames(DatFile(path), int(boxes["t"][0]))
         _, _, height, width = frames.shape

@@ -120,7 +120,8 @@ class ScenesDataset(Dataset[BoxesItem]):
         return self.length
 
     def __getitem__(self, index: int) -> BoxesItem:
-        return self.__getitems__([index])[0]
+        # there are scenes beyond the last, and none before the first
+        return self.__getitems__([range(len(self))[index] if index < 0 else index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[BoxesItem]:
         """Draw several scenes at once, as a loader asks for them."""

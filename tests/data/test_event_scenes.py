@@ -28,6 +28,14 @@ def test_a_scene_depends_on_seed_split_and_number_alone():
     assert not same(items[0], build().split("test")[5])
 
 
+def test_scenes_are_counted_from_the_end_too():
+    scenes = build().split("train")
+    assert same(scenes[-1], scenes[3])
+    assert int(scenes[-1][1]["image_id"]) == 3
+    with pytest.raises(IndexError):
+        scenes[-5]
+
+
 def test_training_never_sees_a_scene_twice():
     loader = build().train_dataloader()
     seen = [
