@@ -7,7 +7,7 @@ from torchvision.datasets.folder import make_dataset
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, small_image_transform
-from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, check_table
 from qsnn_plugins.errors import DataError
 
 _ARCHIVE = Archive(
@@ -89,7 +89,9 @@ class TinyImageNet(ImagesDataModule):
                     f"{table}: {name} has a class that wnids.txt does not name, {synset!r}"
                 )
             test.append((self.root / "val" / "images" / name, label[synset]))
-        require_all_classes(test, synsets, table)
+        check_table(test, synsets, table)
+        if not test[0][0].exists():
+            raise DataError(f"{test[0][0]}, which {table.name} names, is not there")
         return ImageFiles(train), ImageFiles(test)
 
     def _lines(self, name: str) -> list[str]:

@@ -125,6 +125,19 @@ def test_a_line_that_is_no_annotation_is_named(root, line):
         TinyImageNet(str(root)).setup()
 
 
+def test_test_images_that_are_not_there_are_named(root):
+    (root / "val" / "images").unlink()
+    with pytest.raises(DataError, match=r"val_199\.JPEG, which val_annotations\.txt names, is not"):
+        TinyImageNet(str(root)).setup()
+
+
+def test_a_test_image_that_is_annotated_twice_is_named(root):
+    table = root / "val" / "val_annotations.txt"
+    table.write_text(table.read_text() + table.read_text().splitlines()[0] + "\n")
+    with pytest.raises(DataError, match=r"val_annotations\.txt names .*val_199\.JPEG 2 times"):
+        TinyImageNet(str(root)).setup()
+
+
 def test_a_class_without_test_images_is_named(root):
     """A table that ends early would test on fewer classes without a word."""
     table = root / "val" / "val_annotations.txt"
