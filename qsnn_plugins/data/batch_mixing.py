@@ -30,7 +30,7 @@ class BatchMixing:
         mixup: α of mixup; 0 for no mixup.
         cutmix: α of CutMix; 0 for no CutMix.
         probability: Probability that a batch is mixed.
-        cutmix_share: Probability of CutMix for a mixed batch, if both are used.
+        cutmix_share: Probability of CutMix for a mixed batch; to be set only if both are used.
         until_epoch: The first epoch without mixing, from 0; None for no end.
 
     Raises:
@@ -59,6 +59,10 @@ class BatchMixing:
             raise ArgumentError("mixup", self.mixup, "a number above 0 where cutmix is 0")
         probability("probability", self.probability)
         probability("cutmix_share", self.cutmix_share)
+        default = type(self).cutmix_share
+        if self.cutmix_share != default and not (self.mixup and self.cutmix):
+            allowed = f"{default}, or both mixup and cutmix above 0"
+            raise ArgumentError("cutmix_share", self.cutmix_share, allowed)
         if self.until_epoch is not None:
             at_least("until_epoch", self.until_epoch, 0)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -226,6 +226,33 @@ class EventCamera:
             view = padded[:, row : row + height + 1, column : column + width + 1]
             rows = (1 - v) * view[:, :-1] + v * view[:, 1:]
             yield np.log(self.dark + (1 - u) * rows[:, :, :-1] + u * rows[:, :, 1:])
+
+
+def camera_of_size(
+    camera: EventCamera | None, size: tuple[int, int], unread: Sequence[str] = ()
+) -> EventCamera:
+    """Return a camera, the default one for None, whose sensor has the size of a data module.
+
+    Args:
+        camera: The camera.
+        size: (H, W) in pixels.
+        unread: Settings that the data module does not use.
+
+    Raises:
+        ArgumentError: The camera has another sensor of its own, or sets what is not used.
+
+    Example:
+        >>> camera_of_size(EventCamera(threshold=0.2), (48, 64)).shape
+        (48, 64)
+    """
+    default = EventCamera()
+    camera = camera or default
+    if camera.shape not in (size, default.shape):
+        raise ArgumentError("camera.sensor", camera.sensor, "no sensor, since size sets it")
+    for name in unread:
+        if (value := getattr(camera, name)) != getattr(default, name):
+            raise ArgumentError(f"camera.{name}", value, f"no {name}, since this camera does not move")
+    return replace(camera, sensor=size)
 
 
 def _split(fired: NDArray[np.void], count: int) -> list[NDArray[np.void]]:
