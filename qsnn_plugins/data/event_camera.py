@@ -251,7 +251,9 @@ def camera_of_size(
         raise ArgumentError("camera.sensor", camera.sensor, "no sensor, since size sets it")
     for name in unread:
         if (value := getattr(camera, name)) != getattr(default, name):
-            raise ArgumentError(f"camera.{name}", value, f"no {name}, since this camera does not move")
+            raise ArgumentError(
+                f"camera.{name}", value, f"no {name}, since this camera does not move"
+            )
     return replace(camera, sensor=size)
 
 
