@@ -24,11 +24,13 @@ __all__ = [
     "DAMAGED",
     "atomic_write",
     "checked_path",
+    "is_leftover",
     "locked",
     "path_beside",
     "remove_leftovers",
     "replace",
     "writable",
+    "write_through",
 ]
 
 # what values of other kinds than were written raise on their way out of a file
@@ -135,13 +137,7 @@ def replace(source: str | Path, target: str | Path) -> None:
         ['old']
     """
     os.replace(source, target)
-    # some systems, Windows among them, do not open folders
-    with suppress(OSError):
-        folder = os.open(Path(target).parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _sync_folder(Path(target).parent)
 
 
 @contextmanager
@@ -175,12 +171,40 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
         yield
 
 
+def write_through(folder: str | Path) -> None:
+    """Have all that a folder holds written to the disk, before it is renamed into its place.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> folder = Path(mkdtemp())
+        >>> (folder / "events.npy").touch()
+        >>> write_through(folder)
+    """
+    for path in (*Path(folder).rglob("*"), Path(folder)):
+        if path.is_dir():
+            _sync_folder(path)
+        elif path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a path is one of `path_beside`.
+
+    Example:
+        >>> is_leftover(Path(f"data/.events.npy.{'0' * 32}.tmp"))
+        True
+    """
+    return _BESIDE.fullmatch(path.name) is not None
+
+
 def remove_leftovers(folder: str | Path, age: float = 3600) -> None:
     """Remove what writers that were killed left beside its place.
 
     Args:
         folder: Where they wrote.
-        age: Seconds since it was last written: what is younger may be in the making.
+        age: Seconds since it, or anything in it, was last written: what is younger may be in the
+            making.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -195,8 +219,23 @@ def remove_leftovers(folder: str | Path, age: float = 3600) -> None:
     """
     for path in Path(folder).iterdir():
         with suppress(OSError):
-            if _BESIDE.fullmatch(path.name) and time.time() - path.stat().st_mtime >= age:
+            if is_leftover(path) and time.time() - _last_written(path) >= age:
                 _remove(path)
+
+
+def _last_written(path: Path) -> float:
+    # a folder's own time stays while a file in it grows
+    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+
+
+def _sync_folder(path: Path) -> None:
+    # some systems, Windows among them, do not open folders
+    with suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _remove(path: Path) -> None:

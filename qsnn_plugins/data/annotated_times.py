@@ -42,7 +42,7 @@ class BoxFilter:
 
     def __post_init__(self) -> None:
         for argument in ("skip", "diagonal", "side"):
-            at_least(argument, getattr(self, argument), 0)
+            object.__setattr__(self, argument, at_least(argument, getattr(self, argument), 0))
 
     def __call__(self, boxes: NDArray[np.void], sensor: tuple[int, int]) -> NDArray[np.void]:
         """Return the boxes [M'] that count, clipped to the sensor of (H, W) pixels."""
@@ -92,6 +92,7 @@ class AnnotatedTimes(Dataset[BoxesItem]):
         return len(self._items)
 
     def __getitem__(self, index: int) -> BoxesItem:
+        index = range(len(self))[index]
         path, boxes = self._items[index]
         frames = self._frames(DatFile(path), int(boxes["t"][0]))
         _, _, height, width = frames.shape

@@ -12,9 +12,11 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.download import Archive, fetch
+from qsnn_plugins.data.download import Archive, fetch, is_empty
 from qsnn_plugins.data.order import EpochOrder, EpochShuffle, TrainingLoader
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.files import checked_path
+from qsnn_plugins.spec.checks import boolean
 
 
 class LoadingOptions(TypedDict, total=False):
@@ -54,7 +56,7 @@ class BaseDataModule(LightningDataModule):
         seed: Seed of the training order and of the augmentation, which depend only on this seed and
             the epoch.
         root: Folder of the data set, if it has one.
-        download: Whether to download the data set if `root` does not exist.
+        download: Whether to download the data set if `root` is empty or does not exist.
         archives: Archives to download; empty if there is no public address.
         homepage: Where to get the data by hand.
 
@@ -81,7 +83,7 @@ class BaseDataModule(LightningDataModule):
         homepage: str = "",
     ) -> None:
         super().__init__()
-        if download and not archives:
+        if boolean("download", download) and not archives:
             raise ArgumentError("download", download, f"false: get it from {homepage}")
         self.num_classes, self.class_names = num_classes, class_names
         self.frame_shape = frame_shape
@@ -91,7 +93,7 @@ class BaseDataModule(LightningDataModule):
         self.batch_size = at_least("batch_size", batch_size, 1)
         self.num_workers = at_least("num_workers", num_workers, 0)
         self.seed = at_least("seed", seed, 0)
-        self.root = Path(root).expanduser().absolute()
+        self.root = checked_path("root", root).expanduser().absolute()
         self.download, self.archives = download, archives
         self._splits: dict[str, Any] = {}
 
@@ -111,7 +113,7 @@ class BaseDataModule(LightningDataModule):
         return EpochShuffle(split, self.seed, replicas, rank)
 
     def prepare_data(self) -> None:
-        """Download the data set if `download` is set and its folder does not exist."""
+        """Download the data set if `download` is set and its folder is empty or not there."""
         if self.download:
             fetch(self.archives, self.root)
 
@@ -133,6 +135,14 @@ class BaseDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the test split."""
         return self.test_dataloader()
+
+    def _download_advice(self) -> str:
+        """Say what `download` can do about missing data, or why it has done nothing."""
+        if not self.download:
+            return "download with download=true"
+        if self.root.exists() and not is_empty(self.root):
+            return f"remove {self.root} (it is not empty, so nothing was downloaded)"
+        return "call prepare_data() first, which downloads"
 
     def _opened(self, name: str) -> Any:
         if name not in self._splits:

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import CutMix, MixUp
 from qsnn_plugins.data.checks import at_least, probability
 from qsnn_plugins.data.transformed import drawing_from
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class BatchMixing:
         mixup: α of mixup; 0 for no mixup.
         cutmix: α of CutMix; 0 for no CutMix.
         probability: Probability that a batch is mixed.
-        cutmix_share: Probability of CutMix for a mixed batch, if both are used.
+        cutmix_share: Probability of CutMix for a mixed batch; to be set only if both are used.
         until_epoch: The first epoch without mixing, from 0; None for no end.
 
     Raises:
@@ -53,12 +54,15 @@ class BatchMixing:
 
     def __post_init__(self) -> None:
         for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ArgumentError(name, getattr(self, name), "a finite number from 0")
+            number("a finite number from 0", lambda given: given >= 0)(name, getattr(self, name))
         if self.mixup == self.cutmix == 0:
             raise ArgumentError("mixup", self.mixup, "a number above 0 where cutmix is 0")
         probability("probability", self.probability)
         probability("cutmix_share", self.cutmix_share)
+        default = type(self).cutmix_share
+        if self.cutmix_share != default and not (self.mixup and self.cutmix):
+            allowed = f"{default}, or both mixup and cutmix above 0"
+            raise ArgumentError("cutmix_share", self.cutmix_share, allowed)
         if self.until_epoch is not None:
             at_least("until_epoch", self.until_epoch, 0)
 

@@ -6,21 +6,37 @@ Each returns the value, or raises ArgumentError.
 from __future__ import annotations
 
 import math
+import numbers
+import operator
+from typing import Any
+
+import numpy as np
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.spec.checks import number
 
 
+def as_integer(value: Any) -> int | None:
+    """An integer of any type, such as numpy's, as an int; None for all else, booleans included."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
 def at_least(argument: str, value: int, low: int) -> int:
     """An integer of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    integer = as_integer(value)
+    if integer is None or integer < low:
         raise ArgumentError(argument, value, f"an integer of at least {low}")
-    return value
+    return integer
 
 
 def one_of(argument: str, value: str, allowed: tuple[str, ...]) -> str:
     """One of the words in `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ArgumentError(argument, value, " or ".join(repr(word) for word in allowed))
     return value
 
@@ -42,11 +58,11 @@ def acute_angle(argument: str, value: float) -> float:
 
 def interval(argument: str, value: tuple[float, float], whole: bool = False) -> None:
     """Raise an error unless a value is two numbers from 0 on, and the first the smaller."""
-    kinds = int if whole else (int, float)
+    kind = numbers.Integral if whole else numbers.Real
     is_pair = isinstance(value, list | tuple) and len(value) == 2
     if not (
         is_pair
-        and all(isinstance(n, kinds) and not isinstance(n, bool) for n in value)
+        and all(isinstance(n, kind) and not isinstance(n, bool) for n in value)
         and 0 <= value[0] <= value[1] < math.inf
     ):
         what = "integers" if whole else "finite numbers"
@@ -60,8 +76,8 @@ def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]
         >>> height_width("size", 48)
         (48, 48)
     """
-    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1:
+    sides = value if isinstance(value, list | tuple) else (value, value)
+    integers = [side for side in map(as_integer, sides) if side is not None and side >= 1]
+    if not len(sides) == len(integers) == 2:
         raise ArgumentError(argument, value, "one positive integer, or (height, width)")
-    return sides[0], sides[1]
+    return integers[0], integers[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.download import Archive, missing_file
+from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.image_transforms import Statistics, small_image_transform
 from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
 from qsnn_plugins.errors import DataError
@@ -96,10 +96,16 @@ class _CIFAR(ImagesDataModule):
     def pictures(self) -> tuple[ImageArray, ImageArray]:
         """Return the training and the test split, in memory."""
         records, (each, last) = self.records, self.records.images
-        parts = [_read_records(self.root / name, records, each) for name in records.train]
+        parts = [self._read(self.root / name, each) for name in records.train]
         pixels, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        test = _read_records(self.root / records.test, records, last)
+        test = self._read(self.root / records.test, last)
         return ImageArray(pixels, labels), ImageArray(*test)
+
+    def _read(self, path: Path, images: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        try:
+            return _read_records(path, self.records, images)
+        except OSError as error:
+            raise self._missing_file(path, self.records.name, error) from error
 
 
 class CIFAR10(_CIFAR):
@@ -173,16 +179,12 @@ def _read_records(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return pixels uint8 [N, 32, 32, 3] and labels int64 [N] of a file of N images."""
     size = len(records.classes) + _PIXELS
-    try:
-        if (end := path.stat().st_size) != images * size:
-            raise DataError(
-                f"{path} is truncated or not {records.name}: it ends at byte {end}, "
-                f"and {images} records of {size} bytes end at byte {images * size}"
-            )
-        raw = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise missing_file(path, records.name, records.archive, error) from error
-    rows = raw.reshape(images, size)
+    if (end := path.stat().st_size) != images * size:
+        raise DataError(
+            f"{path} is truncated or not {records.name}: it ends at byte {end}, "
+            f"and {images} records of {size} bytes end at byte {images * size}"
+        )
+    rows = np.fromfile(path, dtype=np.uint8).reshape(images, size)
     for byte, count in enumerate(records.classes):
         unknown = rows[:, byte] >= count
         if unknown.any():

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from qsnn_plugins.data.checks import one_of
+from qsnn_plugins.data.checks import as_integer, one_of
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 ORDERS = ("ordered", "random")
 
@@ -87,12 +88,11 @@ def class_folds(
 
 def check_fold(fold: int, folds: int) -> None:
     """Raise ArgumentError where there is no such fold."""
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
+    if as_integer(fold) not in range(folds):
         raise ArgumentError("fold", fold, f"an integer from 0 to {folds - 1}")
 
 
 def check_split(test_fraction: float, split: str) -> None:
     """Raise ArgumentError for a `test_fraction` outside (0, 1) or an unknown `split`."""
-    if not 0 < test_fraction < 1:
-        raise ArgumentError("test_fraction", test_fraction, "a number between 0 and 1")
+    number("a number between 0 and 1", lambda given: 0 < given < 1)("test_fraction", test_fraction)
     one_of("split", split, ORDERS)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.checks import at_least, height_width
-from qsnn_plugins.data.event_camera import EventCamera
+from qsnn_plugins.data.checks import as_integer, at_least, height_width
+from qsnn_plugins.data.event_camera import EventCamera, camera_of_size
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
 from qsnn_plugins.data.image_transforms import small_image_transform
@@ -40,7 +39,7 @@ class EventDigits(FramesDataModule):
         bin_by: "time" for bins of equal duration, "count" for bins of equally many events.
         binary: True sets pixels with events to 1; False counts the events.
         seed: Seed of the training order; neither the split nor the events depend on it.
-        camera: The camera; its sensor is replaced by `size`.
+        camera: The camera; `size` sets its sensor.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -65,7 +64,7 @@ class EventDigits(FramesDataModule):
         camera: EventCamera | None = None,
     ) -> None:
         sensor = height_width("size", size)
-        self.camera = replace(camera or EventCamera(), sensor=sensor)
+        self.camera = camera_of_size(camera, sensor)
         self.binning = FrameBinning(time_steps, bin_by=bin_by, binary=binary)
         super().__init__(
             num_classes=10,
@@ -117,9 +116,9 @@ class Digits(ImagesDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        if channels not in (1, 3):
+        if as_integer(channels) not in (1, 3):
             raise ArgumentError("channels", channels, "1 or 3")
-        at_least("size", size, 8)
+        channels, size = int(channels), at_least("size", size, 8)
         statistics = (_MEAN,) * channels, (_DEVIATION,) * channels
         super().__init__(
             num_classes=10,

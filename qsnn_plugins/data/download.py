@@ -9,13 +9,20 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 from qsnn_plugins.errors import DataError
-from qsnn_plugins.files import path_beside, replace
+from qsnn_plugins.files import (
+    is_leftover,
+    path_beside,
+    remove_leftovers,
+    replace,
+    write_through,
+)
 from qsnn_plugins.progress import phase, tracked
 
 _CHUNK = 1 << 20  # bytes
@@ -42,7 +49,8 @@ class Archive:
 def fetch(archives: Sequence[Archive], root: Path) -> None:
     """Download and unpack archives into the folder `root`, unless there is one with content.
 
-    The folder appears only when it is complete. Zip files inside an archive are unpacked too.
+    The folder appears only when it is complete; an empty one that cannot be replaced, such as a
+    mount point, is filled at the end. Zip files inside an archive are unpacked too.
 
     Args:
         archives: Archives to unpack into the same folder, in this order.
@@ -53,23 +61,30 @@ def fetch(archives: Sequence[Archive], root: Path) -> None:
             written.
     """
     try:
-        if root.is_dir() and not any(root.iterdir()):
-            root.rmdir()  # nothing is in it that could be lost
-        if root.exists():
+        root = root.resolve()  # a link stays, and what it names is filled
+        with suppress(OSError):
+            root.rmdir()  # nothing is in what can be removed so
+        if root.exists() and not is_empty(root):
             return
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with path_beside(root) as unpacked:
-            unpacked.mkdir()
-            for archive in archives:
-                _download(archive, unpacked)
-            folder = unpacked / archives[-1].folder
-            if not folder.is_dir():
-                raise DataError(f"{archives[-1].url} contains no folder {archives[-1].folder}")
-            replace(folder, root)
+        place = root / "download" if root.exists() else root
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place.parent)
+        with path_beside(place) as unpacked:
+            folder = _fetched(archives, unpacked)
+            moves = [(folder, root)]
+            if root.exists():
+                moves = [(entry, root / entry.name) for entry in folder.iterdir()]
+            for source, target in moves:
+                replace(source, target)
     except OSError as error:
         raise DataError(
             f"{root} cannot be written ({error.strerror}): give another root"
         ) from error
+
+
+def is_empty(root: Path) -> bool:
+    """Return whether a folder holds nothing, but for what a killed download left in it."""
+    return root.is_dir() and all(is_leftover(path) for path in root.iterdir())
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -132,13 +147,17 @@ def _require_all_entries(path: Path, count: int) -> None:
         raise zipfile.BadZipFile(f"it has {count} of {counted} entries")
 
 
-def missing_file(path: Path, dataset: str, archive: Archive, error: OSError) -> DataError:
-    """Return the error of a file that a data set of images lacks."""
-    return DataError(
-        f"{path} of {dataset} cannot be read ({error.strerror}): unpack {archive.url} there, set "
-        "another folder with root, download it with download=true, or run on embedded images with "
-        "-c recipes/overlays/embedded_static.yaml"
-    )
+def _fetched(archives: Sequence[Archive], unpacked: Path) -> Path:
+    """Download and unpack archives into a new folder, and return the one that is wanted of it."""
+    unpacked.mkdir()
+    for archive in archives:
+        _download(archive, unpacked)
+    folder = unpacked / archives[-1].folder
+    if not folder.is_dir():
+        raise DataError(f"{archives[-1].url} contains no folder {archives[-1].folder}")
+    with phase("writing the files to the disk"):
+        write_through(folder)
+    return folder
 
 
 def _download(archive: Archive, folder: Path) -> None:

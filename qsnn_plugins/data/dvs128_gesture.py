@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from qsnn_plugins.data.recordings import EventDataset, RecordingsDataModule, Spl
 from qsnn_plugins.errors import DataError, QSNNWarning
 
 _SENSOR = (128, 128)
+_LISTS = ("trials_to_train.txt", "trials_to_test.txt")
 _CLASSES = (
     *("hand clapping", "right hand wave", "left hand wave", "right arm clockwise"),
     *("right arm counter-clockwise", "left arm clockwise", "left arm counter-clockwise"),
@@ -30,22 +33,34 @@ def _read(path: Path) -> NDArray[np.void]:
     return read_aedat3(path, _SENSOR)
 
 
-def _trials(root: Path, name: str, allow_broken: bool) -> list[Recording]:
-    """Return the gestures of the files that a list names."""
+def _listed(path: Path) -> list[Path]:
+    """Return the files that a list names; none where there is no list."""
     try:
-        files = (root / name).read_text(encoding="utf-8").split()
+        return [path.parent / name for name in path.read_text(encoding="utf-8").split()]
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise DataError(f"{root / name} cannot be read as a list of files: {error}") from error
+        raise DataError(f"{path} cannot be read as a list of files: {error}") from error
+
+
+def _require_once(files: Iterable[Path]) -> None:
+    """Raise DataError for a file that is listed twice: it would count twice, or test as trained."""
+    for file, count in Counter(files).items():
+        if count > 1:
+            lists = " and ".join(_LISTS)
+            raise DataError(f"{file} is listed {count} times in {lists}: list each file once")
+
+
+def _trials(files: Iterable[Path], allow_broken: bool) -> list[Recording]:
+    """Return the gestures of several files."""
     gestures = []
     for file in files:
         try:
-            gestures += _gestures(root / file)
+            gestures += _gestures(file)
         except DataError as error:
             if not allow_broken:
                 raise
-            warnings.warn(f"{file} is left out: {error}", QSNNWarning, stacklevel=2)
+            warnings.warn(f"{file.name} is left out: {error}", QSNNWarning, stacklevel=2)
     return gestures
 
 
@@ -53,7 +68,9 @@ def _gestures(path: Path) -> list[Recording]:
     """Return the gestures in a file, whose labels and times its table of labels holds."""
     table = path.with_name(f"{path.stem}_labels.csv")
     try:
-        lines = table.read_text(encoding="utf-8").splitlines()[1:]
+        header, *lines = table.read_text(encoding="utf-8").splitlines()
+        if any(name.strip().isdecimal() for name in header.split(",")):
+            raise ValueError(f"its first line, {header!r}, is no header")
         rows = np.array([line.split(",") for line in lines if line.strip()], dtype=np.int64)
         labels, starts, ends = rows.T
     except (OSError, ValueError, OverflowError) as error:
@@ -76,7 +93,7 @@ def _gestures(path: Path) -> list[Recording]:
 _DVS128_GESTURE = EventDataset(
     reader=EventReader("DVS128-Gesture", _SENSOR, _read),
     classes=_CLASSES,
-    layout="with trials_to_train.txt, trials_to_test.txt, and of each file that they name "
+    layout=f"with {_LISTS[0]}, {_LISTS[1]}, and of each file that they name "
     "<user>_<light>.aedat and <user>_<light>_labels.csv",
     homepage="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
     nda=NeuromorphicAugmentation(flip=0),
@@ -139,11 +156,9 @@ class DVS128Gesture(RecordingsDataModule):
 
     def find(self) -> Splits:
         """Return the gestures of the files that the two lists name."""
-        train, test = (
-            _trials(self.root, f"trials_to_{split}.txt", self.allow_broken)
-            for split in ("train", "test")
-        )
-        return train, test
+        train, test = (_listed(self.root / name) for name in _LISTS)
+        _require_once([*train, *test])
+        return _trials(train, self.allow_broken), _trials(test, self.allow_broken)
 
     def _load(self) -> tuple[CachedFrames, CachedFrames]:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qsnn_plugins.data.checks import at_least, height_width, positive
 from qsnn_plugins.data.frames import EVENT_DTYPE
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 _CHUNK = 64  # images at a time: their working arrays stay in the processor's cache
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, for images with three channels
@@ -77,9 +78,9 @@ class EventCamera:
         for argument in ("threshold", "dark", "amplitude"):
             positive(argument, getattr(self, argument))
         for argument, low in (("saccades", 2), ("duration", 1), ("steps", 1), ("seed", 0)):
-            at_least(argument, getattr(self, argument), low)
-        if not 0 <= self.mismatch < 1:
-            raise ArgumentError("mismatch", self.mismatch, "a fraction from 0 to below 1")
+            object.__setattr__(self, argument, at_least(argument, getattr(self, argument), low))
+        fraction = number("a fraction from 0 to below 1", lambda given: 0 <= given < 1)
+        fraction("mismatch", self.mismatch)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -225,6 +226,35 @@ class EventCamera:
             view = padded[:, row : row + height + 1, column : column + width + 1]
             rows = (1 - v) * view[:, :-1] + v * view[:, 1:]
             yield np.log(self.dark + (1 - u) * rows[:, :, :-1] + u * rows[:, :, 1:])
+
+
+def camera_of_size(
+    camera: EventCamera | None, size: tuple[int, int], unread: Sequence[str] = ()
+) -> EventCamera:
+    """Return a camera, the default one for None, whose sensor has the size of a data module.
+
+    Args:
+        camera: The camera.
+        size: (H, W) in pixels.
+        unread: Settings that the data module does not use.
+
+    Raises:
+        ArgumentError: The camera has another sensor of its own, or sets what is not used.
+
+    Example:
+        >>> camera_of_size(EventCamera(threshold=0.2), (48, 64)).shape
+        (48, 64)
+    """
+    default = EventCamera()
+    camera = camera or default
+    if camera.shape not in (size, default.shape):
+        raise ArgumentError("camera.sensor", camera.sensor, "no sensor, since size sets it")
+    for name in unread:
+        if (value := getattr(camera, name)) != getattr(default, name):
+            raise ArgumentError(
+                f"camera.{name}", value, f"no {name}, since this camera does not move"
+            )
+    return replace(camera, sensor=size)
 
 
 def _split(fired: NDArray[np.void], count: int) -> list[NDArray[np.void]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.utils.data import Dataset
 from qsnn_plugins.data.base import BaseDataModule
 from qsnn_plugins.data.boxes import BoxesItem, boxes_target, collate_boxes
 from qsnn_plugins.data.checks import at_least, height_width
-from qsnn_plugins.data.event_camera import EventCamera
+from qsnn_plugins.data.event_camera import EventCamera, camera_of_size
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.order import EpochOrder
 from qsnn_plugins.data.scenes import CLASSES, SceneStyle, draw_scene
@@ -37,8 +36,8 @@ class EventScenes(BaseDataModule):
         binary: True sets pixels with events to 1; False counts the events.
         seed: Seed of all scenes.
         style: Number, size and speed of objects.
-        camera: The camera; its sensor is replaced by `size`, and it does not move during one
-            `duration`.
+        camera: The camera; `size` sets its sensor, and it does not move during one `duration`, so
+            `saccades` and `amplitude` are not to be set.
 
     Raises:
         ArgumentError: A setting is out of its range.
@@ -67,7 +66,7 @@ class EventScenes(BaseDataModule):
         camera: EventCamera | None = None,
     ) -> None:
         sensor = height_width("size", size)
-        self.camera = replace(camera or EventCamera(), sensor=sensor)
+        self.camera = camera_of_size(camera, sensor, unread=("saccades", "amplitude"))
         self.binning = FrameBinning(time_steps, bin_by=bin_by, binary=binary)
         self.style = style or SceneStyle()
         self.scenes = {
@@ -120,7 +119,8 @@ class ScenesDataset(Dataset[BoxesItem]):
         return self.length
 
     def __getitem__(self, index: int) -> BoxesItem:
-        return self.__getitems__([index])[0]
+        # there are scenes beyond the last, and none before the first
+        return self.__getitems__([range(len(self))[index] if index < 0 else index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[BoxesItem]:
         """Draw several scenes at once, as a loader asks for them."""

@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.transformed import Item
 from qsnn_plugins.errors import DataError
-from qsnn_plugins.files import atomic_write
+from qsnn_plugins.files import atomic_write, remove_leftovers
 from qsnn_plugins.progress import tracked
 
 _log = logging.getLogger(__name__)
@@ -225,6 +225,7 @@ def _write(
     first_error = None
     checksum = _seed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
     with atomic_write(path) as file:
         for recording in recordings:
             label = recording.label

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qsnn_plugins.data.checks import at_least, height_width, one_of
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.spec.checks import boolean
 
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 """One event, as in tonic: column, row (0 at the top), microseconds, True where brighter."""
@@ -54,8 +55,9 @@ class FrameBinning:
     binary: bool = True
 
     def __post_init__(self) -> None:
-        at_least("time_steps", self.time_steps, 1)
+        object.__setattr__(self, "time_steps", at_least("time_steps", self.time_steps, 1))
         one_of("bin_by", self.bin_by, ("time", "count"))
+        boolean("binary", self.binary)
         if self.size is not None:
             # One spelling of a size, so that equal binnings compare and hash as equal.
             object.__setattr__(self, "size", height_width("size", self.size))
@@ -85,17 +87,16 @@ class FrameBinning:
                 from the first and the last event.
 
         Raises:
-            DataError: An event lies outside the sensor or the span, or its polarity is neither 0
-                nor 1.
+            DataError: An event lies outside the sensor or the span, its polarity is neither 0 nor
+                1, or one of its values is not an integer, as where times are in seconds.
         """
         shape = self.shape(sensor)
         if len(events) == 0:
             return np.zeros(shape, dtype=np.uint8)
-        x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
+        x, y, t, channel = (_integers(events, field) for field in "xytp")
         require_in_sensor(x, y, sensor)
         column, row = x * shape[3] // sensor[1], y * shape[2] // sensor[0]
-        step = self._step(events["t"].astype(np.int64), span)
-        channel = events["p"].astype(np.int64)
+        step = self._step(t, span)
         unknown = (channel < 0) | (channel >= POLARITIES)
         if unknown.any():
             first = int(unknown.argmax())
@@ -120,6 +121,21 @@ class FrameBinning:
             raise DataError(f"events from {start} to {end} µs: no recording is so long")
         step = (t - start) * self.time_steps // max(end - start, 1)
         return np.minimum(step, self.time_steps - 1)
+
+
+def _integers(events: NDArray[np.void], field: str) -> NDArray[np.int64]:
+    """Return a field of events; DataError where a value is no integer."""
+    values = events[field]
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"events have {field} of type {values.dtype}: give integers")
+    with np.errstate(invalid="ignore"):
+        integers = values.astype(np.int64)
+    changed = integers != values
+    if changed.any():
+        first = int(changed.argmax())
+        unit = " in microseconds" if field == "t" else ""
+        raise DataError(f"event {first} has {field}={values[first]}: give integers{unit}")
+    return integers
 
 
 def require_in_sensor(

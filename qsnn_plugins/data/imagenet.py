@@ -10,7 +10,7 @@ from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, photograph_transform
-from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, check_table
 from qsnn_plugins.errors import ArgumentError, DataError
 
 _CLASSES = 1_000
@@ -30,8 +30,8 @@ class ImageNet(ImagesDataModule):
 
     Args:
         root: Folder with `train/<synset>/*.JPEG` and either `val/<synset>/*.JPEG`, as torchvision
-            unpacks the archives, or `val/*.JPEG` beside a table `LOC_val_solution.csv` of image and
-            synset, as Kaggle ships it.
+            unpacks the archives, or `val/*.JPEG` and a table `LOC_val_solution.csv` of image and
+            synset, as Kaggle ships it; where the images lie in folders, the table is not used.
         classes: The synsets of a subset, or a text file with one synset at the start of each line;
             None for all 1,000 classes.
         size: Side of the crop in pixels, 224 in the papers.
@@ -63,8 +63,8 @@ class ImageNet(ImagesDataModule):
         seed: int = 0,
         download: bool = False,
     ) -> None:
-        at_least("size", size, 1)
-        at_least("resize", resize, size)
+        size = at_least("size", size, 1)
+        resize = at_least("resize", resize, size)
         self.synsets = None if classes is None else _synsets(classes)
         super().__init__(
             num_classes=_CLASSES if self.synsets is None else len(self.synsets),
@@ -91,11 +91,13 @@ class ImageNet(ImagesDataModule):
                 "-c recipes/overlays/embedded_static.yaml"
             )
         label = {synset: index for index, synset in enumerate(synsets)}
-        train = _by_folder(folder, label)
+        train, val = _by_folder(folder, label), self.root / "val"
         solution = self.root / _SOLUTION
-        if solution.exists():
-            return ImageFiles(train), ImageFiles(_by_table(self.root / "val", solution, label))
-        return ImageFiles(train), ImageFiles(_by_folder(self.root / "val", label))
+        test = _by_table(val, solution, label) if solution.exists() else []
+        # who sorts the images into folders may leave the table there
+        if not test or not test[0][0].exists():
+            return ImageFiles(train), ImageFiles(_by_folder(val, label))
+        return ImageFiles(train), ImageFiles(test)
 
 
 def _synsets(classes: Sequence[str] | str) -> list[str]:
@@ -133,5 +135,5 @@ def _by_table(folder: Path, table: Path, label: dict[str, int]) -> list[tuple[Pa
             f"{table} cannot be read as a table of ImageId and PredictionString: {error!r}"
         ) from error
     found = [(folder / f"{name}.JPEG", label[synset]) for name, synset in rows if synset in label]
-    require_all_classes(found, list(label), table)
+    check_table(found, list(label), table)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -72,6 +73,14 @@ class ImagesDataModule(FramesDataModule):
         train, test = self.pictures()
         return train, TransformedDataset(test, self.preparation)
 
+    def _missing_file(self, path: Path, dataset: str, error: OSError) -> DataError:
+        """Return the error of a file of the archive that is not there."""
+        return DataError(
+            f"{path} of {dataset} cannot be read ({error.strerror}): unpack {self.archives[0].url} "
+            f"there, set another folder with root, {self._download_advice()}, or run on embedded "
+            "images with -c recipes/overlays/embedded_static.yaml"
+        )
+
 
 class ImageArray(Dataset[Picture]):
     """Images in memory.
@@ -126,10 +135,10 @@ class ImageFiles(Dataset[Picture]):
             raise DataError(f"{path} cannot be read as an image: {error}") from error
 
 
-def require_all_classes(
+def check_table(
     files: Sequence[tuple[str | Path, int]], classes: Sequence[str], table: Path
 ) -> None:
-    """Raise DataError if a table of files and labels names no file of one of the classes.
+    """Raise DataError if a table of files and labels lacks a class, or names a file twice.
 
     Args:
         files: Path and label of each.
@@ -137,7 +146,7 @@ def require_all_classes(
         table: Where the files are named, for the message.
 
     Example:
-        >>> require_all_classes([("1.png", 0), ("2.png", 1)], ("cat", "dog"), Path("images.csv"))
+        >>> check_table([("1.png", 0), ("2.png", 1)], ("cat", "dog"), Path("images.csv"))
     """
     absent = {*range(len(classes))} - {label for _, label in files}
     if absent:
@@ -145,3 +154,6 @@ def require_all_classes(
             f"{table} names no image of {len(absent)} of {len(classes)} classes: "
             f"{classes[min(absent)]} is one"
         )
+    for path, count in Counter(path for path, _ in files).items():
+        if count > 1:
+            raise DataError(f"{table} names {path} {count} times")

@@ -18,6 +18,7 @@ from qsnn_plugins.data.recordings import (
     Splits,
     list_recordings,
 )
+from qsnn_plugins.spec.checks import boolean
 
 _SENSOR = (180, 240)
 _BACKGROUND = "BACKGROUND_Google"
@@ -107,6 +108,7 @@ class NCaltech101(RecordingsDataModule):
         background: bool = True,
     ) -> None:
         check_split(test_fraction, split)
+        boolean("background", background)
         super().__init__(
             _NCALTECH101 if background else replace(_NCALTECH101, classes=_OBJECTS),
             root=root,

@@ -192,8 +192,8 @@ def read_boxes(path: Path) -> NDArray[np.void]:
         Structured array with the fields of `BOX_DTYPE`, in the file's order; it may be empty.
 
     Raises:
-        DataError: It cannot be read, lacks a field, has a coordinate that is not finite or a time
-            below 0.
+        DataError: It cannot be read, lacks a field, has a coordinate that is not finite, a time
+            below 0, or a time or a class that is not an integer.
 
     Example:
         >>> import tempfile
@@ -219,7 +219,10 @@ def read_boxes(path: Path) -> NDArray[np.void]:
     for name, field in fields.items():
         with np.errstate(all="ignore"):
             boxes[name] = field
-        wrong = boxes[name] < 0 if name == "t" else ~np.isfinite(boxes[name])
+            is_float = BOX_DTYPE[name].kind == "f"
+            wrong = ~np.isfinite(boxes[name]) if is_float else boxes[name] != field
+        if name == "t":
+            wrong |= boxes[name] < 0
         if wrong.any():
             first = int(wrong.argmax())
             raise DataError(f"{path}: box {first} has {name}={field[first]}")

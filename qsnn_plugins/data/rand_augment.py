@@ -8,6 +8,7 @@ from torchvision.transforms import InterpolationMode, RandAugment
 
 from qsnn_plugins.data.checks import one_of
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import number
 
 _LARGEST = 10.0  # timm counts magnitudes from 0 to 10, torchvision from 0 to 30
 _MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -55,10 +56,8 @@ class GaussianRandAugment(RandAugment):
         operations: tuple[str, ...] = OPERATIONS,
         fill: list[float] | None = None,
     ) -> None:
-        if not 0 <= magnitude <= _LARGEST:
-            raise ArgumentError("magnitude", magnitude, "a number from 0 to 10")
-        if not spread >= 0:
-            raise ArgumentError("spread", spread, "a number from 0")
+        number("a number from 0 to 10", lambda m: 0 <= m <= _LARGEST)("magnitude", magnitude)
+        number("a finite number from 0", lambda given: given >= 0)("spread", spread)
         if not operations:
             raise ArgumentError("operations", operations, "one name or more")
         for name in operations:

@@ -17,6 +17,8 @@ from qsnn_plugins.data.frame_cache import CachedFrames, EventReader, Recording, 
 from qsnn_plugins.data.frames import FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule
 from qsnn_plugins.errors import DataError, QSNNWarning
+from qsnn_plugins.files import checked_path
+from qsnn_plugins.spec.checks import boolean
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
@@ -79,6 +81,7 @@ class RecordingsDataModule(FramesDataModule):
         augment: str,
         **options: Unpack[LoadingOptions],
     ) -> None:
+        self.allow_broken = boolean("allow_broken", allow_broken)
         _, channels, height, width = binning.shape(dataset.reader.sensor)
         super().__init__(
             num_classes=len(dataset.classes),
@@ -90,8 +93,9 @@ class RecordingsDataModule(FramesDataModule):
             homepage=dataset.homepage,
             **options,
         )
-        self.dataset, self.binning, self.allow_broken = dataset, binning, allow_broken
-        self.cache_dir = Path(cache_dir or self.root / ".qsnn_cache").expanduser().absolute()
+        self.dataset, self.binning = dataset, binning
+        cache = checked_path("cache_dir", cache_dir or self.root / ".qsnn_cache")
+        self.cache_dir = cache.expanduser().absolute()
 
     def find(self) -> Splits:
         """Return the training and the test recordings under `root`; either may be empty.
@@ -122,24 +126,30 @@ class RecordingsDataModule(FramesDataModule):
         train, test = self.find()
         for name, recordings in (("training", train), ("test", test)):
             if not recordings:
-                fetch = ", download them with download=true" * bool(self.dataset.archives)
+                fetch = f", {self._download_advice()}" * bool(self.dataset.archives)
                 raise DataError(
                     f"there are no {name} recordings of {self.dataset.reader.name} in {self.root} "
                     f"({self.dataset.layout}): get them from {self.dataset.homepage}{fetch}, give "
                     "another folder with root, or run on embedded data with "
                     "-c recipes/overlays/embedded.yaml"
                 )
-            present = {recording.label for recording in recordings}
-            absent = [c for label, c in enumerate(self.dataset.classes) if label not in present]
-            if absent:
-                raise DataError(
-                    f"{len(absent)} of {len(self.dataset.classes)} classes of "
-                    f"{self.dataset.reader.name} have no {name} recording in {self.root} "
-                    f"({self.dataset.layout}): {', '.join(absent[:5])}"
-                    + ", ..."
-                    * (len(absent) > 5)
-                )
-        return self._frames(train, "train"), self._frames(test, "test")
+            advice = f"; {self._download_advice()}" * self.download
+            self._require_classes({each.label for each in recordings}, f"{name} recording", advice)
+        frames = self._frames(train, "train"), self._frames(test, "test")
+        # a class whose recordings are all broken is as absent as one without any
+        for name, split in zip(("training", "test"), frames, strict=True):
+            self._require_classes({*split.labels.tolist()}, f"{name} recording that can be read")
+        return frames
+
+    def _require_classes(self, present: set[int], what: str, advice: str = "") -> None:
+        absent = [c for label, c in enumerate(self.dataset.classes) if label not in present]
+        if absent:
+            more = ", ..." * (len(absent) > 5)
+            raise DataError(
+                f"{len(absent)} of {len(self.dataset.classes)} classes of "
+                f"{self.dataset.reader.name} have no {what} in {self.root} "
+                f"({self.dataset.layout}): {', '.join(absent[:5])}{more}{advice}"
+            )
 
     def _frames(self, recordings: list[Recording], split: str) -> CachedFrames:
         return cached_frames(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torchvision.datasets.folder import make_dataset
 
 from qsnn_plugins.data.checks import at_least
-from qsnn_plugins.data.download import Archive, missing_file
+from qsnn_plugins.data.download import Archive
 from qsnn_plugins.data.image_transforms import IMAGENET_STATISTICS, small_image_transform
-from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, require_all_classes
+from qsnn_plugins.data.images_module import ImageFiles, ImagesDataModule, check_table
 from qsnn_plugins.errors import DataError
 
 _ARCHIVE = Archive(
@@ -53,7 +53,7 @@ class TinyImageNet(ImagesDataModule):
         seed: int = 0,
         download: bool = False,
     ) -> None:
-        at_least("size", size, 8)
+        size = at_least("size", size, 8)
         super().__init__(
             num_classes=_CLASSES,
             frame_shape=(3, size, size),
@@ -76,7 +76,10 @@ class TinyImageNet(ImagesDataModule):
         try:
             train = make_dataset(self.root / "train", label, extensions=(".jpeg",))
         except OSError as error:
-            raise DataError(f"{self.root} is not the whole of TinyImageNet: {error}") from error
+            advice = f"; {self._download_advice()}" * self.download
+            raise DataError(
+                f"{self.root} is not the whole of TinyImageNet: {error}{advice}"
+            ) from error
         test = []
         table = self.root / "val/val_annotations.txt"
         for line in self._lines("val/val_annotations.txt"):
@@ -86,13 +89,15 @@ class TinyImageNet(ImagesDataModule):
                     f"{table}: {name} has a class that wnids.txt does not name, {synset!r}"
                 )
             test.append((self.root / "val" / "images" / name, label[synset]))
-        require_all_classes(test, synsets, table)
+        check_table(test, synsets, table)
+        if not test[0][0].exists():
+            raise DataError(f"{test[0][0]}, which {table.name} names, is not there")
         return ImageFiles(train), ImageFiles(test)
 
     def _lines(self, name: str) -> list[str]:
         try:
             return (self.root / name).read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise missing_file(self.root / name, "TinyImageNet", _ARCHIVE, error) from error
+            raise self._missing_file(self.root / name, "TinyImageNet", error) from error
         except UnicodeDecodeError as error:
             raise DataError(f"{self.root / name} is not a text: {error}") from error

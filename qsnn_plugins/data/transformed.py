@@ -50,11 +50,12 @@ class TransformedDataset(Dataset[Item]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Item:
-        item, label = self.split[int(index)]
+        place = range(len(self))[index]
+        item, label = self.split[place]
         if self.seed is None:
             return self.transform(item), label
         # an index that comes without an epoch, as in `data.train[3]`, is one of the first epoch
-        with drawing_from(self.seed, getattr(index, "epoch", 0), int(index)):
+        with drawing_from(self.seed, getattr(index, "epoch", 0), place):
             return self.transform(item), label
 
 

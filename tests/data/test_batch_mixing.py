@@ -49,7 +49,8 @@ def test_samples_and_labels_are_mixed_with_the_same_share(frames):
     [({"mixup": 0.3}, MixUp(alpha=0.3, num_classes=6)), (BOTH, CutMix(alpha=1.0, num_classes=6))],
 )
 def test_it_is_torchvisions(settings, kind):
-    settings = settings | {"cutmix_share": 1.0}
+    if "cutmix" in settings:
+        settings = settings | {"cutmix_share": 1.0}
     mixed, soft = BatchMixing(**settings)(images(), LABELS, 6, epoch=3, batch=5, process=1, seed=7)
     with drawing_from(7, 3, 5, 1, 1):
         torch.rand(())  # whether it is mixed at all
@@ -135,6 +136,8 @@ def test_one_key_gives_one_batch_whatever_else_draws():
         ({"cutmix": float("nan")}, "cutmix"),
         ({"probability": 1.5}, "probability"),
         ({"cutmix_share": -1}, "cutmix_share"),
+        ({"mixup": 0.5, "cutmix_share": 0.9}, "cutmix_share"),
+        ({"mixup": 0, "cutmix": 1, "cutmix_share": 1.0}, "cutmix_share"),
         ({"until_epoch": -1}, "until_epoch"),
     ],
 )

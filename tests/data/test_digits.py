@@ -72,6 +72,13 @@ def test_settings_arrive():
     assert data.camera == EventCamera(sensor=(10, 14), threshold=0.2)
 
 
+def test_a_sensor_that_size_would_replace_is_refused():
+    with pytest.raises(ArgumentError, match=r"^camera\.sensor=\(48, 48\) .*since size sets it$"):
+        EventDigits(camera=EventCamera(sensor=48))
+    assert EventDigits(size=48, camera=EventCamera(sensor=48)).frame_shape == (2, 48, 48)
+    assert EventDigits(size=48, camera=EventCamera()).frame_shape == (2, 48, 48)
+
+
 def test_bins_of_time_are_the_cameras(monkeypatch):
     """An only event, in the middle of the recording, is in the middle frame; not in the first."""
     _record.cache_clear()

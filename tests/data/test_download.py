@@ -4,11 +4,13 @@ import errno
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -16,6 +18,8 @@ import pytest
 from qsnn_plugins.data import CIFAR10, CIFAR100, NMNIST, TinyImageNet, base, tiny_imagenet
 from qsnn_plugins.data.download import Archive, fetch, unpack
 from qsnn_plugins.errors import DataError
+
+LEFTOVER = f".download.{'0' * 32}.tmp"
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -82,6 +86,68 @@ def test_an_empty_folder_is_filled(tmp_path, archive):
     assert (tmp_path / "Events" / "1.bin").read_text() == "one"
 
 
+def test_an_empty_folder_behind_a_link_is_filled(tmp_path, archive):
+    (tmp_path / "disk" / "Events").mkdir(parents=True)
+    (tmp_path / "Events").symlink_to(tmp_path / "disk" / "Events")
+    fetch([replace(archive, folder="inside")], tmp_path / "Events")
+    assert (tmp_path / "Events").is_symlink()
+    assert (tmp_path / "disk" / "Events" / "1.bin").read_text() == "one"
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["Events"]
+
+
+@pytest.fixture
+def mount_point(tmp_path, monkeypatch):
+    """Return an empty folder that cannot be removed, nor another one be put in its place."""
+    root = tmp_path / "data" / "Events"
+    root.mkdir(parents=True)
+
+    def refuse_busy(change):
+        def changed(path, *rest, **options):
+            if root in map(Path, (path, *rest)):
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            return change(path, *rest, **options)
+
+        return changed
+
+    for name in ("rmdir", "replace"):
+        monkeypatch.setattr(os, name, refuse_busy(getattr(os, name)))
+    return root
+
+
+def test_an_empty_mount_point_is_filled(archive, mount_point):
+    (mount_point / LEFTOVER).mkdir()  # of a download that was killed a moment ago
+    fetch([replace(archive, folder="inside")], mount_point)
+    assert (mount_point / "1.bin").read_text() == "one"
+    assert (mount_point / "sub" / "2.bin").read_text() == "two"
+    assert {path.name for path in mount_point.iterdir()} == {"1.bin", "sub", LEFTOVER}
+    assert [path.name for path in mount_point.parent.iterdir()] == ["Events"]
+
+
+def test_what_a_killed_download_left_is_removed_unless_another_still_writes(tmp_path, archive):
+    old, young = (tmp_path / f".Events.{digit * 32}.tmp" for digit in "01")
+    for folder in (old, young):
+        (folder / "inside").mkdir(parents=True)
+        (folder / "inside" / "1.bin").touch()
+    for path in (old, old / "inside", old / "inside" / "1.bin", young, young / "inside"):
+        os.utime(path, (0, 0))
+    fetch([archive], tmp_path / "Events")
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_every_file_is_on_the_disk_before_the_folder_appears(tmp_path, archive, monkeypatch):
+    written, fsync, root = [], os.fsync, tmp_path / "Events"
+
+    def note(number):
+        if not root.exists():
+            written.append(os.fstat(number).st_ino)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    fetch([archive], root)
+    assert {path.stat().st_ino for path in (root, *root.rglob("*"))} <= {*written}
+
+
 @pytest.mark.parametrize("fault", ["gone", "another", "no folder"])
 def test_what_fails_is_named_and_leaves_nothing(tmp_path, archive, fault):
     archive = {
@@ -113,6 +179,31 @@ def test_nothing_is_fetched_unless_asked(tmp_path, monkeypatch):
         NMNIST().dataset.archives,
     ]
     assert {root for _, root in fetched} == {tmp_path / "gone"}
+
+
+@pytest.mark.parametrize("kind", [CIFAR10, TinyImageNet, NMNIST])
+def test_missing_data_say_what_a_download_would_do_or_why_it_did_nothing(tmp_path, kind):
+    def said(**settings):
+        with pytest.raises(DataError) as raised:
+            kind(str(tmp_path / "data"), **settings).setup()
+        return str(raised.value)
+
+    assert ", download with download=true, " in said()
+    assert ", call prepare_data() first, which downloads, " in said(download=True)
+    (tmp_path / "data").mkdir()
+    assert ", call prepare_data() first, which downloads, " in said(download=True)
+    (tmp_path / "data" / "notes.txt").touch()
+    kept = f"remove {tmp_path / 'data'} (it is not empty, so nothing was downloaded)"
+    assert f", {kept}, " in said(download=True)
+    assert "download=true" not in said(download=True)
+
+
+def test_a_folder_without_a_class_says_why_nothing_was_downloaded(tmp_path):
+    for name in ("Train/0/1.bin", "Test/0/1.bin"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"1, 2, 3, 4, 5, \.\.\.; remove .* nothing was downloaded"):
+        NMNIST(str(tmp_path), download=True).prepare_data()
 
 
 def tar_of(path, *members, tail=b""):

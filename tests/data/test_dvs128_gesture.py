@@ -84,6 +84,29 @@ def test_a_missing_table_of_labels_is_named(root):
         DVS128Gesture(str(root)).prepare_data()
 
 
+@pytest.mark.parametrize("header", ["", "1,900000,910000\r\n", "\ufeff1, 900000, 910000\r\n"])
+def test_a_table_of_labels_without_a_header_is_named(root, header):
+    """Its first gesture would be taken for the header."""
+    path = root / "user24_led_labels.csv"
+    rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+    path.write_text(header + "".join(rows), encoding="utf-8")
+    with pytest.raises(DataError, match=r"user24_led_labels\.csv .*first line, .*, is no header"):
+        DVS128Gesture(str(root)).prepare_data()
+
+
+@pytest.mark.parametrize(
+    ("split", "name"),
+    [("train", "user24_led.aedat"), ("test", "./user24_led.aedat"), ("train", "user01_led.aedat")],
+)
+def test_a_file_that_is_listed_twice_is_named(root, split, name):
+    with (root / f"trials_to_{split}.txt").open("a") as file:
+        file.write(f"\n{name}\n")
+    said = rf"{name[-16:]} is listed 2 times in trials_to_train\.txt and trials_to_test\.txt: "
+    for allow_broken in (False, True):
+        with pytest.raises(DataError, match=said):
+            DVS128Gesture(str(root), allow_broken=allow_broken).prepare_data()
+
+
 @pytest.mark.parametrize("row", ["12,1,2", "0,1,2", "3,20,10", "3,x,10", "3,10"])
 def test_a_row_that_is_no_gesture_is_named(root, row):
     path = root / "user24_led_labels.csv"

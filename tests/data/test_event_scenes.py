@@ -1,5 +1,7 @@
 """Scenes seen by the camera: by seed, without an end, and alike alone and in a batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,14 @@ def test_a_scene_depends_on_seed_split_and_number_alone():
     assert not same(items[0], items[1])
     assert not same(items[0], build(seed=1).split("train")[5])
     assert not same(items[0], build().split("test")[5])
+
+
+def test_scenes_are_counted_from_the_end_too():
+    scenes = build().split("train")
+    assert same(scenes[-1], scenes[3])
+    assert int(scenes[-1][1]["image_id"]) == 3
+    with pytest.raises(IndexError):
+        scenes[-5]
 
 
 def test_training_never_sees_a_scene_twice():
@@ -81,6 +91,18 @@ def test_processes_share_the_scenes_of_an_epoch():
     assert [list(part) for part in parts] == [[0, 2], [1, 3]]
     assert [list(part) for part in parts] == [[4, 6], [5, 7]]
     assert len(parts[0]) == 2
+
+
+@pytest.mark.parametrize("setting", [{"sensor": 48}, {"saccades": 7}, {"amplitude": 9.0}])
+def test_what_is_not_used_of_a_camera_is_refused(setting):
+    (name,) = setting
+    with pytest.raises(ArgumentError, match=rf"^camera\.{name}="):
+        build(camera=EventCamera(**setting))
+
+
+def test_what_is_used_of_a_camera_arrives():
+    camera = EventCamera(threshold=0.2, duration=400_000, steps=64)
+    assert build(camera=camera).camera == replace(camera, sensor=(48, 64))
 
 
 def test_what_is_not_allowed_is_named():

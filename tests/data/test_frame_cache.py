@@ -75,6 +75,15 @@ def test_items_survive_the_disk(tmp_path, recordings, parsed, binary, size):
     assert len(first) == 6
 
 
+def test_what_a_killed_process_left_of_a_cache_is_removed(tmp_path, recordings):
+    left = tmp_path / "cache" / f".seeds-train-0.frames.{'0' * 32}.tmp"
+    left.parent.mkdir()
+    left.touch()
+    os.utime(left, (0, 0))
+    frames = cached_frames(recordings, READER, COUNTED, left.parent, split="train")
+    assert [*left.parent.iterdir()] == [frames.path]
+
+
 def test_binary_frames_are_packed(tmp_path, recordings):
     binning = FrameBinning(10, size=32)
     frames = cached_frames(recordings, READER, binning, tmp_path, split="train")

@@ -173,6 +173,38 @@ def test_a_polarity_that_is_neither_0_nor_1_is_named(polarity):
         FrameBinning(2)(events, SENSOR)
 
 
+def floats(**values):
+    """Return three events with fields of float64, which lie in frames 0, 0 and 1 of 2."""
+    events = np.zeros(3, dtype=[(name, "f8") for name in "xytp"])
+    events["t"] = 0, 10, 50
+    for name, value in values.items():
+        events[name][1] = value
+    return events
+
+
+def test_floats_that_are_integers_are_taken():
+    frames = FrameBinning(2, binary=False)(floats(x=3), SENSOR)
+    assert frames[:, 0, 0, 0].tolist() == [1, 1]
+    assert frames[:, 0, 0, 3].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("bin_by", ["time", "count"])
+@pytest.mark.parametrize("field", ["x", "y", "t", "p"])
+@pytest.mark.parametrize("value", [0.25, np.nan, np.inf, -1e300])
+def test_a_value_that_is_no_integer_is_named(field, value, bin_by):
+    """Times in seconds would put all events into one frame without a word."""
+    unit = " in microseconds" if field == "t" else ""
+    with pytest.raises(DataError) as raised:
+        FrameBinning(2, bin_by=bin_by)(floats(**{field: value}), SENSOR)
+    assert str(raised.value) == f"event 1 has {field}={value}: give integers{unit}"
+
+
+def test_times_of_another_type_are_named():
+    events = np.zeros(3, dtype=[("x", "i2"), ("y", "i2"), ("t", "m8[ms]"), ("p", "?")])
+    with pytest.raises(DataError, match=r"^events have t of type timedelta64\[ms\]: give integers"):
+        FrameBinning(2)(events, SENSOR)
+
+
 def test_a_span_beyond_64_bits_is_named():
     events = np.array([(0, 0, 0, 1), (0, 0, 2**62, 1)], dtype=EVENT_DTYPE)
     with pytest.raises(DataError, match=r"^events from 0 to \d+ µs: no recording is so long"):

@@ -150,6 +150,18 @@ def test_an_augmentation_leaves_the_test_split_and_the_other_draws_alone():
         assert (frames == frames[:, :1, :1, :1, :1]).all()
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_items_are_counted_from_the_end_too(split):
+    data = Numbered(augmentation=noise)
+    items = data.split(split)
+    assert torch.equal(items[-1][0], items[len(items) - 1][0])
+    assert torch.equal(items[np.int64(-len(items))][0], items[0][0])
+    assert len(list(items)) == len(items)
+    for beyond in (len(items), -len(items) - 1):
+        with pytest.raises(IndexError):
+            items[beyond]
+
+
 def test_a_resumed_run_goes_on_with_its_augmentation(tmp_path):
     """The watcher writes down the corner of the last channel, which the augmentation draws."""
     whole, _ = train(tmp_path / "whole", epochs=3, augmentation=noise)

@@ -38,6 +38,8 @@ def test_an_item_is_an_annotated_time(tmp_path, dialect):
     assert target["labels"].tolist() == [0, 1]
     assert split[1][1]["boxes"].tolist() == [[1, 2, 31, 42]]
     assert split.name(1) == "drive at 2500000 µs"
+    assert split[-1][1]["boxes"].tolist() == [[1, 2, 31, 42]]
+    assert [int(target["image_id"]) for _, target in (split[-1], split[-2])] == [1, 0]
 
 
 def test_a_window_of_time_ends_before_the_annotation(root):

@@ -57,6 +57,33 @@ def test_images_and_labels(root, layout):
     assert shades(data.test) == [(label, 50 * label) for label in range(4) for _ in range(2)]
 
 
+def test_a_table_that_was_left_beside_sorted_images_is_not_used(root):
+    flatten(root)
+    for path in (root / "val").iterdir():
+        synset = SYNSETS[int(path.stem[-8:]) // 10]
+        (root / "val" / synset).mkdir(exist_ok=True)
+        path.rename(root / "val" / synset / path.name)
+    data = ImageNet(str(root), size=24, resize=28)
+    data.setup()
+    assert shades(data.test) == [(label, 50 * label) for label in range(4) for _ in range(2)]
+
+
+def test_a_table_that_names_an_image_twice_is_refused(root):
+    flatten(root)
+    table = root / "LOC_val_solution.csv"
+    table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DataError, match=r"solution\.csv names .*val_00000000\.JPEG 2 times"):
+        ImageNet(str(root)).setup()
+
+
+def test_test_images_that_are_not_there_are_an_error(root):
+    flatten(root)
+    for path in (root / "val").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="val lacks images of ImageNet"):
+        ImageNet(str(root)).setup()
+
+
 @pytest.mark.parametrize("layout", ["folders", "table"])
 @pytest.mark.parametrize("given", ["list", "file"])
 def test_a_subset_is_numbered_anew(root, tmp_path, layout, given):

@@ -57,6 +57,22 @@ def test_settings_arrive(root):
     assert frames[:, 1, 16, 9 * 10 // 34].all()
 
 
+def test_a_class_that_is_broken_throughout_is_named(root):
+    """A run would train on the other classes without a word."""
+    broken = list((root / "Train" / "3").iterdir())
+    for path in broken:
+        path.write_bytes(b"")
+    said = r"^1 of 10 classes of N-MNIST have no training recording that can be read in .*: 3$"
+    for _ in range(2):  # the second time from the cache
+        with pytest.raises(DataError, match=said):
+            NMNIST(str(root), allow_broken=True).prepare_data()
+    write(broken[0], digit=3)
+    data = NMNIST(str(root), allow_broken=True)
+    with pytest.warns(UserWarning, match="2 of 30 training recordings"):
+        data.setup()
+    assert np.bincount(data.train.labels).tolist() == [3, 3, 3, 1, 3, 3, 3, 3, 3, 3]
+
+
 def test_a_fold_tests_on_a_fifth_of_both_folders(root):
     tests = []
     for fold in range(5):

@@ -179,6 +179,16 @@ def test_boxes_that_cannot_be_read_are_refused(tmp_path):
         read_boxes(path)
 
 
+@pytest.mark.parametrize(("name", "value"), [("ts", 0.07), ("ts", np.nan), ("class_id", 0.5)])
+def test_a_time_or_class_that_is_no_integer_is_named(tmp_path, name, value):
+    """Times in seconds would all be 0."""
+    boxes = np.ones(2, dtype=[(each, "<f8") for each in ("ts", *"xywh", "class_id")])
+    boxes[name][1] = value
+    np.save(tmp_path / "a_bbox.npy", boxes)
+    with pytest.raises(DataError, match=rf"box 1 has {'t' if name == 'ts' else name}={value}$"):
+        read_boxes(tmp_path / "a_bbox.npy")
+
+
 def test_nothing_is_unpickled(tmp_path):
     path = tmp_path / "a_bbox.npy"
     np.save(path, np.array([{"ts": 1}], dtype=object), allow_pickle=True)

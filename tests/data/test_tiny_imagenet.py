@@ -79,6 +79,8 @@ def test_a_missing_class_is_named(root):
     (root / "wnids.txt").write_text("\n".join([*SYNSETS[1:], "n99999999"]))
     with pytest.raises(DataError, match=r"not the whole of TinyImageNet: .*n99999999"):
         TinyImageNet(str(root)).setup()
+    with pytest.raises(DataError, match=r"n99999999.*; remove .* nothing was downloaded"):
+        TinyImageNet(str(root), download=True).setup()
 
 
 def test_another_number_of_classes_is_refused(root):
@@ -120,6 +122,19 @@ def test_a_line_that_is_no_annotation_is_named(root, line):
     table = root / "val" / "val_annotations.txt"
     table.write_text(f"{table.read_text()}{line}\n")
     with pytest.raises(DataError, match=r"val_annotations\.txt: .* has a class .* ''"):
+        TinyImageNet(str(root)).setup()
+
+
+def test_test_images_that_are_not_there_are_named(root):
+    (root / "val" / "images").unlink()
+    with pytest.raises(DataError, match=r"val_199\.JPEG, which val_annotations\.txt names, is not"):
+        TinyImageNet(str(root)).setup()
+
+
+def test_a_test_image_that_is_annotated_twice_is_named(root):
+    table = root / "val" / "val_annotations.txt"
+    table.write_text(table.read_text() + table.read_text().splitlines()[0] + "\n")
+    with pytest.raises(DataError, match=r"val_annotations\.txt names .*val_199\.JPEG 2 times"):
         TinyImageNet(str(root)).setup()
 
 
