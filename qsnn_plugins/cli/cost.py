@@ -144,7 +144,7 @@ def _parser() -> ToolParser:
         "--batches",
         type=int,
         metavar="N",
-        help="with --ckpt_path: test batches to measure rates on (default: 4)",
+        help="with --ckpt_path: batches of evenly spaced test samples to measure on (default: 4)",
     )
     parser.add_argument(
         "--input_shape",
