@@ -72,17 +72,30 @@ class TracedSynapse:
 
 @dataclass
 class TracedNeuron:
-    """What a layer of neurons sent over the run, and how many values it stores of each."""
+    """What a layer of neurons sent over the run, and how many values it stores of each.
+
+    A layer that stands in several places of the network is called several times in a step.
+    """
 
     outputs: int = 0
-    shape: tuple[int, ...] = ()
-    step_outputs: int = 0
+    calls: int = 0
+    shape: tuple[int, ...] = ()  # of the last call
+    is_multi_step: bool = False
     states: int = 1
 
     @property
     def steps(self) -> int:
-        """How many steps ran."""
-        return self.outputs // max(self.step_outputs, 1)
+        """How many steps ran, of a layer in one place."""
+        return self.shape[0] if self.is_multi_step else self.calls
+
+    @property
+    def call_outputs(self) -> int:
+        """Outputs of one step of the last call."""
+        return torch.Size(self.shape[1:] if self.is_multi_step else self.shape).numel()
+
+    def step_outputs(self, time_steps: int) -> int:
+        """Outputs of one of so many steps in all places; of one call where it runs in fewer."""
+        return max(self.call_outputs, self.outputs // time_steps)
 
 
 @dataclass
@@ -120,7 +133,9 @@ class _Tracer(TorchDispatchMode):
         spikes = output_spikes(output)
         traced = self.trace.neurons.setdefault(name, TracedNeuron())
         traced.outputs += spikes.numel()
+        traced.calls += 1
         traced.shape = tuple(spikes.shape)
+        traced.is_multi_step = is_multi_step(self.neurons[name])
         self.origins[spikes] = _Origin(neurons=frozenset([name]))
 
     def of(self, values: Any) -> _Origin:
@@ -289,10 +304,7 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
         for step in x.unbind() if step_mode == "s" else [x]:
             network(step)
     for name, traced in tracer.trace.neurons.items():
-        neuron = tracer.neurons[name]
-        shape = traced.shape[1:] if is_multi_step(neuron) else traced.shape
-        traced.step_outputs = torch.Size(shape).numel()
-        traced.states = neuron_states(neuron, traced.step_outputs)
+        traced.states = neuron_states(tracer.neurons[name], traced.call_outputs)
     return tracer.trace
 
 

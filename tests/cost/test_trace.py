@@ -166,6 +166,58 @@ def test_a_network_that_counts_its_steps_itself():
     assert cost.synaptic_operations == 7 * (6 * 5 + 0.5 * 5 * 2)
 
 
+class SharedTwice(nn.Module):
+    """One layer of neurons in two places, of 100 and of 5 neurons."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 100), nn.Linear(100, 5)
+        self.lif = snntorch.Leaky(0.5)
+
+    def forward(self, x):
+        for fc in (self.first, self.second):
+            x, _ = self.lif(fc(x), torch.zeros((), device=x.device))
+        return x
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_neurons_in_two_places_are_counted_in_both(steps):
+    for network, mode in (
+        (nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode()] * 2), "s"),
+        (nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode(step_mode="m")] * 2), "m"),
+    ):
+        cost = report(network, None, (steps, 1, 4), step_mode=mode, activity=0.1)
+        assert cost.time_steps == steps
+        assert cost.macs == 4 * 4 + 4 * 4
+        assert [(n.count, n.membrane_bytes) for n in cost.neurons] == [(4 + 4, 8 * 4)]
+
+
+def test_neurons_in_places_of_several_shapes_are_added_up():
+    cost = report(SharedTwice(), None, (2, 1, 4), step_mode="s", activity=0.1)
+    assert (cost.time_steps, cost.macs) == (2, 4 * 100 + 100 * 5)
+    assert [(n.count, n.states) for n in cost.neurons] == [(100 + 5, 1)]
+    # T W S: 2 steps, 16 bits for float weights, 1 bit
+    assert [s.bit_budget for s in cost.synapses] == [2 * 16, 2 * 16]
+    assert cost.synapses[1].synaptic_operations == pytest.approx(2 * 500 * 0.1)
+
+
+def test_one_step_of_neurons_in_two_places_is_one():
+    network = nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode(step_mode="m")] * 2)
+    assert report(network, None, (1, 1, 4)).time_steps == 1
+
+
+def test_neurons_that_run_once_at_the_end_are_counted():
+    class Readout(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.sn = layer.Linear(4, 6, step_mode="m"), neuron.IFNode()
+
+        def forward(self, x):
+            return self.sn(self.fc(x).sum(0))
+
+    assert [n.count for n in report(Readout(), None, (5, 1, 4)).neurons] == [6]
+
+
 def test_the_network_is_left_as_it_is():
     network = nn.Sequential(layer.Linear(4, 2, step_mode="m"), neuron.LIFNode(step_mode="m"))
     inject(network, SPEC)
