@@ -164,6 +164,8 @@ class _Tracer(TorchDispatchMode):
         for value in torch.utils._pytree.tree_leaves(output):
             if isinstance(value, Tensor):
                 self.origins[value] = origin
+                if func._schema.is_mutable and value._base is not None:  # as in x[0] = y
+                    self.origins[value._base] = origin | self.of(value._base)
                 if owner is not None:
                     self.owners[value] = owner
         return output

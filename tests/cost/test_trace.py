@@ -166,6 +166,41 @@ def test_a_network_that_counts_its_steps_itself():
     assert cost.synaptic_operations == 7 * (6 * 5 + 0.5 * 5 * 2)
 
 
+class Recorded(nn.Module):
+    """Spikes of all steps, gathered one by one, go through the second layer together."""
+
+    def __init__(self, gather):
+        super().__init__()
+        self.first, self.sn = nn.Linear(4, 5), neuron.IFNode()
+        self.second, self.last = nn.Linear(5, 3), neuron.IFNode(step_mode="m")
+        self.gather = gather
+
+    def forward(self, x):
+        spikes = torch.zeros(len(x), x.shape[1], 5, device=x.device)
+        for step in range(len(x)):
+            self.gather(spikes, step, self.sn(self.first(x[step])))
+        return self.last(self.second(spikes))
+
+
+def into_the_middle(x, step, spikes):
+    x[step][:, 1:4] = spikes[:, 1:4]
+
+
+def into_a_part_of_all(x, step, spikes):
+    x.unbind()[step].add_(spikes)
+
+
+@pytest.mark.parametrize(
+    "gather", [torch.Tensor.__setitem__, into_the_middle, into_a_part_of_all]
+)
+def test_spikes_that_are_gathered_in_place_stay_spikes(gather):
+    cost = report(Recorded(gather), None, (4, 1, 4), activity=0.1)
+    first, second = cost.synapses
+    assert (second.takes, second.multiplies, second.activity) == (("sn",), False, 0.1)
+    assert (first.feeds, second.feeds) == (("sn",), ("last",))
+    assert second.accumulations == pytest.approx(4 * 5 * 3 * 0.1)
+
+
 class SharedTwice(nn.Module):
     """One layer of neurons in two places, of 100 and of 5 neurons."""
 
