@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
@@ -37,6 +37,15 @@ __all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
 StepMode = Literal["m", "s"]
 
 _PACKAGES = ("qsnn_plugins", "torch", "snntorch", "spikingjelly")
+
+_ATEN = torch.ops.aten
+# multiply-accumulations that torch's own counter of flops leaves out
+_MACS: dict[Any, Callable[..., int]] = {
+    _ATEN.mv: lambda matrix, vector: matrix.numel(),
+    _ATEN.addmv: lambda bias, matrix, vector, **scales: matrix.numel(),
+    _ATEN.dot: lambda x, y: x.numel(),
+    _ATEN._trilinear: lambda x, weight, y, *places: x.shape[:-1].numel() * weight.numel(),
+}
 
 
 class _Origin(NamedTuple):
@@ -150,16 +159,17 @@ class _Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        flops = flop_registry.get(func._overloadpacket)
-        if flops is None:
+        macs = _macs(func._overloadpacket)
+        if macs is None:
             with self:
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
         output = func(*args, **kwargs)
         origin = self.of((args, kwargs))
-        if flops is not None:
-            origin = self._product(flops(*args, **kwargs, out_val=output) // 2, args)
+        if macs is not None:
+            is_bilinear = func._overloadpacket is _ATEN._trilinear
+            origin = self._product(macs(output, *args, **kwargs), args, is_bilinear)
         owner = self._owner(args) if origin == _Origin() else None
         for value in torch.utils._pytree.tree_leaves(output):
             if isinstance(value, Tensor):
@@ -170,15 +180,15 @@ class _Tracer(TorchDispatchMode):
                     self.owners[value] = owner
         return output
 
-    def _product(self, macs: int, args: tuple[Any, ...]) -> _Origin:
+    def _product(self, macs: int, args: tuple[Any, ...], is_bilinear: bool) -> _Origin:
         factors = [self.of(value) for value in args if isinstance(value, Tensor)]
         name, kind = self._running_synapse(factors, self._owner(args))
         synapse = self.trace.synapses.setdefault(name, TracedSynapse(kind))
         synapse.macs += macs
         if isinstance(module := self.running[-1][1], ChannelGate):
             synapse.pooled += module.pooled * (macs // module.weight.numel())
-        # one factor of spikes makes the whole product a sum
-        spikes = [factor for factor in factors if factor.are_spikes]
+        # one factor of spikes makes the whole product of two a sum
+        spikes = [factor for factor in factors if factor.are_spikes and not is_bilinear]
         for factor in spikes or factors:
             synapse.takes |= factor
         return _Origin(synapses=frozenset([name]))
@@ -207,6 +217,15 @@ class _Tracer(TorchDispatchMode):
         if _Origin() in factors:  # a factor that comes from nowhere is a weight
             return name, "linear"
         return f"{name} (product)", "product"
+
+
+def _macs(operation: Any) -> Callable[..., int] | None:
+    """What counts the multiply-accumulations of an operation by its output and its arguments."""
+    if (own := _MACS.get(operation)) is not None:
+        return lambda output, *args, **kwargs: own(*args, **kwargs)
+    if (flops := flop_registry.get(operation)) is not None:
+        return lambda output, *args, **kwargs: flops(*args, **kwargs, out_val=output) // 2
+    return None
 
 
 def trace(

@@ -190,9 +190,7 @@ def into_a_part_of_all(x, step, spikes):
     x.unbind()[step].add_(spikes)
 
 
-@pytest.mark.parametrize(
-    "gather", [torch.Tensor.__setitem__, into_the_middle, into_a_part_of_all]
-)
+@pytest.mark.parametrize("gather", [torch.Tensor.__setitem__, into_the_middle, into_a_part_of_all])
 def test_spikes_that_are_gathered_in_place_stay_spikes(gather):
     cost = report(Recorded(gather), None, (4, 1, 4), activity=0.1)
     first, second = cost.synapses
@@ -285,6 +283,42 @@ def test_attention_of_torch_is_counted():
     # four projections of 5 tokens, and two products of 2 x 2 tokens in 5 batches
     assert cost.macs * 2 == 10 * 8 * 8 * 4
     assert cost.product_macs * 2 == 5 * 2 * 2 * 8 * 2
+
+
+class Pair(nn.Module):
+    """A bilinear layer of 5 and 4 inputs: of the spikes, and of them or the network's input."""
+
+    def __init__(self, of_spikes):
+        super().__init__()
+        self.sn, self.pair, self.of_spikes = neuron.IFNode(), nn.Bilinear(5, 4, 3), of_spikes
+
+    def forward(self, x):
+        spikes = self.sn(x)
+        return self.pair(spikes, (spikes if self.of_spikes else x)[:, :4])
+
+
+@pytest.mark.parametrize("of_spikes", [True, False])
+def test_a_bilinear_layer_is_counted(of_spikes):
+    (pair,) = report(Pair(of_spikes), None, (2, 1, 5), step_mode="s", activity=0.1).synapses
+    assert (pair.name, pair.kind, pair.macs) == ("pair", "linear", 5 * 4 * 3)
+    assert pair.takes == ("sn",)
+    assert pair.multiplies is not of_spikes  # an input that is no spike is still to be multiplied
+
+
+@pytest.mark.parametrize(
+    ("multiply", "macs"),
+    [
+        (torch.mv, 3 * 5),
+        (lambda weight, x: torch.addmv(torch.zeros(3, device=x.device), weight, x), 3 * 5),
+        (lambda weight, x: nn.functional.linear(x, weight), 3 * 5),
+        (lambda weight, x: weight[0].dot(x), 5),
+    ],
+    ids=["mv", "addmv", "linear", "dot"],
+)
+def test_products_with_vectors_are_counted(multiply, macs):
+    network = Functional(lambda head, x: multiply(head.weight[:3], x.flatten()))
+    cost = report(network, None, (2, 1, 6), step_mode="s")
+    assert [(s.name, s.macs) for s in cost.synapses] == [("fc", 6 * 5), ("head", macs)]
 
 
 def test_networks_of_the_host_are_counted_as_they_are():
