@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from types import FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -234,7 +235,7 @@ def trace(
     step_mode: StepMode = "m",
     spec: QuantSpec | None = None,
 ) -> Trace:
-    """Run a copy of a network once, and return what its layers did.
+    """Run a copy of a network in float32 once, and return what its layers did.
 
     Args:
         network: Any network; it is left as it is.
@@ -247,14 +248,17 @@ def trace(
         ArgumentError: If the network does not take an input of this shape.
     """
     cause: Exception | None = None
-    for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
+    takes_tokens = any(isinstance(module, nn.Embedding) for module in network.modules())
+    dtypes = (torch.float32, torch.int64) if takes_tokens else (torch.float32,)
+    # some networks look at values, which meta tensors have not
+    for dtype, device in product(dtypes, ("meta", "cpu")):
         try:
-            copied = isolated_copy(network, device)
+            copied = isolated_copy(network, device).float()
         except RuntimeError as error:
             allowed = f"one whose states were reset: it cannot be copied ({error})"
             raise ArgumentError("network", type(network).__name__, allowed) from error
         try:
-            x = torch.zeros(input_shape, device=device)
+            x = torch.zeros(input_shape, device=device, dtype=dtype)
             if spec is not None:
                 limit_attentions(copied, spec.spike.bits if spec.spike.limit_sums else None)
             return _run(copied, x, step_mode)

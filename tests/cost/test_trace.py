@@ -351,6 +351,23 @@ def test_a_network_that_looks_at_values_runs_with_zeros():
     assert report(LooksAtValues(), None, (3, 1, 4)).macs == 8
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("build", [LooksAtValues, lambda: StringNet("4C3-GAP-FC3", spec=SPEC)])
+def test_a_network_of_another_dtype_costs_the_same(build, dtype):
+    shape = (3, 1, 4) if build is LooksAtValues else (3, 1, 2, 6, 6)
+    network = build()
+    expected = report(network, None, shape, activity=0.1)
+    assert report(network.to(dtype), None, shape, activity=0.1) == expected
+    assert {p.dtype for p in network.parameters()} == {dtype}
+
+
+def test_tokens_are_counted():
+    network = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3), neuron.IFNode())
+    cost = report(network, None, (2, 1, 5), step_mode="s")  # 5 tokens in each of 2 steps
+    assert cost.macs == 5 * 4 * 3
+    assert [n.count for n in cost.neurons] == [5 * 3]
+
+
 @pytest.mark.parametrize("shape", [(3, 1, 5), (3, 2, 4), (3,), (0, 1, 4), (3, 1, 4.0)])
 def test_a_shape_that_does_not_fit(shape):
     with pytest.raises(ArgumentError, match="input_shape"):
