@@ -87,5 +87,6 @@ def _activity(options: Namespace, built: BuiltRecipe, shape: tuple[int, ...]) ->
         for frames in built.test_frames(_BATCHES if options.batches is None else options.batches):
             model(frames)
             samples += len(frames)
-    where = f"{samples} test samples of {type(built.datamodule).__name__}, {options.ckpt_path}"
+    data = type(built.datamodule).__name__
+    where = f"{samples} evenly spaced test samples of {data}, {options.ckpt_path}"
     return recorder.activity(f"measured on {where}")

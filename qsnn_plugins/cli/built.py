@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.cli.recipe_cli import RecipeCLI, no_last_checkpoint
+from qsnn_plugins.cli.samples import spaced_batches
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import TimedModule
 from qsnn_plugins.progress import tracked
@@ -77,7 +77,7 @@ class BuiltRecipe(RecipeCLI):
         return (steps, 1, *frame)
 
     def test_frames(self, batches: int) -> Iterator[Tensor]:
-        """Yield the first batches of the test data, without their labels.
+        """Yield batches of evenly spaced test samples, without their labels.
 
         Raises:
             ArgumentError: If `batches` is below 1.
@@ -89,7 +89,7 @@ class BuiltRecipe(RecipeCLI):
         self.datamodule.setup("test")
         loader = self.datamodule.test_dataloader()
         total = min(batches, len(loader))
-        for frames, *_ in tracked(islice(loader, batches), "running on test data", total):
+        for frames, *_ in tracked(spaced_batches(loader, batches), "running on test data", total):
             yield frames
 
     def validation_item(self, number: int) -> Any:

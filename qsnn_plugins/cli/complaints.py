@@ -153,6 +153,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(choice) for choice in choices if choice is not type(None))
     if origin is typing.Literal:
         return " or ".join(map(repr, choices))
+    if origin is tuple and Ellipsis not in choices:
+        return f"[{', '.join(map(_words, choices))}]"
     if origin is None and isinstance(hint, type):
         return hint.__name__
     return str(hint).replace("typing.", "")

@@ -131,6 +131,20 @@ class Composition:
             for above in later
         )
 
+    def check_needs(self, checkpoint: str | None) -> None:
+        """Refuse options of the command line that say how a checkpoint is read if there is none.
+
+        Raises:
+            RecipeError: There is such an option, and no checkpoint.
+        """
+        for key, value in (("ckpt_changes", "allow"), ("weights_only", "false")):
+            place = self.places.get((key,))
+            if checkpoint is not None or place is None or place.file is not None:
+                continue
+            if str(place.value).lower() == value:
+                allowed = "it together with --ckpt_path"
+                raise RecipeError(f"{place}: {value} is not allowed: give {allowed}")
+
     def _tell_of_order(self, below: dict[Keys, Place], file: Path) -> None:
         """Warn where a recipe is given after an overlay, and undoes what it says."""
         is_overlay_below = below and ("model", "class_path") not in below

@@ -43,6 +43,7 @@ def _main(words: list[str]) -> None:
     # before anything heavy is imported
     recipes = Composition.of(others)
     check_checkpoint(options.ckpt_path)
+    recipes.check_needs(options.ckpt_path)
     from qsnn_plugins.cost import memory_convention
 
     memory_convention(options.convention)
@@ -92,10 +93,15 @@ def _energies(table: str) -> EnergyTable:
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
     """Read a shape, such as 10,1,2,48,48."""
+    if text is None:
+        return None
     try:
-        return None if text is None else tuple(int(size) for size in text.split(","))
+        shape = tuple(int(size) for size in text.split(","))
     except ValueError:
-        raise ArgumentError("input_shape", text, "integers, as in 10,1,2,48,48") from None
+        shape = (0,)
+    if min(shape) < 1:
+        raise ArgumentError("input_shape", text, "integers from 1, as in 10,1,2,48,48")
+    return shape
 
 
 def _parser() -> ToolParser:
@@ -144,7 +150,7 @@ def _parser() -> ToolParser:
         "--batches",
         type=int,
         metavar="N",
-        help="with --ckpt_path: test batches to measure rates on (default: 4)",
+        help="with --ckpt_path: batches of evenly spaced test samples to measure on (default: 4)",
     )
     parser.add_argument(
         "--input_shape",

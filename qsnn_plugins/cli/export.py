@@ -57,6 +57,9 @@ def _parser() -> ToolParser:
     parser.add_argument("--to", choices=("c", "safetensors"), required=True, help="format to write")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into")
     parser.add_argument(
-        "--batches", type=int, metavar="N", help="test batches to compare on (default: all)"
+        "--batches",
+        type=int,
+        metavar="N",
+        help="batches of evenly spaced test samples to compare on (default: all)",
     )
     return parser

@@ -6,7 +6,6 @@ import shlex
 import statistics
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from qsnn_plugins import export as integers
 from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
+from qsnn_plugins.cli.samples import spaced_batches
 from qsnn_plugins.files import atomic_write, writable
 
 _TIMED = 20  # samples
@@ -33,7 +33,7 @@ def export(
         checkpoint: File with trained weights, or `last`.
         kind: "c" or "safetensors".
         folder: Where the files go; it is made where it is not there.
-        batches: How many test batches are compared, None for all.
+        batches: How many batches of evenly spaced test samples are compared, None for all.
 
     Raises:
         RecipeError: The recipe cannot be built.
@@ -77,7 +77,7 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
 
 
 class SampleBatches:
-    """Time-major frames [T, N, ...] of the test data, and labels [N], None of detectors."""
+    """Time-major frames [T, N, ...] of evenly spaced test samples, and labels [N] or None."""
 
     def __init__(self, built: Any, steps: int | None, count: int | None) -> None:
         self._loader, self._steps = built.datamodule.test_dataloader(), steps
@@ -87,7 +87,7 @@ class SampleBatches:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
-        for frames, labels, *_ in islice(self._loader, self._count):
+        for frames, labels, *_ in spaced_batches(self._loader, self._count):
             steps = self._steps
             major = frames.transpose(0, 1) if steps is None else frames.expand(steps, *frames.shape)
             is_class = isinstance(labels, Tensor) and labels.dim() == 1

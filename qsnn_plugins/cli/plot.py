@@ -320,7 +320,8 @@ def _parser(figure: str) -> ToolParser:
     add("--no_title", action="store_false", dest="title", help="leave the title out")
     optional: dict[str, dict[str, Any]] = {
         "--batches": {
-            "type": int, "default": 4, "metavar": "N", "help": "batches to run (default: 4)"
+            "type": int, "default": 4, "metavar": "N",
+            "help": "batches of evenly spaced test samples to run (default: 4)",
         },
         "--layers": {
             "nargs": "+", "metavar": "PATTERN",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from argparse import ArgumentError as ArgparseError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ from qsnn_plugins.cli.doors import check_classes
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.inputs import check_checkpoint, names_local_file
 from qsnn_plugins.cli.resolution import resolve
-from qsnn_plugins.errors import ArgumentError, QSNNError
+from qsnn_plugins.errors import ArgumentError, QSNNError, QSNNWarning
 
 _LOGGER = "lightning.pytorch.loggers.CSVLogger"
 _REFUSED = " is not allowed: give "
@@ -199,6 +200,10 @@ class RecipeCLI(LightningCLI):
                 if self._get(self.config, "ckpt_path") == "last":
                     callback.check_last()
         self._check_folders()
+        limits = ("max_epochs", "max_steps", "limit_train_batches")
+        if at_zero := [f"trainer.{name}" for name in limits if getattr(self.trainer, name) == 0]:
+            words = f"nothing is trained: {', '.join(at_zero)} is 0"
+            warnings.warn(words, QSNNWarning, stacklevel=2)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Look at the checkpoint before Lightning does.

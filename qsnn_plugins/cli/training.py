@@ -44,6 +44,7 @@ def _run(words: list[str]) -> None:
     # before anything heavy is imported
     recipes = Composition.of(words[1:])
     check_checkpoint(recipes.config.get("ckpt_path"))
+    recipes.check_needs(recipes.config.get("ckpt_path"))
     for message in _MISPLACED_ADVICE:
         warnings.filterwarnings("ignore", message)
     with phase("importing torch and Lightning"):

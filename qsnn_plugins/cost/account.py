@@ -9,7 +9,7 @@ from torch import nn
 from qsnn_plugins.cost.activity import Activity
 from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, SynapseCost
 from qsnn_plugins.cost.network import NetworkCost
-from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, stored_membrane
+from qsnn_plugins.cost.neurons import all_neurons, stored_membrane
 from qsnn_plugins.cost.parameters import stored_parameters, weight_quantizers
 from qsnn_plugins.cost.trace import StepMode, Trace, TracedNeuron, TracedSynapse, trace
 from qsnn_plugins.errors import ArgumentError
@@ -42,7 +42,7 @@ def report(
             assumed, and everything that depends on it is None.
         step_mode: "m": the network takes all time steps at once; "s": one step per call.
         time_steps: T of a network that repeats its input itself; None takes T from the input, or
-            from the neurons of such a network.
+            from the neurons of such a network, none of which may then stand in several places.
 
     Returns:
         The costs.
@@ -71,8 +71,7 @@ def report(
         activity = Activity.uniform(activity)
     traced = trace(network, shape, step_mode, spec)
     if time_steps is None:
-        # a network that repeats its input by itself has the steps that its neurons run
-        time_steps = max(shape[0], min((n.steps for n in traced.neurons.values()), default=1))
+        time_steps = _steps(shape[0], traced)
     account = _Account(network, spec, time_steps, activity, traced)
     return NetworkCost(
         tuple(account.synapse(name, s) for name, s in traced.synapses.items()),
@@ -81,6 +80,13 @@ def report(
         time_steps,
         activity.source if activity else None,
     )
+
+
+def _steps(fed: int, traced: Trace) -> int:
+    """The steps that were fed, or those of the neurons of a network that repeats its input."""
+    # calls are no steps where one layer of neurons stands in several places
+    ran = [n.steps for n in traced.neurons.values() if fed == 1 or n.is_multi_step]
+    return max(fed, min(ran, default=1))
 
 
 class _Account:
@@ -106,7 +112,7 @@ class _Account:
         return NeuronCost(
             name,
             type(node).__name__,
-            traced.step_outputs,
+            traced.step_outputs(self.time_steps),
             bits,
             levels,
             traced.states,
@@ -166,6 +172,6 @@ class _Account:
         """Channels of each layer of neurons."""
         channels = {}
         for name, traced in self.traced.neurons.items():
-            place = 2 if is_multi_step(self.nodes[name]) else 1
+            place = 2 if traced.is_multi_step else 1
             channels[name] = traced.shape[place] if len(traced.shape) > place else 1
         return channels

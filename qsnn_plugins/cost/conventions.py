@@ -56,9 +56,18 @@ class MemoryConvention:
             raise ArgumentError("membranes", self.membranes, allowed)
         if not self.ternary_bits > 0:
             raise ArgumentError("ternary_bits", self.ternary_bits, "a number above 0")
-        for role in self.roles:
-            if role not in ROLES:
-                raise ArgumentError("roles", role, f"among {', '.join(ROLES)}")
+        if self.output_bits is not None and not self.output_bits > 0:
+            raise ArgumentError("output_bits", self.output_bits, "a number above 0, or None")
+        _check_all("roles", self.roles, ROLES)
+        _check_all("weights_of", self.weights_of, get_args(WeightLayerKind))
+
+
+def _check_all(argument: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    if isinstance(values, str):
+        raise ArgumentError(argument, values, f"a tuple of {', '.join(allowed)}")
+    for value in values:
+        if value not in allowed:
+            raise ArgumentError(argument, value, f"among {', '.join(allowed)}")
 
 
 MEMORY_CONVENTIONS: Mapping[str, MemoryConvention] = MappingProxyType(

@@ -47,6 +47,7 @@ def stored_parameters(
         channels: Channels of each layer of neurons, by name.
     """
     neurons, quantizers = all_neurons(network), weight_quantizers(network, spec)
+    first = next(iter(neurons), None)
     seen: set[int] = set()
     rows: list[ParameterCost] = []
     for name, module in network.named_modules():
@@ -55,7 +56,8 @@ def stored_parameters(
         if isinstance(module, _BATCH_NORM):
             rows += _batch_norm(name, module, seen)
         elif name in neurons:
-            rows += _neuron(name, module, spec, channels.get(name, 1), seen)
+            own = spec.of_first_neuron() if spec and name == first else spec
+            rows += _neuron(name, module, own, channels.get(name, 1), seen)
         rows += _own(name, module, name in neurons, quantizers.get(name), seen)
     return tuple(rows)
 

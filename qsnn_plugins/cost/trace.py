@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from types import FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -37,6 +38,15 @@ __all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
 StepMode = Literal["m", "s"]
 
 _PACKAGES = ("qsnn_plugins", "torch", "snntorch", "spikingjelly")
+
+_ATEN = torch.ops.aten
+# multiply-accumulations that torch's own counter of flops leaves out
+_MACS: dict[Any, Callable[..., int]] = {
+    _ATEN.mv: lambda matrix, vector: matrix.numel(),
+    _ATEN.addmv: lambda bias, matrix, vector, **scales: matrix.numel(),
+    _ATEN.dot: lambda x, y: x.numel(),
+    _ATEN._trilinear: lambda x, weight, y, *places: x.shape[:-1].numel() * weight.numel(),
+}
 
 
 class _Origin(NamedTuple):
@@ -72,17 +82,30 @@ class TracedSynapse:
 
 @dataclass
 class TracedNeuron:
-    """What a layer of neurons sent over the run, and how many values it stores of each."""
+    """What a layer of neurons sent over the run, and how many values it stores of each.
+
+    A layer that stands in several places of the network is called several times in a step.
+    """
 
     outputs: int = 0
-    shape: tuple[int, ...] = ()
-    step_outputs: int = 0
+    calls: int = 0
+    shape: tuple[int, ...] = ()  # of the last call
+    is_multi_step: bool = False
     states: int = 1
 
     @property
     def steps(self) -> int:
-        """How many steps ran."""
-        return self.outputs // max(self.step_outputs, 1)
+        """How many steps ran, of a layer in one place."""
+        return self.shape[0] if self.is_multi_step else self.calls
+
+    @property
+    def call_outputs(self) -> int:
+        """Outputs of one step of the last call."""
+        return torch.Size(self.shape[1:] if self.is_multi_step else self.shape).numel()
+
+    def step_outputs(self, time_steps: int) -> int:
+        """Outputs of one of so many steps in all places; of one call where it runs in fewer."""
+        return max(self.call_outputs, self.outputs // time_steps)
 
 
 @dataclass
@@ -120,7 +143,9 @@ class _Tracer(TorchDispatchMode):
         spikes = output_spikes(output)
         traced = self.trace.neurons.setdefault(name, TracedNeuron())
         traced.outputs += spikes.numel()
+        traced.calls += 1
         traced.shape = tuple(spikes.shape)
+        traced.is_multi_step = is_multi_step(self.neurons[name])
         self.origins[spikes] = _Origin(neurons=frozenset([name]))
 
     def of(self, values: Any) -> _Origin:
@@ -135,33 +160,36 @@ class _Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        flops = flop_registry.get(func._overloadpacket)
-        if flops is None:
+        macs = _macs(func._overloadpacket)
+        if macs is None:
             with self:
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
         output = func(*args, **kwargs)
         origin = self.of((args, kwargs))
-        if flops is not None:
-            origin = self._product(flops(*args, **kwargs, out_val=output) // 2, args)
+        if macs is not None:
+            is_bilinear = func._overloadpacket is _ATEN._trilinear
+            origin = self._product(macs(output, *args, **kwargs), args, is_bilinear)
         owner = self._owner(args) if origin == _Origin() else None
         for value in torch.utils._pytree.tree_leaves(output):
             if isinstance(value, Tensor):
                 self.origins[value] = origin
+                if func._schema.is_mutable and value._base is not None:  # as in x[0] = y
+                    self.origins[value._base] = origin | self.of(value._base)
                 if owner is not None:
                     self.owners[value] = owner
         return output
 
-    def _product(self, macs: int, args: tuple[Any, ...]) -> _Origin:
+    def _product(self, macs: int, args: tuple[Any, ...], is_bilinear: bool) -> _Origin:
         factors = [self.of(value) for value in args if isinstance(value, Tensor)]
         name, kind = self._running_synapse(factors, self._owner(args))
         synapse = self.trace.synapses.setdefault(name, TracedSynapse(kind))
         synapse.macs += macs
         if isinstance(module := self.running[-1][1], ChannelGate):
             synapse.pooled += module.pooled * (macs // module.weight.numel())
-        # one factor of spikes makes the whole product a sum
-        spikes = [factor for factor in factors if factor.are_spikes]
+        # one factor of spikes makes the whole product of two a sum
+        spikes = [factor for factor in factors if factor.are_spikes and not is_bilinear]
         for factor in spikes or factors:
             synapse.takes |= factor
         return _Origin(synapses=frozenset([name]))
@@ -192,13 +220,22 @@ class _Tracer(TorchDispatchMode):
         return f"{name} (product)", "product"
 
 
+def _macs(operation: Any) -> Callable[..., int] | None:
+    """What counts the multiply-accumulations of an operation by its output and its arguments."""
+    if (own := _MACS.get(operation)) is not None:
+        return lambda output, *args, **kwargs: own(*args, **kwargs)
+    if (flops := flop_registry.get(operation)) is not None:
+        return lambda output, *args, **kwargs: flops(*args, **kwargs, out_val=output) // 2
+    return None
+
+
 def trace(
     network: nn.Module,
     input_shape: tuple[int, ...],
     step_mode: StepMode = "m",
     spec: QuantSpec | None = None,
 ) -> Trace:
-    """Run a copy of a network once, and return what its layers did.
+    """Run a copy of a network in float32 once, and return what its layers did.
 
     Args:
         network: Any network; it is left as it is.
@@ -211,14 +248,17 @@ def trace(
         ArgumentError: If the network does not take an input of this shape.
     """
     cause: Exception | None = None
-    for device in ("meta", "cpu"):  # some networks look at values, which meta tensors have not
+    takes_tokens = any(isinstance(module, nn.Embedding) for module in network.modules())
+    dtypes = (torch.float32, torch.int64) if takes_tokens else (torch.float32,)
+    # some networks look at values, which meta tensors have not
+    for dtype, device in product(dtypes, ("meta", "cpu")):
         try:
-            copied = isolated_copy(network, device)
+            copied = isolated_copy(network, device).float()
         except RuntimeError as error:
             allowed = f"one whose states were reset: it cannot be copied ({error})"
             raise ArgumentError("network", type(network).__name__, allowed) from error
         try:
-            x = torch.zeros(input_shape, device=device)
+            x = torch.zeros(input_shape, device=device, dtype=dtype)
             if spec is not None:
                 limit_attentions(copied, spec.spike.bits if spec.spike.limit_sums else None)
             return _run(copied, x, step_mode)
@@ -289,10 +329,7 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
         for step in x.unbind() if step_mode == "s" else [x]:
             network(step)
     for name, traced in tracer.trace.neurons.items():
-        neuron = tracer.neurons[name]
-        shape = traced.shape[1:] if is_multi_step(neuron) else traced.shape
-        traced.step_outputs = torch.Size(shape).numel()
-        traced.states = neuron_states(neuron, traced.step_outputs)
+        traced.states = neuron_states(tracer.neurons[name], traced.call_outputs)
     return tracer.trace
 
 

@@ -117,11 +117,16 @@ def clipping_figure(layers: Sequence[ClippedLayer]) -> Figure:
     Args:
         layers: What `measure_clipping` returns.
 
+    Raises:
+        ArgumentError: If there is no layer.
+
     Example:
         >>> layer = ClippedLayer("conv1", -4.0, (-1.0,), (0.25,), (0.0125,), (0.01,))
         >>> [axes.get_ylabel() for axes in clipping_figure([layer]).axes]
         ['of those, fire later (%)', 'firing rate $r_s$ (%)']
     """
+    if not layers:
+        raise ArgumentError("layers", list(layers), "the clipped membranes of one layer or more")
     figure, axes = new_figure(max(4.5, 0.6 * len(layers) + 2.5), 5.0, rows=2)
     upper, lower = axes[:, 0]
     places = range(len(layers))

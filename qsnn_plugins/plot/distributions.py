@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import ForwardMonitor, layer_quantizer, output_spikes, weight_layers
+from qsnn_plugins.nn import (
+    ForwardMonitor,
+    layer_quantizer,
+    output_spikes,
+    stored_quantizer,
+    weight_layers,
+)
 from qsnn_plugins.plot.layers import Run
 from qsnn_plugins.plot.style import (
     bar_styles,
@@ -127,10 +133,12 @@ def _spike_distribution(name: str, counts: Counter[float]) -> Distribution:
 
 
 def _weight_distribution(name: str, layer: Any) -> Distribution:
-    quantizer = layer_quantizer(layer)
+    quantizer = stored_quantizer(layer)
     if quantizer is None:
         return _binned(name, layer.weight.detach())
-    codes, _ = quantizer.codes(layer.parametrizations.weight.original.detach())
+    is_baked = layer_quantizer(layer) is None
+    weight = layer.weight if is_baked else layer.parametrizations.weight.original
+    codes, _ = quantizer.codes(weight.detach())
     if len(quantizer.levels) > _MOST_VALUES:
         return _binned(name, codes)
     largest = max(abs(level) for level in quantizer.levels)

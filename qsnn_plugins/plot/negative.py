@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import negative_firing
 from qsnn_plugins.plot.layers import Run, measure_layers
 from qsnn_plugins.plot.style import (
@@ -83,10 +84,15 @@ def negative_figure(layers: Sequence[NegativeLayer]) -> Figure:
     Args:
         layers: What `measure_negative` returns.
 
+    Raises:
+        ArgumentError: If there is no layer.
+
     Example:
         >>> negative_figure([NegativeLayer("conv1", 0.4, 0.05)]).axes[0].get_ylabel()
         'share (%)'
     """
+    if not layers:
+        raise ArgumentError("layers", list(layers), "the negative membranes of one layer or more")
     figure, grid = new_figure(max(4.5, 0.7 * len(layers) + 1.5), 3.6)
     axes = grid[0, 0]
     places = [float(i) for i in range(len(layers))]

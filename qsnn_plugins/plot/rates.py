@@ -62,15 +62,15 @@ def rates_figure(rates: Mapping[str, Mapping[str, float]]) -> Figure:
             as "S/T = 2/2" for spikes of two bits in two steps.
 
     Raises:
-        ArgumentError: If there is no network, or the networks have different layers.
+        ArgumentError: If there is no network or no layer, or the networks have different layers.
 
     Example:
         >>> figure = rates_figure({"S/T = 1/4": {"conv1": 0.3}, "S/T = 4/1": {"conv1": 0.1}})
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['S/T = 1/4', 'S/T = 4/1']
     """
-    if not rates:
-        raise ArgumentError("rates", dict(rates), "the rates of one network or more")
+    if not rates or not all(rates.values()):
+        raise ArgumentError("rates", dict(rates), "the rates of one network or more, with layers")
     layers = list(next(iter(rates.values())))
     for label, found in rates.items():
         if list(found) != layers:

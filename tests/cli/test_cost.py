@@ -127,7 +127,9 @@ def test_a_checkpoint_is_run_on_the_data(printed):
     torch.nn.init.constant_(network.blocks.conv1.synapse[1].bias, 9.0)  # all of them fire
     torch.save({"state_dict": model.state_dict()}, "some.ckpt")
     values = printed("--ckpt_path", "some.ckpt", "--batches", "2")
-    assert values["activity"] == "measured on 16 test samples of EventDigits, some.ckpt"
+    assert (
+        values["activity"] == "measured on 16 evenly spaced test samples of EventDigits, some.ckpt"
+    )
     assert values["neurons"][0]["rate"] == 1.0
     Path("runs/small/checkpoints").mkdir(parents=True)
     Path("some.ckpt").rename("runs/small/checkpoints/last.ckpt")

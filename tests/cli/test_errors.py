@@ -185,6 +185,10 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
             "--model.network.spec.weight.class_path: weight.class_path='tiny.Nope' is not allowed",
         ),
         (["-c", "good.yaml", "--trainer=3"], "--trainer: 3 is not allowed: give a mapping"),
+        (
+            ["-c", "good.yaml", "--data.class_path=EventDigits", "--data.size=[24]"],
+            "--data.size: [24] is not allowed: give int or [int, int]",
+        ),
         (["-c", "good.yaml", "--data=null"], "the recipe has no data: give it with -c RECIPE"),
         (
             ["-c", "good.yaml", "--trainer.accelerator=foo"],

@@ -11,6 +11,7 @@ from qsnn_plugins.cli import plot as plot_command
 from qsnn_plugins.cli import plot_networks
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.plot import FIGURES
+from qsnn_plugins.cli.samples import spaced_batches
 from qsnn_plugins.functional import YoloGrid
 from qsnn_plugins.lightning import SpikingClassifier, SpikingDetector
 from qsnn_plugins.models import StringNet
@@ -27,7 +28,7 @@ def trained(time_steps=4):
     data = EventDigits(time_steps=time_steps, size=16, batch_size=8)
     data.prepare_data()
     data.setup("test")
-    batches = [frames for frames, _ in data.test_dataloader()][:2]
+    batches = [frames for frames, _ in spaced_batches(data.test_dataloader(), 2)]
     return model.network, [frames.transpose(0, 1).float() for frames in batches]
 
 

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from qsnn_plugins.cli import training
+from qsnn_plugins.errors import QSNNWarning
 
 
 def test_a_run_has_its_folder(folder, here):
@@ -90,6 +91,14 @@ def test_nothing_depends_on_the_locale(folder, monkeypatch):
             capture_output=True,
         )
         assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("limit", ["max_epochs", "max_steps", "limit_train_batches"])
+def test_a_fit_that_trains_nothing_says_so(limit, here):
+    with pytest.warns(QSNNWarning) as told:
+        assert here("fit", "-c", "good.yaml", f"--trainer.{limit}=0") == 0
+    ours = [str(warning.message) for warning in told if warning.category is QSNNWarning]
+    assert ours == [f"nothing is trained: trainer.{limit} is 0"]
 
 
 def test_nothing_untrained_is_tested(here, capsys):

@@ -208,8 +208,25 @@ def test_what_is_not_allowed():
         cost.energy("guess")
     with pytest.raises(ArgumentError, match="samples=0"):
         cost.memory(samples=0)
-    with pytest.raises(ArgumentError, match="membranes='some'"):
-        replace(memory_convention("chip"), membranes="some")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("membranes", "some"),
+        ("ternary_bits", 0),
+        ("output_bits", -3),
+        ("output_bits", float("nan")),
+        ("roles", ("weights", "guess")),
+        ("roles", "weights"),
+        ("weights_of", ("convolution",)),
+        ("weights_of", "conv"),
+    ],
+)
+def test_a_convention_names_what_it_refuses(option, value):
+    wrong = value[-1] if isinstance(value, tuple) else value
+    with pytest.raises(ArgumentError, match=f"^{option}={wrong!r} is not allowed: give "):
+        replace(memory_convention("chip"), **{option: value})
 
 
 def test_an_account_prints_as_the_command_shows_it(monkeypatch):

@@ -90,6 +90,7 @@ def test_quantizing_adds_scales_and_thresholds_and_nothing_else():
         pytest.param(presets.spquant(pruned=False), marks=pytest.mark.slow),
         QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"), weight=WeightSpec("mint")),
         QuantSpec(weight=WeightSpec("uniform", first_last="float", per="channel")),
+        QuantSpec(threshold=ThresholdSpec("ordinary", first_layer="fixed")),
     ],
 )
 def test_a_spec_counts_what_injection_makes(spec):
@@ -110,6 +111,14 @@ def test_a_spec_counts_what_injection_makes(spec):
             theirs.membrane_bits,
             theirs.levels,
         )
+
+
+def test_a_first_threshold_that_is_fixed_is_not_stored():
+    spec = presets.spquant(pruned=False, fidelity="released")
+    layers = [nn.Linear(4, 4), neuron.IFNode(), nn.Linear(4, 4), neuron.IFNode()]
+    cost = report(nn.Sequential(*layers), spec, (2, 1, 4), step_mode="s")
+    thresholds = [(p.layer, p.count) for p in cost.parameters if p.role == "thresholds"]
+    assert thresholds == [("3", 1)]
 
 
 def test_a_shared_weight_is_stored_once():

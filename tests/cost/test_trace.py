@@ -166,6 +166,91 @@ def test_a_network_that_counts_its_steps_itself():
     assert cost.synaptic_operations == 7 * (6 * 5 + 0.5 * 5 * 2)
 
 
+class Recorded(nn.Module):
+    """Spikes of all steps, gathered one by one, go through the second layer together."""
+
+    def __init__(self, gather):
+        super().__init__()
+        self.first, self.sn = nn.Linear(4, 5), neuron.IFNode()
+        self.second, self.last = nn.Linear(5, 3), neuron.IFNode(step_mode="m")
+        self.gather = gather
+
+    def forward(self, x):
+        spikes = torch.zeros(len(x), x.shape[1], 5, device=x.device)
+        for step in range(len(x)):
+            self.gather(spikes, step, self.sn(self.first(x[step])))
+        return self.last(self.second(spikes))
+
+
+def into_the_middle(x, step, spikes):
+    x[step][:, 1:4] = spikes[:, 1:4]
+
+
+def into_a_part_of_all(x, step, spikes):
+    x.unbind()[step].add_(spikes)
+
+
+@pytest.mark.parametrize("gather", [torch.Tensor.__setitem__, into_the_middle, into_a_part_of_all])
+def test_spikes_that_are_gathered_in_place_stay_spikes(gather):
+    cost = report(Recorded(gather), None, (4, 1, 4), activity=0.1)
+    first, second = cost.synapses
+    assert (second.takes, second.multiplies, second.activity) == (("sn",), False, 0.1)
+    assert (first.feeds, second.feeds) == (("sn",), ("last",))
+    assert second.accumulations == pytest.approx(4 * 5 * 3 * 0.1)
+
+
+class SharedTwice(nn.Module):
+    """One layer of neurons in two places, of 100 and of 5 neurons."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 100), nn.Linear(100, 5)
+        self.lif = snntorch.Leaky(0.5)
+
+    def forward(self, x):
+        for fc in (self.first, self.second):
+            x, _ = self.lif(fc(x), torch.zeros((), device=x.device))
+        return x
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_neurons_in_two_places_are_counted_in_both(steps):
+    for network, mode in (
+        (nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode()] * 2), "s"),
+        (nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode(step_mode="m")] * 2), "m"),
+    ):
+        cost = report(network, None, (steps, 1, 4), step_mode=mode, activity=0.1)
+        assert cost.time_steps == steps
+        assert cost.macs == 4 * 4 + 4 * 4
+        assert [(n.count, n.membrane_bytes) for n in cost.neurons] == [(4 + 4, 8 * 4)]
+
+
+def test_neurons_in_places_of_several_shapes_are_added_up():
+    cost = report(SharedTwice(), None, (2, 1, 4), step_mode="s", activity=0.1)
+    assert (cost.time_steps, cost.macs) == (2, 4 * 100 + 100 * 5)
+    assert [(n.count, n.states) for n in cost.neurons] == [(100 + 5, 1)]
+    # T W S: 2 steps, 16 bits for float weights, 1 bit
+    assert [s.bit_budget for s in cost.synapses] == [2 * 16, 2 * 16]
+    assert cost.synapses[1].synaptic_operations == pytest.approx(2 * 500 * 0.1)
+
+
+def test_one_step_of_neurons_in_two_places_is_one():
+    network = nn.Sequential(*[nn.Linear(4, 4), neuron.IFNode(step_mode="m")] * 2)
+    assert report(network, None, (1, 1, 4)).time_steps == 1
+
+
+def test_neurons_that_run_once_at_the_end_are_counted():
+    class Readout(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.sn = layer.Linear(4, 6, step_mode="m"), neuron.IFNode()
+
+        def forward(self, x):
+            return self.sn(self.fc(x).sum(0))
+
+    assert [n.count for n in report(Readout(), None, (5, 1, 4)).neurons] == [6]
+
+
 def test_the_network_is_left_as_it_is():
     network = nn.Sequential(layer.Linear(4, 2, step_mode="m"), neuron.LIFNode(step_mode="m"))
     inject(network, SPEC)
@@ -200,6 +285,42 @@ def test_attention_of_torch_is_counted():
     assert cost.product_macs * 2 == 5 * 2 * 2 * 8 * 2
 
 
+class Pair(nn.Module):
+    """A bilinear layer of 5 and 4 inputs: of the spikes, and of them or the network's input."""
+
+    def __init__(self, of_spikes):
+        super().__init__()
+        self.sn, self.pair, self.of_spikes = neuron.IFNode(), nn.Bilinear(5, 4, 3), of_spikes
+
+    def forward(self, x):
+        spikes = self.sn(x)
+        return self.pair(spikes, (spikes if self.of_spikes else x)[:, :4])
+
+
+@pytest.mark.parametrize("of_spikes", [True, False])
+def test_a_bilinear_layer_is_counted(of_spikes):
+    (pair,) = report(Pair(of_spikes), None, (2, 1, 5), step_mode="s", activity=0.1).synapses
+    assert (pair.name, pair.kind, pair.macs) == ("pair", "linear", 5 * 4 * 3)
+    assert pair.takes == ("sn",)
+    assert pair.multiplies is not of_spikes  # an input that is no spike is still to be multiplied
+
+
+@pytest.mark.parametrize(
+    ("multiply", "macs"),
+    [
+        (torch.mv, 3 * 5),
+        (lambda weight, x: torch.addmv(torch.zeros(3, device=x.device), weight, x), 3 * 5),
+        (lambda weight, x: nn.functional.linear(x, weight), 3 * 5),
+        (lambda weight, x: weight[0].dot(x), 5),
+    ],
+    ids=["mv", "addmv", "linear", "dot"],
+)
+def test_products_with_vectors_are_counted(multiply, macs):
+    network = Functional(lambda head, x: multiply(head.weight[:3], x.flatten()))
+    cost = report(network, None, (2, 1, 6), step_mode="s")
+    assert [(s.name, s.macs) for s in cost.synapses] == [("fc", 6 * 5), ("head", macs)]
+
+
 def test_networks_of_the_host_are_counted_as_they_are():
     from spikingjelly.activation_based import functional, surrogate
     from spikingjelly.activation_based.model import spiking_resnet
@@ -228,6 +349,23 @@ class LooksAtValues(nn.Module):
 
 def test_a_network_that_looks_at_values_runs_with_zeros():
     assert report(LooksAtValues(), None, (3, 1, 4)).macs == 8
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("build", [LooksAtValues, lambda: StringNet("4C3-GAP-FC3", spec=SPEC)])
+def test_a_network_of_another_dtype_costs_the_same(build, dtype):
+    shape = (3, 1, 4) if build is LooksAtValues else (3, 1, 2, 6, 6)
+    network = build()
+    expected = report(network, None, shape, activity=0.1)
+    assert report(network.to(dtype), None, shape, activity=0.1) == expected
+    assert {p.dtype for p in network.parameters()} == {dtype}
+
+
+def test_tokens_are_counted():
+    network = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3), neuron.IFNode())
+    cost = report(network, None, (2, 1, 5), step_mode="s")  # 5 tokens in each of 2 steps
+    assert cost.macs == 5 * 4 * 3
+    assert [n.count for n in cost.neurons] == [5 * 3]
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 5), (3, 2, 4), (3,), (0, 1, 4), (3, 1, 4.0)])

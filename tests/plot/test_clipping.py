@@ -54,6 +54,8 @@ def test_bad_arguments_are_refused():
         measure_clipping(network, [torch.zeros(2, 1, 3)], bounds=[])
     with pytest.raises(ArgumentError, match="finite bounds"):
         measure_clipping(network, [torch.zeros(2, 1, 3)], bounds=[-1.0, math.nan])
+    with pytest.raises(ArgumentError, match=r"layers=\[\] is not allowed: give the clipped"):
+        clipping_figure([])
     with pytest.raises(ArgumentError, match="T from 2"):
         measure_clipping(network, [torch.zeros(1, 1, 3)])
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
-from qsnn_plugins.nn import quantize_weights
+from qsnn_plugins.nn import bake_weights, quantize_weights
 from qsnn_plugins.plot import (
     Distribution,
     distributions_figure,
@@ -42,6 +42,15 @@ def test_levels_are_counted_by_their_codes():
     assert found.values == pytest.approx([i / 3 for i in range(-3, 4)])
     for value, share in zip(found.values, found.shares, strict=True):
         assert share == pytest.approx(float(((steps - value).abs() < 0.1).double().mean()))
+
+
+@pytest.mark.parametrize("kind", ["uniform", "power_of_two"])
+def test_baked_weights_have_the_levels_that_they_were_baked_with(kind):
+    layer = quantized(WeightSpec(kind=kind, bits=3)).eval()
+    before = weight_distributions(layer)
+    bake_weights(layer)
+    assert len(before[0].values) == 7
+    assert weight_distributions(layer) == before
 
 
 @pytest.mark.parametrize("spec", [None, WeightSpec(kind="uniform", bits=8)])

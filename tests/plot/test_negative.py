@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.plot import NegativeLayer, measure_negative, negative_figure
 from qsnn_plugins.spikingjelly import QuantIFNode
 
@@ -35,3 +36,8 @@ def test_the_figure_has_both_bars_of_each_layer():
     assert (shares[0].get_hatch(), axes.get_ylabel()) == ("", "share (%)")
     assert rates[0].get_hatch()
     assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_no_layer_is_refused():
+    with pytest.raises(ArgumentError, match=r"layers=\[\] is not allowed: give the negative"):
+        negative_figure([])

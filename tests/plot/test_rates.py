@@ -36,5 +36,7 @@ def test_what_cannot_be_compared_is_refused():
         rates_figure({"a": {"conv1": 0.1}, "b": {"conv2": 0.1}})
     with pytest.raises(ArgumentError, match="rates="):
         rates_figure({})
+    with pytest.raises(ArgumentError, match="with layers"):
+        rates_figure({"a": {}})
     with pytest.raises(ArgumentError, match="series=9"):
         rates_figure({str(i): {"conv1": 0.1} for i in range(9)})
