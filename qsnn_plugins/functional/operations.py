@@ -26,7 +26,7 @@ def bit_budget(time_steps: int, weight_bits: float, spike_bits: int) -> float:
         64
     """
     for name, value in (("time_steps", time_steps), ("spike_bits", spike_bits)):
-        if value < 1:
+        if not isinstance(value, int) or value < 1:
             raise ArgumentError(name, value, "an integer from 1")
     if not weight_bits > 0:
         raise ArgumentError("weight_bits", weight_bits, "a number above 0")

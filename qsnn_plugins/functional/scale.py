@@ -22,6 +22,7 @@ __all__ = [
     "normalize_gradient",
     "round_through",
     "round_to_power_of_two",
+    "scale_like",
     "wide",
 ]
 
@@ -82,6 +83,28 @@ def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x if x.dtype == dtype else x.to(dtype)
 
 
+def scale_like(x: Tensor, argument: str, scale: Tensor | float) -> Tensor:
+    """Return a scale in the dtype of what it scales.
+
+    Args:
+        x: What is scaled.
+        argument: The scale's name.
+        scale: A number or a tensor.
+
+    Raises:
+        ArgumentError: If a number is not above 0.
+
+    Example:
+        >>> scale_like(torch.zeros(2), "alpha", 0.5)
+        tensor(0.5000)
+    """
+    if isinstance(scale, Tensor):
+        return scale.to(x.dtype)
+    if not scale > 0:
+        raise ArgumentError(argument, scale, "a number above 0")
+    return torch.tensor(scale, dtype=x.dtype, device=x.device)
+
+
 def integer_codes(code: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cast whole numbers to int32.
 
@@ -137,7 +160,7 @@ class _RoundToPowerOfTwo(torch.autograd.Function):
         exponent = torch.log2(wide(alpha))
         nearest = exponent.round()
         if last is not None:
-            last = torch.log2(last)
+            last = torch.log2(last).round()  # an averaged one lies between
             nearest = torch.where((exponent - last).abs() <= 0.5 + MARGIN, last, nearest)
         return cast(torch.exp2(nearest), alpha.dtype)
 
@@ -159,7 +182,7 @@ def round_to_power_of_two(alpha: Tensor, last: Tensor | None = None) -> Tensor:
 
     Args:
         alpha: Scales above 0, any shape; 0 stays 0.
-        last: Powers of two that were used last, shape of `alpha`, or None.
+        last: Powers of two that were used last, shape of `alpha`, or None; others are rounded.
 
     Returns:
         Powers of two, shape of `alpha`.
@@ -232,7 +255,10 @@ def mean_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
                 [0.5000]])
     """
     _check_granularity(per)
-    return w.abs().mean() if per == "layer" else w.abs().mean(_inner(w), keepdim=True)
+    magnitude, inner = w.abs(), _inner(w)
+    if per == "layer":
+        return magnitude.mean()
+    return magnitude.mean(inner, keepdim=True) if inner else magnitude
 
 
 def max_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
@@ -253,7 +279,10 @@ def max_magnitude(w: Tensor, per: Granularity = "layer") -> Tensor:
         tensor(3.)
     """
     _check_granularity(per)
-    return w.abs().amax() if per == "layer" else w.abs().amax(_inner(w), keepdim=True)
+    magnitude, inner = w.abs(), _inner(w)
+    if per == "layer":
+        return magnitude.amax()
+    return magnitude.amax(inner, keepdim=True) if inner else magnitude
 
 
 def _inner(w: Tensor) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_bits, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind, derivative
+from qsnn_plugins.functional.threshold import finite
 
 __all__ = [
     "MOST_SPIKE_BITS",
@@ -135,9 +136,10 @@ def multi_bit_spike(
 
     Args:
         x: Distance of the charged membrane from the threshold, h - V_th, any shape.
-        step: V_th, the height of one count, a number or a tensor that broadcasts to `x`. If it
-            requires a gradient, this is ∂s/∂V_th = -x / V_th² inside the range; together with the
-            -1 of the distance, it is -h / V_th², the slope of h / V_th.
+        step: V_th, the height of one count, a number or a tensor that broadcasts to `x`; an
+            infinite one is never reached. If it requires a gradient, this is ∂s/∂V_th = -x / V_th²
+            inside the range; together with the -1 of the distance, it is -h / V_th², the slope of
+            h / V_th.
         bits: S, an integer from 1 to 16.
         fires_at_zero: Whether a membrane exactly at a multiple of the threshold reaches its count.
 
@@ -160,7 +162,7 @@ def multi_bit_spike(
         if not step > 0:
             raise ArgumentError("step", step, "a number above 0")
         step = torch.tensor(step, dtype=x.dtype, device=x.device)
-    return _MultiBit.apply(x, step, 2**bits - 1, fires_at_zero)
+    return _MultiBit.apply(x, finite(step), 2**bits - 1, fires_at_zero)
 
 
 def multi_bit_primitive(x: Tensor, step: Tensor | float = 1.0, bits: int = 2) -> Tensor:
@@ -182,7 +184,7 @@ def multi_bit_primitive(x: Tensor, step: Tensor | float = 1.0, bits: int = 2) ->
         tensor([0.0000, 1.5000, 4.0000])
     """
     check_bits("bits", bits, most=MOST_SPIKE_BITS)
-    return (x / step + 1).clamp(0, 2**bits)
+    return (x / finite(step) + 1).clamp(0, 2**bits)
 
 
 def limit_sums(x: Tensor, bits: int, unit: float = 1.0) -> Tensor:

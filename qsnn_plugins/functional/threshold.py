@@ -6,6 +6,7 @@ gradient of V_th differs. The incoming ∂L/∂x already includes the surrogate 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,12 +15,13 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.surrogate import SurrogateKind, primitive
 
-__all__ = ["ThresholdGradient", "WindowKind", "distance", "keep_positive", "per_channel"]
+__all__ = ["ThresholdGradient", "WindowKind", "distance", "finite", "keep_positive", "per_channel"]
 
 ThresholdGradient = Literal["fixed", "ordinary", "separate"]
 WindowKind = Literal["sigmoid", "triangle", "arctan"]
 
 FLOOR = 1e-3  # the least threshold that a learned one is used with
+UNREACHED = 2.0**60  # stands for an infinite threshold
 
 
 class _SeparateDistance(torch.autograd.Function):
@@ -131,6 +133,30 @@ def keep_positive(threshold: Tensor, floor: float = FLOOR) -> Tensor:
     if not floor > 0:
         raise ArgumentError("floor", floor, "a number above 0")
     return _KeepPositive.apply(threshold, floor)
+
+
+def finite(threshold: Tensor | float, instead: float = UNREACHED) -> Any:
+    """Threshold with a finite number in place of infinity.
+
+    A readout integrates and never fires: its threshold is infinite. A product with its spikes,
+    0 V_th, and the quotient (h - V_th) / V_th would be NaN.
+
+    Args:
+        threshold: V_th, a number or a tensor of any shape.
+        instead: What replaces infinity, if the dtype of a tensor holds it: by default more than any
+            membrane reaches, and little enough that products with it stay finite.
+
+    Returns:
+        The number, or the tensor in its shape and dtype.
+
+    Example:
+        >>> 0.0 * finite(torch.tensor([0.5, torch.inf]))
+        tensor([0., 0.])
+    """
+    if isinstance(threshold, Tensor):
+        instead = min(instead, torch.finfo(threshold.dtype).max)
+        return threshold.nan_to_num(nan=math.nan, posinf=instead)
+    return instead if threshold == math.inf else threshold
 
 
 def per_channel(threshold: Tensor, dim: int) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from qsnn_plugins.nn import SumLimit
 from qsnn_plugins.spec import QuantSpec
@@ -72,6 +72,7 @@ class HostAdapter:
         attention: The neurons whose spikes a module multiplies with each other; None where it is
             no attention.
         limit_attention: Gives an attention a limit of its matrix, or takes it away for None.
+        set_threshold: Gives a neuron a threshold, of shape [] or of its own threshold's.
     """
 
     name: str
@@ -82,6 +83,7 @@ class HostAdapter:
     after_swap: Callable[[nn.Module], None] = _nothing
     attention: Callable[[nn.Module], Sequence[nn.Module] | LeftAlone | None] = _nothing
     limit_attention: Callable[[nn.Module, SumLimit | None], None] = _nothing
+    set_threshold: Callable[[nn.Module, Tensor], None] = _nothing
 
 
 def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, QSNNWarning
+from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.injection.conversion import convert_neurons
 from qsnn_plugins.injection.floats import float_parameters, matrices
 from qsnn_plugins.injection.gates import place_gates
@@ -229,15 +231,17 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
 
     Args:
         network: A network after `inject`, or a copy of one.
-        baked: Whether the plain weights get the quantized values, as in `nn.bake_weights`; an
-            exporter of the host, for example to NIR, then sees the trained network.
+        baked: Whether the plain weights get the quantized values, as in `nn.bake_weights`, and the
+            old neurons the thresholds that the new ones have learned; an exporter of the host, for
+            example to NIR, then sees the trained network. Otherwise learned thresholds are lost,
+            with a warning.
 
     Returns:
         The network.
 
     Raises:
-        ArgumentError: If it was not injected, or if a neuron has been replaced by something else
-            since.
+        ArgumentError: If it was not injected, if a neuron has been replaced by something else
+            since, or if one that is baked has learned more thresholds than the host's neuron holds.
 
     Example:
         >>> import snntorch
@@ -261,12 +265,20 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
             if modules.get(name) is not neuron.new:
                 allowed = "the network as it was injected: this neuron was replaced since"
                 raise ArgumentError(name, modules.get(name), allowed)
+    learned = _learned_thresholds(record.neurons)
     if baked:
+        _check_held(learned)
         bake_weights(network)
+    elif learned:
+        lost = f"the learned thresholds of {_count(len(learned), 'neuron')} are lost"
+        warnings.warn(f"{lost}: eject(network, baked=True) keeps them", QSNNWarning, stacklevel=2)
     for gate in record.gates:
         gate.detach()
     for neuron in record.neurons:
         _follow(neuron.module, neuron.new)
+        if baked and neuron.names[0] in learned:
+            _, threshold = learned[neuron.names[0]]
+            neuron.host.set_threshold(neuron.module, threshold)
         if hasattr(neuron.new, "step_mode"):
             neuron.module.step_mode = neuron.new.step_mode
         _put(network, neuron.names, neuron.module)
@@ -296,6 +308,29 @@ def _follow(old: nn.Module, new: nn.Module) -> None:
     floats = (t for t in (*new.parameters(), *new.buffers()) if t.is_floating_point())
     if (like := next(floats, None)) is not None:
         old.to(like.device, like.dtype)
+
+
+def _learned_thresholds(neurons: Iterable[Neuron]) -> dict[str, tuple[Neuron, Tensor]]:
+    """Neurons by name whose learned threshold the old ones do not have, and it as it is used."""
+    learned: dict[str, tuple[Neuron, Tensor]] = {}
+    for neuron in neurons:
+        old, new = neuron.host.threshold(neuron.module), neuron.host.threshold(neuron.new)
+        if not isinstance(new, nn.Parameter) or new is old:
+            continue
+        used = keep_positive(new.detach())
+        used = used.reshape(()) if used.numel() == 1 else used
+        if bool((used != torch.as_tensor(old).to(used)).any()):
+            learned[neuron.names[0]] = neuron, used
+    return learned
+
+
+def _check_held(learned: Mapping[str, tuple[Neuron, Tensor]]) -> None:
+    for name, (neuron, threshold) in learned.items():
+        old = torch.as_tensor(neuron.host.threshold(neuron.module))
+        if threshold.dim() and threshold.shape != old.shape:
+            kind = type(neuron.module).__name__
+            allowed = f"False: {name} learned {threshold.numel()} thresholds, a {kind} holds one"
+            raise ArgumentError("baked", True, allowed)
 
 
 def _put(network: nn.Module, names: tuple[str, ...], module: nn.Module) -> None:

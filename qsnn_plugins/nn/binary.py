@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import (
     Granularity,
     mean_magnitude,
@@ -86,6 +87,8 @@ class Binary(StateFacts):
         Raises:
             ArgumentError: If `epoch` is not between 0 and `epochs`.
         """
+        if not 0 <= epoch <= epochs:
+            raise ArgumentError("epoch", epoch, f"a number from 0 to {epochs}")
         t, k = ede_schedule(epoch / max(epochs, 1))
         self.t.fill_(t)
         self.k.fill_(k)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.neuron import reset
-from qsnn_plugins.functional.threshold import distance
+from qsnn_plugins.functional.threshold import distance, finite
 from qsnn_plugins.nn.spike import Spike
 from qsnn_plugins.spec import QuantSpec
 
@@ -38,7 +38,8 @@ class Cell:
 
     Args:
         spec: How the neuron is quantized; of its membrane part only whether it is a float.
-        threshold: V_th, a number or a tensor that broadcasts to [N, ...], of the dtype of x.
+        threshold: V_th, a number or a tensor that broadcasts to [N, ...], of the dtype of x; an
+            infinite one never fires.
         charge: Maps x and q, each [N, ...], to the charged membrane h.
         fire: Maps h - V_th to spikes; an `nn.Spike` also gets V_th, in steps of which it counts.
         store: Maps the membrane after the reset to the stored membrane.
@@ -69,10 +70,12 @@ class Cell:
         learning = self.spec.threshold
         is_separate = learning.gradient == "separate"
         self._path: tuple = (learning.gradient, learning.window)[: 1 + is_separate]
-        self._constant = self.threshold
+        self._step = self.threshold
         if learning.gradient != "ordinary" and isinstance(self.threshold, Tensor):
             # a fixed threshold has no gradient, and the separate path is the whole of it
-            self._constant = self.threshold.detach()
+            self._step = self.threshold.detach()
+        # no spike is multiplied by an infinite threshold
+        self._height = finite(self._step, instead=0.0)
         is_late = self.reset_time in ("before_charge", "after_charge")
         self._keeps_comparison = is_late and self.spec.membrane.kind != "float"
 
@@ -88,7 +91,7 @@ class Cell:
         if self._keeps_comparison:
             threshold = torch.as_tensor(self.threshold, dtype=q.dtype, device=q.device)
             q = keep_comparison(q, spike > 0, threshold.detach())
-        return spike * self._constant if self.spec.spike.value == "threshold" else spike, q
+        return spike * self._height if self.spec.spike.value == "threshold" else spike, q
 
     def run(
         self, x_seq: Tensor, q: Tensor, states: list[Tensor] | None = None
@@ -115,11 +118,11 @@ class Cell:
     def _fire(self, h: Tensor) -> Tensor:
         above = distance(h, self.threshold, *self._path)
         if isinstance(self.fire, Spike):
-            return self.fire(above, self._constant)
+            return self.fire(above, self._step)
         return self.fire(above).to(above.dtype)  # hosts' surrogates may give float32
 
     def _reset(self, membrane: Tensor, spike: Tensor) -> Tensor:
-        return reset(membrane, spike, self._constant, self.v_reset, self.detach_reset)
+        return reset(membrane, spike, self._height, self.v_reset, self.detach_reset)
 
     def _last_spike(self, q: Tensor) -> Tensor:
         """Return the spike of the step before, as the stored membrane tells it."""

@@ -164,7 +164,8 @@ class ChannelGate(StateFacts):
         layer.add_module("gate", self.to(device))
         self._handles = [
             layer.register_forward_pre_hook(self.decide, with_kwargs=True),
-            masked.register_forward_hook(self.apply_to),
+            layer.register_forward_hook(self.forget_failed, always_call=True),
+            masked.register_forward_hook(self.apply_to, always_call=True),
         ]
         if isinstance(layer, _ConvNd) and not isinstance(layer, _ConvTransposeNd):
             vars(layer)["_conv_forward"] = self.convolve
@@ -199,7 +200,7 @@ class ChannelGate(StateFacts):
             if any(a is b is not None for a, b in zip(own, kept, strict=True)):
                 self._handles.pop().remove()
                 self._masked = [part]
-                self._handles.append(part.register_forward_hook(self.apply_to))
+                self._handles.append(part.register_forward_hook(self.apply_to, always_call=True))
                 return
         raise QSNNError(_REPLACED)
 
@@ -230,9 +231,16 @@ class ChannelGate(StateFacts):
         """Return 0 or 1, shape [N, C_out], of what is watched, shape [N, C_in]."""
         return channel_gate(means, self.weight, self.bias, self.threshold)
 
-    def apply_to(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    def forget_failed(self, layer: nn.Module, inputs: Any, output: Tensor | None) -> None:
+        """Forget the mask where the convolution has raised an error: a hook behind it."""
+        if output is None:
+            self.mask = None
+
+    def apply_to(self, module: nn.Module, inputs: Any, output: Tensor | None) -> Tensor | None:
         """Return the masked output of the convolution's normalization: a hook behind it."""
         mask, self.mask = self.mask, None  # with its graph it would keep the network from a copy
+        if output is None:  # the normalization has raised an error
+            return None
         dims = len(self.layer.kernel_size)
         leading = output.shape[: output.dim() - dims - 1]
         decided = 0 if mask is None else len(mask)

@@ -19,7 +19,7 @@ from qsnn_plugins.functional.membrane.uniform import (
     uniform_membrane,
 )
 from qsnn_plugins.functional.packing.codes import Codes, encode
-from qsnn_plugins.functional.scale import normalize_gradient
+from qsnn_plugins.functional.scale import MIN_SCALE, normalize_gradient
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.nn.recomputation import Starts, is_recomputing
 from qsnn_plugins.spec import MembraneSpec
@@ -74,7 +74,8 @@ class UniformMembrane(nn.Module):
         else:
             self.register_buffer("scale", first)
         if spec.scale in ("running", "step_max"):
-            self.register_buffer("initialized", torch.tensor(False))
+            # no bool, of which no average can be taken
+            self.register_buffer("initialized", torch.tensor(0))
         self._starts = Starts()
 
     def train(self, mode: bool = True) -> UniformMembrane:
@@ -124,7 +125,7 @@ class UniformMembrane(nn.Module):
         if self.spec.scale != "learned":
             return self.scale
         neurons, (_, greatest) = math.prod(shape[1:]), step_codes(self.spec.bits)
-        return normalize_gradient(keep_positive(self.scale), neurons, greatest)
+        return normalize_gradient(keep_positive(self.scale, MIN_SCALE), neurons, greatest)
 
     def _scale_for(self, u: Tensor) -> Tensor:
         source = self.scale_of_steps
@@ -141,13 +142,13 @@ class UniformMembrane(nn.Module):
 
     def start(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the average from which a pass over these inputs starts, and whether it is one."""
-        return self._starts.of(inputs, self.scale, self.initialized)
+        return self._starts.of(inputs, self.scale, self.initialized > 0)
 
     @torch.no_grad()
     def observe(self, greatest: Tensor) -> None:
         """Let the running average see a step's maximum, a scalar, while training."""
         if self.spec.momentum is not None:
-            given = self.scale, self.initialized, greatest.to(self.scale.dtype)
+            given = self.scale, self.initialized > 0, greatest.to(self.scale.dtype)
             self.keep(*average_scale(*given, self.spec.momentum))
 
     @torch.no_grad()

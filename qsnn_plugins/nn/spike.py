@@ -54,7 +54,7 @@ class Spike(nn.Module):
         bits: Bits of the spike; multi-bit spikes count how many thresholds fit into the membrane.
 
     Raises:
-        ArgumentError: If `surrogate` or `bits` is not allowed.
+        ArgumentError: If an argument is not allowed.
 
     Example:
         >>> import torch
@@ -74,6 +74,8 @@ class Spike(nn.Module):
         super().__init__()
         check_surrogate("surrogate", surrogate)
         check_bits("bits", bits, most=MOST_SPIKE_BITS)
+        if not sharpness > 0:
+            raise ArgumentError("sharpness", sharpness, "a number above 0")
         self.surrogate, self.sharpness, self.fires_at_zero = surrogate, sharpness, fires_at_zero
         self.bits = bits
         self.spiking = True
@@ -113,10 +115,10 @@ class SumLimit(nn.Module):
 
     Args:
         bits: S, from 1 to 16.
-        unit: Value of a count of 1.
+        unit: Value of a count of 1, above 0.
 
     Raises:
-        ArgumentError: If `bits` is not allowed.
+        ArgumentError: If `bits` or `unit` is not allowed.
 
     Example:
         >>> import torch
@@ -127,6 +129,8 @@ class SumLimit(nn.Module):
     def __init__(self, bits: int, unit: float = 1.0) -> None:
         super().__init__()
         check_bits("bits", bits, most=MOST_SPIKE_BITS)
+        if not unit > 0:
+            raise ArgumentError("unit", unit, "a number above 0")
         self.bits, self.unit = bits, unit
 
     def forward(self, x: Tensor) -> Tensor:

@@ -174,6 +174,7 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
     try:
         for name, quantizer in quantizers.items():
             parametrize.register_parametrization(layers[name], "weight", quantizer)
+            _forget_loaders(layers[name])
             layers[name].register_load_state_dict_pre_hook(loaders[name])
             done.append(layers[name])
     except BaseException:
@@ -219,6 +220,8 @@ class _Loader:
         error_msgs: list[str],
     ) -> None:
         """Map a float weight's key, and give the quantizer a state that fits the loaded weight."""
+        if not _is_ours(layer):  # torch itself may have removed the quantizer
+            return
         plain, place = f"{prefix}weight", f"{prefix}parametrizations.weight."
         original, own = f"{place}original", layer.parametrizations.weight
         is_float = plain in state_dict and original not in state_dict
@@ -278,9 +281,7 @@ def remove_quantizer(layer: nn.Module) -> None:
     ours = [isinstance(each, WeightQuantizer) for each in parametrizations.weight]
     if not any(ours):
         return
-    hooks: dict[int, Any] = layer._load_state_dict_pre_hooks
-    for key in [key for key, hook in hooks.items() if isinstance(hook.hook, _Loader)]:
-        del hooks[key]
+    _forget_loaders(layer)
     if not all(ours):
         del parametrizations.weight[ours.index(True)]
         return
@@ -292,6 +293,18 @@ def remove_quantizer(layer: nn.Module) -> None:
     # torch registers the weight anew, as the last
     for name in behind:
         layer._parameters[name] = layer._parameters.pop(name)
+
+
+def _is_ours(layer: Any) -> bool:
+    """Whether the first that a weight is parametrized with is a quantizer."""
+    is_parametrized = parametrize.is_parametrized(layer, "weight")
+    return is_parametrized and isinstance(layer.parametrizations.weight[0], WeightQuantizer)
+
+
+def _forget_loaders(layer: nn.Module) -> None:
+    hooks: dict[int, Any] = layer._load_state_dict_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook.hook, _Loader)]:
+        del hooks[key]
 
 
 def _check_layer(name: str, layer: WeightLayer) -> None:

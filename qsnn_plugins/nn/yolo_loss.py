@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.detection.grid import YoloGrid
 from qsnn_plugins.functional.detection.loss import YoloReduction, yolo_loss_parts
+from qsnn_plugins.functional.scale import wide
 
 __all__ = ["YoloLoss"]
 
@@ -74,7 +75,16 @@ class YoloLoss(nn.Module):
             outputs: Shape [T, N, F] with F = `grid.outputs`.
             targets: Of each sample `boxes` [M, 4], relative to the frame, and `labels` [M].
             grid: What the outputs stand for.
+
+        Raises:
+            ArgumentError: If there are not as many targets as samples, or an argument is not
+                allowed, see `functional.yolo_loss_parts`.
         """
+        # 16 bits would move a box to another cell
+        outputs = wide(outputs)
+        if outputs.dim() == 3 and len(targets) != outputs.shape[1]:
+            allowed = f"one target for each of {outputs.shape[1]} samples"
+            raise ArgumentError("len(targets)", len(targets), allowed)
         boxes = torch.cat([target["boxes"] for target in targets]).to(outputs.dtype)
         labels = torch.cat([target["labels"] for target in targets])
         numbers = torch.tensor([len(target["boxes"]) for target in targets], device=boxes.device)

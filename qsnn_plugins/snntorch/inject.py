@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import snntorch
+import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.injection import (
@@ -88,6 +89,11 @@ def _threshold(module: Any) -> Any:
     return getattr(module, "threshold", 1.0)
 
 
+@torch.no_grad()
+def _set_threshold(module: Any, threshold: Tensor) -> None:
+    module.threshold.copy_(threshold)
+
+
 def _convert(
     module: nn.Module,
     spec: QuantSpec,
@@ -153,4 +159,6 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
     return ""
 
 
-ADAPTER = HostAdapter("snntorch", _is_neuron, _convert, threshold=_threshold)
+ADAPTER = HostAdapter(
+    "snntorch", _is_neuron, _convert, threshold=_threshold, set_threshold=_set_threshold
+)

@@ -115,7 +115,7 @@ class QuantLapicque(QuantLeaky):
 
     def charge(self, x: Tensor, m: Tensor) -> Tensor:
         """Return `functional.leaky_charge` of x and the stored m, each of shape [N, ...]."""
-        return leaky_charge(x, m, self.beta.to(x.dtype), self.gain.to(x.dtype))
+        return leaky_charge(x, m, self.beta.to(x.dtype).clamp(0, 1), self.gain.to(x.dtype))
 
     def init_lapicque(self) -> Tensor:
         """Return `reset_mem()`: the host's name, which networks call in their forward."""

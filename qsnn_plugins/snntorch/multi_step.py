@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import wide
+from qsnn_plugins.functional.spike import check_counts
 from qsnn_plugins.spec.checks import number
 
 __all__ = ["MultiStep"]
@@ -20,7 +21,8 @@ class MultiStep(nn.Module):
 
     Input is [T, N, ...]; each output of the neuron is stacked to [T, N, ...]: only spikes if it has
     `init_hidden` and no `output`, otherwise spikes and membranes. The state is kept from one call
-    to the next, until `reset_net`; the counters of pruning restart with each call.
+    to the next, until `reset_net`, and of 16-bit input in float32; the counters of pruning restart
+    with each call.
 
     Args:
         neuron: A neuron that keeps its own state, such as `QuantLeaky`.
@@ -54,6 +56,9 @@ class MultiStep(nn.Module):
             raise ArgumentError("x_seq.shape", list(x_seq.shape), "[T, N, ...] with T from 1")
         if self.gain is not None:
             x_seq = x_seq * self.gain
+        spec = getattr(self.neuron, "quant_spec", None)
+        if spec is not None:
+            check_counts(spec.spike.bits, x_seq.dtype)
         pruning = getattr(self.neuron, "pruning", None)
         if pruning is not None:
             pruning.restart()
@@ -70,10 +75,11 @@ class MultiStep(nn.Module):
                 means.append(self.neuron.stored_means)
         if means:  # of all steps, for the gates that watch them
             self.neuron.stored_means = torch.cat(means)
-        if not is_host:
-            self.neuron.mem = self.neuron.mem.to(x_seq.dtype)
         if isinstance(steps[0], Tensor):
             return torch.stack(steps).to(x_seq.dtype)
+        cast = getattr(self.neuron, "cast_membrane", None)
+        if cast is not None:
+            steps = [(spike, cast(mem, x_seq.dtype)) for spike, mem in steps]
         return tuple(torch.stack(states).to(x_seq.dtype) for states in zip(*steps, strict=True))
 
     def extra_repr(self) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentTypeError
+from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.functional.neuron import leaky_charge
 from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
@@ -221,7 +222,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         if self.mem.shape != input_.shape:
             self.mem = torch.zeros_like(input_)
         watch_state(self.mem, _RESET)
-        spike, self.mem = self._cell(input_).step(input_, self.mem.to(input_.dtype))
+        m = self.cast_membrane(self.mem, input_.dtype)
+        spike, self.mem = self._cell(input_).step(input_, m)
         if self.keeps_means:
             self.note_states(self.mem, is_sequence=False)
         spike = spike * self.graded_spikes_factor.to(spike.dtype)
@@ -247,6 +249,13 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
             threshold = threshold_in_use(threshold, self._cell_spec, shape)
         return per_channel(threshold, len(shape)) if learning.per == "channel" else threshold
 
+    def cast_membrane(self, mem: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a stored membrane [N, ...] in another dtype, which tells a late reset the same."""
+        if mem.dtype == dtype or self.reset_time not in ("before_charge", "after_charge"):
+            return mem.to(dtype)
+        threshold = self._threshold(mem.shape, mem.dtype).detach()
+        return keep_comparison(mem.to(dtype), mem > threshold, threshold.to(dtype))
+
     def run_fused(self, x_seq: Tensor) -> Tensor | None:
         """Run the steps of x_seq [T, N, ...] as one operator where it covers the neuron.
 
@@ -262,13 +271,16 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         refuse_nir(self)
         check_input(x_seq[0], self.mem, self.beta.device, self.channels)
         watch_state(self.mem, _RESET)
-        m = self.mem.to(x_seq.dtype)
-        if m.shape != x_seq.shape[1:]:
-            m = x_seq.new_zeros(()).expand(x_seq.shape[1:])
+        # a state of 16 bits would round V_th⁺, the code of what has fired, to V_th
+        shape, dtype = x_seq.shape[1:], torch.promote_types(x_seq.dtype, torch.float32)
+        if self.mem.shape == shape:
+            m = self.cast_membrane(self.mem, dtype)
+        else:
+            m = x_seq.new_zeros((), dtype=dtype).expand(shape)
         result = run(
             x_seq,
             m,
-            self._threshold(x_seq.shape[1:], torch.promote_types(x_seq.dtype, torch.float32)),
+            self._threshold(shape, dtype),
             self._cell_spec,
             self.spike_grad,
             self.membrane,

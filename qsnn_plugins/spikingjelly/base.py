@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import wide
+from qsnn_plugins.functional.spike import check_counts
 from qsnn_plugins.functional.threshold import per_channel
 from qsnn_plugins.nn import (
     Cell,
@@ -174,6 +175,7 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
         One operator runs all steps where it covers the neuron.
         """
         x_seq, (v, *others) = inputs[0], states
+        check_counts(self.quant_spec.spike.bits, x_seq.dtype)
         whole = self._run_fused(x_seq, v)
         if whole is None and self._runs_host_steps:
             whole = self.host_steps(x_seq, v, self.keeps_means)
@@ -231,6 +233,11 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
         if self._runs_host_steps and self.store_v_seq:
             (v,) = self.materialize_states((x_seq,), (self.v,), "m")
             spike_seq, self.v, self.v_seq = self.host_steps(x_seq, v, True)
+        elif self.store_v_seq:
+            check_counts(self.quant_spec.spike.bits, x_seq.dtype)
+            # nothing is rounded between steps here either
+            spike_seq = super().multi_step_forward(wide(x_seq), *args, **kwargs).to(x_seq.dtype)
+            self.v, self.v_seq = self.v.to(x_seq.dtype), self.v_seq.to(x_seq.dtype)
         else:
             spike_seq = super().multi_step_forward(x_seq, *args, **kwargs)
         if self.keeps_means and self.store_v_seq:

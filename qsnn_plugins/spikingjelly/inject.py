@@ -96,6 +96,10 @@ def _threshold(module: Any) -> Any:
     return getattr(module, "v_threshold", 1.0)
 
 
+def _set_threshold(module: Any, threshold: Tensor) -> None:
+    module.v_threshold = threshold.item()
+
+
 def _convert(
     module: nn.Module,
     spec: QuantSpec,
@@ -140,4 +144,5 @@ ADAPTER = HostAdapter(
     forget_reset_cache,
     attention,
     limit_attention,
+    _set_threshold,
 )

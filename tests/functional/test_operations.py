@@ -50,3 +50,9 @@ def test_energy_adds_up():
 def test_what_is_not_allowed(call):
     with pytest.raises(ArgumentError):
         call()
+
+
+@pytest.mark.parametrize(("steps", "bits"), [(1.5, 2), (4, 1.5)])
+def test_a_budget_has_whole_steps_and_bits(steps, bits):
+    with pytest.raises(ArgumentError, match=r"=1\.5 is not allowed: give an integer from 1"):
+        bit_budget(steps, 4, bits)

@@ -6,11 +6,22 @@ import torch
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
+    additive_power_of_two,
+    binary,
+    binary_codes,
     max_magnitude,
     mean_magnitude,
+    mint,
+    mint_codes,
     normalize_gradient,
+    power_of_two,
+    power_of_two_codes,
     round_through,
     round_to_power_of_two,
+    sigmoid_quantizer,
+    sigmoid_quantizer_codes,
+    uniform,
+    uniform_codes,
 )
 
 W = np.random.default_rng(0).normal(size=(4, 3, 2, 2))
@@ -58,3 +69,47 @@ def test_a_power_of_two_stays_near_the_border_to_the_next():
     again = round_to_power_of_two(torch.exp2(exponents), used)
     assert torch.equal(again, used)
     assert round_to_power_of_two(torch.tensor(0.0), torch.tensor(1.0)) == 0
+
+
+def test_a_last_power_that_was_averaged_is_rounded():
+    last = torch.tensor([0.75, 0.75, 3.1])
+    found = round_to_power_of_two(torch.tensor([0.8, 1.1, 0.3]), last)
+    assert found.tolist() == [1.0, 1.0, 0.25]
+
+
+def test_channels_of_one_weight_each_are_their_own():
+    w = torch.tensor([1.0, -3.0])
+    for magnitude in (mean_magnitude, max_magnitude):
+        assert magnitude(w, "channel").tolist() == [1.0, 3.0]
+        assert magnitude(w).dim() == 0
+
+
+NUMBERS = {
+    "scale": [uniform, uniform_codes, binary, binary_codes],
+    "alpha": [power_of_two, power_of_two_codes, additive_power_of_two],
+    "beta": [mint, mint_codes],
+}
+CALLS = [(name, call) for name, calls in NUMBERS.items() for call in calls]
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS, ids=[call.__name__ for _, call in CALLS])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_scale_may_be_a_number(name, call, dtype):
+    w = torch.tensor([0.1, -0.4, 0.7], dtype=dtype)
+    wide = torch.promote_types(dtype, torch.float32)
+    found, expected = call(w, 0.6), call(w, torch.tensor(0.6, dtype=wide))
+    if isinstance(found, torch.Tensor):
+        found, expected = (found,), (expected,)
+    for mine, other in zip(found, expected, strict=True):
+        assert torch.equal(mine, other)
+    with pytest.raises(ArgumentError, match=f"{name}=0 is not allowed: give a number above 0"):
+        call(w, 0)
+
+
+def test_the_scales_of_sigmoids_may_be_numbers():
+    w, more = torch.tensor([0.1, -0.4, 0.7]), ((-0.5, 0.5), (-1, 0, 1))
+    scales = torch.tensor(0.6), torch.tensor(2.0)
+    for call in (sigmoid_quantizer, lambda *given: sigmoid_quantizer_codes(*given)[0]):
+        assert torch.equal(call(w, 0.6, 2.0, *more), call(w, *scales, *more))
+        with pytest.raises(ArgumentError, match="beta=0"):
+            call(w, 0.6, 0, *more)

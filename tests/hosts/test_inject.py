@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import warnings
 
 import pytest
 import snntorch
@@ -13,9 +14,10 @@ from torch import nn
 import qsnn_plugins
 from qsnn_plugins import eject, inject, presets
 from qsnn_plugins.cost import report
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.snntorch import QuantLeaky
 from qsnn_plugins.snntorch import inject as inject_snntorch
+from qsnn_plugins.spec import MembraneSpec, QuantSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode
 from qsnn_plugins.spikingjelly import inject as inject_spikingjelly
 
@@ -131,3 +133,39 @@ def test_states_with_a_graph_do_not_keep_a_network_from_copies(host):
     inject(network, "imsnn")
     assert report(network, None, (4, 1, 6), step_mode="s").macs == 45
     copy.deepcopy(network)
+
+
+def learned(per="layer"):
+    """A network of both hosts whose neurons have learned thresholds of 0.25."""
+    torch.manual_seed(0)
+    leaky = snntorch.Leaky(0.5, init_hidden=True, reset_delay=False)
+    network = nn.Sequential(nn.Linear(6, 6), neuron.LIFNode(decay_input=False), leaky)
+    spec = QuantSpec(MembraneSpec(kind="float"), threshold=ThresholdSpec("ordinary", per=per))
+    inject(network, spec, example_input=torch.rand(1, 6))
+    for part in network[1:]:
+        nn.init.constant_(part.v_threshold if part is network[1] else part.threshold, 0.25)
+    return network
+
+
+def test_baked_neurons_keep_the_thresholds_that_were_learned():
+    network, x = learned(), torch.rand(64, 6)
+    expected = network(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        eject(network, baked=True)
+    assert (network[1].v_threshold, network[2].threshold.item()) == (0.25, 0.25)
+    functional.reset_net(network[1])
+    network[2].reset_mem()
+    assert 0.1 < expected.mean() < 0.9
+    assert torch.equal(network(x), expected)
+
+
+def test_thresholds_that_are_lost_are_warned_of():
+    network = learned()
+    with pytest.warns(QSNNWarning, match="thresholds of 2 neurons are lost: .*baked=True"):
+        eject(network)
+    assert network[1].v_threshold == 1.0
+    network = learned("channel")
+    with pytest.raises(ArgumentError, match=r"baked=True .*1 learned 6 thresholds, a LIFNode"):
+        eject(network, baked=True)
+    assert type(network[1]) is QuantLIFNode

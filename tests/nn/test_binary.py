@@ -81,3 +81,10 @@ def test_regulate_is_a_parametrization_of_its_own():
     torch.nn.utils.parametrize.register_parametrization(layer, "weight", Regulate())
     assert layer.weight.mean().abs() < 1e-6
     assert layer.weight.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("epoch", "epochs"), [(11, 10), (-1, 10), (1, 0)])
+def test_an_epoch_beyond_the_training_is_named(epoch, epochs):
+    quantizer = Binary(torch.ones(2, 2), gradient="ede")
+    with pytest.raises(ArgumentError, match=f"epoch={epoch} .*a number from 0 to {epochs}"):
+        quantizer.set_epoch(epoch, epochs)

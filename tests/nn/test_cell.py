@@ -126,6 +126,24 @@ def test_the_time_of_the_reset_against_numpy(reset_time, v_reset, bits):
     assert len(spikes.unique()) == 2**bits
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("is_tensor", [False, True])
+@pytest.mark.parametrize("bits", [1, 2])
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("reset_time", ["now", "before_charge", "after_charge", "never"])
+def test_an_infinite_threshold_leaves_what_was_charged(reset_time, v_reset, bits, is_tensor, dtype):
+    """The readout of SpikingJelly's networks."""
+    threshold = torch.tensor(torch.inf, dtype=dtype) if is_tensor else torch.inf
+    spike = SpikeSpec(bits=bits, value="threshold")
+    cell = late(reset_time, v_reset, spike=spike, threshold=threshold)
+    x_seq = torch.tensor([[0.5, -1.0], [0.5, 3.0]], dtype=dtype, requires_grad=True)
+    spikes, last = cell.run(x_seq, torch.zeros(2, dtype=dtype))
+    assert spikes.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert last.tolist() == [0.75, 2.5]
+    (spikes.sum() + last.sum()).backward()
+    assert x_seq.grad.tolist() == [[0.5, 0.5], [1.0, 1.0]]
+
+
 @pytest.mark.parametrize("reset_time", ["now", "before_charge", "after_charge", "never"])
 def test_a_quantized_membrane_tells_a_late_reset_of_the_spike(reset_time):
     h = torch.tensor([0.7, 0.8, 1.4])  # the second alone is stored on the other side of 0.75

@@ -46,3 +46,23 @@ def test_a_gate_follows_a_synchronized_norm(count):
     network[4] = nn.Identity()
     with pytest.raises(QSNNError, match="was replaced"):
         follow_norms(network)
+
+
+@pytest.mark.parametrize("fidelity", ["paper", "released"])
+@pytest.mark.parametrize("place", [3, 4], ids=["convolution", "normalization"])
+def test_a_forward_after_an_error_is_taken(place, fidelity):
+    network, x = normed_network(), torch.rand(3, 2, 8, 8)
+    pruning = PruningSpec(channel_threshold=0.5, fidelity=fidelity)
+    inject(network, QuantSpec(pruning=pruning), example_input=x)
+    gate = channel_gates(network)["3"]
+
+    def fail(*_):
+        raise MemoryError("out of memory")
+
+    handle = network[place].register_forward_pre_hook(fail)
+    with pytest.raises(MemoryError, match="out of memory"):
+        network(x)
+    handle.remove()
+    assert gate.mask is None
+    functional.reset_net(network)
+    assert network(x).isfinite().all()

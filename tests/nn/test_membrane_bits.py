@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import uniform_membrane
-from qsnn_plugins.nn import UniformMembrane
+from qsnn_plugins.nn import Mint, UniformMembrane
 from qsnn_plugins.spec import MembraneSpec
 
 
@@ -124,3 +125,28 @@ def test_the_average_is_saved_and_several_steps_have_a_backward(scale):
 def test_other_kinds_are_refused():
     with pytest.raises(ArgumentError, match=r"spec\.kind='levels' is not allowed"):
         UniformMembrane(MembraneSpec())
+
+
+@pytest.mark.parametrize("average", [None, get_ema_multi_avg_fn(0.5)], ids=["mean", "EMA"])
+@pytest.mark.parametrize("scale", ["running", "step_max"])
+def test_its_buffers_can_be_averaged(scale, average):
+    quantizer = build(scale, momentum=1.0)
+    averaged = AveragedModel(quantizer, multi_avg_fn=average, use_buffers=True)
+    for size in (2.0, 4.0):
+        quantizer(torch.full((3,), size))
+        averaged.update_parameters(quantizer)
+    assert averaged.module.scale.item() == 3.0
+    assert averaged.module.initialized.item() == 1
+
+
+def test_a_state_of_booleans_is_loaded():
+    quantizer = build("running")
+    quantizer.load_state_dict({"scale": torch.tensor(2.0), "initialized": torch.tensor(True)})
+    assert quantizer.start(torch.ones(2)) == (2.0, True)
+
+
+def test_a_shared_scale_has_the_floor_of_the_weights():
+    mint, membrane = Mint(torch.ones(2, 2)), build("learned", kind="tanh")
+    membrane.share_scale(mint.beta)
+    mint.beta.data.fill_(-1.0)
+    assert torch.equal(membrane.scale_in_use((1, 4)), mint.beta_in_use(torch.ones(2, 2)))

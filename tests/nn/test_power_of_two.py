@@ -5,9 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.nn import AdditivePowerOfTwo, PowerOfTwo
+from qsnn_plugins.nn import AdditivePowerOfTwo, PowerOfTwo, layer_quantizer, quantize_weights
+from qsnn_plugins.spec import WeightSpec
 
 W = torch.tensor(np.random.default_rng(0).normal(0.1, 0.2, size=(6, 5, 3, 3)), dtype=torch.float32)
 
@@ -100,3 +103,16 @@ def test_width_without_use_is_warned_of(bits):
 def test_refused(arguments):
     with pytest.raises(ArgumentError, match=f"{next(iter(arguments))}="):
         PowerOfTwo(W, **arguments)
+
+
+def test_an_averaged_scale_is_a_power_of_two():
+    layer = nn.Linear(4, 4)
+    quantize_weights(layer, WeightSpec(kind="power_of_two"))
+    averaged = AveragedModel(layer, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
+    for alpha in (1.0, 4.0, 2.0):
+        layer_quantizer(layer).alpha.data.fill_(alpha)
+        layer(torch.rand(1, 4))
+        averaged.update_parameters(layer)
+    quantizer = layer_quantizer(averaged.module)
+    assert quantizer.power == 2.25
+    assert quantizer.eval().scale == 2.0

@@ -3,7 +3,7 @@ import torch
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import multi_bit_primitive, multi_bit_spike
-from qsnn_plugins.nn import Spike
+from qsnn_plugins.nn import Spike, SumLimit
 from qsnn_plugins.spec import SpikeSpec
 
 
@@ -22,7 +22,13 @@ def test_comparison_is_the_hosts():
     assert Spike(fires_at_zero=False)(x).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("arguments", [{"bits": 0}, {"surrogate": "step"}])
+@pytest.mark.parametrize("arguments", [{"bits": 0}, {"surrogate": "step"}, {"sharpness": -1.0}])
 def test_bad_arguments_are_named(arguments):
     with pytest.raises(ArgumentError, match=next(iter(arguments))):
         Spike(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"bits": 0}, {"bits": 2, "unit": -1}])
+def test_bad_arguments_of_a_limit_are_named(arguments):
+    with pytest.raises(ArgumentError, match=[*arguments][-1]):
+        SumLimit(**arguments)

@@ -403,3 +403,15 @@ def test_layers_by_name_have_their_own_spec():
     assert [getattr(layer_quantizer(layer), "bits", None) for layer in network] == [8, 3, None, 5]
     with pytest.raises(ArgumentError, match=r"spec='4'.*among 0, 1, 2, 3"):
         quantize_weights(network, {"4": WeightSpec("mint")})
+
+
+def test_a_layer_without_its_parametrization_loads_and_is_quantized_again():
+    """Torch itself removes the quantizer, and leaves what loaded its state."""
+    layer = nn.Linear(4, 2)
+    quantize_weights(layer, WeightSpec(kind="uniform"))
+    parametrize.remove_parametrizations(layer, "weight")
+    layer.load_state_dict(layer.state_dict())
+    quantize_weights(layer, WeightSpec(kind="mint"))
+    layer.load_state_dict({"weight": torch.ones(2, 4), "bias": torch.zeros(2)})
+    assert len(layer._load_state_dict_pre_hooks) == 1
+    assert torch.equal(layer.parametrizations.weight.original, torch.ones(2, 4))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional import YoloGrid, yolo_loss_parts
+from qsnn_plugins.functional import YoloGrid, split_outputs, yolo_loss_parts
 from qsnn_plugins.nn import YoloLoss
 
 NAN = float("nan")
@@ -53,3 +53,23 @@ def test_what_is_not_allowed_is_named():
         with pytest.raises(ArgumentError, match=f"{name}="):
             YoloLoss(**arguments)
     assert "no_object=0.5" in repr(YoloLoss())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_targets_are_not_rounded_to_the_outputs(dtype):
+    """A centre at 0.74805 of a width of eight cells: rounded, it would lie in the next one."""
+    grid = YoloGrid()
+    targets = [{"boxes": torch.tensor([[0.6226, 0.7, 0.8735, 0.93]]), "labels": torch.tensor([1])}]
+    outputs = torch.randn(2, 1, grid.outputs, generator=torch.Generator().manual_seed(0)).to(dtype)
+    loss, parts = YoloLoss()(outputs, targets, grid)
+    expected, wide = YoloLoss()(outputs.float(), targets, grid)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, expected)
+    assert parts == wide
+    assert split_outputs(outputs[0], grid).confidences.dtype == torch.float32
+
+
+def test_each_sample_has_a_target():
+    outputs = torch.randn(2, 3, GRID.outputs)
+    with pytest.raises(ArgumentError, match=r"len\(targets\)=2 .*each of 3 samples"):
+        YoloLoss()(outputs, TARGETS[:2], GRID)

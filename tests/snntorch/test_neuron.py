@@ -13,7 +13,14 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.functional.late_reset import keep_comparison
 from qsnn_plugins.nn import Spike
-from qsnn_plugins.snntorch import KBitLeaky, MultiBitLeaky, QuantLeaky, TernaryLeaky, reset_net
+from qsnn_plugins.snntorch import (
+    KBitLeaky,
+    MultiBitLeaky,
+    QuantLapicque,
+    QuantLeaky,
+    TernaryLeaky,
+    reset_net,
+)
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from tests.snntorch.kinds import MEMBRANES, rate_is_alive, steps
 
@@ -304,3 +311,11 @@ def test_the_dtype_is_the_input_s_whatever_the_surrogate_and_the_state():
     lif(torch.randn(5))
     spk, mem = lif(torch.randn(5, dtype=torch.bfloat16))  # goes on from a float32 state
     assert spk.dtype == mem.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("leak", [1.5, -0.5])
+def test_a_learned_leak_of_lapicque_is_clamped_too(leak):
+    lif = QuantLapicque(0.5, 0.5, learn_beta=True, spec=QuantSpec(MembraneSpec(kind="float")))
+    lif.beta.data.fill_(leak)
+    _, mem = lif(torch.zeros(1), torch.tensor([0.6]))
+    assert mem.item() == pytest.approx(0.6 * (leak > 0))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.torchvision_ops import Operators, register_missing_ops
 
 __all__ = ["clip_boxes", "nms", "pairwise_iou"]
@@ -23,11 +24,16 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         Shape [..., P, Q], from 0 to 1.
 
+    Raises:
+        ArgumentError: If the boxes are not floating point.
+
     Example:
         >>> box, half = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 2.0, 1.0]])
         >>> pairwise_iou(box, half)
         tensor([[0.5000]])
     """
+    check_floating("first", first)
+    check_floating("second", second)
     a, b = first.unsqueeze(-2), second.unsqueeze(-3)
     overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(
         min=0

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.scale import wide
 
 __all__ = ["GridPrediction", "YoloGrid", "decode_boxes", "split_outputs"]
 
@@ -84,7 +85,7 @@ def split_outputs(outputs: Tensor, grid: YoloGrid) -> GridPrediction:
         grid: Meaning of the outputs.
 
     Returns:
-        The four parts.
+        The four parts, of 16-bit outputs in float32.
 
     Raises:
         ArgumentError: If `outputs` has another shape.
@@ -96,6 +97,7 @@ def split_outputs(outputs: Tensor, grid: YoloGrid) -> GridPrediction:
     if outputs.dim() != 2 or outputs.shape[1] != grid.outputs:
         allowed = f"[N, {grid.outputs}], for {grid}"
         raise ArgumentError("outputs.shape", tuple(outputs.shape), allowed)
+    outputs = wide(outputs)
     parts = [grid.boxes] * 5 + [grid.classes]
     x, y, height, width, confidence, classes = split_cells(outputs, grid).split(parts, dim=-1)
     return GridPrediction(

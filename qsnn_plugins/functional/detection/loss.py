@@ -17,6 +17,7 @@ from qsnn_plugins.functional.detection.grid import (
     split_outputs,
 )
 from qsnn_plugins.functional.loss import tet_loss
+from qsnn_plugins.functional.scale import wide
 
 __all__ = ["Assignment", "YoloReduction", "assign_boxes", "yolo_loss_parts"]
 
@@ -96,7 +97,7 @@ def yolo_loss_parts(
     are 0.
 
     Args:
-        outputs: Shape [T, N, F] with F = `grid.outputs`.
+        outputs: Shape [T, N, F] with F = `grid.outputs`; 16 bits are computed in float32.
         boxes: True boxes of the whole batch, shape [M, 4], relative to the frame.
         labels: Their classes, int64 [M].
         samples: Index of the sample of each box, int64 [M].
@@ -127,6 +128,7 @@ def yolo_loss_parts(
         first = boxes[is_turned][0].tolist()
         allowed = "(left, top, right, bottom), with left <= right and top <= bottom"
         raise ArgumentError("boxes", first, allowed)
+    outputs = wide(outputs)
     prediction = split_outputs(outputs.mean(0), grid)
     found = assignment or assign_boxes(prediction, boxes, samples)
     _, row, column = found.cells

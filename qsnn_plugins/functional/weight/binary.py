@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_floating, integer_codes, wide
+from qsnn_plugins.functional.scale import check_floating, integer_codes, scale_like, wide
 
 __all__ = ["BinaryGradient", "binary", "binary_codes", "ede_schedule"]
 
@@ -44,7 +44,7 @@ class _Sign(torch.autograd.Function):
 
 def binary(
     w: Tensor,
-    scale: Tensor,
+    scale: Tensor | float,
     gradient: BinaryGradient = "clipped_straight_through",
     t: Tensor | float = 1.0,
     k: Tensor | float = 1.0,
@@ -65,7 +65,7 @@ def binary(
 
     Args:
         w: Weights, shape [out, ...].
-        scale: γ, a tensor that broadcasts to `w`.
+        scale: γ, a number above 0 or a tensor that broadcasts to `w`.
         gradient: Name of the gradient.
         t: t of the error decay estimator, above 0, see `ede_schedule`.
         k: k of the error decay estimator, above 0.
@@ -87,10 +87,10 @@ def binary(
     if gradient not in get_args(BinaryGradient):
         raise ArgumentError("gradient", gradient, f"one of {', '.join(get_args(BinaryGradient))}")
     x = wide(w)
-    return (_Sign.apply(x, gradient, t, k) * scale.to(x.dtype)).to(w.dtype)
+    return (_Sign.apply(x, gradient, t, k) * scale_like(x, "scale", scale)).to(w.dtype)
 
 
-def binary_codes(w: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def binary_codes(w: Tensor, scale: Tensor | float) -> tuple[Tensor, Tensor]:
     """Signs and their unit, whose product is `binary(w, scale)` exactly.
 
     Args:
@@ -108,7 +108,7 @@ def binary_codes(w: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         (tensor([ 1, -1], dtype=torch.int32), tensor(2.))
     """
     check_floating("w", w)
-    return integer_codes(_sign(wide(w)), w), scale.to(wide(w).dtype)
+    return integer_codes(_sign(wide(w)), w), scale_like(wide(w), "scale", scale)
 
 
 def ede_schedule(progress: float) -> tuple[float, float]:

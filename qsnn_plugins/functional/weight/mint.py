@@ -7,7 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.scale import check_bits, check_floating, integer_codes, wide
+from qsnn_plugins.functional.scale import (
+    check_bits,
+    check_floating,
+    integer_codes,
+    scale_like,
+    wide,
+)
 from qsnn_plugins.functional.scale import round_through as _round
 
 __all__ = ["mint", "mint_bound", "mint_codes", "mint_initial_beta"]
@@ -18,7 +24,7 @@ def _nearest(x: Tensor, beta: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     return _round((torch.tanh(x) / beta).clamp(-1, 1) * steps), beta / steps
 
 
-def mint(x: Tensor, beta: Tensor, bits: int = 4) -> Tensor:
+def mint(x: Tensor, beta: Tensor | float, bits: int = 4) -> Tensor:
     r"""Uniform quantization after a hyperbolic tangent (MINT, Yin et al. 2024).
 
         Q(x) = β / n round(n clip(tanh(x) / β, -1, 1)),    n = 2^(b-1) - 1
@@ -32,7 +38,7 @@ def mint(x: Tensor, beta: Tensor, bits: int = 4) -> Tensor:
 
     Args:
         x: Weights or membranes, any shape.
-        beta: β above 0, a tensor that broadcasts to `x`.
+        beta: β above 0, a number or a tensor that broadcasts to `x`.
         bits: b from 2 to 8.
 
     Returns:
@@ -47,11 +53,11 @@ def mint(x: Tensor, beta: Tensor, bits: int = 4) -> Tensor:
     """
     check_bits("bits", bits, least=2)
     check_floating("x", x)
-    code, unit = _nearest(wide(x), beta.to(wide(x).dtype), bits)
+    code, unit = _nearest(wide(x), scale_like(wide(x), "beta", beta), bits)
     return (code * unit).to(x.dtype)
 
 
-def mint_codes(x: Tensor, beta: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
+def mint_codes(x: Tensor, beta: Tensor | float, bits: int = 4) -> tuple[Tensor, Tensor]:
     """Integers and their unit, whose product is `mint(x, beta, bits)` exactly.
 
     Args:
@@ -71,7 +77,7 @@ def mint_codes(x: Tensor, beta: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
     """
     check_bits("bits", bits, least=2)
     check_floating("x", x)
-    code, unit = _nearest(wide(x), beta.to(wide(x).dtype), bits)
+    code, unit = _nearest(wide(x), scale_like(wide(x), "beta", beta), bits)
     return integer_codes(code.detach()), unit
 
 

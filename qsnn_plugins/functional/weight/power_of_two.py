@@ -8,7 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qsnn_plugins.functional.scale import check_bits, check_floating, integer_codes, wide
+from qsnn_plugins.functional.scale import (
+    check_bits,
+    check_floating,
+    integer_codes,
+    scale_like,
+    wide,
+)
 
 __all__ = [
     "additive_integers",
@@ -174,19 +180,19 @@ class _Grid(torch.autograd.Function):
         return grad, (grad * slope).sum_to_size(ctx.shape) if learns else None, None
 
 
-def _quantize(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> Tensor:
+def _quantize(w: Tensor, alpha: Tensor | float, integers: tuple[int, ...]) -> Tensor:
     check_floating("w", w)
-    quantized, _ = _Grid.apply(wide(w), alpha.to(wide(w).dtype), integers)
+    quantized, _ = _Grid.apply(wide(w), scale_like(wide(w), "alpha", alpha), integers)
     return quantized.to(w.dtype)
 
 
-def _codes(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _codes(w: Tensor, alpha: Tensor | float, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     check_floating("w", w)
-    alpha = alpha.to(wide(w).dtype)
+    alpha = scale_like(wide(w), "alpha", alpha)
     return integer_codes(_nearest(wide(w) / alpha, integers), w), alpha / integers[-1]
 
 
-def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
+def power_of_two(w: Tensor, alpha: Tensor | float, bits: int = 4) -> Tensor:
     r"""Weights rounded to a grid of powers of two (SpQuant-SNN Eq. 15, 16 and 18).
 
         c = clip(w / α, -1, 1),   w_q = α sgn(c) argmin_{g ∈ G} | |c| - g |
@@ -196,7 +202,7 @@ def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
 
     Args:
         w: Weights, any shape.
-        alpha: Clipping bound α above 0, a tensor that broadcasts to `w`.
+        alpha: Clipping bound α above 0, a number or a tensor that broadcasts to `w`.
         bits: b of `power_of_two_grid`.
 
     Returns:
@@ -212,7 +218,7 @@ def power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
     return _quantize(w, alpha, power_of_two_integers(bits))
 
 
-def power_of_two_codes(w: Tensor, alpha: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
+def power_of_two_codes(w: Tensor, alpha: Tensor | float, bits: int = 4) -> tuple[Tensor, Tensor]:
     """Integers and their unit, whose product is `power_of_two(w, alpha, bits)` exactly.
 
     Args:
@@ -233,14 +239,14 @@ def power_of_two_codes(w: Tensor, alpha: Tensor, bits: int = 4) -> tuple[Tensor,
     return _codes(w, alpha, power_of_two_integers(bits))
 
 
-def additive_power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
+def additive_power_of_two(w: Tensor, alpha: Tensor | float, bits: int = 4) -> Tensor:
     """Weights rounded to a grid of sums of powers of two (APoT, Li et al. 2020).
 
     The same as `power_of_two`, with `additive_power_of_two_grid` instead of G.
 
     Args:
         w: Weights, any shape.
-        alpha: Clipping bound α above 0, a tensor that broadcasts to `w`.
+        alpha: Clipping bound α above 0, a number or a tensor that broadcasts to `w`.
         bits: b of `additive_power_of_two_grid`.
 
     Returns:
@@ -256,7 +262,9 @@ def additive_power_of_two(w: Tensor, alpha: Tensor, bits: int = 4) -> Tensor:
     return _quantize(w, alpha, additive_integers(bits))
 
 
-def additive_power_of_two_codes(w: Tensor, alpha: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
+def additive_power_of_two_codes(
+    w: Tensor, alpha: Tensor | float, bits: int = 4
+) -> tuple[Tensor, Tensor]:
     """Integers and their unit, whose product is `additive_power_of_two(w, alpha, bits)` exactly.
 
     Args:

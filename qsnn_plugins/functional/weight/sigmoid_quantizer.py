@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_floating, integer_codes, wide
+from qsnn_plugins.functional.scale import check_floating, integer_codes, scale_like, wide
 
 __all__ = ["linear_temperature", "sigmoid_quantizer", "sigmoid_quantizer_codes"]
 
@@ -109,8 +109,8 @@ def _check(w: Tensor, thresholds: Tensor | Sequence[float], levels: Sequence[int
 
 def sigmoid_quantizer(
     w: Tensor,
-    alpha: Tensor,
-    beta: Tensor,
+    alpha: Tensor | float,
+    beta: Tensor | float,
     thresholds: Tensor | Sequence[float],
     levels: Sequence[int],
     temperature: Tensor | float = 1.0,
@@ -134,8 +134,8 @@ def sigmoid_quantizer(
 
     Args:
         w: Weights, any shape.
-        alpha: α, a scalar.
-        beta: β, a scalar.
+        alpha: α, a number or a scalar tensor.
+        beta: β, a number or a scalar tensor.
         thresholds: b_1 .. b_n in ascending order.
         levels: n + 1 integers in ascending order, symmetric around 0.
         temperature: T above 0.
@@ -164,7 +164,7 @@ def sigmoid_quantizer(
     if not max_exponent > 0:
         raise ArgumentError("max_exponent", max_exponent, "a number above 0")
     x = wide(w)
-    alpha, beta = alpha.to(x.dtype), beta.to(x.dtype)
+    alpha, beta = scale_like(x, "alpha", alpha), scale_like(x, "beta", beta)
     if hard:
         return (_hard(x, beta, edges, levels) * alpha).to(w.dtype)
     heights = tuple(b - a for a, b in itertools.pairwise(levels))
@@ -177,8 +177,8 @@ def sigmoid_quantizer(
 
 def sigmoid_quantizer_codes(
     w: Tensor,
-    alpha: Tensor,
-    beta: Tensor,
+    alpha: Tensor | float,
+    beta: Tensor | float,
     thresholds: Tensor | Sequence[float],
     levels: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
@@ -204,5 +204,5 @@ def sigmoid_quantizer_codes(
     """
     edges = _check(w, thresholds, levels)
     x = wide(w)
-    code = _hard(x, beta.to(x.dtype), edges, levels)
-    return integer_codes(code, w), alpha.to(x.dtype)
+    code = _hard(x, scale_like(x, "beta", beta), edges, levels)
+    return integer_codes(code, w), scale_like(x, "alpha", alpha)

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.functional.scale import check_bits, check_floating, integer_codes, wide
+from qsnn_plugins.functional.scale import (
+    check_bits,
+    check_floating,
+    integer_codes,
+    scale_like,
+    wide,
+)
 
 __all__ = ["UniformGradient", "uniform", "uniform_codes"]
 
@@ -55,7 +61,7 @@ class _Uniform(torch.autograd.Function):
 
 def uniform(
     w: Tensor,
-    scale: Tensor,
+    scale: Tensor | float,
     bits: int = 4,
     gradient: UniformGradient = "clipped_straight_through",
 ) -> Tensor:
@@ -73,7 +79,8 @@ def uniform(
 
     Args:
         w: Weights, any shape.
-        scale: γ above 0, a tensor that broadcasts to `w`; 0 for a silent layer.
+        scale: γ above 0, a number or a tensor that broadcasts to `w`; a tensor's may be 0, for a
+            silent layer.
         bits: b from 1 to 8.
         gradient: "straight_through" or "clipped_straight_through".
 
@@ -94,11 +101,11 @@ def uniform(
     if gradient not in get_args(UniformGradient):
         raise ArgumentError("gradient", gradient, f"one of {', '.join(get_args(UniformGradient))}")
     x = wide(w)
-    quantized, _ = _Uniform.apply(x, scale.to(x.dtype), 2 ** (bits - 1) - 1, gradient)
+    quantized, _ = _Uniform.apply(x, scale_like(x, "scale", scale), 2 ** (bits - 1) - 1, gradient)
     return quantized.to(w.dtype)
 
 
-def uniform_codes(w: Tensor, scale: Tensor, bits: int = 4) -> tuple[Tensor, Tensor]:
+def uniform_codes(w: Tensor, scale: Tensor | float, bits: int = 4) -> tuple[Tensor, Tensor]:
     """Integers and their unit, whose product is `uniform(w, scale, bits)` exactly.
 
     Args:
@@ -118,5 +125,5 @@ def uniform_codes(w: Tensor, scale: Tensor, bits: int = 4) -> tuple[Tensor, Tens
     """
     check_bits("bits", bits)
     check_floating("w", w)
-    code, unit = _nearest(wide(w), scale.to(wide(w).dtype), 2 ** (bits - 1) - 1)
+    code, unit = _nearest(wide(w), scale_like(wide(w), "scale", scale), 2 ** (bits - 1) - 1)
     return integer_codes(code, w), unit

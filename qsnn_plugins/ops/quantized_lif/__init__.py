@@ -20,6 +20,7 @@ from torch import Tensor
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import check_floating
 from qsnn_plugins.functional.spike import check_counts
+from qsnn_plugins.functional.threshold import finite
 from qsnn_plugins.ops.quantized_lif import compiled, operator, reference
 from qsnn_plugins.ops.quantized_lif.backends import BACKENDS, choose, from_environment
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
@@ -83,7 +84,7 @@ def quantized_lif(
         >>> spikes, shares
         (tensor([[[0., 1., 0., 1.]]]), tensor([0.5000]))
     """
-    v, threshold = _check(x_seq, v, parameters), _scalar(x_seq, threshold)
+    v, threshold = _check(x_seq, v, parameters), _scalar(x_seq, finite(threshold))
     tensors: dict[str, Any] = {}
     if parameters.has_scale:
         tensors["scale"] = _one("scale", _scalar(x_seq, scale))

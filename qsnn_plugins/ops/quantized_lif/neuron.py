@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.functional.spike import check_counts
+from qsnn_plugins.functional.threshold import finite
 from qsnn_plugins.nn.membrane import ClipMembrane, NearestLevel
 from qsnn_plugins.nn.membrane_bits import UniformMembrane
 from qsnn_plugins.nn.pruning import MembranePruning
@@ -82,18 +84,13 @@ def run(
     if named == "reference" or _is_watched(x_seq, surrogate_function, membrane, pruning):
         return None
     kernel = named or kernel_of(x_seq)
+    reason = _uncovered(spec, surrogate_function, membrane, pruning)
+    if reason is None:
+        reason = _unconventional(threshold, spec, surrogate_function, **conventions)
+    threshold = finite(threshold)
     if not isinstance(threshold, Tensor):
         wide = torch.promote_types(x_seq.dtype, torch.float32)
         threshold = x_seq.new_full((), threshold, dtype=wide)
-    reason = _uncovered(spec, surrogate_function, membrane, pruning)
-    is_late = conventions.get("reset_is_late") and conventions.get("resets", True)
-    if (
-        reason is None
-        and is_late
-        and spec.membrane.kind != "float"
-        and surrogate_function.fires_at_zero
-    ):
-        reason = "a late reset tells a spike by a stored membrane above the threshold"
     if use_or_warn(kernel, named is not None, reason) == "reference":
         return None
     check_counts(spec.spike.bits, x_seq.dtype)
@@ -160,6 +157,33 @@ def _uncovered(spec: QuantSpec, fire: Any, store: Any, pruning: Any) -> str | No
     if not fire.spiking:
         return "the surrogate function returns its primitive"
     return None
+
+
+def _unconventional(
+    threshold: Tensor | float,
+    spec: QuantSpec,
+    fire: Spike,
+    v_reset: float | None = 0.0,
+    resets: bool = True,
+    reset_is_late: bool = False,
+    **_: Any,
+) -> str | None:
+    """Why the kernels do not run a neuron under these conventions, or None if they do."""
+    if reset_is_late and resets and spec.membrane.kind != "float" and fire.fires_at_zero:
+        return "a late reset tells a spike by a stored membrane above the threshold"
+    is_multiplied = spec.spike.value == "threshold" or (v_reset is None and resets)
+    has_slope = fire.bits > 1 or fire.surrogate == "piecewise_leaky_relu"
+    if is_multiplied and has_slope and _is_infinite(threshold):
+        return "spikes with a slope far below the threshold are multiplied by an infinite one"
+    return None
+
+
+def _is_infinite(threshold: Tensor | float) -> bool:
+    """Whether a threshold is known to be infinite; a GPU would have to be waited for."""
+    if not isinstance(threshold, Tensor):
+        return threshold == math.inf
+    is_readable = threshold.device.type == "cpu" and not torch.compiler.is_compiling()
+    return is_readable and bool(threshold.isinf().any())
 
 
 def _differs(part: Any, spec: Any) -> bool:

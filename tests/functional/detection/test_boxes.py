@@ -98,3 +98,10 @@ def test_the_check_would_notice_a_missed_suppression():
 def test_a_threshold_outside_0_to_1_is_named():
     with pytest.raises(ArgumentError, match=r"iou_threshold=1\.5"):
         nms(torch.zeros(1, 1, 4), torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.int64), 1.5)
+
+
+def test_boxes_of_integers_are_named():
+    floats, integers = torch.zeros(1, 4), torch.zeros(1, 4, dtype=torch.int64)
+    for argument, boxes in (("first", (integers, floats)), ("second", (floats, integers))):
+        with pytest.raises(ArgumentError, match=rf"{argument}\.dtype=torch\.int64"):
+            pairwise_iou(*boxes)

@@ -66,6 +66,18 @@ def test_an_infinite_membrane_that_fires_is_reset(backend):
 
 @pytest.mark.parametrize("backend", ["cpp", "reference"])
 @pytest.mark.parametrize("v_reset", [None, 0.0])
+@pytest.mark.parametrize("threshold", [torch.inf, torch.full((3, 1), torch.inf)])
+def test_an_infinite_threshold_is_never_reached(backend, v_reset, threshold):
+    for spike in (SpikeSpec(), SpikeSpec(bits=2), SpikeSpec(bits=2, value="threshold")):
+        x_seq = torch.tensor([0.5, 2.0]).reshape(2, 1, 1, 1).repeat(1, 2, 3, 4)
+        parameters = Parameters(FLOAT, spike, v_reset=v_reset)
+        spikes, last, _ = quantized_lif(x_seq, 0.0, threshold, parameters, backend=backend)
+        assert not spikes.any()
+        assert (last == 2.25).all()
+
+
+@pytest.mark.parametrize("backend", ["cpp", "reference"])
+@pytest.mark.parametrize("v_reset", [None, 0.0])
 @pytest.mark.parametrize("spike", [SpikeSpec(), SpikeSpec(bits=2, value="threshold")], ids=str)
 def test_a_fixed_threshold_gets_no_gradient(backend, v_reset, spike):
     x_seq, v = inputs((4, 3, 50))
