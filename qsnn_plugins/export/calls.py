@@ -33,8 +33,11 @@ class Calls:
     def example(self, frames: Tensor) -> Tensor:
         """Return what the least call with one sample of frames [T, N, ...] takes."""
         if not self.takes_steps:
-            return frames[0, :1]
-        return frames[:1, :1].expand(self.steps or 1, *[-1] * (frames.dim() - 1)).contiguous()
+            least = frames[0, :1]
+        else:
+            least = frames[:1, :1].expand(self.steps or 1, *[-1] * (frames.dim() - 1))
+        # torch chooses its operators by strides, which `contiguous` leaves to dimensions of one
+        return least.clone(memory_format=torch.contiguous_format)
 
     def run(self, network: nn.Module, frames: Tensor) -> Tensor:
         """Return what a network answers to frames [T, N, ...]: [T, N, K] where each step answers.

@@ -25,6 +25,7 @@ __all__ = ["to_integer"]
 
 _PIXEL = 1 / 255
 _PIXEL_BITS, _FLOAT_BITS = 8, 16
+_GREATEST = 2 ** (_FLOAT_BITS - 1) - 1
 
 
 def to_integer(
@@ -61,9 +62,9 @@ def to_integer(
             from 3 to 32.
         input_unit: Input value of the integer 1. None chooses it: 1 for counts, 1/255 for pixels,
             otherwise a power of two such that the example fits into 16 bits; inputs are then
-            rounded, by less than 1/10,000 of the largest value. If the example has only counts or
-            pixels, other values are refused later, unless `input_unit` is given: then they are
-            rounded.
+            rounded, by less than 1/10,000 of the largest value. A larger one takes fewer bits. If
+            the example has only counts or pixels, other values are refused later, unless
+            `input_unit` is given: then they are rounded.
 
     Returns:
         The integer network.
@@ -144,22 +145,30 @@ def _grid(x: Tensor, unit: float | None) -> Grid:
     if unit is None:
         unit = next((u for u in (1.0, _PIXEL) if _fits(x, u)), None)
     if unit is None:
-        exponent = math.frexp(float(x.abs().max()))[1]
-        unit, rounds = 2.0 ** (exponent - _FLOAT_BITS + 1), True
+        unit, rounds = _power_of_two(float(x.abs().max())), True
+    unit = float(unit)  # files tell integers and floats apart
     whole = (x.double() / unit).round()
     if bool(x.any()) and not whole.any():
         most = f"at most {2 * float(x.abs().max()):.6g}: the example is rounded to 0"
         raise ArgumentError("input_unit", unit, most)
     if float(whole.min()) >= 0 and float(whole.max()) < 2**_PIXEL_BITS:
         return Grid(unit, 0, 2**_PIXEL_BITS - 1, rounds)
-    greatest = 2 ** (_FLOAT_BITS - 1) - 1
-    if float(whole.abs().max()) > greatest:
-        raise ArgumentError("input_unit", unit, f"one of which the example has at most {greatest}")
-    return Grid(unit, -greatest - 1, greatest, rounds)
+    if float(whole.abs().max()) > _GREATEST:
+        raise ArgumentError("input_unit", unit, f"one of which the example has at most {_GREATEST}")
+    # what is rounded may be a little greater in other frames
+    bits = int(whole.abs().max()).bit_length() + rounds
+    bits = min(max(bits, _PIXEL_BITS - 1), _FLOAT_BITS - 1)
+    return Grid(unit, -(2**bits), 2**bits - 1, rounds)
+
+
+def _power_of_two(greatest: float) -> float:
+    """Return the least unit in which so great a value is an integer of 16 bits."""
+    unit = 2.0 ** (math.frexp(greatest)[1] - _FLOAT_BITS + 1)
+    return unit if round(greatest / unit) <= _GREATEST else 2 * unit
 
 
 def _fits(x: Tensor, unit: float) -> bool:
     whole = x.double() / unit
     nearest = whole.round()
-    is_whole = ((whole - nearest).abs() <= 1e-4 * nearest).all()  # of pixels in float32
-    return bool(is_whole) and float(whole.max()) < 2**_PIXEL_BITS
+    is_whole = ((whole - nearest).abs() <= 1e-4 * nearest.abs()).all()  # of pixels in float32
+    return bool(is_whole) and float(whole.abs().max()) < 2**_PIXEL_BITS

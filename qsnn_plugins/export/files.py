@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,19 @@ def save(network: NodeGraph, path: str | Path) -> None:
         layers.append({"kind": type(node).__name__, **values})
     text = json.dumps({"version": _VERSION, "layers": layers})
     with writable("path", path) as target, atomic_write(target) as file:
-        file.write(to_bytes(tensors, metadata={"format": _FORMAT, "network": text}))
+        digest = _digest(text, sorted(tensors.items()))
+        file.write(
+            to_bytes(tensors, metadata={"format": _FORMAT, "network": text, "sha256": digest})
+        )
+
+
+def _digest(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return the SHA-256 of a description and of tensors in the order of their names."""
+    found = hashlib.sha256(text.encode())
+    for name, tensor in tensors:
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def read(path: str | Path) -> tuple[Node, ...]:
@@ -127,6 +140,7 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
             raise ExportError(
                 f"{path} has version {content['version']}, and only {_VERSION} is supported"
             )
+        _check_digest(path, metadata, file)
     except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     built: list[Node] = []
@@ -148,6 +162,14 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
     except (SafetensorError, *DAMAGED) as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None
     return tuple(built)
+
+
+def _check_digest(path: str | Path, metadata: dict[str, str], file: Any) -> None:
+    if "sha256" not in metadata:  # as in files of earlier versions
+        return
+    tensors = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
+    if _digest(metadata["network"], tensors) != metadata["sha256"]:
+        raise ExportError(f"{path} is damaged: its contents have another SHA-256 than when saved")
 
 
 class _BrokenError(Exception):
@@ -179,6 +201,8 @@ def _node(place: int, layer: dict[str, Any], file: Any, built: list[Node]) -> No
         value = values[each.name]
         if each.type == "tuple[int, ...]":
             values[each.name] = tuple(_integers(value, place))
+        elif each.type == "float" and type(value) is int:  # as some files of earlier versions have
+            values[each.name] = float(value)
         elif each.type in _TYPES and type(value) is not _TYPES[each.type]:
             raise _BrokenError(f"layer {place} has {each.name} {value!r:.80}, not {each.type}")
     node = cls(**values)

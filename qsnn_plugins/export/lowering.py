@@ -34,6 +34,8 @@ from qsnn_plugins.export.reach import products
 
 __all__ = ["code_levels", "code_planes", "lower"]
 
+_PLACES = 2**32  # of codes in a block, which lists of rows tell apart
+
 
 def lower(network: NodeGraph, has_dot: bool) -> Lowered:
     """Return what the runtime does for a network.
@@ -214,8 +216,10 @@ class _Lowering:
         if source.type is not Type.U8:
             return tuple(Way(Method.PRODUCTS, n) for n in lanes)
         ways: list[Way] = []
-        if source.span.high <= 15:
-            ways += [Way(Method.ROWS, n) for n in lanes]
+        rows = node.codes[0].numel() * (node.groups if isinstance(node, Convolution) else 1)
+        lists = [n for n in lanes if rows * n < _PLACES]
+        if source.span.high <= 15 and lists:
+            ways += [Way(Method.ROWS, n) for n in lists]
         else:
             ways += [Way(Method.PRODUCTS, n) for n in lanes]
         if self.has_dot and greatest <= 127:

@@ -341,13 +341,22 @@ def _fire(node: Neuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor
     state = state.flatten(1).long()
     groups = len(node.bounds)
     group = (torch.arange(x.shape[1]) * groups // x.shape[1]).expand(x.shape)
+    row = group * node.count + state
     if isinstance(node, WideNeuron):
-        x = x + node.charge.long()[group, state]
-        bounds = node.bounds[group]
-    else:
-        bounds = node.bounds[group, state]
-    outcome = (x.unsqueeze(-1) >= bounds).sum(-1)
+        x, row = x + node.charge.flatten()[row].long(), group
+    outcome = _reached(node.bounds, row, x)
     return node.spikes[outcome].long(), node.next_state[outcome].long()
+
+
+def _reached(bounds: Tensor, row: Tensor, x: Tensor) -> Tensor:
+    """Return how many of the ascending bounds in its row each x reaches."""
+    flat, left = bounds.flatten(), bounds.shape[-1]
+    first, found = row * left, torch.zeros_like(x)
+    while left:  # bisection, which takes no more memory than x
+        half = (left + 1) // 2
+        found += half * (flat[first + found + half - 1] <= x)
+        left -= half
+    return found
 
 
 _RUN: dict[type, Callable[..., Tensor]] = {

@@ -44,8 +44,9 @@ class Span:
         return Span(self.low + other.low, self.high + other.high)
 
     def __mul__(self, count: int) -> Span:
-        """Return what a sum of so many may be."""
-        return Span(self.low * count, self.high * count)
+        """Return what a sum of so many may be, or a negative multiple."""
+        ends = self.low * count, self.high * count
+        return Span(min(ends), max(ends))
 
     def __str__(self) -> str:
         """Name both ends."""

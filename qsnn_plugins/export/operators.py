@@ -268,6 +268,15 @@ class Operators:
         bias, x, weight = args
         return self._linear_of(x, weight.t(), bias, output)
 
+    def _bmm(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
+        x, weight = args
+        if x not in self.values or weight in self.values or not _is_one(weight):
+            raise ExportError(
+                f"{self.where} multiplies by a computed matrix, or by another one in each step or "
+                "sample, such as attention, which has no form in integers here"
+            )
+        return self._linear_of(x, weight[0].t(), None, output)
+
     def _linear(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         return self._linear_of(args[0], args[1], args[2] if len(args) > 2 else None, output)
 
@@ -340,12 +349,17 @@ class Operators:
         return [value, None] if isinstance(output, tuple) else value
 
 
+def _is_one(matrices: Tensor) -> bool:
+    return torch.equal(matrices, matrices[:1].expand_as(matrices))
+
+
 # Where the first dimension is of samples alone.
 PER_SAMPLE = frozenset(
     [
         Operators._convolution,
         Operators._mm,
         Operators._addmm,
+        Operators._bmm,
         Operators._linear,
         Operators._avg_pool,
         Operators._adaptive_avg_pool,
@@ -376,6 +390,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "convolution": Operators._convolution,
     "mm": Operators._mm,
     "addmm": Operators._addmm,
+    "bmm": Operators._bmm,
     "linear": Operators._linear,
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), Operators._avg_pool),
     "_adaptive_avg_pool2d": Operators._adaptive_avg_pool,

@@ -56,8 +56,8 @@ def fitting(node: Node, span: Span) -> Span:
     """Return what a node gives, if it fits in 32 bits, of which answers alone have more."""
     if not isinstance(node, Output) and not -_MOST < span.low <= span.high < _MOST:
         raise ExportError(
-            f"{node.name} gives {span}, beyond 32 bits: fewer bits of its weights or a larger "
-            "`input_unit` make sums smaller"
+            f"{node.name} gives {span}, beyond 32 bits: fewer bits of its weights make sums "
+            "smaller, and so does a larger `input_unit` where the input has more than 8 bits"
         )
     return span
 

@@ -60,7 +60,8 @@ def rehearsed(
             drawn from their range.
 
     Returns:
-        The nodes, of which the output knows by then whether the answer is a mean over the steps.
+        The nodes, of which the output knows by then its shape, and whether the answer is a mean
+        over the steps.
 
     Raises:
         ExportError: If a step of the network is not that of the integers.
@@ -91,7 +92,10 @@ def rehearsed(
         for actor in actors:
             actor.check_end(steps)
         is_mean = _is_mean(answer, wanted)
-        return *nodes[:-1], replace(graph.output, is_mean=is_mean)
+        # several steps and samples tell them apart from dimensions of the answer
+        leading = 2 if answer.numel() == wanted.numel() else 1
+        shape = tuple(answer.shape[leading:]) or graph.output.shape
+        return *nodes[:-1], replace(graph.output, shape=shape, is_mean=is_mean)
     reason = " ".join(str(failed).split())
     raise ExportError(f"the network does not run {steps} steps ({reason})") from failed
 

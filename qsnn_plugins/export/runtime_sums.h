@@ -104,7 +104,7 @@ inline void halves(Full<int8_t> bytes, Full<int16_t>& low, Full<int16_t>& high) 
 // ---- what each way reads of the input, once per layer
 
 struct Scratch {
-  std::vector<uint16_t> channels;  // of what is not zero, place by place
+  std::vector<uint32_t> channels;  // of what is not zero, place by place
   std::vector<int32_t> amounts;    // beside `channels` (PRODUCTS)
   std::vector<int64_t> ends;       // [steps * places + 1]
   std::vector<uint8_t> bytes;      // channels padded to fours (DENSE)
@@ -152,10 +152,10 @@ inline void list_rows(Scratch& s, int64_t channels, const uint8_t* x, int64_t ro
   for (int64_t i = 0; i < rows; ++i, x += channels) {
     for (int64_t c0 = 0; c0 < channels; c0 += 64) {
       if (static_cast<int64_t>(s.channels.size()) < at + 64 * 256) s.channels.resize(2 * at + 64 * 256);
-      uint16_t* list = s.channels.data();
+      uint32_t* list = s.channels.data();
       for (uint64_t bits = nonzero(x + c0, channels - c0); bits; bits &= bits - 1) {
         const int64_t c = c0 + __builtin_ctzll(bits);
-        for (int v = x[c]; v; --v) list[at++] = static_cast<uint16_t>(c);
+        for (int v = x[c]; v; --v) list[at++] = static_cast<uint32_t>(c);
       }
     }
     s.ends[i + 1] = at;
@@ -172,7 +172,7 @@ void list_products(Scratch& s, int64_t channels, const X* x, int64_t rows) {
   s.ends[0] = 0;
   for (int64_t i = 0; i < rows; ++i, x += channels) {
     for (int64_t c = 0; c < channels; ++c) {
-      s.channels[at] = static_cast<uint16_t>(c);
+      s.channels[at] = static_cast<uint32_t>(c);
       s.amounts[at] = static_cast<int32_t>(x[c]);
       at += x[c] != 0;
     }
@@ -266,7 +266,7 @@ inline int64_t merge(const Scratch& s, const Where& w, int64_t p, int64_t lanes,
     if (place < 0) continue;
     const int64_t begin = s.ends[first + place], n = s.ends[first + place + 1] - begin;
     if (static_cast<int64_t>(rows.size()) < count + n + 64) rows.resize(2 * (count + n) + 64);
-    const uint16_t* list = s.channels.data() + begin;
+    const uint32_t* list = s.channels.data() + begin;
     uint32_t* to = rows.data() + count;
     const uint32_t base = static_cast<uint32_t>(tap * channels);
     for (int64_t i = 0; i < n; i += 16)  // the list is longer than what it holds

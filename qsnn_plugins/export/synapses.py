@@ -111,8 +111,10 @@ def _operand(builder: Builder, name: str, value: Value, shape: Sequence[int]) ->
         raise ExportError(
             f"{name} takes sums in several units: put a neuron in between. They come from a "
             "normalization that no neuron follows, from differences and weighted sums of spikes, "
-            "from average pooling with count_include_pad=False, or from a threshold per channel "
-            "under spike.value='threshold', where 'count' has one unit"
+            "from average pooling with count_include_pad=False, or with ceil_mode=True whose last "
+            "windows reach beyond the edge, from a concatenation of spikes and an input that is no "
+            "count, or from a threshold per channel under spike.value='threshold', where 'count' "
+            "has one unit"
         )
     return builder.placed(terms[0], shape), float(scales)
 

@@ -11,6 +11,17 @@ from qsnn_plugins import inject, presets
 STEPS = 4  # of networks that know how many
 
 
+class Used(nn.Module):
+    """Answers with what `use` makes of a network's answer."""
+
+    def __init__(self, network, use):
+        super().__init__()
+        self.network, self.use = network, use
+
+    def forward(self, x):
+        return self.use(self.network(x))
+
+
 class Loop(nn.Module):
     """Two layers of snnTorch, and a step that may be changed."""
 

@@ -1,11 +1,14 @@
 """Integer networks drawn at random: every kind of node, whatever a conversion would make of it."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
+from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export import IntegerNetwork
+from qsnn_plugins.export.c.plan import plan
 from qsnn_plugins.export.nodes import (
     Convolution,
     Gather,
@@ -22,6 +25,7 @@ from qsnn_plugins.export.nodes import (
 from qsnn_plugins.export.reach import spans
 
 RANGES = (0, 1), (0, 3), (0, 255), (-9, 20), (0, 300)
+SIGNED = (-1, 1), (-7, 0), (-128, 127), (-300, 9), (-(2**15), 2**15 - 1)
 
 
 class Drawn:
@@ -56,11 +60,21 @@ class Drawn:
         return codes.to(torch.int8 if int(codes.abs().max()) < 128 else torch.int16)
 
     def convolution(self, source):
-        channels, *sizes = self.nodes[source].shape
+        channels = self.nodes[source].shape[0]
         groups = self.one(1, 1, channels)
         c_out = groups * self.one(1, 3, 4)
+        return self.convolution_of(source, groups, c_out, 3)
+
+    def separable(self, source):
+        """A depthwise convolution and a pointwise one."""
+        channels = self.nodes[source].shape[0]
+        apart = self.convolution_of(source, channels, channels, 3)
+        return self.convolution_of(apart, 1, self.one(3, 4), 1)
+
+    def convolution_of(self, source, groups, c_out, widest):
+        channels, *sizes = self.nodes[source].shape
         dims = len(sizes)
-        kernel = [self.one(1, 2, 3) for _ in range(dims)]
+        kernel = [min(widest, self.one(1, 2, 3)) for _ in range(dims)]
         stride = tuple(self.one(1, 1, 2) for _ in range(dims))
         padding = tuple(self.one(0, 1, 2) for _ in range(dims))
         dilation = tuple(self.one(1, 1, 2) for _ in range(dims))
@@ -188,9 +202,29 @@ def random_network(seed):
     return net.network
 
 
+def random_chain(seed):
+    """Draw a network whose convolutions take what has a sign, without a neuron in between."""
+    for attempt in range(seed, seed + 1000, 50):
+        net = Drawn(attempt)
+        sizes = [net.one(3, 4, 5) for _ in range(1 + seed % 3)]
+        at = net.input((net.one(1, 2, 3), *sizes), *(SIGNED + RANGES)[seed % 10])
+        at = net.one(net.convolution, net.separable)(at)
+        at = net.one(net.convolution, net.rescale, net.pool)(at)
+        at = net.one(net.convolution, net.separable)(at)
+        at = net.one(net.neuron, net.pool, net.rescale)(at)
+        net.output(net.linear(at, 3))
+        with suppress(ExportError):  # of sums beyond 32 bits, another one is drawn
+            network = net.network
+            plan(network)
+            return network
+    raise AssertionError(f"no chain of seed {seed} fits in 32 bits")
+
+
 def random_frames(network, seed, steps=3, samples=3):
-    """Draw frames of what the input may be, half of them 0."""
+    """Draw frames of what the input may be, half of them 0; in the last sample, ends alone."""
     random = torch.Generator().manual_seed(seed)
     shape = steps, samples, *network.input.shape
-    values = torch.randint(network.input.low, network.input.high + 1, shape, generator=random)
+    low, high = network.input.low, network.input.high
+    values = torch.randint(low, high + 1, shape, generator=random)
+    values[:, -1] = torch.where(2 * values[:, -1] > low + high, high, low)
     return values * torch.randint(0, 2, shape, generator=random)

@@ -9,12 +9,14 @@ import pytest
 import snntorch as snn
 import torch
 from pycparser import c_ast, c_parser
+from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
 from qsnn_plugins import QuantSpec, export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork
-from qsnn_plugins.export.nodes import Neuron, Output, WideNeuron
+from qsnn_plugins.export.c.plan import bit_planes, plan
+from qsnn_plugins.export.nodes import Neuron, Output, Span, SumPool, WideNeuron
 from qsnn_plugins.models import ResidualNet, StringNet
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, WeightSpec
 from tests.export.c_programs import (
@@ -26,7 +28,7 @@ from tests.export.c_programs import (
     constants,
     needs_gcc,
 )
-from tests.export.random_networks import RANGES, Drawn, random_frames, random_network
+from tests.export.random_networks import RANGES, Drawn, random_chain, random_frames, random_network
 
 pytestmark = needs_gcc
 SANITIZERS = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
@@ -99,6 +101,38 @@ def test_random_networks_are_equal_after_each_step(seed, tmp_path):
     assert_equal_in_c(integer, random_frames(integer, seed), tmp_path, flags=("-O0",))
 
 
+@pytest.mark.parametrize("seed", seeds(12, 50))
+def test_chains_of_signed_values_are_equal_after_each_step(seed, tmp_path):
+    integer = random_chain(seed)
+    assert_equal_in_c(integer, random_frames(integer, seed), tmp_path, flags=("-O0",))
+
+
+@pytest.mark.parametrize("is_frame", [True, False])
+@pytest.mark.parametrize(("low", "high"), [(-1, 0), (-1, 1), (-5, 10), (-9, 0), (-8, 7), (0, 12)])
+def test_accumulators_hold_what_sums_are_on_the_way(low, high, is_frame):
+    net = Drawn(0)
+    at = net.input((2, 1), low, high)
+    if not is_frame:
+        at = net.add(SumPool, (2, 1), (at,), takes=(2, 1), kernel=(1,), stride=(1,), padding=(0,))
+    at = net.linear(at, 4)
+    net.output(at)
+    held, codes = plan(net.network).sums[at], net.nodes[at].codes.long()
+    planes, is_signed = bit_planes(Span(low, high)), low < 0
+    if is_frame:  # any value of as many bits
+        low = -(2 ** (planes - 1)) if is_signed else 0
+        high = low + 2**planes - 1
+    x = torch.cartesian_prod(*[torch.arange(low, high + 1)] * 2)
+    total = torch.zeros(len(x), 4).long()
+    for plane in reversed(range(planes)):
+        total = 2 * total
+        for i in range(2):
+            total = total + (x[:, i : i + 1] >> plane & 1) * codes[:, i]
+            assert held.low <= int(total.min()) <= int(total.max()) <= held.high
+        if is_signed and plane == planes - 1:
+            total = -total
+    assert torch.equal(total, x @ codes.T)
+
+
 @pytest.mark.parametrize("seed", seeds(3, 15))
 def test_spikes_of_each_layer_are_equal_after_each_step(seed, tmp_path):
     whole = random_network(seed)
@@ -130,6 +164,23 @@ def test_sums_themselves_are_equal(seed, tmp_path):
     net.output(net.gather(source, sums, others, scaled), plain=seed % 2 == 0)
     frames = random_frames(net.network, seed)
     assert_equal_in_c(net.network, frames, tmp_path, flags=("-O0",))
+
+
+def test_convolutions_without_a_neuron_in_between_are_equal(tmp_path):
+    net = nn.Sequential(
+        layer.Conv2d(1, 4, 1, bias=False), layer.Conv2d(4, 8, 1, bias=False), neuron.IFNode(),
+        layer.Flatten(), layer.Linear(32, 3, bias=False),
+    )  # fmt: skip
+    signs = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    net[0].weight.data.copy_(signs.reshape(4, 1, 1, 1))
+    net[1].weight.data.copy_(signs.reshape(4, 1, 1).expand(8, 4, 1, 1))
+    functional.set_step_mode(net, "m")
+    inject(net, QuantSpec(MembraneSpec(kind="uniform", bits=3, scale="fixed"),
+                          weight=WeightSpec(kind="uniform", bits=4)))  # fmt: skip
+    pixels = torch.full((2, 1, 1, 2, 2), 255.0)
+    integer = export.to_integer(net.eval(), pixels)
+    assert all(bool(spikes.any()) for spikes in integer(pixels)[1].values())
+    assert_equal_in_c(integer, pixels, tmp_path)
 
 
 LAYERS = "8C3-AP2-16C3-16C3-MP2-16C3-GAP-FC32-FC10"
@@ -309,6 +360,23 @@ def test_what_a_user_changed_stays(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "Makefile", "main.c", "network.c", "network.h", "weights.h",
     ]  # fmt: skip
+
+
+def test_another_prefix_in_the_same_folder_builds(tmp_path):
+    integer, main = free_network(0, 1), tmp_path / "main.c"
+    for prefix in ("qsnn", "net", "Digits_v2"):
+        integer.to_c(tmp_path, prefix=prefix)
+        build(tmp_path)
+    main.write_text("/* mine */\n" + main.read_text())
+    header = (tmp_path / "network.h").read_text()
+    with pytest.raises(ArgumentError, match=r"prefix='net' .* 'Digits_v2', whose names .*main\.c"):
+        integer.to_c(tmp_path, prefix="net")
+    assert (tmp_path / "network.h").read_text() == header
+    integer.to_c(tmp_path, prefix="Digits_v2")
+    main.write_text(main.read_text().replace("Digits_v2", "net").replace("DIGITS_V2", "NET"))
+    integer.to_c(tmp_path, prefix="net")
+    build(tmp_path)
+    assert main.read_text().startswith("/* mine */")
 
 
 def test_a_saved_network_is_the_same_in_c(tmp_path):

@@ -5,9 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from qsnn_plugins import export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.export.nodes import Neuron, WideNeuron
 from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.spec import (
     MembraneSpec,
@@ -18,6 +21,7 @@ from qsnn_plugins.spec import (
 )
 from tests.export import called_networks as nets
 from tests.export.networks import counts, run_float, string_net, waken
+from tests.export.random_networks import Drawn
 
 HOSTS = ("spikingjelly", "snntorch")
 MEMBRANES = (
@@ -39,6 +43,11 @@ WEIGHTS = (
     WeightSpec(kind="binary"),
     WeightSpec(kind="sigmoid", bits=2),
     WeightSpec(kind="statistical", bits=4),
+)
+
+
+SMALL = QuantSpec(
+    MembraneSpec(kind="uniform", bits=3, scale="fixed"), weight=WeightSpec(kind="uniform", bits=4)
 )
 
 
@@ -161,6 +170,44 @@ def test_an_own_network_of_spikingjelly(kind, soft):
     check(waken(network), counts())
 
 
+def matrices(bias):
+    net = nn.Sequential(layer.Linear(20, 8, bias), neuron.IFNode(), layer.Linear(8, 3, bias))
+    functional.set_step_mode(net, "m")
+    inject(net, SMALL)
+    net[0].parametrizations.weight.original.data.mul_(2.5)
+    return net.eval()
+
+
+class Still(nn.Module):
+    """Shows one image in each step."""
+
+    def __init__(self, repeat, bias):
+        super().__init__()
+        self.repeat, self.layers = repeat, matrices(bias)
+
+    def forward(self, x):
+        return self.layers(self.repeat(x.unsqueeze(0))).mean(0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_matrices_of_spikingjelly(samples, steps, bias):
+    check(matrices(bias), counts(steps, samples, (20,)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("repeat", [lambda x: x.expand(4, -1, -1), lambda x: x.repeat(4, 1, 1)])
+def test_a_still_image_before_a_matrix(repeat, bias):
+    net, image = Still(repeat, bias), counts(1, 2, (20,))[0]
+    integer = export.to_integer(net, image)
+    _, wanted = run_float(net, image, integer.neurons)
+    _, spikes = integer(image.expand(4, -1, -1))
+    assert wanted
+    for name, sent in wanted.items():
+        assert torch.equal(spikes[name].double(), sent.double())
+
+
 def test_a_depthwise_network_with_voting():
     check(string_net(string="8C3-AP2-12DW-GAP-FC20-AP2"), counts())
 
@@ -269,6 +316,109 @@ def test_what_the_example_did_not_hold_is_not_rounded_in_silence(example, frames
         assert torch.allclose(whole, example.double(), atol=4e-3)
     rounding = export.to_integer(network, example, input_unit=1 / 255)
     assert torch.equal(rounding.quantize(frames), (frames * 255).round().long())
+
+
+@pytest.mark.parametrize("greatest", [0.5, 0.99999994, 0.99998, 1.0, 1.99999, 2.0**-130, 1e6])
+def test_a_power_of_two_is_found_for_any_greatest_value(greatest):
+    network, x = string_net(), torch.rand(2, 1, 2, 8, 8) * greatest / 2
+    x[0, 0, 0, 0, 0] = greatest
+    unit = export.to_integer(network, x).input.unit
+    assert 2**14 - 1 < greatest / unit < 2**15 - 0.5
+    assert export.to_integer(network, -x).input.unit == unit
+
+
+@pytest.mark.parametrize(
+    ("high", "unit", "span"),
+    [
+        (2, None, (-128, 127)),
+        (128, None, (-128, 127)),
+        (129, None, (-256, 255)),
+        (256, 1 / 255, (-512, 511)),
+        (257, 1, (-1024, 1023)),
+        (2**15, 1, (-(2**15), 2**15 - 1)),
+    ],
+)
+def test_signed_whole_numbers_have_the_bits_that_they_need(high, unit, span):
+    x = counts(high=high) * (unit or 1)
+    x[0, 0, 0, 0, :2] = torch.tensor([1 - high, high - 1]) * (unit or 1)
+    integer = export.to_integer(string_net(), x, input_unit=unit)
+    assert (integer.input.low, integer.input.high) == span
+    assert integer.input.unit == (unit or 1)
+    assert integer.input.rounds == (unit is not None)
+    assert torch.equal(integer.quantize(x), (x / (unit or 1)).round().long())
+
+
+def test_a_larger_unit_makes_sums_smaller():
+    net = nn.Sequential(nn.Linear(5000, 2), snn.Leaky(0.9, init_hidden=True))
+    inject(net, QuantSpec(weight=WeightSpec(kind="uniform", bits=8)))
+    net[0].parametrizations.weight.original.data.fill_(1.0)
+    x = torch.randn(1, 1, 5000)
+    with pytest.raises(ExportError, match="and so does a larger `input_unit` where the input has"):
+        export.to_integer(net, x)
+    assert export.to_integer(net, x, input_unit=0.01).input.high == 1023
+
+
+@pytest.mark.parametrize("use", [lambda y: y, lambda y: y.sum(0), lambda y: y.mean(0)])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_dense_answers_keep_their_channels(channels, steps, use, tmp_path):
+    net = nn.Sequential(layer.Conv2d(2, 4, 3), neuron.IFNode(), layer.Conv2d(4, channels, 3))
+    functional.set_step_mode(net, "m")
+    inject(net, SMALL)
+    x = counts(steps, 2, (2, 9, 7))
+    integer = export.to_integer(nets.Used(net.eval(), use), x)
+    answers = integer(x)[0]
+    assert answers.shape == (steps, 2, channels, 5, 3)
+    assert torch.equal(integer.compile(1)(x)[0], answers)
+    integer.save(tmp_path / "file")
+    assert torch.equal(export.load(tmp_path / "file")(x)[0], answers)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the elements of the largest tensor."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        leaves = tree_leaves(output)
+        sizes = [leaf.numel() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        self.elements = max(self.elements, *sizes, 0)
+        return output
+
+
+@pytest.mark.parametrize("states", [7, 200])
+@pytest.mark.parametrize("groups", [1, 4, 1024])
+def test_neurons_take_the_memory_of_their_maps(groups, states):
+    draw = Drawn(states)
+    at = draw.input((4, 16, 16), 0, 255)
+    bounds = draw.draw(-50, 300, groups, states, 300).sort(-1).values
+    charge = draw.draw(-99, 99, groups, states)
+    how = {
+        "spikes": draw.draw(0, 9, 301).byte(), "next_state": draw.draw(0, states - 1, 301).byte(),
+        "first_state": 3, "states": torch.zeros(1, states).double(), "bits": 8,
+    }  # fmt: skip
+    table = draw.add(Neuron, (4, 16, 16), (at,), bounds=bounds.int(), **how)
+    wide = draw.add(WideNeuron, (4, 16, 16), (at,), bounds=bounds[:, 0].int(),
+                    charge=charge.int(), **how)  # fmt: skip
+    draw.output(table, wide)
+    frames, kept = draw.draw(0, 255, 8, 4, 16, 16), draw.draw(0, states - 1, 8, 1024)
+    group = torch.arange(1024) * groups // 1024
+    with Largest() as largest:
+        given = list(draw.network.step(frames, {"n1": kept, "n2": kept}))
+    assert largest.elements <= max(frames.numel() * 2, bounds.numel())
+    x = frames.flatten(1)
+    reached = (x.unsqueeze(-1) >= bounds[group, kept]).sum(-1)
+    assert torch.equal(given[table][1].flatten(1), how["spikes"][reached].long())
+    reached = ((x + charge[group, kept]).unsqueeze(-1) >= bounds[group, 0]).sum(-1)
+    assert torch.equal(given[wide][1].flatten(1), how["spikes"][reached].long())
+
+
+def test_a_unit_that_is_a_whole_number_is_saved(tmp_path):
+    integer = export.to_integer(string_net(), counts(), input_unit=1)
+    assert type(integer.input.unit) is float
+    integer.save(tmp_path / "file")
+    assert torch.equal(export.load(tmp_path / "file")(counts())[0], integer(counts())[0])
 
 
 def test_verify_counts():

@@ -112,10 +112,11 @@ def test_other_files_are_refused(tmp_path):
 
 
 def change(path, target, edit):
-    """Write a copy whose description is changed."""
+    """Write a copy whose description is changed, without a digest, as earlier versions wrote it."""
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = dict(file.metadata())
+    assert len(metadata.pop("sha256")) == 64
     content = json.loads(metadata["network"])
     edit(content, tensors)
     metadata["network"] = json.dumps(content)
@@ -214,6 +215,28 @@ def test_values_and_tensors_of_another_kind_never_end_in_a_traceback(saved, tmp_
         if loaded.input.shape == (2, 8, 8):
             loaded(counts(high=1))
     assert refused > 40
+
+
+def test_files_of_earlier_versions_load(saved, tmp_path):
+    target = tmp_path / "earlier.safetensors"
+    change(saved[1], target, lambda content, tensors: content["layers"][0].update(unit=1))
+    assert torch.equal(export.load(target)(counts())[0], saved[0](counts())[0])
+    assert type(export.load(target).input.unit) is float
+
+
+def test_every_flipped_bit_of_tensors_and_description_is_noticed(saved, tmp_path):
+    content, draw = bytearray(saved[1].read_bytes()), random.Random(0)
+    data = 8 + int.from_bytes(content[:8], "little")
+    target = tmp_path / "flipped.safetensors"
+    places = [draw.randrange(data, len(content)) for _ in range(60)]
+    # digits that say how the neurons begin
+    places += [content.index(b'\\"first_state\\": ') + len(b'\\"first_state\\": ')]
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place] ^= 1 if place < data else 1 << draw.randrange(8)
+        target.write_bytes(flipped)
+        with pytest.raises(ExportError, match="is damaged: its contents have another SHA-256"):
+            export.load(target)
 
 
 def test_damaged_bytes_never_end_in_a_traceback(saved, tmp_path):

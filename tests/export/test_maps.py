@@ -84,6 +84,10 @@ REFUSED = {
         nn.AvgPool2d(3, 2, ceil_mode=True),
         "pools places in different|several units",
     ),
+    "unequal means of a ceiling": (
+        nn.AvgPool2d(2, ceil_mode=True),
+        "several units.* with ceil_mode=True whose last windows reach beyond the edge",
+    ),
 }
 
 

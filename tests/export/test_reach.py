@@ -9,17 +9,23 @@ from qsnn_plugins.export.reach import spans, sums
 from qsnn_plugins.nn import quantize_weights
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, WeightSpec
 from tests.export.networks import run_float
-from tests.export.random_networks import random_frames, random_network
+from tests.export.random_networks import random_chain, random_frames, random_network
 
 
+@pytest.mark.parametrize("draw", [random_network, random_chain])
 @pytest.mark.parametrize("seed", range(30))
-def test_no_value_is_beyond_its_span(seed):
-    integer = random_network(seed)
+def test_no_value_is_beyond_its_span(draw, seed):
+    integer = draw(seed)
     found = spans(integer.nodes)
     for frame in random_frames(integer, seed):
         for place, (_, value) in enumerate(integer.step(frame, {})):
             span = found[place]
             assert span.low <= int(value.min()) <= int(value.max()) <= span.high
+
+
+def test_a_negative_multiple_of_a_span_is_one():
+    assert Span(-5, 10) * -1 == Span(-10, 5)
+    assert Span(-5, 10) * 3 == Span(-15, 30)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (2, 9), (-5, -1), (-3, 7)])

@@ -122,6 +122,22 @@ def test_membranes_are_no_answers(use, words):
         export.to_integer(network, torch.ones(1, 12))
 
 
+@pytest.mark.parametrize(
+    "use", [lambda x, own: x @ x.mT, lambda x, own: own @ x, lambda x, own: x @ own]
+)
+def test_matrices_that_are_no_weight_are_named(use):
+    own = torch.arange(2 * 5 * 5.0).reshape(2, 5, 5)
+
+    def twice(spikes, membrane):
+        rows = spikes.unsqueeze(1).expand(-1, 5, -1)
+        return use(torch.cat([rows, rows]), own.repeat(len(spikes), 1, 1))
+
+    network = Readout(twice)
+    inject(network, presets.imsnn(weight_bits=4))
+    with pytest.raises(ExportError, match="by a computed matrix, or by another one in each step"):
+        export.to_integer(network, torch.ones(1, 12))
+
+
 def test_an_operator_without_a_form_is_named():
     with pytest.raises(ExportError, match="pow"):
         export.to_integer(Squared(string_net()), counts())

@@ -16,7 +16,7 @@ from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.ops.compiler import FLAGS
 from qsnn_plugins.spec import MembraneSpec, QuantSpec, SpikeSpec, WeightSpec
 from tests.export.networks import counts, string_net, waken
-from tests.export.random_networks import random_frames, random_network
+from tests.export.random_networks import random_chain, random_frames, random_network
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -201,6 +201,27 @@ def test_every_way_gives_the_sums(levels, reach):
     assert (Method.PLANES in methods) == (reach[0] == 0 and reach[1] <= 7 and planes <= 3)
 
 
+def matrix(inputs, outputs, levels):
+    codes = torch.tensor(levels)[draw((outputs, inputs), 0, len(levels) - 1)].to(torch.int8)
+    return nodes.Linear("fc", (0,), (outputs,), 0, 0, codes, 8, levels)
+
+
+@pytest.mark.parametrize("reach", [(0, 1), (0, 4), (0, 255), (-20, 300)])
+def test_more_inputs_in_one_place_than_16_bits_count(reach):
+    takes = (70_000,)
+    for levels in ((-1, 0, 1), tuple(range(-7, 8))):
+        integer = network(matrix(*takes, 40, levels), takes=takes, low=reach[0], high=reach[1])
+        in_every_way(integer)
+
+
+@pytest.mark.slow
+def test_rows_beyond_32_bits_are_not_listed():
+    codes = torch.ones(1, 1, dtype=torch.int8).expand(1, 2**27)
+    layer = dataclasses.replace(matrix(1, 1, (1,)), codes=codes)
+    lowered = lower(network(layer, takes=(2**27,)), has_dot=False)
+    assert {way.method for way in lowered.layers[0].ways} == {Method.PRODUCTS, Method.PLANES}
+
+
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
 @pytest.mark.parametrize("high", [1, 255])
 def test_every_geometry(geometry, high):
@@ -354,6 +375,13 @@ def test_states_go_from_the_reference_to_the_runtime_and_back():
     compiled(x, state)
     assert all(torch.equal(earlier[name], stored) for name, stored in kept.items())
     assert any(not torch.equal(state[name].flatten(), kept[name].flatten()) for name in kept)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chains_of_signed_values(seed):
+    integer = random_chain(seed)
+    in_every_way(integer)
+    check(integer, random_frames(integer, seed))
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def plan(network: NodeGraph) -> Plan:
         if isinstance(node, Convolution | Linear):
             source = node.inputs[0]
             on_the_way = _sums(node, spans[source], isinstance(nodes[source], Input))
-            span = sums[place] = fitting(node, on_the_way)
+            sums[place] = fitting(node, on_the_way | span)
         bits = math.prod(node.shape) * 32
         bits = (
             max(bits, node.codes.numel() * 16) if isinstance(node, Convolution | Linear) else bits
@@ -162,10 +162,13 @@ def sum_type(span: Span) -> str:
 
 def _sums(node: Convolution | Linear, source: Span, is_frame: bool) -> Span:
     """Return what sums may be on the way, bit by bit and row by row."""
-    # a frame may hold any value of its bits, whatever it should hold
-    most = 2 ** bit_planes(source) - 1 if is_frame else max(abs(source.low), abs(source.high))
-    span = reach_of_sums(node.codes, Span(0, most))
-    return span | span * -1 if source.low < 0 else span
+    if is_frame:  # which may hold any value of its bits, whatever it should hold
+        count = 2 ** bit_planes(source)
+        least = -count // 2 if source.low < 0 else 0
+        source = Span(least, least + count - 1)
+    elif source.low < 0:  # and without its last bit is even; one bit alone is 1
+        source = Span(source.low // 2 * 2, max(source.high, 1))
+    return reach_of_sums(node.codes, source)
 
 
 def _fused(nodes: Sequence[Node]) -> dict[int, int]:

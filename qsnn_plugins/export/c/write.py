@@ -24,7 +24,8 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
     """Write a network as C99 without memory allocation and floats.
 
     `network.h`, `network.c` and `weights.h` are overwritten. `main.c`, which reads frames from
-    standard input and prints classes, and a `Makefile` are written only if they do not exist.
+    standard input and prints classes, and a `Makefile` are written only if they do not exist. With
+    another prefix than before, a `main.c` that nobody changed is overwritten too.
 
     Args:
         network: Result of `to_integer` or `load`.
@@ -32,7 +33,8 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
         prefix: Prefix of the names in the header.
 
     Raises:
-        ArgumentError: If the folder cannot be written, or the prefix is not allowed in C names.
+        ArgumentError: If the folder cannot be written, or the prefix is not allowed in C names, or
+            is not the one of a `main.c` that was changed.
         ExportError: If a value of the network does not fit in 32 bits.
 
     Example:
@@ -55,13 +57,33 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
     files = _files(network)
     with writable("folder", folder) as into:
         into.mkdir(parents=True, exist_ok=True)
+        keeps_main = _keeps_main(into, prefix)
         for name, text in files.items():
-            if name in ("main.c", "Makefile") and (into / name).exists():
+            keeps = keeps_main if name == "main.c" else name == "Makefile"
+            if keeps and (into / name).exists():
                 continue
-            text = re.sub(r"\bqsnn_(?!plugins)", f"{prefix}_", text)
-            text = re.sub(r"\bQSNN_", f"{prefix.upper()}_", text)
             with atomic_write(into / name, "w") as file:
-                file.write(text)
+                file.write(_named(text, prefix))
+
+
+def _named(text: str, prefix: str) -> str:
+    text = re.sub(r"\bqsnn_(?!plugins)", f"{prefix}_", text)
+    return re.sub(r"\bQSNN_", f"{prefix.upper()}_", text)
+
+
+def _keeps_main(folder: Path, prefix: str) -> bool:
+    """Whether main.c stays: one that was written with another prefix would not build."""
+    main, header = (folder / name for name in ("main.c", "network.h"))
+    if not (main.exists() and header.exists()):
+        return True
+    found = re.search(r"^void (\w+)_reset\(void\);", header.read_text(errors="replace"), re.M)
+    text = main.read_text(errors="replace")
+    if found is None or found[1] == prefix or not re.search(rf"\b{found[1]}_", text):
+        return True
+    if text != _named(MAIN, found[1]):
+        allowed = f"{found[1]!r}, whose names {main} has, or rename them there, or remove it"
+        raise ArgumentError("prefix", prefix, allowed)
+    return False
 
 
 def _files(network: NodeGraph) -> dict[str, str]:

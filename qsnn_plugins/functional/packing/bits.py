@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -24,10 +25,16 @@ def packed_bytes(count: int, bits: int) -> int:
     Returns:
         Bytes, an integer; a scalar, shape ().
 
+    Raises:
+        ArgumentError: If `count` or `bits` is not allowed.
+
     Example:
         >>> packed_bytes(9, bits=3)
         4
     """
+    for argument, value, least in (("count", count, 0), ("bits", bits, 1)):
+        if type(value) is not int or value < least:
+            raise ArgumentError(argument, value, f"an integer from {least}")
     return -(-count * bits // _BYTE)
 
 
@@ -49,12 +56,11 @@ def pack_codes(codes: Tensor, bits: int) -> Tensor:
         tensor([201], dtype=torch.uint8)
     """
     _check_bits(bits)
-    flat = codes.flatten().long()
-    if codes.is_floating_point() and not torch.equal(flat.to(codes.dtype), codes.flatten()):
-        raise ArgumentError("codes", str(codes.dtype), "integers, or floats that are whole numbers")
+    flat = _whole(codes).flatten()
     if flat.numel() and not 0 <= int(flat.min()) <= int(flat.max()) < 2**bits:
         span = f"{int(flat.min())}..{int(flat.max())}"
-        raise ArgumentError("codes", span, f"integers from 0 to {2**bits - 1}, which {bits} bits")
+        allowed = f"integers from 0 to {2**bits - 1}, which {bits} bits hold"
+        raise ArgumentError("codes", span, allowed)
     if _BYTE % bits == 0:  # whole codes in a byte
         gap = -len(flat) % (_BYTE // bits)
         rows = torch.cat([flat, flat.new_zeros(gap)]).to(torch.uint8).reshape(-1, _BYTE // bits)
@@ -79,7 +85,7 @@ def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
         Codes, int64, of that shape.
 
     Raises:
-        ArgumentError: If `bits` is not allowed, or the bytes are not those of such codes.
+        ArgumentError: If `bits` or `shape` is not allowed, or the bytes are those of other codes.
 
     Example:
         >>> unpack_codes(torch.tensor([201], dtype=torch.uint8), bits=2, shape=(2, 2))
@@ -87,6 +93,8 @@ def unpack_codes(packed: Tensor, bits: int, shape: Sequence[int]) -> Tensor:
                 [0, 3]])
     """
     _check_bits(bits)
+    if any(size < 0 for size in shape):
+        raise ArgumentError("shape", tuple(shape), "sizes from 0")
     count = torch.Size(shape).numel()
     expected = packed_bytes(count, bits)
     if packed.dtype != torch.uint8 or tuple(packed.shape) != (expected,):
@@ -112,19 +120,33 @@ def place_in_levels(codes: Tensor, levels: Sequence[int]) -> Tensor:
         Places from 0, int64, shape of `codes`; `torch.tensor(levels)[places]` are the codes.
 
     Raises:
-        ArgumentError: If a code is not one of the levels.
+        ArgumentError: If the levels do not ascend, or a code is not one of them.
 
     Example:
         >>> place_in_levels(torch.tensor([-1, 4, 0]), (-4, -1, 0, 1, 4))
         tensor([1, 4, 2])
     """
+    if len(levels) == 0 or any(not a < b for a, b in itertools.pairwise(levels)):
+        raise ArgumentError("levels", tuple(levels), "one or more integers in ascending order")
+    whole = _whole(codes)
     table = torch.tensor(tuple(levels), device=codes.device)
-    places = torch.searchsorted(table, codes.long()).clamp(max=len(table) - 1)
-    if not torch.equal(table[places], codes.long()):
-        raise ArgumentError("codes", "others", f"integers among {tuple(levels)}")
+    places = torch.searchsorted(table, whole).clamp(max=len(table) - 1)
+    others = table[places] != whole
+    if others.any():
+        raise ArgumentError("codes", int(whole[others][0]), f"integers among {tuple(levels)}")
     return places
 
 
+def _whole(codes: Tensor) -> Tensor:
+    """Return codes as int64, or say that they are no whole numbers."""
+    if isinstance(codes, Tensor) and not codes.is_complex():
+        whole = codes.long()
+        if not codes.is_floating_point() or torch.equal(whole.to(codes.dtype), codes):
+            return whole
+    given = str(codes.dtype) if isinstance(codes, Tensor) else codes
+    raise ArgumentError("codes", given, "integers, or floats that are whole numbers")
+
+
 def _check_bits(bits: int) -> None:
-    if not isinstance(bits, int) or not 1 <= bits <= 32:
+    if type(bits) is not int or not 1 <= bits <= 32:
         raise ArgumentError("bits", bits, "an integer from 1 to 32")

@@ -57,7 +57,7 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
         Codes whose `decode` returns exactly `q`.
 
     Raises:
-        ArgumentError: If `levels` is not allowed, or `q` is not at them.
+        ArgumentError: If `levels` or `scale` is not allowed, or `q` is not at them.
 
     Example:
         >>> encode(torch.tensor([-1.0, 1.0, 0.0]), (-1, 0, 1)).codes
@@ -66,6 +66,8 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
     table = check_levels(levels)
     wide = q.detach().double()
     if scale is not None:
+        if not isinstance(scale, Tensor) or scale.numel() != 1 or not scale.is_floating_point():
+            raise ArgumentError("scale", scale, "a scalar tensor of a float, or None")
         scale = scale.detach()
         wide = wide / scale.double().clamp(min=torch.finfo(scale.dtype).tiny)
     edges = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)

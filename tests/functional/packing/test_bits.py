@@ -26,7 +26,7 @@ def test_bytes_are_those_of_numpy_and_come_back(bits, count, seed):
 
 
 def test_a_code_that_does_not_fit_is_refused():
-    with pytest.raises(ArgumentError, match="integers from 0 to 3"):
+    with pytest.raises(ArgumentError, match=r"integers from 0 to 3, which 2 bits hold$"):
         pack_codes(torch.tensor([0, 4]), bits=2)
     with pytest.raises(ArgumentError, match=r"-1\.\.0"):
         pack_codes(torch.tensor([0, -1]), bits=2)
@@ -43,11 +43,40 @@ def test_bytes_of_other_codes_are_refused():
 def test_a_code_outside_the_levels_is_refused():
     with pytest.raises(ArgumentError, match="integers among"):
         place_in_levels(torch.tensor([2]), (-4, -1, 0, 1, 4))
-    with pytest.raises(ArgumentError, match="integers among"):
-        place_in_levels(torch.tensor([5]), (-4, -1, 0, 1, 4))
+    with pytest.raises(ArgumentError, match=r"codes=5 .* integers among"):
+        place_in_levels(torch.tensor([0, 5]), (-4, -1, 0, 1, 4))
 
 
 def test_floats_are_packed_only_where_they_are_whole():
     assert torch.equal(pack_codes(torch.tensor([1.0, 2.0]), 2), pack_codes(torch.tensor([1, 2]), 2))
     with pytest.raises(ArgumentError, match="whole numbers"):
         pack_codes(torch.tensor([1.7, 0.2]), 2)
+
+
+@pytest.mark.parametrize("codes", [[1.5, -0.7], [float("nan")], [1j]])
+def test_what_is_no_whole_number_has_neither_bits_nor_a_place(codes):
+    for use in (lambda x: pack_codes(x, 2), lambda x: place_in_levels(x, (-1, 0, 1))):
+        for argument in (torch.tensor(codes), codes):
+            with pytest.raises(ArgumentError, match=r"codes=.* or floats that are whole numbers"):
+                use(argument)
+
+
+@pytest.mark.parametrize("levels", [(), (3, 1), (1, 1)])
+def test_levels_that_do_not_ascend_are_refused(levels):
+    with pytest.raises(ArgumentError, match=r"levels=.* one or more integers in ascending order"):
+        place_in_levels(torch.tensor([3]), levels)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: pack_codes(torch.tensor([1, 0]), True), "bits=True"),
+        (lambda: packed_bytes(9, 0), "bits=0"),
+        (lambda: packed_bytes(9, True), "bits=True"),
+        (lambda: packed_bytes(-1, 2), "count=-1"),
+        (lambda: unpack_codes(torch.zeros(1).byte(), 2, (-1,)), r"shape=\(-1,\)"),
+    ],
+)
+def test_numbers_are_checked(call, words):
+    with pytest.raises(ArgumentError, match=f"{words} is not allowed"):
+        call()

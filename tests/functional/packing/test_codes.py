@@ -71,3 +71,9 @@ def test_many_levels_take_wider_codes():
 def test_what_is_at_no_level_has_no_code(value):
     with pytest.raises(ArgumentError, match="membranes that are at the levels"):
         encode(torch.tensor([1.0, value]), TERNARY)
+
+
+@pytest.mark.parametrize("scale", [2.0, torch.tensor([1.0, 2.0]), torch.tensor(2), "2"])
+def test_what_is_no_scale_is_refused(scale):
+    with pytest.raises(ArgumentError, match=r"scale=.* a scalar tensor of a float, or None"):
+        encode(torch.tensor([2.0, 0.0]), TERNARY, scale)
