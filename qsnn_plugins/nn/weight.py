@@ -132,8 +132,9 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
 
     Raises:
         ArgumentError: If a weight of the network is already parametrized, is not a parameter, has
-            no values yet (lazy layers) or is not floating point, a name is not one of a layer, or
-            layers that share a weight have different specs.
+            no values yet (lazy layers) or is not floating point, a name is not one of a layer,
+            layers that share a weight have different specs, or a padding token of an embedding
+            would not stay 0.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
@@ -170,6 +171,8 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
         quantizers[name].register_forward_hook(_freeze_with_weight)
         if not layer.weight.requires_grad:
             quantizers[name].requires_grad_(False)
+    for name, quantizer in quantizers.items():
+        _check_padding(name, layers[name], quantizer)
     done: list[WeightLayer] = []
     try:
         for name, quantizer in quantizers.items():
@@ -182,6 +185,17 @@ def quantize_weights(network: nn.Module, spec: WeightSpec | Mapping[str, WeightS
             remove_quantizer(layer)
         raise
     return list(quantizers)
+
+
+def _check_padding(name: str, layer: WeightLayer, quantizer: Any) -> None:
+    """Refuse to give a padding token, which adds nothing, a weight."""
+    token = getattr(layer, "padding_idx", None)
+    if token is None or layer.weight[token].any():
+        return
+    codes, _ = quantizer.codes(layer.weight.detach())
+    if codes[token].any():
+        allowed = f"None: {quantizer} has no 0 for it; inject skips the layer with overrides="
+        raise ArgumentError(f"{name}.padding_idx", token, f"{allowed}{{{name!r}: None}}")
 
 
 def _groups(layer: Any) -> int | None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -329,6 +330,24 @@ def test_nothing_is_changed_where_registering_fails_half_way(monkeypatch):
         quantize_weights(network, SPECS["power_of_two"])
     assert type(network[0]) is nn.Conv2d
     assert network[0].weight is weight
+
+
+@pytest.mark.parametrize(
+    ("spec", "stays"),
+    [
+        (WeightSpec("power_of_two"), True),
+        (WeightSpec("uniform", bits=2), True),
+        (WeightSpec("uniform", bits=1), False),
+        (WeightSpec("binary"), False),
+        (WeightSpec("power_of_two", regulation="layer"), False),
+    ],
+)
+def test_a_padding_token_stays_0_or_is_refused(spec, stays):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.Embedding(9, 4, padding_idx=0), nn.Linear(4, 2))
+    with nullcontext() if stays else pytest.raises(ArgumentError, match=r"1\.padding_idx=0"):
+        quantize_weights(network, spec)
+    assert not network[1](torch.tensor([0])).any()
 
 
 def test_quantizing_twice_is_refused():
