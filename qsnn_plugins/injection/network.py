@@ -315,7 +315,7 @@ def _learned_thresholds(neurons: Iterable[Neuron]) -> dict[str, tuple[Neuron, Te
     learned: dict[str, tuple[Neuron, Tensor]] = {}
     for neuron in neurons:
         old, new = neuron.host.threshold(neuron.module), neuron.host.threshold(neuron.new)
-        if not isinstance(new, nn.Parameter) or new is old:
+        if not isinstance(new, nn.Parameter) or new is old or new.is_meta:
             continue
         used = keep_positive(new.detach())
         used = used.reshape(()) if used.numel() == 1 else used

@@ -270,7 +270,9 @@ def test_levels_are_in_units_of_the_first_threshold():
         seen.append(spec)
         return Conversion(Stand(), "note")
 
-    host = HostAdapter("stand", is_neuron, convert, threshold=lambda m: thresholds[m.key])
+    host = HostAdapter(
+        "stand", is_neuron, convert, threshold=lambda m: thresholds.get(getattr(m, "key", ""))
+    )
     network = nn.Sequential(*(nn.ReLU() for _ in thresholds))
     for key, module in network.named_children():
         module.key = key

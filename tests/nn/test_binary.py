@@ -64,7 +64,7 @@ def test_schedule_starts_at_progress_zero_and_is_in_the_state_dict():
     quantizer.set_epoch(3, epochs=4)
     state = quantizer.state_dict()
     assert (state["t"].item(), state["k"].item()) == pytest.approx((10**0.5, 1))
-    with pytest.raises(ArgumentError, match="progress="):
+    with pytest.raises(ArgumentError, match="epoch="):
         quantizer.set_epoch(5, epochs=4)
 
 

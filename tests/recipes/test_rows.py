@@ -26,7 +26,7 @@ TABLES = {
     "qsnn": {"1", "fig3", "fig5"},
     "sigmoid_quantizer": {"III", "IV", "V", "fig2"},
     "bit_budget": {"1", "2", "3", "5"},
-    "comparison": {"cifar10_cpu", "nmnist_cpu", "scenes"},
+    "comparison": {"cifar10_cpu", "cifar10_scratch", "nmnist_cpu", "scenes"},
 }
 
 

@@ -195,7 +195,8 @@ def test_autocast_keeps_bfloat16(spec, make):
         out = net(x)
     spk, full = (o[0] if isinstance(o, tuple) else o for o in (out, full))
     assert spk.dtype == torch.bfloat16
-    assert net[1].neuron.mem.dtype == torch.bfloat16 or spec == QuantSpec.full_precision()
+    # the code of a late reset does not fit 16 bits; in floats the host's own steps run
+    assert net[1].neuron.mem.dtype == torch.float32 or spec == QuantSpec.full_precision()
     assert (spk != full).float().mean() < 0.1
     spk.float().sum().backward()
     assert net[0].weight.grad.isfinite().all()

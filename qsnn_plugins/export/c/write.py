@@ -76,8 +76,8 @@ def _keeps_main(folder: Path, prefix: str) -> bool:
     main, header = (folder / name for name in ("main.c", "network.h"))
     if not (main.exists() and header.exists()):
         return True
-    found = re.search(r"^void (\w+)_reset\(void\);", header.read_text(errors="replace"), re.M)
-    text = main.read_text(errors="replace")
+    found = re.search(r"^void (\w+)_reset\(void\);", header.read_text("utf-8", "replace"), re.M)
+    text = main.read_text("utf-8", "replace")
     if found is None or found[1] == prefix or not re.search(rf"\b{found[1]}_", text):
         return True
     if text != _named(MAIN, found[1]):

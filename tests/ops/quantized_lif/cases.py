@@ -220,7 +220,7 @@ def assert_average(scale):
     store, parameters = membrane_quantizer(spec.membrane), Parameters(spec.membrane, scale=scale)
     conventions = {"tau": 2.0, "decay_input": False, "v_reset": 0.0, "detach_reset": False}
     parts = spec, Spike.from_spec(spec.spike), store
-    average, counts = (store.scale.clone(), store.initialized.clone()), []
+    average, counts = (store.scale.clone(), store.initialized > 0), []
     for steps, neurons in ((2, 50), (9, 50), (2, 50), (3, 0)):
         x_seq, v = inputs((steps, neurons), seed=steps)
         given = x_seq, v, 1.0, parameters, *average
