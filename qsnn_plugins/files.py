@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -24,6 +25,7 @@ __all__ = [
     "DAMAGED",
     "atomic_write",
     "checked_path",
+    "digest",
     "is_leftover",
     "locked",
     "path_beside",
@@ -35,6 +37,24 @@ __all__ = [
 
 # what values of other kinds than were written raise on their way out of a file
 DAMAGED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def digest(text: str, tensors: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a description and of tensors, in the order of their names.
+
+    Example:
+        >>> digest("two weights", {})[:8]
+        'a8602453'
+    """
+    import torch  # commands that end early do without
+
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
 
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 

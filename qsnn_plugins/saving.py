@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError, ExportError
-from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, writable
+from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, digest, writable
 from qsnn_plugins.nn import layer_quantizer
 from qsnn_plugins.nn.packed_weight import PackedWeight, pack_weight
 from qsnn_plugins.spec import QuantSpec
@@ -78,7 +78,9 @@ def save(network: nn.Module, path: str | Path) -> None:
         "shared": shared,
         "network": describe(network),
     }
-    data = to_bytes(tensors, metadata={"format": _FORMAT, "content": json.dumps(content)})
+    text = json.dumps(content)
+    metadata = {"format": _FORMAT, "content": text, "sha256": digest(text, tensors)}
+    data = to_bytes(tensors, metadata=metadata)
     with writable("path", path) as target, atomic_write(target) as file:
         file.write(data)
 
@@ -189,6 +191,8 @@ def _value(value: Any) -> Any:
 def _read_checkpoint(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
     """The network's part of a checkpoint; nothing is unpickled."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at checksums
+            damaged = archive.testzip()
         content = torch.load(path, map_location="cpu", weights_only=True)
         state = content["state_dict"]
         part = {k.removeprefix(_PART): v for k, v in state.items() if k.startswith(_PART)}
@@ -198,6 +202,8 @@ def _read_checkpoint(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
             f"{path} cannot be read as a checkpoint of a recipe; a state dict alone goes into "
             "network.load_state_dict"
         ) from None
+    if damaged is not None:
+        raise ExportError(f"{path} is damaged: the checksum of {damaged} is wrong")
     return content.get("network"), part
 
 
@@ -215,6 +221,11 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         content = json.loads(metadata["content"])
         if content["version"] != _VERSION:
             raise ExportError(f"{path} is of version {content['version']}, not {_VERSION}")
+        # files of earlier versions have none
+        if metadata.get("sha256", own := digest(metadata["content"], tensors)) != own:
+            raise ExportError(
+                f"{path} is damaged: its contents have another SHA-256 than when saved"
+            )
         return content["network"], _state(content, tensors)
     except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {type(error).__name__} {error}") from None

@@ -1,3 +1,4 @@
+import random
 import sys
 
 import pytest
@@ -19,6 +20,7 @@ from qsnn_plugins import (
 )
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.models import ResidualNet, StringNet
+from qsnn_plugins.saving import describe
 from tests.export.networks import counts, run_float, string_net
 
 KINDS = ("uniform", "power_of_two", "binary", "mint", "sigmoid", "statistical", "tanh")
@@ -144,6 +146,28 @@ def test_broken_files_are_one_sentence(tmp_path):
         load(path)
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "ckpt"])
+def test_every_flipped_bit_is_noticed(kind, tmp_path):
+    network, path = string_net(), tmp_path / f"network.{kind}"
+    if kind == "ckpt":
+        state = {f"network.{key}": value for key, value in network.state_dict().items()}
+        torch.save({"state_dict": state, "network": describe(network)}, path)
+    else:
+        save(network, path)
+    load(path)
+    content, draw = path.read_bytes(), random.Random(0)
+    weight = next(v for v in network.state_dict().values() if v.numel() > 500)
+    packed = content.find(weight.numpy().tobytes()) if kind == "ckpt" else -1
+    start = packed if packed >= 0 else 8 + int.from_bytes(content[:8], "little")
+    end = start + 4 * weight.numel() if packed >= 0 else len(content)
+    for _ in range(20):
+        flipped = bytearray(content)
+        flipped[draw.randrange(start, end)] ^= 1 << draw.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(ExportError, match="is damaged: "):
+            load(path)
+
+
 def test_what_is_no_file_of_a_network_is_told_apart(tmp_path):
     with pytest.raises(ExportError, match="is a folder: give the file in it"):
         load(tmp_path)
@@ -157,9 +181,11 @@ def test_a_file_imports_nothing(tmp_path):
     network = string_net()
     network.init_args["spec"] = QuantSpec(membrane)
     save(network, tmp_path / "network.safetensors")
-    content = (tmp_path / "network.safetensors").read_bytes()
-    named = content.replace(b"torch.nn.Hardtanh", b"this.and.Hardtanh")
-    (tmp_path / "evil.safetensors").write_bytes(named)
+    with safe_open(tmp_path / "network.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()["content"].replace("torch.nn.Hardtanh", "this.and.Hardtanh")
+        metadata = {"format": file.metadata()["format"], "content": text}  # as earlier versions
+    save_file(tensors, tmp_path / "evil.safetensors", metadata=metadata)
     with pytest.raises(ExportError, match=r"quantizer this.and.Hardtanh: import this.and first"):
         load(tmp_path / "evil.safetensors")
     assert "this" not in sys.modules

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from qsnn_plugins.export.nodes import (
     WideNeuron,
 )
 from qsnn_plugins.export.reach import reach
-from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, writable
+from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, digest, writable
 from qsnn_plugins.functional.packing.bits import (
     pack_codes,
     packed_bytes,
@@ -92,19 +91,8 @@ def save(network: NodeGraph, path: str | Path) -> None:
         layers.append({"kind": type(node).__name__, **values})
     text = json.dumps({"version": _VERSION, "layers": layers})
     with writable("path", path) as target, atomic_write(target) as file:
-        digest = _digest(text, sorted(tensors.items()))
-        file.write(
-            to_bytes(tensors, metadata={"format": _FORMAT, "network": text, "sha256": digest})
-        )
-
-
-def _digest(text: str, tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Return the SHA-256 of a description and of tensors in the order of their names."""
-    found = hashlib.sha256(text.encode())
-    for name, tensor in tensors:
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        metadata = {"format": _FORMAT, "network": text, "sha256": digest(text, tensors)}
+        file.write(to_bytes(tensors, metadata=metadata))
 
 
 def read(path: str | Path) -> tuple[Node, ...]:
@@ -167,8 +155,8 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
 def _check_digest(path: str | Path, metadata: dict[str, str], file: Any) -> None:
     if "sha256" not in metadata:  # as in files of earlier versions
         return
-    tensors = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
-    if _digest(metadata["network"], tensors) != metadata["sha256"]:
+    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if digest(metadata["network"], tensors) != metadata["sha256"]:
         raise ExportError(f"{path} is damaged: its contents have another SHA-256 than when saved")
 
 
