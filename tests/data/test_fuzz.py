@@ -132,9 +132,10 @@ def read_ncars(path: Path) -> None:
 
 def read_gestures(name: str) -> Callable[[Path], None]:
     def read(path: Path) -> None:
-        for split in ("train", "test"):
-            (path.parent / f"trials_to_{split}.txt").write_text("user01_led.aedat\n")
-        (path.parent / "user01_led_labels.csv").write_bytes(GESTURES)
+        for split, user in (("train", "user01"), ("test", "user10")):
+            (path.parent / f"trials_to_{split}.txt").write_text(f"{user}_led.aedat\n")
+        for file in (*TRIALS.split(), "user10_led.aedat"):
+            (path.parent / f"{Path(file).stem}_labels.csv").write_bytes(GESTURES)
         path.replace(path.parent / name)
         DVS128Gesture(str(path.parent)).find()
 
@@ -142,6 +143,7 @@ def read_gestures(name: str) -> Callable[[Path], None]:
 
 
 GESTURES = b"class,start,end\r\n" + b"".join(b"%d,%d,%d\r\n" % (n, n, n + 9) for n in range(1, 12))
+TRIALS = "".join(f"user{n:02}_led.aedat\n" for n in range(1, 10))
 ANNOTATIONS = "".join(f"{n}.JPEG\t{name}\t0\t0\n" for n, name in enumerate(SYNSETS)).encode()
 SOLUTION = "".join(f"i{n},{SYNSETS[n % 3]} 1 2\n" for n in range(12)).encode()
 
@@ -151,7 +153,8 @@ def read_tiny_imagenet(name: str) -> Callable[[Path], None]:
         for synset in SYNSETS if not (path.parent / "train").exists() else []:
             (path.parent / "train" / synset).mkdir(parents=True)
             (path.parent / "train" / synset / "1.JPEG").touch()
-        (path.parent / "val").mkdir(exist_ok=True)
+        (path.parent / "val" / "images").mkdir(parents=True, exist_ok=True)
+        (path.parent / "val" / "images" / "0.JPEG").touch()
         (path.parent / "wnids.txt").write_text("\n".join(SYNSETS))
         (path.parent / "val" / "val_annotations.txt").write_bytes(ANNOTATIONS)
         path.replace(path.parent / name)
@@ -201,7 +204,7 @@ KINDS = {
     "newer boxes": Kind(boxes(NEWER), read_boxes),
     "gen1": Kind(boxes(OLDER), read_gen1),
     "gestures": Kind(GESTURES, read_gestures("user01_led_labels.csv")),
-    "trials": Kind(b"user01_led.aedat\n" * 9, read_gestures("trials_to_train.txt")),
+    "trials": Kind(TRIALS.encode(), read_gestures("trials_to_train.txt")),
     "cifar10": Kind(CIFAR_RECORD * 3, lambda path: _read_records(path, CIFAR10.records, images=3)),
     "cifar100": Kind(
         (b"\3" + CIFAR_RECORD) * 3, lambda path: _read_records(path, CIFAR100.records, images=3)
