@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
-from qsnn_plugins.nn import layer_quantizer, stored_quantizer
+from qsnn_plugins.nn import stored_quantizer, stored_weight
 from qsnn_plugins.nn.packed_weight import PackedWeight, occurring_levels, pack_weight
 from qsnn_plugins.spec.custom import is_close
 
@@ -33,13 +33,8 @@ def pack_weights(network: nn.Module) -> dict[str, PackedWeight]:
     """
     packed = {}
     for name, layer in network.named_modules():
-        quantizer = stored_quantizer(layer)
-        if quantizer is None:
-            continue
-        whole: Any = layer
-        is_baked = layer_quantizer(layer) is None
-        weight = whole.weight if is_baked else whole.parametrizations.weight.original
-        packed[name] = pack_weight(quantizer, weight)
+        if (quantizer := stored_quantizer(layer)) is not None:
+            packed[name] = pack_weight(quantizer, stored_weight(layer))
     return packed
 
 

@@ -1,5 +1,6 @@
 """Modules that do not depend on a host: neuron step, spikes, quantizers, pruning, losses."""
 
+from qsnn_plugins.nn.baked_weight import bake_weights, stored_quantizer, stored_weight
 from qsnn_plugins.nn.binary import Binary
 from qsnn_plugins.nn.cell import Cell, ResetTime
 from qsnn_plugins.nn.gate import ChannelGate, KeepsMeans, channel_gates, follow_norms
@@ -29,12 +30,10 @@ from qsnn_plugins.nn.statistical import Statistical
 from qsnn_plugins.nn.uniform import Uniform
 from qsnn_plugins.nn.weight import (
     WeightQuantizer,
-    bake_weights,
     layer_quantizer,
     quantize_weights,
     remove_quantizer,
     set_weight_epoch,
-    stored_quantizer,
     weight_quantizer,
 )
 from qsnn_plugins.nn.yolo_loss import YoloLoss
@@ -89,6 +88,7 @@ __all__ = [
     "set_weight_epoch",
     "soft_weights",
     "stored_quantizer",
+    "stored_weight",
     "threshold_in_use",
     "watch_state",
     "weight_layers",

@@ -16,9 +16,9 @@ from qsnn_plugins.cost.neurons import all_neurons, evaluate_batches
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import (
     ForwardMonitor,
-    layer_quantizer,
     output_spikes,
     stored_quantizer,
+    stored_weight,
     weight_layers,
 )
 from qsnn_plugins.plot.layers import Run
@@ -136,9 +136,7 @@ def _weight_distribution(name: str, layer: Any) -> Distribution:
     quantizer = stored_quantizer(layer)
     if quantizer is None:
         return _binned(name, layer.weight.detach())
-    is_baked = layer_quantizer(layer) is None
-    weight = layer.weight if is_baked else layer.parametrizations.weight.original
-    codes, _ = quantizer.codes(weight.detach())
+    codes, _ = quantizer.codes(stored_weight(layer).detach())
     if len(quantizer.levels) > _MOST_VALUES:
         return _binned(name, codes)
     largest = max(abs(level) for level in quantizer.levels)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import qsnn_plugins  # noqa: F401  (before torchvision is imported by a host)
-from qsnn_plugins import presets
+from qsnn_plugins import export, presets
 from qsnn_plugins.cost.neurons import is_multi_step, reset_states
 from qsnn_plugins.models import StringNet
 
@@ -63,3 +63,25 @@ def run_float(network, x, names):
     for handle in handles:
         handle.remove()
     return answer, {name: torch.stack(spikes) for name, spikes in seen.items()}
+
+
+def check(network, x, **how):
+    """The same spikes, and answers within what the float network rounds."""
+    integer = export.to_integer(network, x, **how)
+    answer, spikes = run_float(network, x, integer.neurons)
+    state = {}
+    answers, own = integer(x, state)
+    for name, wanted in spikes.items():
+        assert torch.equal(own[name].double(), wanted.double()), name
+    for name, node in integer.neurons.items():
+        neuron = network.get_submodule(name)
+        stored = neuron.v if hasattr(neuron, "v") else neuron.mem
+        levels = node.states.expand(len(stored[0]), -1)  # [C, states]
+        rows = levels.repeat_interleave(state[name].shape[1] // len(levels), 0)
+        values = rows.gather(1, state[name].T.long()).T.reshape(stored.shape)
+        assert torch.equal(values, stored.double() + 0.0), name
+    found = answers.double() * integer.output.unit
+    while isinstance(answer, tuple):
+        answer = answer[0]
+    assert torch.allclose(found, answer.double().reshape(found.shape), rtol=1e-5, atol=1e-5)
+    return integer

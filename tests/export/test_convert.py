@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from qsnn_plugins import export, inject, presets
-from qsnn_plugins.errors import ArgumentError, ExportError
+from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.nodes import Neuron, WideNeuron
 from qsnn_plugins.models import ResidualNet
 from qsnn_plugins.spec import (
@@ -20,7 +20,7 @@ from qsnn_plugins.spec import (
     WeightSpec,
 )
 from tests.export import called_networks as nets
-from tests.export.networks import counts, run_float, string_net, waken
+from tests.export.networks import check, counts, run_float, string_net, waken
 from tests.export.random_networks import Drawn
 
 HOSTS = ("spikingjelly", "snntorch")
@@ -49,28 +49,6 @@ WEIGHTS = (
 SMALL = QuantSpec(
     MembraneSpec(kind="uniform", bits=3, scale="fixed"), weight=WeightSpec(kind="uniform", bits=4)
 )
-
-
-def check(network, x, **how):
-    """The same spikes, and answers within what the float network rounds."""
-    integer = export.to_integer(network, x, **how)
-    answer, spikes = run_float(network, x, integer.neurons)
-    state = {}
-    answers, own = integer(x, state)
-    for name, wanted in spikes.items():
-        assert torch.equal(own[name].double(), wanted.double()), name
-    for name, node in integer.neurons.items():
-        neuron = network.get_submodule(name)
-        stored = neuron.v if hasattr(neuron, "v") else neuron.mem
-        levels = node.states.expand(len(stored[0]), -1)  # [C, states]
-        rows = levels.repeat_interleave(state[name].shape[1] // len(levels), 0)
-        values = rows.gather(1, state[name].T.long()).T.reshape(stored.shape)
-        assert torch.equal(values, stored.double() + 0.0), name
-    found = answers.double() * integer.output.unit
-    while isinstance(answer, tuple):
-        answer = answer[0]
-    assert torch.allclose(found, answer.double().reshape(found.shape), rtol=1e-5, atol=1e-5)
-    return integer
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -282,82 +260,6 @@ def test_a_stream_is_a_sequence():
     assert torch.equal(torch.cat(parts), whole)
 
 
-def test_pixels_and_floats_are_integers():
-    network = string_net(channels=3)
-    pixels = counts(shape=(3, 8, 8), high=256)
-    integer = check(network, pixels / 255)
-    assert integer.input.unit == 1 / 255
-    assert torch.equal(integer.quantize(pixels / 255), pixels.long())
-    normalized = (pixels / 255 - 0.47) / 0.23
-    integer = export.to_integer(network, normalized)
-    rounded = integer.quantize(normalized).double() * integer.input.unit
-    assert (rounded - normalized).abs().max() <= integer.input.unit / 2
-    check(network, rounded.float(), input_unit=integer.input.unit)
-
-
-@pytest.mark.parametrize(
-    ("example", "frames"),
-    [
-        (torch.zeros(1, 1, 3, 8, 8), torch.full((2, 1, 3, 8, 8), 0.4)),
-        (counts(shape=(3, 8, 8)), counts(shape=(3, 8, 8)) + 0.01),
-        (counts(shape=(3, 8, 8), high=256) / 255, torch.full((2, 1, 3, 8, 8), 0.5)),
-    ],
-)
-def test_what_the_example_did_not_hold_is_not_rounded_in_silence(example, frames, tmp_path):
-    network = string_net(channels=3)
-    integer = export.to_integer(network, example)
-    integer.save(tmp_path / "file")
-    again = export.load(tmp_path / "file")
-    for use in (integer, again, again.compile(), lambda x: export.verify(network, integer, [x])):
-        with pytest.raises(ArgumentError, match="of which the example was made"):
-            use(frames)
-    for dtype in (torch.float64, torch.float16, torch.bfloat16):  # the type's own rounding is none
-        whole = integer.quantize(example.to(dtype)).double() * integer.input.unit
-        assert torch.allclose(whole, example.double(), atol=4e-3)
-    rounding = export.to_integer(network, example, input_unit=1 / 255)
-    assert torch.equal(rounding.quantize(frames), (frames * 255).round().long())
-
-
-@pytest.mark.parametrize("greatest", [0.5, 0.99999994, 0.99998, 1.0, 1.99999, 2.0**-130, 1e6])
-def test_a_power_of_two_is_found_for_any_greatest_value(greatest):
-    network, x = string_net(), torch.rand(2, 1, 2, 8, 8) * greatest / 2
-    x[0, 0, 0, 0, 0] = greatest
-    unit = export.to_integer(network, x).input.unit
-    assert 2**14 - 1 < greatest / unit < 2**15 - 0.5
-    assert export.to_integer(network, -x).input.unit == unit
-
-
-@pytest.mark.parametrize(
-    ("high", "unit", "span"),
-    [
-        (2, None, (-128, 127)),
-        (128, None, (-128, 127)),
-        (129, None, (-256, 255)),
-        (256, 1 / 255, (-512, 511)),
-        (257, 1, (-1024, 1023)),
-        (2**15, 1, (-(2**15), 2**15 - 1)),
-    ],
-)
-def test_signed_whole_numbers_have_the_bits_that_they_need(high, unit, span):
-    x = counts(high=high) * (unit or 1)
-    x[0, 0, 0, 0, :2] = torch.tensor([1 - high, high - 1]) * (unit or 1)
-    integer = export.to_integer(string_net(), x, input_unit=unit)
-    assert (integer.input.low, integer.input.high) == span
-    assert integer.input.unit == (unit or 1)
-    assert integer.input.rounds == (unit is not None)
-    assert torch.equal(integer.quantize(x), (x / (unit or 1)).round().long())
-
-
-def test_a_larger_unit_makes_sums_smaller():
-    net = nn.Sequential(nn.Linear(5000, 2), snn.Leaky(0.9, init_hidden=True))
-    inject(net, QuantSpec(weight=WeightSpec(kind="uniform", bits=8)))
-    net[0].parametrizations.weight.original.data.fill_(1.0)
-    x = torch.randn(1, 1, 5000)
-    with pytest.raises(ExportError, match="and so does a larger `input_unit` where the input has"):
-        export.to_integer(net, x)
-    assert export.to_integer(net, x, input_unit=0.01).input.high == 1023
-
-
 @pytest.mark.parametrize("use", [lambda y: y, lambda y: y.sum(0), lambda y: y.mean(0)])
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("channels", [1, 2])
@@ -412,13 +314,6 @@ def test_neurons_take_the_memory_of_their_maps(groups, states):
     assert torch.equal(given[table][1].flatten(1), how["spikes"][reached].long())
     reached = ((x + charge[group, kept]).unsqueeze(-1) >= bounds[group, 0]).sum(-1)
     assert torch.equal(given[wide][1].flatten(1), how["spikes"][reached].long())
-
-
-def test_a_unit_that_is_a_whole_number_is_saved(tmp_path):
-    integer = export.to_integer(string_net(), counts(), input_unit=1)
-    assert type(integer.input.unit) is float
-    integer.save(tmp_path / "file")
-    assert torch.equal(export.load(tmp_path / "file")(counts())[0], integer(counts())[0])
 
 
 def test_verify_counts():

@@ -9,8 +9,7 @@ from qsnn_plugins import export, inject, presets
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.spec import QuantSpec, SpikeSpec, WeightSpec
 from tests.export.c_programs import assert_equal_in_c, needs_gcc
-from tests.export.networks import counts, waken
-from tests.export.test_convert import check
+from tests.export.networks import check, counts, waken
 
 
 class Block(nn.Module):

@@ -11,8 +11,7 @@ from qsnn_plugins.models import ResidualNet, StringNet, string_net
 from qsnn_plugins.nn import quantized_neurons
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky
 from qsnn_plugins.spec import QuantSpec
-from tests.export.networks import counts, waken
-from tests.export.test_convert import check
+from tests.export.networks import check, counts, waken
 
 TAU = 2.0
 HOSTS = ("spikingjelly", "snntorch")
