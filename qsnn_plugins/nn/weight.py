@@ -50,6 +50,7 @@ class WeightQuantizer(Protocol):
     and a unit: `(codes * unit).to(weight.dtype)` is exactly the quantized weight.
 
     Example:
+        >>> import torch
         >>> isinstance(Uniform(torch.ones(2, 2)), WeightQuantizer)
         True
     """
@@ -78,6 +79,7 @@ def weight_quantizer(weight: Tensor, spec: WeightSpec, is_end: bool = False) -> 
         ArgumentError: If a custom class does not meet the requirements of `WeightSpec`.
 
     Example:
+        >>> import torch
         >>> weight_quantizer(torch.ones(2, 2), WeightSpec(kind="uniform", bits=8))
         Uniform(bits=8, scale=learned, per=layer)
     """
