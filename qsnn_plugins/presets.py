@@ -263,7 +263,7 @@ def resolve(
     Args:
         value: A spec; the name of a preset; or a mapping of parts. A mapping may also name a preset
             and give its arguments; the parts then change the preset. A part that names another kind
-            or class keeps nothing of the preset.
+            or class keeps nothing of the preset, and others only what they still read.
         may_overrule: Whether a part may contradict an argument of the preset, as an overlay may; by
             default it may not.
 
@@ -344,4 +344,4 @@ def _changed(part: Any, changes: Any) -> Any:
     if not isinstance(changes, Mapping) or "class_path" in changes:
         return changes
     kind = getattr(part, "kind", None)
-    return {**part.to_dict(), **changes} if changes.get("kind", kind) == kind else changes
+    return part.changed(changes) if changes.get("kind", kind) == kind else changes

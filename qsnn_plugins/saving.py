@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, digest, writ
 from qsnn_plugins.nn import layer_quantizer
 from qsnn_plugins.nn.packed_weight import PackedWeight, pack_weight
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import as_integer
 
 __all__ = ["describe", "load", "save"]
 
@@ -177,7 +179,11 @@ def _plain(value: Any) -> Any:
         return {"spec": value.to_dict()}
     if isinstance(value, Mapping):
         return {"mapping": {str(key): _plain(item) for key, item in value.items()}}
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):
+        return float(value) if as_integer(value) is None else as_integer(value)  # numpy's
+    return value
 
 
 def _value(value: Any) -> Any:

@@ -236,3 +236,27 @@ def test_an_argument_that_a_part_overrules_is_refused(value, sentence):
     assert presets.resolve(value, lambda part, argument: True)
     agreeing = {"preset": "imsnn", "weight_bits": 2, "weight": {"bits": 2}}
     assert presets.resolve(agreeing) == presets.imsnn(2)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"preset": "qsnn", "membrane": {"scale": "fixed"}},
+            {"kind": "tanh", "scale": "fixed"},
+        ),
+        ({"preset": "spquant", "threshold": {"gradient": "fixed"}}, {}),
+        ({"preset": "spquant", "pruning": {"channel_threshold": None}}, {}),
+    ],
+    ids=lambda values: next(reversed(values), None),
+)
+def test_a_change_drops_what_the_preset_gave_and_nothing_reads_then(values, expected):
+    part = next(reversed(values))
+    spec = presets.resolve({"fidelity": "released", **values})
+    assert getattr(spec, part).to_dict() == expected
+
+
+def test_a_given_option_that_nothing_reads_is_refused_with_a_preset_too():
+    values = {"preset": "qsnn", "membrane": {"scale": "fixed", "evaluation": "published"}}
+    with pytest.raises(ArgumentError, match=r"membrane\.evaluation='published'"):
+        presets.resolve(values)

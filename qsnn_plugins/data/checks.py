@@ -7,23 +7,9 @@ from __future__ import annotations
 
 import math
 import numbers
-import operator
-from typing import Any
-
-import numpy as np
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec.checks import number
-
-
-def as_integer(value: Any) -> int | None:
-    """An integer of any type, such as numpy's, as an int; None for all else, booleans included."""
-    if isinstance(value, bool | np.bool_):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
+from qsnn_plugins.spec.checks import as_integer, as_sides, number
 
 
 def at_least(argument: str, value: int, low: int) -> int:
@@ -76,8 +62,7 @@ def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]
         >>> height_width("size", 48)
         (48, 48)
     """
-    sides = value if isinstance(value, list | tuple) else (value, value)
-    integers = [side for side in map(as_integer, sides) if side is not None and side >= 1]
-    if not len(sides) == len(integers) == 2:
+    sides = as_sides(value if isinstance(value, list | tuple) else (value, value))
+    if sides is None:
         raise ArgumentError(argument, value, "one positive integer, or (height, width)")
-    return integers[0], integers[1]
+    return sides

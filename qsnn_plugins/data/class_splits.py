@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from qsnn_plugins.data.checks import as_integer, one_of
+from qsnn_plugins.data.checks import one_of
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec.checks import number
+from qsnn_plugins.spec.checks import as_integer, number
 
 ORDERS = ("ordered", "random")
 

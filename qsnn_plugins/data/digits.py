@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsnn_plugins.data.checks import as_integer, at_least, height_width
+from qsnn_plugins.data.checks import at_least, height_width
 from qsnn_plugins.data.event_camera import EventCamera, camera_of_size
 from qsnn_plugins.data.frames import POLARITIES, FrameBinning
 from qsnn_plugins.data.frames_module import FramesDataModule, FramesDataset
@@ -17,6 +17,7 @@ from qsnn_plugins.data.images_module import ImageArray, ImagesDataModule
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.extras import import_extra
 from qsnn_plugins.progress import phase
+from qsnn_plugins.spec.checks import as_integer
 
 _WHITE = 16  # scikit-learn's digits count the dark pixels of 4 x 4 blocks: 0 to 16
 _MEAN, _DEVIATION = 0.305, 0.376  # of all pixels of the training images, of values in [0, 1]

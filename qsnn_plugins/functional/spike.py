@@ -157,6 +157,7 @@ def multi_bit_spike(
         >>> spikes.tolist(), h.grad.tolist()
         ([0.0, 0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 1.0, 1.0, 0.0])
     """
+    check_floating("x", x)
     check_counts(bits, x.dtype)
     if not isinstance(step, Tensor):
         if not step > 0:

@@ -7,6 +7,7 @@ import torch
 from qsnn_plugins.injection import inject
 from qsnn_plugins.models.time_major import TimeMajorNet, load_host
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import height_and_width
 
 __all__ = ["HostedNet"]
 
@@ -50,8 +51,9 @@ class HostedNet(TimeMajorNet):
     ) -> None:
         super().__init__(in_channels, spec, "spikingjelly")
         build_network = load_host("spikingjelly").build_network
-        network = build_network(name, classes, in_channels, tuple(input_size), width)
+        size = height_and_width("input_size", input_size)
+        network = build_network(name, classes, self.in_channels, size, width)
         self.blocks.add_module("host", network)
-        self.out_channels = classes
-        example = torch.zeros(1, 2, in_channels, *input_size)
+        self.out_channels = int(classes)
+        example = torch.zeros(1, 2, self.in_channels, *size)
         self.report = inject(self, self.spec, overrides=overrides, example_input=example)

@@ -22,6 +22,7 @@ _KNOWN = "nCk, nCkPp, nDW, APk, MPk, GAP, FCn or GRIDn, with n, k and p above 0"
 _TIMES_AFTER = re.compile(r"[x×](\d+)$")
 _TIMES_BEFORE = re.compile(r"(\d+)[x×]\(")
 _MOST = 1000
+_DIGITS = 9
 
 
 class Token(NamedTuple):
@@ -65,6 +66,8 @@ def parse_layers(layers: str) -> list[Token]:
         qsnn_plugins.errors.ArgumentError: layers, token 2 (at character 5)='BP2' is not allowed: \
 give nCk, nCkPp, nDW, APk, MPk, GAP, FCn or GRIDn, with n, k and p above 0
     """
+    if not isinstance(layers, str):
+        raise ArgumentError("layers", layers, 'a string such as "8C3-AP2-FC10"')
     return _Reader().read(layers, 1)
 
 
@@ -108,6 +111,8 @@ class _Reader:
         for kind, pattern in _TOKENS.items():
             match = pattern.fullmatch(single)
             groups = match.groupdict() if match else {}
+            if any(len(digits or "") > _DIGITS for digits in groups.values()):
+                raise ArgumentError(where, text, f"numbers of {_DIGITS} digits at most")
             values = {k: int(v) for k, v in groups.items() if v is not None}
             if match and all(values.values()):
                 times = _count(after.group(1), text, where) if after else 1

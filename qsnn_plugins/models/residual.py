@@ -9,10 +9,16 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.models.time_major import HostName, Init, TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import (
+    WIDTH,
+    HostName,
+    Init,
+    TimeDistributed,
+    TimeMajorNet,
+    begin_wide,
+)
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.checks import choice, integer
 
 __all__ = ["ResidualBlock", "ResidualNet"]
 
@@ -28,7 +34,7 @@ class _Plan:
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
     stem_channels: int
-    hidden_features: int | None = None
+    hidden_features: int = 0
 
 
 _PLANS = {
@@ -156,18 +162,13 @@ class ResidualNet(TimeMajorNet):
         choice(Depth)("depth", depth)
         choice(Stem)("stem", stem)
         choice(Normalization)("normalization", normalization)
-        if classes < 1:
-            raise ArgumentError("classes", classes, "an integer from 1")
-        if not width > 0:
-            raise ArgumentError("width", width, "a number above 0")
+        classes = integer(1)("classes", classes)
         plan = _PLANS[depth]
         stem_channels = plan.stem_channels if stem_channels is None else stem_channels
+        stem_channels = integer(1)("stem_channels", stem_channels)
         hidden = plan.hidden_features if hidden_features is None else hidden_features
-        if stem_channels < 1:
-            raise ArgumentError("stem_channels", stem_channels, "an integer from 1, or None")
-        if hidden is not None and hidden < 0:
-            raise ArgumentError("hidden_features", hidden, "an integer from 0, or None")
-        self._width, self._normalization = width, normalization
+        hidden = integer(0)("hidden_features", hidden)
+        self._width, self._normalization = WIDTH("width", width), normalization
         self._add_stem(stem, self._scaled(stem_channels))
         features = self._add_stages(plan, self._scaled(stem_channels))
         self.blocks.add_module("pool", TimeDistributed(nn.AdaptiveAvgPool2d(1), nn.Flatten()))

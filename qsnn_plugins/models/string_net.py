@@ -12,9 +12,16 @@ from torch import Tensor, nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.layers import Token, parse_layers
-from qsnn_plugins.models.time_major import HostName, Init, TimeDistributed, TimeMajorNet, begin_wide
+from qsnn_plugins.models.time_major import (
+    WIDTH,
+    HostName,
+    Init,
+    TimeDistributed,
+    TimeMajorNet,
+    begin_wide,
+)
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.checks import boolean, choice, height_and_width
 
 __all__ = ["Normalized", "StringNet"]
 
@@ -161,9 +168,11 @@ class StringNet(TimeMajorNet):
         init: Init = "torch",
     ) -> None:
         super().__init__(in_channels, spec, host, overrides, decay_input, init)
-        choice(Normalized)("normalized", normalized)
-        self._conv_bias, self._linear_bias, self._normalized = conv_bias, linear_bias, normalized
-        shape, numbers = _Shape(in_channels, input_size), Counter[str]()
+        self._conv_bias = boolean("conv_bias", conv_bias)
+        self._linear_bias = boolean("linear_bias", linear_bias)
+        self._normalized = choice(Normalized)("normalized", normalized)
+        size = None if input_size is None else height_and_width("input_size", input_size)
+        shape, numbers = _Shape(self.in_channels, size), Counter[str]()
         tokens = _scaled(parse_layers(layers), width)
         for place, token in enumerate(tokens, start=1):
             kind = "vote" if token.kind == "average_pool" and shape.is_flat else _NAMES[token.kind]
@@ -223,8 +232,7 @@ class StringNet(TimeMajorNet):
 
 def _scaled(tokens: list[Token], width: float) -> list[Token]:
     """Scale the channels of all tokens but the last one that gives outputs."""
-    if not width > 0:
-        raise ArgumentError("width", width, "a number above 0")
+    width = WIDTH("width", width)
     last = max(
         (i for i, token in enumerate(tokens) if token.kind in ("linear", "grid")), default=-1
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models.layers import parse_layers
 from qsnn_plugins.models.string_net import Normalized, StringNet
 from qsnn_plugins.models.time_major import HostName, Init
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import choice, integer
 
 __all__ = ["NETWORK_STRINGS", "NetworkString", "string_net"]
 
@@ -51,8 +51,7 @@ class NetworkString:
             >>> NETWORK_STRINGS["plif"].with_classes(11)
             '(128C3-MP2)x5-FC512-FC110-AP10'
         """
-        if classes < 1:
-            raise ArgumentError("classes", classes, "an integer from 1")
+        classes = integer(1)("classes", classes)
         before, _, last = self.layers.rpartition("-FC")
         tokens = parse_layers(f"FC{last}")
         voters = tokens[1].size if len(tokens) > 1 else 1
@@ -185,9 +184,7 @@ def string_net(
         >>> string_net("plif", classes=11, input_size=(34, 34)).out_channels
         11
     """
-    if name not in NETWORK_STRINGS:
-        raise ArgumentError("name", name, f"one of {', '.join(NETWORK_STRINGS)}")
-    known = NETWORK_STRINGS[name]
+    known = NETWORK_STRINGS[choice(NETWORK_STRINGS)("name", name)]
     return StringNet(
         known.layers if classes is None else known.with_classes(classes),
         known.in_channels if in_channels is None else in_channels,

@@ -14,7 +14,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import LayerSpecs
 from qsnn_plugins.nn import ChannelGate, KeepsMeans, quantize_weights, weight_layers
 from qsnn_plugins.spec import QuantSpec
-from qsnn_plugins.spec.checks import boolean, choice
+from qsnn_plugins.spec.checks import boolean, choice, integer, number
 
 __all__ = ["HostName", "Init", "TimeDistributed", "TimeMajorNet", "begin_wide", "load_host"]
 
@@ -22,6 +22,8 @@ HostName = Literal["spikingjelly", "snntorch"]
 Init = Literal["torch", "kaiming_fan_out"]
 
 _RATE = 1 / 6
+
+WIDTH = number("a number above 0", lambda x: x > 0)  # checks a factor on channels
 
 
 def begin_wide(layer: nn.Conv2d | nn.Linear, averaged: bool = False) -> None:
@@ -135,9 +137,8 @@ class TimeMajorNet(nn.Module):
         boolean("decay_input", decay_input)
         choice(Init)("init", init)
         self._decay_input, self._init = decay_input, init
-        if in_channels < 1:
-            raise ArgumentError("in_channels", in_channels, "an integer from 1")
-        self.in_channels, self.spec, self.host_name = in_channels, spec or QuantSpec(), host
+        self.in_channels = integer(1)("in_channels", in_channels)
+        self.spec, self.host_name = spec or QuantSpec(), host
         self._specs, self._neuron_names = LayerSpecs(self.spec, overrides), list[str]()
         load_host(host)
         self.out_channels = 0

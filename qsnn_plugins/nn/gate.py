@@ -249,7 +249,8 @@ class ChannelGate(StateFacts):
                 f"a gate decided for {decided} maps, and its convolution made {leading.numel()}: "
                 "the neurons that feed it saw another batch, or other steps"
             )
-        return apply_mask(output, mask.reshape(*leading, -1, *(1,) * dims).to(output.dtype))
+        shape = (*leading, mask.shape[1], *(1,) * dims)  # no -1, which an empty batch leaves open
+        return apply_mask(output, mask.reshape(shape).to(output.dtype))
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve in place of torch's own method, and leave out what is masked where it can.

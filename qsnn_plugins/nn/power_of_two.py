@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from qsnn_plugins.errors import QSNNWarning
@@ -109,10 +110,13 @@ class PowerOfTwo(StateFacts):
         self.levels = (*(-i for i in reversed(integers[1:])), *integers)
         self._shared_by = None if released else weight.numel()
         self.scale_bits = 8 if scale == "power_of_two" else 32  # an exponent, or a float
-        spread = 3 * wide(weight.detach()).std(correction=0)
-        if bits == 2:  # below α / 2 all are 0, and no uniformly drawn weight may be above it
-            spread = spread.minimum(wide(weight.detach()).abs().max())
-        spread = spread.clamp(min=MIN_SCALE) if regulation == "none" else spread * 0 + 3
+        prepared = wide(self._prepare(weight.detach()))
+        spread = 3 * prepared.std(correction=0) if regulation == "none" else prepared.new_tensor(3)
+        if bits == 2 and not (released and scale == "learned"):
+            # below α / 2 all are 0, and no uniformly drawn weight may be above it
+            largest = prepared.abs().max()
+            spread = torch.where(largest > 0, spread.minimum(largest), spread)
+        spread = spread.clamp(min=MIN_SCALE)
         self.alpha = nn.Parameter(spread)
         if scale == "power_of_two":
             self.register_buffer("power", round_to_power_of_two(spread))

@@ -109,7 +109,7 @@ class SigmoidQuantizer(StateFacts):
             alpha = best_scale(w, levels)
         self.alpha, self.beta = nn.Parameter(alpha), nn.Parameter(1 / alpha)
         edges = middle_thresholds(levels)
-        if rule == "k_means" and bits > 1:
+        if rule == "k_means" and bits > 1 and not w.is_meta:
             edges = k_means_thresholds(w / alpha, len(levels) - 1)
         # buffers, so that a compiled layer is not compiled anew each epoch
         self.register_buffer("thresholds", torch.tensor(edges, dtype=w.dtype, device=w.device))

@@ -145,6 +145,8 @@ class QuantSpec:
         Raises:
             ArgumentError: If a key or a value is not allowed.
         """
+        if not isinstance(values, Mapping):
+            raise ArgumentError("spec", values, "a mapping of parts, empty for the defaults")
         check_keys("spec", values, _PARTS)
         return cls(**values)
 

@@ -100,6 +100,19 @@ class Part:
             if (value := getattr(self, name)) is not None and value != option.default_for(self)
         }
 
+    def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `to_dict` with changes, without what is no longer read and not among them."""
+        kept, probe = self.to_dict(), copy.copy(self)
+        for name, option in self._table().items():
+            is_unread = bool(probe._why_unread(option))
+            if is_unread:
+                kept.pop(name, None)
+            value = None if is_unread else changes.get(name, kept.get(name))
+            if value is None and not is_unread:
+                value = option.default_for(probe)
+            object.__setattr__(probe, name, value)
+        return {**kept, **changes}
+
     def forward_options(self) -> dict[str, Any]:
         """Return what is read and changes what is computed, as plain values."""
         return {

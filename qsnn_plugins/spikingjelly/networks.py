@@ -8,6 +8,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.spec.checks import choice, height_and_width, integer, number
 from qsnn_plugins.spikingjelly.legacy import IS_LEGACY
 
 __all__ = ["NETWORKS", "build_network"]
@@ -57,10 +58,10 @@ def build_network(
         >>> len(network.blocks)
         2
     """
-    if name not in NETWORKS:
-        raise ArgumentError("name", name, f"one of {', '.join(NETWORKS)}")
-    if classes < 1:
-        raise ArgumentError("classes", classes, "an integer from 1")
+    choice(NETWORKS)("name", name)
+    classes, in_channels = integer(1)("classes", classes), integer(1)("in_channels", in_channels)
+    height, width_of_map = height_and_width("input_size", input_size)
+    width = number("a number above 0", lambda x: x > 0)("width", width)
     if name in _SEW:
         return _build_sew_resnet(name, classes, in_channels, width)
     if IS_LEGACY:
@@ -70,12 +71,12 @@ def build_network(
 
     blocks, channels, heads, patch = _SPIKFORMERS[name]
     channels = _scaled(channels, width, heads)
-    if any(side < patch or side % patch for side in input_size):
+    if height % patch or width_of_map % patch:
         raise ArgumentError("input_size", input_size, f"multiples of {patch}, the side of a patch")
     return spikformer.Spikformer(
         in_channels=in_channels,
-        img_size_h=input_size[0],
-        img_size_w=input_size[1],
+        img_size_h=height,
+        img_size_w=width_of_map,
         patch_size=patch,
         num_classes=classes,
         embed_dims=channels,

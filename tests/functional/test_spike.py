@@ -186,3 +186,8 @@ def test_attention_matrices_are_limited_to_the_bits_of_a_spike(bits, unit):
 def test_bad_limits_are_named(x, arguments, message):
     with pytest.raises(ArgumentError, match=message):
         limit_sums(x, **arguments)
+
+
+def test_counts_of_integer_membranes_are_refused_by_name():
+    with pytest.raises(ArgumentError, match=r"x\.dtype=torch\.int32.*floating point"):
+        multi_bit_spike(torch.ones(2, dtype=torch.int32), bits=2)

@@ -54,6 +54,7 @@ def test_groups_repeat_their_inside(inside, times):
         ("4C3-()x2", ["token 2 (at character 6)", "''"]),
         ("((4C3x999)x999)x999", ["at most 1000 layers"]),
         ("4C3x-FC3", ["token 1", "'4C3x'", "nCk"]),
+        ("4C3-FC1234567890", ["token 2", "9 digits"]),
     ],
 )
 def test_a_bad_repetition_is_named_and_placed(layers, words):

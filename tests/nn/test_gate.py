@@ -7,8 +7,9 @@ import torch
 from spikingjelly.activation_based import functional
 from torch import nn
 
-from qsnn_plugins import QuantSpec, inject
+from qsnn_plugins import QuantSpec, inject, presets
 from qsnn_plugins.errors import QSNNError
+from qsnn_plugins.models import StringNet
 from qsnn_plugins.nn import channel_gates, follow_norms
 from qsnn_plugins.spec import PruningSpec
 from tests.injection.test_gates import normed_network
@@ -66,3 +67,9 @@ def test_a_forward_after_an_error_is_taken(place, fidelity):
     assert gate.mask is None
     functional.reset_net(network)
     assert network(x).isfinite().all()
+
+
+@pytest.mark.parametrize("fidelity", ["paper", "released"])
+def test_an_empty_batch_passes(fidelity):
+    network = StringNet("4C3-4C3-GAP-FC3", spec=presets.spquant(fidelity=fidelity)).eval()
+    assert network(torch.rand(2, 0, 2, 6, 6)).shape == (2, 0, 3)

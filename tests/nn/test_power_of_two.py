@@ -56,6 +56,17 @@ def test_released_is_the_code_of_apot(kind):
     np.testing.assert_allclose(quantizer.alpha.grad, slope.sum(), rtol=1e-3)  # the plain sum
 
 
+@pytest.mark.parametrize("regulation", ["none", "layer", "channel"])
+@pytest.mark.parametrize(
+    "options", [{}, {"fidelity": "released", "scale": "power_of_two"}], ids=str
+)
+def test_with_two_bits_not_all_of_a_new_layer_is_zero(options, regulation):
+    torch.manual_seed(0)
+    weight = nn.Linear(64, 32).weight  # uniform: none is beyond 1.74 standard deviations
+    quantizer = PowerOfTwo(weight, bits=2, regulation=regulation, **options)
+    assert 0.2 < (quantizer(weight) != 0).float().mean() < 0.8
+
+
 def test_a_scale_that_wavers_around_a_border_does_not_flip():
     quantizer = PowerOfTwo(W)
     power, used = quantizer.scale.item(), []

@@ -434,3 +434,21 @@ def test_a_layer_without_its_parametrization_loads_and_is_quantized_again():
     layer.load_state_dict({"weight": torch.ones(2, 4), "bias": torch.zeros(2)})
     assert len(layer._load_state_dict_pre_hooks) == 1
     assert torch.equal(layer.parametrizations.weight.original, torch.ones(2, 4))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *(WeightSpec(kind=kind) for kind in ("power_of_two", "uniform", "binary", "statistical")),
+        *(WeightSpec(kind="sigmoid", fidelity=fidelity) for fidelity in ("paper", "released")),
+        WeightSpec(kind="mint"),
+    ],
+    ids=str,
+)
+def test_a_layer_without_values_can_be_quantized(spec):
+    layer = nn.Linear(4, 2, device="meta")
+    assert quantize_weights(nn.Sequential(layer), spec) == ["0"]
+    assert layer(torch.ones(1, 4, device="meta")).shape == (1, 2)
+    copied = layer.to_empty(device="cpu")
+    copied.load_state_dict(nn.Linear(4, 2).state_dict())
+    assert copied(torch.ones(1, 4)).isfinite().all()

@@ -1,11 +1,13 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qsnn_plugins import presets
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import RELEASED_LEVELS
 from qsnn_plugins.spec import (
@@ -65,6 +67,8 @@ BAD = [
     (MembraneSpec, {"levels": ()}, "membrane.levels=()"),
     (MembraneSpec, {"levels": (1, 0)}, "membrane.levels=(1, 0)"),
     (MembraneSpec, {"levels": 3}, "membrane.levels=3"),
+    (MembraneSpec, {"levels": torch.tensor(3.0)}, "membrane.levels=tensor(3.)"),
+    (MembraneSpec, {"levels": {-1.0: 0.0, 1.0: 0.0}}, "membrane.levels={-1.0: 0.0, 1.0: 0.0}"),
     (MembraneSpec, {"levels": "01"}, "membrane.levels='01'"),
     (MembraneSpec, {"levels": (0.0, NAN)}, "membrane.levels=(0.0, nan)"),
     (MembraneSpec, {"levels": (False, True)}, "membrane.levels=(False, True)"),
@@ -75,6 +79,7 @@ BAD = [
     (MembraneSpec, {"smoothness": -1.0}, "membrane.smoothness=-1.0"),
     (MembraneSpec, {"smoothness": NAN}, "membrane.smoothness=nan"),
     (MembraneSpec, {"smoothness": "x"}, "membrane.smoothness='x'"),
+    (MembraneSpec, {"smoothness": 10**309}, "membrane.smoothness=<int>"),
     (MembraneSpec, {"smoothness": True}, "membrane.smoothness=True"),
     (MembraneSpec, {**UNIFORM, "bits": 0}, "membrane.bits=0"),
     (MembraneSpec, {**UNIFORM, "bits": 9}, "membrane.bits=9"),
@@ -125,6 +130,7 @@ def test_a_bad_value_is_named_with_its_part(part, values, begin):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        (None, "spec=None is not allowed: give a mapping of parts"),
         ({"neuron": {}}, "spec has no option 'neuron': it has membrane, spike"),
         ({"membrane": {"bit": 2}}, r"spec\.membrane has no option 'bit': it has kind"),
         ({"membrane": {"bit": 2}}, r"did you mean 'bits'\?$"),
@@ -135,6 +141,13 @@ def test_a_bad_value_is_named_with_its_part(part, values, begin):
 def test_a_bad_dictionary_is_named(values, message):
     with pytest.raises(ArgumentError, match=message):
         QuantSpec.from_dict(values)
+
+
+def test_integers_of_numpy_are_integers():
+    four = np.int64(4)
+    spec = QuantSpec(MembraneSpec(kind="uniform", bits=four), weight=WeightSpec("mint", bits=four))
+    assert type(spec.membrane.bits) is type(spec.weight.bits) is int
+    assert presets.imsnn(weight_bits=four) == presets.imsnn(weight_bits=4)
 
 
 KINDS = ["float", "clip", "levels", "pruned", "threshold_centred", "uniform", "tanh"]

@@ -52,6 +52,25 @@ def _sigmoid(x: Tensor, threshold: Tensor, temperature: Tensor | float, most: fl
     return (x - threshold).mul_(temperature).clamp_(-most, most).sigmoid_()
 
 
+def _level_and_slope(
+    x: Tensor,
+    thresholds: Tensor,
+    temperature: Tensor,
+    heights: tuple[int, ...],
+    slope_temperature: float | None,
+    most: float,
+) -> tuple[Tensor, Tensor]:
+    """Return Σ s_i σ_i - o, and Σ s_i σ_i (1 - σ_i), of weights times β."""
+    level, slope = torch.full_like(x, -sum(heights) / 2), torch.zeros_like(x)
+    for threshold, height in zip(thresholds, heights, strict=True):
+        y = _sigmoid(x, threshold, temperature, most)
+        level.add_(y, alpha=height)
+        if slope_temperature is not None:
+            y = _sigmoid(x, threshold, slope_temperature, most)
+        slope.addcmul_(y, 1 - y, value=height)
+    return level, slope
+
+
 class _Soft(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -64,27 +83,23 @@ class _Soft(torch.autograd.Function):
         slope_temperature: float | None,
         max_exponent: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        x = beta * w
-        level, slope = torch.full_like(w, -sum(heights) / 2), torch.zeros_like(w)
-        for threshold, height in zip(thresholds, heights, strict=True):
-            y = _sigmoid(x, threshold, temperature, max_exponent)
-            level.add_(y, alpha=height)
-            if slope_temperature is not None:
-                y = _sigmoid(x, threshold, slope_temperature, max_exponent)
-            # kept for the backward, which would need every sigmoid once more
-            slope.addcmul_(y, 1 - y, value=height)
+        how = thresholds, temperature, heights, slope_temperature, max_exponent
+        level, slope = _level_and_slope(beta * w, *how)
+        # the slope is kept for the backward, which would need every sigmoid once more
         return alpha * level, level, slope
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        w, alpha, beta, _, temperature = inputs[:5]
+        w, alpha, beta, thresholds, temperature, *ctx.how = inputs
         _, level, slope = output
         ctx.mark_non_differentiable(level, slope)
-        ctx.save_for_backward(w, alpha, beta, temperature, level, slope)
+        ctx.save_for_backward(w, alpha, beta, thresholds, temperature, level, slope)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        w, alpha, beta, temperature, level, slope = ctx.saved_tensors
+        w, alpha, beta, thresholds, temperature, level, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # what was kept is constant, for second derivatives
+            level, slope = _level_and_slope(beta * w, thresholds, temperature, *ctx.how)
         through = grad * alpha * temperature * slope
         grad_alpha = (grad * level).sum_to_size(alpha.shape)
         return through * beta, grad_alpha, (through * w).sum_to_size(beta.shape), *[None] * 5

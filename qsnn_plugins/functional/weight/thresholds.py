@@ -134,4 +134,4 @@ def best_scale(w: Tensor, levels: Sequence[int]) -> Tensor:
         (alpha * table[torch.bucketize(x / alpha, thresholds, right=True)] - x).square().mean()
         for alpha in candidates
     ]
-    return candidates[torch.stack(errors).argmin()]
+    return candidates.take(torch.stack(errors).argmin())  # an index would be read on meta too
