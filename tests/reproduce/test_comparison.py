@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import load_results
 from qsnn_plugins.reproduce.comparison import Mean, comparison_tables, paired_gap, splice
 from qsnn_plugins.reproduce.paper import load_paper
@@ -90,5 +91,5 @@ def test_the_page_is_what_the_records_say():
 
 
 def test_a_page_without_marks_is_refused():
-    with pytest.raises(ValueError, match="no marks"):
+    with pytest.raises(DataError, match="no marks"):
         splice("page", "tables")
