@@ -78,7 +78,8 @@ def test_what_was_measured_on_what(folder):
     setup = {"data": "EventDigits", "network": "vggsnn, width 0.25", "time_steps": 6}
     small = GOOD | setup | {"overrides": ["-c", "recipes/overlays/embedded.yaml", "--x=1"]}
     again = small | {"table": "fig5", "row": "Q-SNN with WS-DR, ResNet19, 1w-2u"}
-    (row,) = measured_rows(load_results(folder([GOOD, small, again, small | {"seed": 3}])))
+    other = small | {"seed": 3, "date": "2026-11-22"}
+    (row,) = measured_rows(load_results(folder([GOOD, small, again, other])))
     assert row[:4] == ("EventDigits", "vggsnn, width 0.25", "6", ROW)
     assert row[4:8] == ("95.10 ± 0.00", "300", "1, 3", "embedded.yaml --x=1")
     assert row[8] == "77a97f2, qsnn.log"
