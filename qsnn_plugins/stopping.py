@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = ["StopRequest", "Stopped", "sigterm_stops"]
 _ANSWER = (
     b"\nstopping after this batch, or after the validation of its epoch; Ctrl-C again stops now\n"
 )
+_ECHO = 2.0  # seconds
 
 
 class Stopped(KeyboardInterrupt):
@@ -58,7 +60,9 @@ class StopRequest:
     """Whether a training was asked to stop.
 
     A step of the optimizer that is cut in half cannot be taken up again. So the first SIGINT or
-    SIGTERM only asks; the second raises `Stopped` wherever the program is.
+    SIGTERM only asks; the second raises `Stopped` wherever the program is. A SIGTERM that follows
+    another within two seconds counts as the same: a signal to a whole group of processes reaches a
+    run twice where its parent passes it on, as `qsnn measure` does.
 
     Example:
         >>> request, before = StopRequest(), signal.getsignal(signal.SIGTERM)
@@ -71,7 +75,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: signal.Signals | None = None
-        self._process, self._answers = os.getpid(), True
+        self._process, self._answers, self._asked = os.getpid(), True, 0.0
 
     def listen(self, answers: bool = True) -> None:
         """Take both signals from now on; one that is ignored stays ignored.
@@ -93,8 +97,11 @@ class StopRequest:
         if os.getpid() != self._process:
             return
         if self.signum is not None:
+            is_echo = signum == self.signum == signal.SIGTERM
+            if is_echo and time.monotonic() - self._asked < _ECHO:
+                return
             raise Stopped(signum)
-        self.signum = signal.Signals(signum)
+        self.signum, self._asked = signal.Signals(signum), time.monotonic()
         if self._answers:
             # print may be what was interrupted
             os.write(2, _ANSWER)

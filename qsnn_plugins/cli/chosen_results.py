@@ -10,7 +10,7 @@ from typing import NamedTuple
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cost import memory_convention
-from qsnn_plugins.reproduce import Result, load_results
+from qsnn_plugins.reproduce import Result, load_paper, load_results
 from qsnn_plugins.reproduce.comparison import FOLD
 from qsnn_plugins.reproduce.results import RESULTS, read_results
 
@@ -43,18 +43,30 @@ def choose_results(figure: str, options: Namespace, chosen: list[Namespace]) -> 
             f"accuracies on {', '.join(data)} cannot be compared: choose one data set with "
             "-c RECIPE, and with -c OVERLAY if a recipe was measured on several"
         )
+    metrics = dict.fromkeys(metric_of(runs.results[0]) for runs in found)
+    if len(metrics) > 1:
+        raise RecipeError(
+            f"{', '.join(metrics)} cannot be compared: choose one recipe with -c RECIPE"
+        )
     return found
 
 
+def metric_of(result: Result) -> str:
+    """What was measured, in words: accuracy, or what a detector's column is called."""
+    column = load_paper(result.paper).tables[result.table].columns[result.column]
+    return "accuracy" if column.metric == "test_accuracy" else column.title
+
+
 def _runs(own: Namespace) -> list[Runs]:
-    # cells that share a run count once
-    groups: dict[tuple[str, ...], list[Result]] = {}
+    # cells that share a run count once; of a detector's several metrics the first is drawn
+    groups: dict[tuple[str, ...], dict[str, list[Result]]] = {}
     for result in _wanted(own.results or [RESULTS], own.config, own.rows or ""):
         words = (word for word in result.overrides if not word.startswith(FOLD))
-        groups.setdefault((result.recipe, *words), []).append(result)
+        by_metric = groups.setdefault((result.recipe, *words), {})
+        by_metric.setdefault(metric_of(result), []).append(result)
     return [
         Runs(results, Composition.of(["-c", results[0].recipe, *results[0].overrides]), own.label)
-        for results in groups.values()
+        for results, *_ in (by_metric.values() for by_metric in groups.values())
     ]
 
 

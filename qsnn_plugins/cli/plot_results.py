@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qsnn_plugins.cli.built import BuiltRecipe
-from qsnn_plugins.cli.chosen_results import Runs
+from qsnn_plugins.cli.chosen_results import Runs, metric_of
 from qsnn_plugins.cost import NetworkCost, report
 from qsnn_plugins.plot import MeasuredNetwork, bits_figure, tradeoff_figure
 from qsnn_plugins.progress import tracked
@@ -65,6 +65,7 @@ def _point(runs: Runs, membrane_bits: float | None, memory: int) -> _Point:
         memory,
         is_float={bit for bit in bits if bit is not None} == {_FLOAT_BITS},
         is_fine_tuned=row.start is not None,
+        metric=metric_of(first),
     )
     row_parts = tuple(part for part in parts if part not in ("from float", "from scratch"))
     return _Point(method, _place(first), row_parts, runs.label, network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,11 @@ class MeasuredNetwork:
         memory: Bytes.
         is_float: Whether it quantizes nothing: what the others are compared with.
         is_fine_tuned: Whether it began with the weights of a trained network.
+        metric: What the accuracies are, such as "mAP" of a detector.
 
     Raises:
-        ArgumentError: If there is no accuracy, or a size is given that is not above 0.
+        ArgumentError: If there is no accuracy, or one that is not finite, or a size is given that
+            is not above 0.
 
     Example:
         >>> MeasuredNetwork("2 bits", (95.0, 96.0), membrane_bits=2, memory=1000).accuracy
@@ -55,10 +58,11 @@ class MeasuredNetwork:
     memory: float
     is_float: bool = False
     is_fine_tuned: bool = False
+    metric: str = "accuracy"
 
     def __post_init__(self) -> None:
-        if not self.accuracies:
-            raise ArgumentError("accuracies", self.accuracies, "one accuracy or more")
+        if not self.accuracies or not all(map(isfinite, self.accuracies)):
+            raise ArgumentError("accuracies", self.accuracies, "one finite accuracy or more")
         for name, size in (("membrane_bits", self.membrane_bits), ("memory", self.memory)):
             if size is not None and not size > 0:
                 raise ArgumentError(name, size, "a number above 0")
@@ -111,7 +115,8 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         series: Networks that differ in their membranes, by what the series is called.
 
     Raises:
-        ArgumentError: If there is no series, or the bits of a membrane are not known.
+        ArgumentError: If there is no series, the bits of a membrane are not known, or the metrics
+            differ.
 
     Example:
         >>> points = [MeasuredNetwork("", (95.0,), 2, 10), MeasuredNetwork("", (96.0,), 32, 20)]
@@ -119,7 +124,7 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
         >>> [tick.get_text() for tick in axes.get_xticklabels()]
         ['2', '32 (float)']
     """
-    _check_series(series)
+    metric = _metric_of(series)
     figure, grid = new_figure(5.0, 3.6)
     axes = grid[0, 0]
     for (label, networks), style in zip(series.items(), line_styles(len(series)), strict=True):
@@ -133,8 +138,8 @@ def bits_figure(series: Mapping[str, Sequence[MeasuredNetwork]]) -> Figure:
     axes.set_xticks(ticks, names)
     axes.minorticks_off()
     axes.margins(x=0.1, y=0.1)
-    set_title(axes, "Accuracy against membrane precision")
-    axes.set(xlabel="bits of a stored membrane", ylabel=_accuracy_of(series))
+    set_title(axes, f"{_capitalized(metric)} against membrane precision")
+    axes.set(xlabel="bits of a stored membrane", ylabel=_axis_of(series, metric))
     set_legend(figure, 3)
     return figure
 
@@ -155,14 +160,14 @@ def tradeoff_figure(
         counted: What the memory is of, for the axis.
 
     Raises:
-        ArgumentError: If there is no series.
+        ArgumentError: If there is no series, or the metrics differ.
 
     Example:
         >>> figure = tradeoff_figure({"Q-SNN": [MeasuredNetwork("2 bits", (95.0,), 2, 1000)]})
         >>> figure.axes[0].get_xlabel()
         'weights and membranes (kB)'
     """
-    _check_series(series)
+    metric = _metric_of(series)
     figure, grid = new_figure(6.4, 4.6)
     axes = grid[0, 0]
     drawn = [network for networks in series.values() for network in networks]
@@ -194,8 +199,8 @@ def tradeoff_figure(
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.margins(x=0.12, y=0.08)
-    set_title(axes, "Accuracy against memory")
-    axes.set(xlabel=f"{counted} (kB)", ylabel=_accuracy_of(series))
+    set_title(axes, f"{_capitalized(metric)} against memory")
+    axes.set(xlabel=f"{counted} (kB)", ylabel=_axis_of(series, metric))
     set_legend(figure, 4)
     points = [(n.memory / 1000, n.accuracy) for n in drawn]
     ends = [
@@ -218,10 +223,18 @@ def tradeoff_figure(
     return figure
 
 
-def _check_series(series: Mapping[str, Sequence[MeasuredNetwork]]) -> None:
-    """Refuse a figure without points."""
+def _metric_of(series: Mapping[str, Sequence[MeasuredNetwork]]) -> str:
+    """Return the one metric of a figure; refuse one without points."""
     if not series or not all(series.values()):
         raise ArgumentError("series", list(series), "one series or more, each with networks")
+    metrics = list(dict.fromkeys(n.metric for networks in series.values() for n in networks))
+    if len(metrics) > 1:
+        raise ArgumentError("metric", metrics, "networks with the same one")
+    return metrics[0]
+
+
+def _capitalized(metric: str) -> str:
+    return metric.capitalize() if metric.islower() else metric
 
 
 def _bits(network: MeasuredNetwork) -> float:
@@ -246,10 +259,10 @@ def _errorbar(
     )
 
 
-def _accuracy_of(series: Mapping[str, Sequence[MeasuredNetwork]]) -> str:
+def _axis_of(series: Mapping[str, Sequence[MeasuredNetwork]], metric: str) -> str:
     """The axis, and what a point and its bar are of."""
     runs = sorted({len(n.accuracies) for networks in series.values() for n in networks})
     if runs == [1]:
-        return "test accuracy (%), one seed"
+        return f"test {metric} (%), one seed"
     numbers = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
-    return f"test accuracy (%)\nmean and 95 % interval, {numbers} runs"
+    return f"test {metric} (%)\nmean and 95 % interval, {numbers} runs"

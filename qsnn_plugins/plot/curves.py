@@ -150,6 +150,7 @@ def curves_figure(series: Mapping[str, Sequence[History]], metrics: Sequence[str
 
     A line is the mean over the runs of a series, which differ in their seeds; a band around it is
     the 95 % confidence interval of the mean, by Student's t, in epochs that two runs or more have.
+    Values that are not finite, as of a run that has diverged, are left out.
     Accuracies, as shares of 1, are drawn in per cent, and their bands within 0 and 100.
 
     Args:

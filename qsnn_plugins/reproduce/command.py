@@ -55,7 +55,7 @@ def main(words: list[str]) -> int:
     try:
         options = _parser().parse_args(words)
         papers = _papers(options)
-        results = load_results(options.results)
+        results = load_results(_folder(options.results))
         cells = _cells(papers, results, options.table)
         if options.json:
             print(_json(chain(*cells.values())))
@@ -82,9 +82,18 @@ def _json(cells: Iterable[Cell]) -> str:
     return json.dumps(plain, indent=2)
 
 
+def _folder(given: Path | None) -> Path:
+    """The folder of results; only the usual one need not be there."""
+    if given is not None and not given.is_dir():
+        raise ArgumentError("--results", str(given), "an existing folder")
+    return given or RESULTS
+
+
 def _papers(options: Namespace) -> dict[str, Paper]:
     papers = {key: load_paper(key) for key in ([options.paper] if options.paper else PAPERS)}
-    if options.table and not any(options.table in paper.tables for paper in papers.values()):
+    if options.table is not None and not any(
+        options.table in paper.tables for paper in papers.values()
+    ):
         known = "; ".join(f"{key} has {', '.join(paper.tables)}" for key, paper in papers.items())
         raise ArgumentError("--table", options.table, f"one that is there: {known}")
     if options.write and options.table:
@@ -107,7 +116,9 @@ def _write(cells: Mapping[str, list[Cell]], results: list[Result]) -> None:
     from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 
     PAGES.mkdir(exist_ok=True)
-    pages = {PAGES / f"{paper}.md": paper_page(paper, found) for paper, found in cells.items()}
+    # the comparisons have their place in the page of results
+    of_papers = {paper: found for paper, found in cells.items() if paper in PAPERS}
+    pages = {PAGES / f"{paper}.md": paper_page(paper, found) for paper, found in of_papers.items()}
     if set(cells) == set(PAPERS):
         pages[PAGES / "README.md"] = totals_page(cells, results)
     if (path := RESULTS / "README.md").is_file():
@@ -188,7 +199,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--results",
         type=Path,
-        default=RESULTS,
         metavar="DIR",
         help=f"folder with measured results (default: {RESULTS})",
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
+from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce.paper import load_paper
 from qsnn_plugins.reproduce.results import Result
 from qsnn_plugins.reproduce.table import PaperTable, TableColumn, TableRow
@@ -195,7 +196,7 @@ def splice(page: str, tables: str) -> str:
     r"""Put the tables into a page, between the two marks that are there.
 
     Raises:
-        ValueError: If the marks are not there.
+        DataError: If the marks are not there.
 
     Example:
         >>> page = f"a\n{_BEGIN}\nold\n{_END}\nb\n"
@@ -205,5 +206,5 @@ def splice(page: str, tables: str) -> str:
     before, begun, rest = page.partition(_BEGIN)
     _, ended, after = rest.partition(_END)
     if not (begun and ended):
-        raise ValueError(f"the page has no marks {_BEGIN!r} and {_END!r}")
+        raise DataError(f"the page has no marks {_BEGIN!r} and {_END!r}")
     return f"{before}{_BEGIN}\n\n{tables}\n{_END}{after}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
-from qsnn_plugins.files import atomic_write, locked
+from qsnn_plugins.files import atomic_write, locked, path_beside, writable
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
@@ -69,13 +70,16 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
         containing: What the names of the rows must hold; a whole name stands for its row alone.
 
     Raises:
-        DataError: If there is no such row.
+        DataError: If there is no such row, or its cells are differences between rows.
 
     Example:
         >>> list(rows_of("recipes/sigmoid_quantizer_decolle_nmnist.yaml", "N-MNIST, 4-bit"))
         [('-c', 'recipes/overlays/weights_4bit.yaml')]
     """
-    cells = [c for c in trained_cells() if c.recipe == recipe and c.column.unit == "%"]
+    trained = [cell for cell in trained_cells() if cell.recipe == recipe]
+    cells = [cell for cell in trained if cell.column.unit == "%"]
+    if trained and not cells:
+        raise DataError(f"the rows that {recipe} trains print differences and no accuracy")
     named = [cell for cell in cells if cell.row.row == containing]
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
     for cell in named or cells:
@@ -95,6 +99,7 @@ class _Record:
 
     Raises:
         DataError: If the files that are there cannot be read.
+        ArgumentError: If none can be written there.
     """
 
     def __init__(self, name: str) -> None:
@@ -103,12 +108,23 @@ class _Record:
         self.results: list[Result] = []
         self._epochs: list[dict[str, str]] = []
         self._read()
+        # not after hours of training
+        with writable("folder of results", RESULTS):
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            with path_beside(self.path) as trial:
+                trial.touch()
 
     def _read(self) -> None:
         if self.path.exists():
             self.results = list(read_results(self.path))
-            with self.log.open(newline="", encoding="utf-8") as file:
-                self._epochs = list(csv.DictReader(file))
+            try:
+                with self.log.open(newline="", encoding="utf-8") as file:
+                    rows = csv.DictReader(file, restval="", strict=True)
+                    self._epochs = list(rows)
+                if "words" not in (rows.fieldnames or ()) or any(None in r for r in self._epochs):
+                    raise ValueError("it has no column `words`, or a line longer than the first")
+            except (OSError, ValueError, csv.Error) as error:
+                raise DataError(f"{self.log} cannot be read: {error}") from error
 
     def add(self, run: Run, tested: Mapping[str, float], results: list[Result]) -> None:
         """Add a run to what is there by now, and write both files, each at once."""
@@ -126,7 +142,6 @@ class _Record:
             place | {key: row[key] for key in _KEPT if key in row} for row in run.metrics()
         ]
         self._epochs.append(place | {name: f"{value:g}" for name, value in tested.items()})
-        RESULTS.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.log, "w") as file:
             named = dict.fromkeys(name for row in self._epochs for name in row)
             columns = sorted(named, key=lambda name: name.startswith("test_"))
@@ -186,7 +201,8 @@ def _measure(options: Namespace, others: list[str]) -> None:
     for seed in options.seeds:
         if not 0 <= seed < 2**32:
             raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
-    recipe, *overlays = options.config
+    seeds = dict.fromkeys(options.seeds)
+    recipe, *overlays = map(_as_in_tables, options.config)
     rows, commit = rows_of(recipe, options.rows), checkout_commit()
     beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""
     started = datetime.now(UTC)
@@ -201,61 +217,104 @@ def _measure(options: Namespace, others: list[str]) -> None:
         return Run((*below, *own), seed, folder, begun, row.trains)
 
     tasks = [
-        (cells, run_of(cells[0], cells[0].row, seed))
-        for cells in rows.values()
-        for seed in options.seeds
+        (cells, run_of(cells[0], cells[0].row, seed)) for cells in rows.values() for seed in seeds
     ]
-    record, values = _Record(name), dict[str, list[float]]()
+    record, values, sizes = _Record(name), dict[str, list[float]](), dict[str, int]()
     with phase(f"checking the recipes of {len(rows)} rows"):
         setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
     memory_of = cache(model_memory)
     starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
+    lost = dict[Path, QSNNError]()
     with _pool(options.jobs) as pool:
         for start in starts:
-            text = f"training {start.folder.name}"
-            for error in _finished([pool.submit(start.train)], [start], text):
-                if error is not None:
-                    raise error
-        runs = [run for _, run in tasks]
+            if _error_of(start, lost) is None:
+                text = f"training {start.folder.name}"
+                for error in _finished([pool.submit(start.train)], [start], text):
+                    if error is not None:
+                        lost[start.folder] = error
+        failed = [error for _, run in tasks if (error := _error_of(run, lost))]
+        begun = [(cells, run) for cells, run in tasks if not _error_of(run, lost)]
+        runs = [run for _, run in begun]
         text = f"training and testing {name}, {len(runs)} runs"
         tests = _finished([pool.submit(run.test) for run in runs], runs, text)
-        failed = list[QSNNError]()
-        for (cells, run), logged in zip(tasks, tests, strict=True):
+        for (cells, run), logged in zip(begun, tests, strict=True):
             if isinstance(logged, QSNNError):
                 failed.append(logged)
                 continue
-            begun, memory = run.begin(), memory_of(run.words, cells[0].paper)
-            tested = {name: float(logged[name]) for name in {c.column.metric: 0 for c in cells}}
-            results = [
-                Result(
-                    *cell.key,
-                    value=round(100 * tested[cell.column.metric], 6),
-                    unit=cell.column.unit,
-                    recipe=recipe,
-                    overrides=run.words[2:],
-                    command=run.command,
-                    seed=run.seed,
-                    epochs=run.epochs,
-                    date=begun.date,
-                    machine=begun.machine + beside,
-                    commit=begun.commit,
-                    log=record.log.name,
+            try:
+                memory = memory_of(run.words, cells[0].paper)
+                tested = _tested(cells, logged)
+                shared = {
                     **setups[run.words]._asdict(),
-                    weight_bytes=memory.weights,
-                    state_bytes=memory.states,
-                )
-                for cell in cells
-            ]
+                    "weight_bytes": memory.weights,
+                    "state_bytes": memory.states,
+                    "machine": run.begin().machine + beside,
+                    "log": record.log.name,
+                }
+                results = _results(cells, run, tested, shared)
+            except QSNNError as error:
+                failed.append(error)
+                print(f"failed: {error}", file=sys.stderr, flush=True)
+                continue
             record.add(run, tested, results)
-            values.setdefault(cells[0].row.row, []).append(results[0].value)
-            print(f"{cells[0].row.row}, seed {run.seed}: {results[0].value:.2f} %", flush=True)
-    sizes = {c[0].row.row: memory_of(run.words, c[0].paper).total for c, run in tasks}
+            row = cells[0].row.row
+            values.setdefault(row, []).append(results[0].value)
+            sizes[row] = memory.total
+            print(f"{row}, seed {run.seed}: {results[0].value:.2f} %", flush=True)
     _print(values, sizes, record)
     print(f"{(datetime.now(UTC) - started).total_seconds() / 60:.1f} minutes in all")
     if failed:
         raise DataError(
             f"{len(failed)} of {len(tasks)} runs failed and are not recorded: {failed[0]}"
         )
+
+
+def _error_of(run: Run, lost: Mapping[Path, QSNNError]) -> QSNNError | None:
+    """Why a run, or one whose weights it begins with, was not trained, or None."""
+    link: Run | None = run
+    while link is not None:
+        if link.folder in lost:
+            return lost[link.folder]
+        link = link.start
+    return None
+
+
+def _tested(cells: Sequence[TrainedCell], logged: Mapping[str, str]) -> dict[str, float]:
+    """What the test logged for the cells, by name."""
+    metrics = {cell.column.metric: 0 for cell in cells}
+    if lacking := [metric for metric in metrics if not logged.get(metric)]:
+        raise DataError(f"the test logged no {', '.join(lacking)}: it logged {', '.join(logged)}")
+    return {metric: float(logged[metric]) for metric in metrics}
+
+
+def _results(
+    cells: Sequence[TrainedCell], run: Run, tested: Mapping[str, float], shared: Mapping[str, Any]
+) -> list[Result]:
+    """One result for each cell of a run, with the fields that all share."""
+    begun = run.begin()
+    return [
+        Result(
+            *cell.key,
+            value=round(100 * tested[cell.column.metric], 6),
+            unit=cell.column.unit,
+            recipe=run.words[1],
+            overrides=run.words[2:],
+            command=run.command,
+            seed=run.seed,
+            epochs=run.epochs,
+            date=begun.date,
+            commit=begun.commit,
+            **shared,
+        )
+        for cell in cells
+    ]
+
+
+def _as_in_tables(file: str) -> str:
+    """Write the path of a recipe as the tables do, from the root of the checkout."""
+    path = Path(os.path.normpath(file))
+    here = Path.cwd()
+    return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def measured_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, ...], dict[int, Result]] = {}
     for result in results:
         if result.changes and result.paper in PAPERS:
-            key = (result.recipe, *result.overrides, result.commit, result.date)
+            key = (result.recipe, *result.overrides, result.commit)
             # one run fills the cells of several tables: it is counted once
             groups.setdefault(key, {}).setdefault(result.seed, result)
     return [_row(list(runs.values())) for runs in groups.values()]

@@ -111,14 +111,17 @@ def _pooled(results: list[Result]) -> Iterator[str]:
     """One entry for the runs that differ in their seeds alone."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        key = (result.recipe, *result.overrides, result.commit, result.date)
+        key = (result.recipe, *result.overrides, result.commit)
         groups.setdefault(key, []).append(result)
     for runs in groups.values():
         values, first = [run.value for run in runs], runs[0]
         text = f"{fmean(values):.2f} {first.unit}"
         if len(values) > 1:
             text += f" ± {stdev(values):.2f} ({len(values)} seeds)"
-        epochs = f"{first.epochs} epochs, {first.date}, {first.machine}, {first.commit[:7]}"
+        dates = sorted({run.date for run in runs})
+        days = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
+        machines = " and ".join(dict.fromkeys(run.machine for run in runs))
+        epochs = f"{first.epochs} epochs, {days}, {machines}, {first.commit[:7]}"
         seeds = "seed " + ", ".join(str(run.seed) for run in runs)
         yield f"{text} {epochs}, {seeds}, [log](../docs/results/{first.log})"
 

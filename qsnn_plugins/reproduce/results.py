@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,14 @@ class Result:
         object.__setattr__(self, "overrides", tuple(self.overrides))
         if not all(isinstance(word, str) for word in self.overrides):
             raise DataError(f"overrides are {list(self.overrides)}: give words")
-        if not isfinite(self.value):
+        if not isfinite(self.value) or (self.unit == "%" and not 0 <= self.value <= 100):
             raise DataError(f"value is {self.value}: give a number that was measured")
+        for name in ("seed", "epochs", "time_steps", "weight_bytes", "state_bytes"):
+            if getattr(self, name) < 0:
+                raise DataError(f"{name} is {getattr(self, name)}: give an integer from 0")
         if not _COMMIT.fullmatch(self.commit):
             raise DataError(f"commit is {self.commit!r}: give 7 to 40 hexadecimal digits")
-        if not _DATE.fullmatch(self.date):
+        if not _is_day(self.date):
             raise DataError(f"date is {self.date!r}: give year-month-day")
         self._check_cell()
 
@@ -127,6 +131,9 @@ class Result:
         known = table.columns.get(self.column)
         if known is None or not known.measured_in(table.rows[self.row]):
             raise DataError(f"{where} has no measured column {self.column!r}")
+        recipe = table.recipe(table.rows[self.row], known)
+        if recipe not in (None, self.recipe):
+            raise DataError(f"recipe is {self.recipe!r}: {where} row {self.row!r} has {recipe!r}")
         if self.unit != (unit := table.columns[self.column].unit):
             raise DataError(f"unit is {self.unit!r}: {where} column {self.column!r} has {unit!r}")
 
@@ -141,13 +148,25 @@ def load_results(folder: Path) -> list[Result]:
         The results, by file name.
 
     Raises:
-        DataError: If a file is not what it should be, or a log that it names is not there.
+        DataError: If a file is not what it should be, or a log that it names is not there. If a run
+            is recorded twice, since it would count twice.
 
     Example:
         >>> load_results(Path("nowhere"))
         []
     """
-    return [result for path in sorted(folder.glob("*.json")) for result in read_results(path)]
+    files: dict[tuple[object, ...], Path] = {}
+    results: list[Result] = []
+    for path in sorted(folder.glob("*.json")):
+        for result in read_results(path):
+            run = (*result.cell, result.recipe, *result.overrides, result.seed)
+            if run in files:
+                raise DataError(
+                    f"{path}: seed {result.seed} of {result.row!r} is in {files[run]} already"
+                )
+            files[run] = path
+            results.append(result)
+    return results
 
 
 def by_cell(results: Iterable[Result]) -> dict[CellKey, list[Result]]:
@@ -178,12 +197,20 @@ def read_results(path: Path) -> Iterable[Result]:
         values = json.loads(path.read_text("utf-8"))
         for entry in values if isinstance(values, list) else [values]:
             result = _result(entry)
-            if not os.path.isfile(path.parent / result.log):
+            is_beside = os.path.basename(result.log) == result.log
+            if not (is_beside and os.path.isfile(path.parent / result.log)):
                 raise DataError(f"there is no log {result.log!r} in the same folder")
             yield result
     # not JSON, not UTF-8, a number of 5,000 digits, brackets without end
     except (DataError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _result(values: Any) -> Result:

@@ -118,12 +118,16 @@ class Run:
         """Train, as far as that is not done, and test; return what the test logged, by name.
 
         Raises:
-            DataError: If one of the two failed; the error names its log. If the folder holds
-                another run.
+            DataError: If one of the two failed; the error names its log. If the test logged
+                nothing. If the folder holds another run.
         """
         self.train()
         self._call("test", *(("--ckpt_path=last",) if self.trains else self._weights()))
-        return self._metrics("test")[-1]
+        if not (logged := self._metrics("test")):
+            raise DataError(
+                f"the test logged nothing in {self.folder}: leave the trainer its logger"
+            )
+        return logged[-1]
 
     def train(self) -> None:
         """Train, as far as that is not done, after the run that it begins with.
@@ -174,7 +178,11 @@ class Run:
 
     @property
     def epochs(self) -> int:
-        """Epochs that were trained."""
+        """Epochs that were trained.
+
+        Raises:
+            DataError: If none was logged.
+        """
         if not self.trains and self.start is not None:
             return self.start.epochs
         return self._epochs()
@@ -188,11 +196,22 @@ class Run:
             known, validated = self._epochs(), self.metrics()
             whole = bool(validated) and int(validated[-1]["epoch"]) + 1 == known
             return min((known - 1 + whole) / config["trainer"]["max_epochs"], 1.0)
-        except (OSError, LookupError, TypeError, ValueError, ArithmeticError, yaml.YAMLError):
+        except (
+            DataError,
+            OSError,
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            yaml.YAMLError,
+        ):
             return 0.0  # not there yet, or half written
 
     def _epochs(self) -> int:
-        return max(int(row["epoch"]) for row in self._metrics("fit") if row["epoch"]) + 1
+        logged = [int(row["epoch"]) for row in self._metrics("fit") if row["epoch"]]
+        if not logged:
+            raise DataError(f"the training logged no epoch in {self.folder}")
+        return max(logged) + 1
 
     def metrics(self) -> list[dict[str, str]]:
         """One row per validation: epoch, step, what was measured and the last batch's loss.

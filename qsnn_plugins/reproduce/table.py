@@ -180,6 +180,12 @@ class PaperTable:
         own = column.network if row.own else None
         return row.networks.get(column.name) or own or row.network
 
+    def recipe(self, row: TableRow, column: TableColumn) -> str | None:
+        """Recipe that trains a cell."""
+        # a quoted row joins a column's recipe by saying what it changes
+        shared = column.recipe if row.own or row.overrides else None
+        return None if row.without_recipe else row.recipe or shared
+
 
 def _check_reason(column: str, reason: str) -> None:
     if not reason.startswith(REASONS):

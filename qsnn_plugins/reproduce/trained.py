@@ -119,7 +119,4 @@ def _cells(paper: str, table: PaperTable) -> Iterator[TrainedCell]:
         unit = next((u for u in _UNITS if any(column.unit == u for column in printed)), None)
         for column in printed:
             if column.unit == unit:
-                # a quoted row joins a column's recipe by saying what it changes
-                shared = column.recipe if row.own or row.overrides else None
-                recipe = None if row.without_recipe else row.recipe or shared
-                yield TrainedCell(paper, table.table, row, column, recipe)
+                yield TrainedCell(paper, table.table, row, column, table.recipe(row, column))

@@ -184,3 +184,23 @@ def test_a_broken_result_is_named(results, plot, capsys):
     Path("docs/results/bad.json").write_text("{")
     assert plot("bits") == 1
     assert "docs/results/bad.json" in capsys.readouterr().err
+
+
+def test_a_detector_is_drawn_by_its_map(plot, drawn, capsys):
+    Path("x.csv").touch()
+    Path("recipes").symlink_to(ROOT / "recipes")
+    row = load_paper("comparison").tables["scenes"].rows["32-bit"]
+    value = (
+        RESULT
+        | {"paper": "comparison", "table": "scenes", "row": row.row, "log": "x.csv"}
+        | {"recipe": row.recipe, "overrides": list(row.overrides)}
+        | {"weight_bytes": 300, "state_bytes": 40}
+    )
+    columns = [{"column": "map", "value": 43.0}, {"column": "ap50", "value": 86.0}]
+    Path("scenes.json").write_text(json.dumps([value | column for column in columns]))
+    series, _ = drawn(plot_results, "tradeoff_figure", "tradeoff", "scenes.json")
+    ((network,),) = series.values()
+    assert (network.accuracies, network.metric) == ((43.0,), "mAP")
+    Path("other.json").write_text(json.dumps(RESULT | {"log": "x.csv"}))
+    assert plot("bits", "scenes.json", "other.json") == 2
+    assert "error: mAP, accuracy cannot be compared" in capsys.readouterr().err

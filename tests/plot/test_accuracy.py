@@ -59,7 +59,12 @@ def test_the_interval_is_that_of_student(count):
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [((10, ()), "accuracies"), ((0, 95.0), "memory=0"), ((1, 95.0, 0), "membrane_bits=0")],
+    [
+        ((10, ()), "accuracies"),
+        ((10, np.nan), "accuracies"),
+        ((0, 95.0), "memory=0"),
+        ((1, 95.0, 0), "membrane_bits=0"),
+    ],
 )
 def test_what_is_no_point_is_refused(values, told):
     with pytest.raises(ArgumentError, match=told):
@@ -126,3 +131,11 @@ def test_fine_tuned_and_from_scratch_share_colour_and_label():
 def test_no_points_are_refused(draw, series):
     with pytest.raises(ArgumentError, match="series="):
         draw(series)
+
+
+def test_a_metric_of_another_name_is_on_the_axis():
+    points = [MeasuredNetwork("", (43.0,), 2, 10, metric="mAP")]
+    (axes,) = tradeoff_figure({"IM-SNN": points}).axes
+    assert (axes.get_title(), axes.get_ylabel()) == ("mAP against memory", "test mAP (%), one seed")
+    with pytest.raises(ArgumentError, match=r"metric=.*'mAP', 'accuracy'"):
+        bits_figure({"IM-SNN": [*points, network(10, 95.0)]})

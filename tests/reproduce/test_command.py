@@ -87,6 +87,20 @@ def test_write(tmp_path, monkeypatch, capsys):
     assert [path.name for path in (tmp_path / "docs/reproduction").iterdir()] == ["qsnn.md"]
 
 
+def test_the_comparisons_are_written_into_the_page_of_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "docs/results/README.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("a page without marks")
+    assert main(["comparison", "--write"]) == 2
+    assert "error: the page has no marks" in capsys.readouterr().err
+    text = (DOCS / "results/README.md").read_text("utf-8")
+    page.write_text(text)
+    assert main(["comparison", "--write"]) == 0
+    assert page.read_text("utf-8") != text  # there are no results here
+    assert not list((tmp_path / "docs/reproduction").iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -95,6 +109,8 @@ def test_write(tmp_path, monkeypatch, capsys):
             ["qsnn", "--table", "VI"],
             "--table='VI' is not allowed: give one that is there: qsnn has",
         ),
+        (["qsnn", "--table", ""], "--table='' is not allowed: give one that is there: qsnn has"),
+        (["qsnn", "--results", "no"], "--results='no' is not allowed: give an existing folder"),
         (["--table", "99"], "--table='99' is not allowed: give one that is there: imsnn has I, II"),
         (["qsnn", "--markdow"], "qsnn reproduce: unrecognized arguments: --markdow"),
         (["--json", "--markdown"], "qsnn reproduce: argument --markdown: not allowed with"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import load_results
 from qsnn_plugins.reproduce.comparison import Mean, comparison_tables, paired_gap, splice
 from qsnn_plugins.reproduce.paper import load_paper
@@ -14,9 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(row, value, seed=1, table="cifar10_cpu", column="accuracy", words=()):
-    overrides = (*load_paper("comparison").tables[table].rows[row].overrides, *words)
+    known = load_paper("comparison").tables[table].rows[row]
+    overrides = (*known.overrides, *words)
     rest = ("command", seed, 1, "2026-11-28", "CPU", "77a97f2", "x.csv")
-    made = Result("comparison", table, row, column, value, "%", "r.yaml", overrides, *rest)
+    made = Result("comparison", table, row, column, value, "%", known.recipe, overrides, *rest)
     return replace(made, weight_bytes=224_000, state_bytes=19_840)
 
 
@@ -47,7 +49,8 @@ def test_methods_stand_beside_float():
     assert "| 32-bit | 224.0 | 19.8 | 70.00 |  | 1 |" in text
     assert f"| {name} | 224.0 | 19.8 | 69.00 | -1.00 | 1 | {note} |" in text
     assert "Not measured yet: IM-SNN, W2 U1.5, from float; " in text
-    assert "Measured by `qsnn measure -c r.yaml`; seeds 1, 2, 3; commit 77a97f2; CPU. ±" in text
+    by = "Measured by `qsnn measure -c recipes/cifar10_cpu.yaml`"
+    assert f"{by}; seeds 1, 2, 3; commit 77a97f2; CPU. ±" in text
 
 
 def test_methods_stand_beside_float_by_how_they_began():
@@ -88,5 +91,5 @@ def test_the_page_is_what_the_records_say():
 
 
 def test_a_page_without_marks_is_refused():
-    with pytest.raises(ValueError, match="no marks"):
+    with pytest.raises(DataError, match="no marks"):
         splice("page", "tables")

@@ -381,3 +381,94 @@ def test_a_signal_ends_the_run_and_keeps_others_from_beginning(tmp_path, monkeyp
         stopped()
     assert "fit ended with status -15" in str(futures[0].exception())
     assert [future.cancelled() for future in futures] == [False, True, True]
+
+
+def test_a_seed_that_is_given_twice_is_run_once(checkout, trained):
+    words = ["-c", DECOLLE, "--rows", "4-bit", "--seeds", "90", "90", "--jobs", "2"]
+    assert measure.main(words) == 0
+    assert [words[0] for words, _ in trained] == ["fit", "test"]
+
+
+def test_a_recipe_is_found_however_its_path_is_written(checkout, trained):
+    for recipe, overlay in (
+        (f"./{DECOLLE}", "recipes/../recipes/overlays/small.yaml"),
+        (str(checkout / DECOLLE), str(checkout / "recipes/overlays/small.yaml")),
+    ):
+        words = ["-c", recipe, "-c", overlay, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
+        assert measure.main(words) == 0
+        (result,) = load_results(checkout / "docs/results")  # the same run: it replaces itself
+        assert result.recipe == DECOLLE
+        assert result.changes == ("-c", "recipes/overlays/small.yaml")
+
+
+def test_a_recipe_of_differences_says_so():
+    with pytest.raises(DataError, match=r"cifar100\.yaml trains print differences and no accuracy"):
+        rows_of("recipes/spquant_resnet19_cifar100.yaml")
+
+
+def test_a_folder_of_results_that_cannot_be_written_stops_before_a_training(
+    checkout, trained, capsys
+):
+    (checkout / "docs").write_text("a file")
+    assert measure.main(["-c", DECOLLE]) == 1
+    assert "folder of results='docs/results' is not allowed" in capsys.readouterr().err
+    assert not trained
+
+
+@pytest.mark.parametrize("log", ["words,seed\n1,2,3", "a,b\n1,2", 'words,seed\n"1', "\xff"])
+def test_a_damaged_log_stops_before_a_training(checkout, trained, capsys, log):
+    one = ["-c", DECOLLE, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
+    assert measure.main(one) == 0
+    trained.clear()
+    (checkout / "docs/results" / Path(DECOLLE).with_suffix(".csv").name).write_text(log, "latin-1")
+    assert measure.main(one) == 1
+    assert ".csv cannot be read: " in capsys.readouterr().err
+    assert not trained
+
+
+@pytest.mark.parametrize(
+    ("logged", "said"),
+    [
+        ({"test_loss": "1"}, "the test logged no test_accuracy: it logged test_loss"),
+        ({"test_accuracy": "nan"}, "value is nan: give a number that was measured"),
+    ],
+)
+def test_a_run_that_cannot_be_recorded_costs_no_other(
+    checkout, trained, monkeypatch, capsys, logged, said
+):
+    def test(self, whole=Run.test):
+        return whole(self) if self.seed != 1 else Run.train(self) or logged
+
+    monkeypatch.setattr(Run, "test", test)
+    assert measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", "2"]) == 1
+    assert f"error: 1 of 2 runs failed and are not recorded: {said}" in capsys.readouterr().err
+    assert {result.seed for result in load_results(checkout / "docs/results")} == {2}
+
+
+def test_weights_that_cannot_be_trained_cost_no_row_without_them(
+    checkout, trained, monkeypatch, capsys
+):
+    def train(self, whole=Run.train):
+        if self.seed == 1 and self.start is None:
+            trained.append((("failed",), self))
+            raise DataError("it has diverged")
+        whole(self)
+
+    monkeypatch.setattr(Run, "train", train)
+    words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "IM-SNN, W4 U1.5, from", "--seeds"]
+    assert measure.main([*words, "1", "2"]) == 1
+    assert "error: 3 of 6 runs failed and are not recorded: it has div" in capsys.readouterr().err
+    rows = [(result.row[17:], result.seed) for result in load_results(checkout / "docs/results")]
+    assert len(rows) == 3
+    assert {seed for _, seed in rows} == {2}
+    assert sum(words == ("failed",) for words, _ in trained) == 2  # float, and the one from scratch
+
+
+def test_a_run_without_a_logger_is_one_sentence(checkout, monkeypatch):
+    monkeypatch.setattr(Run, "_call", lambda *_: None)
+    run = Run(("-c", DECOLLE, "--trainer.logger=false"), 90, checkout / "run")
+    with pytest.raises(DataError, match=r"logged nothing in .*run: leave the trainer its logger"):
+        run.test()
+    with pytest.raises(DataError, match="the training logged no epoch in "):
+        _ = run.epochs
+    assert run.share_trained == 0

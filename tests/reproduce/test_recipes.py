@@ -35,6 +35,10 @@ def test_seeds_are_pooled_with_their_spread():
     assert "300 epochs, 2026-11-21, a machine, 0123456, seed 1, 2, 3, " in row
     assert "[log](../docs/results/x.csv)" in row
     assert "with `" not in row
+    runs[0] = replace(runs[0], date="2026-11-20", machine="another")  # over midnight
+    row = line(recipes_page(runs))
+    assert "92.00 % ± 2.00 (3 seeds)" in row
+    assert "2026-11-20 to 2026-11-21, another and a machine, 0123456, seed 1, 2, 3, " in row
 
 
 def test_a_run_of_other_words_stands_elsewhere():

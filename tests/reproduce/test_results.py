@@ -78,7 +78,8 @@ def test_what_was_measured_on_what(folder):
     setup = {"data": "EventDigits", "network": "vggsnn, width 0.25", "time_steps": 6}
     small = GOOD | setup | {"overrides": ["-c", "recipes/overlays/embedded.yaml", "--x=1"]}
     again = small | {"table": "fig5", "row": "Q-SNN with WS-DR, ResNet19, 1w-2u"}
-    (row,) = measured_rows(load_results(folder([GOOD, small, again, small | {"seed": 3}])))
+    other = small | {"seed": 3, "date": "2026-11-22"}
+    (row,) = measured_rows(load_results(folder([GOOD, small, again, other])))
     assert row[:4] == ("EventDigits", "vggsnn, width 0.25", "6", ROW)
     assert row[4:8] == ("95.10 ± 0.00", "300", "1, 3", "embedded.yaml --x=1")
     assert row[8] == "77a97f2, qsnn.log"
@@ -116,7 +117,14 @@ def test_nothing_recorded_is_lost():
         ({"seed": True}, "seed is True"),
         ({"commit": "main"}, "commit is 'main'"),
         ({"date": "21.11.2026"}, "give year-month-day"),
+        ({"date": "2026-13-01"}, "give year-month-day"),
         ({"log": "other.log"}, "there is no log 'other.log'"),
+        ({"log": "/etc/passwd"}, "there is no log '/etc/passwd'"),
+        ({"value": 100.5}, "value is 100.5"),
+        ({"value": -0.5}, "value is -0.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"recipe": "recipes/nmnist_cpu.yaml"}, "has 'recipes/qsnn_resnet19_cifar10.yaml'"),
         ({"gpu": 1}, r"lacks \[\] and has \['gpu'\] too many"),
     ],
 )
@@ -132,3 +140,9 @@ def test_what_lacks_a_key_or_is_no_result_is_refused(folder):
         load_results(folder('["95.2"]'))
     with pytest.raises(DataError, match=r"qsnn.json: Expecting value"):
         load_results(folder('{"seed": one}'))
+
+
+def test_a_run_that_is_recorded_twice_is_refused(folder):
+    folder(GOOD, "copy.json")
+    with pytest.raises(DataError, match=r"qsnn\.json: seed 1 of '.*' is in .*copy\.json already"):
+        load_results(folder(GOOD | {"commit": "1234567"}))
