@@ -91,7 +91,8 @@ def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> s
     if isinstance(module, ours):
         return "it is one of qsnn_plugins already"
     if type(module) in known:
-        return ""
+        own = [key for key in vars(module) if callable(getattr(type(module), key, None))]
+        return f"its {own[0]} was replaced, what that does would be lost" if own else ""
     for kind in known:
         if isinstance(module, kind):
             return f"a subclass of {kind.__name__}, what it adds would be lost"

@@ -24,6 +24,7 @@ from qsnn_plugins.injection.neurons import (
     reset_states,
 )
 from qsnn_plugins.injection.overrides import LayerSpecs
+from qsnn_plugins.injection.references import hidden_neurons
 from qsnn_plugins.injection.report import (
     GatedLayer,
     InjectionReport,
@@ -203,6 +204,7 @@ def inject_hosts(
     setattr(network, _RECORD, _Record(swapped, quantized, sums, gates))
     for host in hosts:
         host.after_swap(network)
+    notes += hidden_neurons(network, found, {id(n.module): n.names[0] for n in swapped})
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
     report = InjectionReport(
@@ -289,6 +291,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)
+    for note in hidden_neurons(network, [], {id(n.new): n.names[0] for n in record.neurons}):
+        warnings.warn(note, QSNNWarning, stacklevel=2)
     return network
 
 

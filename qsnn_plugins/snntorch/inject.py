@@ -82,7 +82,8 @@ def inject(
 
 
 def _is_neuron(module: nn.Module) -> bool:
-    return isinstance(module, snntorch.SpikingNeuron)
+    # LeakyParallel is no SpikingNeuron
+    return isinstance(module, snntorch.SpikingNeuron | snntorch.LeakyParallel)
 
 
 def _threshold(module: Any) -> Any:

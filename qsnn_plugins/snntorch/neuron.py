@@ -27,6 +27,7 @@ from qsnn_plugins.nn import (
     membrane_quantizer,
     neuron_facts,
     refuse_jit,
+    shown,
     threshold_in_use,
     watch_state,
 )
@@ -307,7 +308,6 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     def extra_repr(self) -> str:
         """Name what the host's arguments say."""
-        beta = (
-            f"{float(self.beta.detach()):.4g}" if self.beta.numel() == 1 else list(self.beta.shape)
+        return (
+            f"beta={shown(self.beta)}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"
         )
-        return f"beta={beta}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"

@@ -169,3 +169,11 @@ def test_thresholds_that_are_lost_are_warned_of():
     with pytest.raises(ArgumentError, match=r"baked=True .*1 learned 6 thresholds, a LIFNode"):
         eject(network, baked=True)
     assert type(network[1]) is QuantLIFNode
+
+
+def test_a_network_on_meta_can_be_printed():
+    network = nn.Sequential(nn.Linear(4, 4), neuron.ParametricLIFNode(), snntorch.Leaky(0.5))
+    inject(network, "imsnn")
+    assert "tau=2," in repr(network)
+    assert "beta=0.5," in repr(network)
+    assert repr(network.to("meta")).count("=meta,") == 2

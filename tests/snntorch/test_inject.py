@@ -242,9 +242,9 @@ def test_what_cannot_be_kept_is_left_alone_and_said():
     assert [r.names for r in report.replaced] == [("0",)]
     for why, row in zip(left, report.left, strict=True):
         assert why in row.why
-    alone = nn.Sequential(snntorch.Synaptic(0.5, 0.5))
-    with pytest.raises(ArgumentError, match="left alone, Leaky and Lapicque can be replaced"):
-        inject(alone, QuantSpec())
+    for alone in (snntorch.Synaptic(0.5, 0.5), snntorch.LeakyParallel(2, 2)):
+        with pytest.raises(ArgumentError, match="left alone, Leaky and Lapicque can be replaced"):
+            inject(nn.Sequential(alone), QuantSpec())
 
 
 @pytest.mark.parametrize(
