@@ -229,14 +229,14 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
 
     Neurons and parameters are the same objects as before, in the same order, so an optimizer stays
     valid. Weights keep what they have learned. The old neurons get the training mode and, in
-    SpikingJelly, the step mode of the new ones.
+    SpikingJelly, step mode and `store_v_seq` of the new ones.
 
     Args:
         network: A network after `inject`, or a copy of one.
         baked: Whether the plain weights get the quantized values, as in `nn.bake_weights`, and the
-            old neurons the thresholds that the new ones have learned; an exporter of the host, for
-            example to NIR, then sees the trained network. Otherwise learned thresholds are lost,
-            with a warning.
+            old neurons the thresholds that the new ones have learned, and what a loaded state has
+            set in these; an exporter of the host, for example to NIR, then sees the trained
+            network. Otherwise learned thresholds are lost, with a warning.
 
     Returns:
         The network.
@@ -278,11 +278,10 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
         gate.detach()
     for neuron in record.neurons:
         _follow(neuron.module, neuron.new)
+        neuron.host.hand_back(neuron.module, neuron.new, baked)
         if baked and neuron.names[0] in learned:
             _, threshold = learned[neuron.names[0]]
             neuron.host.set_threshold(neuron.module, threshold)
-        if hasattr(neuron.new, "step_mode"):
-            neuron.module.step_mode = neuron.new.step_mode
         _put(network, neuron.names, neuron.module)
     for layer in record.layers:
         remove_quantizer(layer)

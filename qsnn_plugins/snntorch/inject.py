@@ -95,6 +95,20 @@ def _set_threshold(module: Any, threshold: Tensor) -> None:
     module.threshold.copy_(threshold)
 
 
+@torch.no_grad()
+def _hand_back(old: nn.Module, new: nn.Module, baked: bool) -> None:
+    for name in ("beta", "threshold", "graded_spikes_factor") * baked:
+        mine, theirs = old._buffers.get(name), new._buffers.get(name)
+        if mine is None or theirs is None or mine.shape != theirs.shape:
+            continue
+        if name == "beta":
+            if isinstance(old, snntorch.Lapicque):  # beta is exp(-Δt / RC) there, and leaks nothing
+                continue
+            if not mine.is_meta and torch.equal(mine.clamp(0, 1), theirs):
+                continue  # one beyond the range that it is clamped to stays
+        mine.copy_(theirs)
+
+
 def _convert(
     module: nn.Module,
     spec: QuantSpec,
@@ -161,5 +175,10 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
 
 
 ADAPTER = HostAdapter(
-    "snntorch", _is_neuron, _convert, threshold=_threshold, set_threshold=_set_threshold
+    "snntorch",
+    _is_neuron,
+    _convert,
+    threshold=_threshold,
+    set_threshold=_set_threshold,
+    hand_back=_hand_back,
 )

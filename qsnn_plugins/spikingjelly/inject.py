@@ -96,6 +96,10 @@ def _set_threshold(module: Any, threshold: Tensor) -> None:
     module.v_threshold = threshold.item()
 
 
+def _hand_back(old: Any, new: Any, _: bool) -> None:
+    old.step_mode, old.store_v_seq = new.step_mode, new.store_v_seq
+
+
 def _convert(
     module: nn.Module,
     spec: QuantSpec,
@@ -141,4 +145,5 @@ ADAPTER = HostAdapter(
     attention,
     limit_attention,
     _set_threshold,
+    _hand_back,
 )

@@ -295,6 +295,26 @@ def test_ejected_neurons_are_where_the_network_is():
     assert eject(network)(torch.rand(2, 4, dtype=torch.float64, device="meta")).is_meta
 
 
+def test_ejected_neurons_have_what_a_loaded_state_brought():
+    def build(beta, **options):
+        lif = snntorch.Leaky(beta, init_hidden=True, **options)
+        lapicque = snntorch.Lapicque(0.9, init_hidden=True)
+        return nn.Sequential(nn.Linear(4, 4), lif, nn.Linear(4, 4), lapicque)
+
+    trained, network = build(0.9, graded_spikes_factor=2.0), build(0.5)
+    inject(trained, "imsnn")
+    inject(network, "imsnn")
+    network.load_state_dict(trained.state_dict())
+    eject(network, baked=True)
+    eject(trained, baked=True)
+    assert (network[1].beta, network[1].graded_spikes_factor) == (torch.tensor(0.9), 2.0)
+    x = 4 * torch.rand(5, 3, 4)
+    assert torch.equal(*(torch.stack([each(step) for step in x]) for each in (network, trained)))
+    beyond = build(1.5)
+    inject(beyond, "imsnn")
+    assert eject(beyond, baked=True)[1].beta == 1.5
+
+
 def test_a_float_threshold_that_levels_are_not_for_is_warned_of():
     def build(threshold=1.0):
         lif = snntorch.Leaky(0.9, threshold=threshold, init_hidden=True, learn_threshold=True)
