@@ -14,7 +14,8 @@ from qsnn_plugins.injection.hosts import HostAdapter
 
 __all__ = ["hidden_neurons"]
 
-_TORCHS = frozenset(vars(nn.Module()))  # attributes that torch walks, or that hold hooks
+# attributes that torch walks, or that hold hooks; and what Lightning notes, which never runs
+_APART = {*vars(nn.Module()), "_hparams", "_hparams_initial"}
 
 
 def hidden_neurons(
@@ -64,7 +65,7 @@ nn.ModuleList',)
 
 def _held(prefix: str, module: nn.Module, known: set[int]) -> Iterator[tuple[str, nn.Module]]:
     """Modules in a module's plain attributes, by their names."""
-    pending = deque((f"{prefix}{key}", v) for key, v in vars(module).items() if key not in _TORCHS)
+    pending = deque((f"{prefix}{key}", v) for key, v in vars(module).items() if key not in _APART)
     seen = set[int]()
     while pending:
         name, value = pending.popleft()

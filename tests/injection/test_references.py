@@ -50,6 +50,7 @@ def test_a_neuron_that_is_nowhere_else_is_named():
 def test_nothing_is_said_of_modules_and_lists_without_old_neurons():
     network = Listed(lambda lif: lif)
     network.parts = [network, network.fc, torch.ones(2), {"a": "b"}]
+    network._hparams = {"node": LIFNode()}  # Lightning's copy of what the network was built from
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         inject(network, "imsnn")
