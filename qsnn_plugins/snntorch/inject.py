@@ -9,6 +9,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import (
     Conversion,
     FilterFn,
@@ -116,6 +117,9 @@ def _convert(
     keep_surrogate: bool,
     fixes_threshold: bool,
 ) -> Conversion | LeftAlone:
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        allowed = "one with values, which levels follow: inject a network before it goes to meta"
+        raise ArgumentError("device", "meta", allowed)
     why = _why_left(module, spec)
     if why:
         return LeftAlone(why)
