@@ -188,5 +188,5 @@ def test_networks_on_meta_are_gated_or_refused_by_name():
     report = inject(build(neuron.LIFNode), "spquant", example_input=x)
     assert [(gate.name, gate.source) for gate in report.gates if gate.source] == [("2", "1")]
     for make in (lambda: snntorch.Leaky(0.5), lambda: snntorch.Lapicque(0.9)):
-        with pytest.raises(ArgumentError, match="1.device='meta' .*before it goes to meta"):
+        with pytest.raises(ArgumentError, match=r"1.device='meta' .*before it goes to meta"):
             inject(build(make), "imsnn")
