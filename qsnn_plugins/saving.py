@@ -60,14 +60,16 @@ def save(network: nn.Module, path: str | Path) -> None:
     _check_network(network)
     checked_path("path", path)
     tensors, codes = dict[str, Tensor](), dict[str, Any]()
-    shared, first_keys = dict[str, str](), dict[tuple[int, torch.Size], str]()
+    shared, first_keys = dict[str, str](), dict[tuple[Any, ...], str]()
     for key, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             raise ArgumentError(f"network.{key}", type(value).__name__, "a state dict of tensors")
         if value.is_meta or is_lazy(value) or value.layout != torch.strided:
             given = "lazy" if is_lazy(value) else "meta" if value.is_meta else str(value.layout)
             raise ArgumentError(f"network.{key}", given, "a dense tensor with values")
-        first = first_keys.setdefault((value.data_ptr(), value.shape), key)
+        # a square matrix and its transpose differ in their strides alone
+        memory = value.data_ptr(), value.shape, value.stride()
+        first = first_keys.setdefault(memory, key)
         if first != key and value.numel() and key.endswith(_WEIGHT):
             shared[key] = first
             continue

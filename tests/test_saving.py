@@ -137,10 +137,12 @@ def test_overrides_and_residual_networks(tmp_path):
     assert str(loaded) == str(network)
 
 
-def test_tied_weights_stay_tied(tmp_path):
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_tied_weights_stay_tied(is_transposed, tmp_path):
     def tied():
         network = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), neuron.LIFNode(), nn.Linear(6, 2))
-        network[1].weight = network[0].weight
+        first = network[0].weight
+        network[1].weight = nn.Parameter(first.detach().t()) if is_transposed else first
         inject(network, QuantSpec(weight=WeightSpec(kind="uniform", bits=4)))
         return network
 
