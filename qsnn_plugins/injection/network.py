@@ -43,6 +43,7 @@ from qsnn_plugins.nn import (
     weight_of,
 )
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import boolean
 
 __all__ = ["FilterFn", "SpecLike", "eject", "inject", "inject_hosts"]
 
@@ -158,6 +159,8 @@ def inject_hosts(
     _check_network(network)
     if filter_fn is not None and not callable(filter_fn):
         raise ArgumentError("filter_fn", filter_fn, "a function of a name and a module, or None")
+    boolean("keep_surrogate", keep_surrogate)
+    boolean("absolute_levels", absolute_levels)
     found = find_hosts(network)
     hosts = found if hosts is None else hosts
     neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)])
@@ -254,8 +257,7 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """
     if not isinstance(network, nn.Module):
         raise ArgumentError("network", network, "a torch.nn.Module")
-    if not isinstance(baked, bool):
-        raise ArgumentError("baked", baked, "True or False")
+    boolean("baked", baked)
     record: _Record | None = getattr(network, _RECORD, None)
     if record is None:
         parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]
