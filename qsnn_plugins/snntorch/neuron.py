@@ -71,7 +71,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     Input is one step [N, ...]; `MultiStep` runs [T, N, ...]. The return values are the host's:
     (spk, mem), or spk alone with `init_hidden` and without `output`. Multi-bit spikes count how
-    many thresholds fit into h. A learned threshold is kept above 0.
+    many thresholds fit into h. A learned threshold is kept above 0, and with any quantization its
+    gradient is divided as `ThresholdSpec("ordinary")` says, with `learn_threshold` too.
 
     Args:
         beta: Decay, from 0 to 1, a number or a tensor.
