@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -103,11 +104,16 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "wb") -> Iterator[
 
     A reader sees the old file or the new one; if the block raises, the old one stays. Of several
     writers at once, the last to finish wins. A symbolic link at `path` is replaced, and the file
-    that it names stays as it is. Text is UTF-8 and its lines end with a line feed.
+    that it names stays as it is. The new file has the permissions of the old one. Text is UTF-8 and
+    its lines end with a line feed.
 
     Args:
         path: The file; its folder has to be there.
         mode: "wb" for bytes, "w" for text.
+
+    Raises:
+        PermissionError: If the old file is write-protected.
+        FileExistsError: If a device, a pipe or a folder is there.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -117,13 +123,31 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "wb") -> Iterator[
         >>> path.read_text(), [each.name for each in path.parent.iterdir()]
         ('[]', ['results.json'])
     """
+    permissions = _check_replaceable(Path(path))
     text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     with path_beside(path) as temporary:
         with temporary.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if permissions is not None:
+            temporary.chmod(permissions)
         replace(temporary, path)
+
+
+def _check_replaceable(path: Path) -> int | None:
+    """Return the permissions of the file that is replaced; None where there is none."""
+    # /dev/stdout is a link that is no device where the output goes to a file
+    is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
+    if is_stream or (path.exists() and not path.is_file()):
+        raise FileExistsError(errno.EEXIST, "not a regular file", str(path))
+    if path.is_symlink() or not path.exists():
+        return None
+    permissions = stat.S_IMODE(path.stat().st_mode)
+    # a rename asks the folder only, and nothing stops root
+    if not permissions & 0o222 or not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is write-protected", str(path))
+    return permissions
 
 
 @contextmanager

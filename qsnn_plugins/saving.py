@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.files import DAMAGED, atomic_write, checked_path, digest, writable
@@ -46,7 +47,7 @@ def save(network: nn.Module, path: str | Path) -> None:
 
     Raises:
         ArgumentError: If it is not a network, if its state dict contains something other than
-            tensors, or if the file cannot be written.
+            dense tensors with values, or if the file cannot be written.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -61,11 +62,16 @@ def save(network: nn.Module, path: str | Path) -> None:
     _check_network(network)
     checked_path("path", path)
     tensors, codes = dict[str, Tensor](), dict[str, Any]()
-    shared, first_keys = dict[str, str](), dict[tuple[int, torch.Size], str]()
+    shared, first_keys = dict[str, str](), dict[tuple[Any, ...], str]()
     for key, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             raise ArgumentError(f"network.{key}", type(value).__name__, "a state dict of tensors")
-        first = first_keys.setdefault((value.data_ptr(), value.shape), key)
+        if value.is_meta or is_lazy(value) or value.layout != torch.strided:
+            given = "lazy" if is_lazy(value) else "meta" if value.is_meta else str(value.layout)
+            raise ArgumentError(f"network.{key}", given, "a dense tensor with values")
+        # a square matrix and its transpose differ in their strides alone
+        memory = value.data_ptr(), value.shape, value.stride()
+        first = first_keys.setdefault(memory, key)
         if first != key and value.numel() and key.endswith(_WEIGHT):
             shared[key] = first
             continue
@@ -94,7 +100,8 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
         path: A file of `save`, or a checkpoint of a recipe, of which only the network is loaded.
         network: For a network that is not one of `qsnn_plugins.models`: a network that is built and
             injected in the same way. If it is quantized differently, the error lists every
-            difference; inside `allow_spec_changes` this is allowed.
+            difference, and the network keeps its values; inside `allow_spec_changes` this is
+            allowed.
 
     Returns:
         The network, in evaluation mode.
@@ -118,7 +125,9 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
         if network is None:
             _check_imports(path, description)
             network = _built(path, description)
-        network.load_state_dict(state)
+            network.load_state_dict(state)
+        else:
+            _fill(network, state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ExportError(f"{path} does not fit the network: {reason}") from None
@@ -130,6 +139,19 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
 def _check_network(network: object) -> None:
     if not isinstance(network, nn.Module):
         raise ArgumentError("network", network, "a torch.nn.Module")
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state; where that is refused, torch has loaded some of it, which is undone."""
+    tensors = [t for t in (*network.parameters(), *network.buffers()) if not is_lazy(t)]
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        network.load_state_dict(state)
+    except BaseException:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+        raise
 
 
 def _packed(layer: nn.Module) -> tuple[Tensor, Tensor, dict[str, Any]] | None:

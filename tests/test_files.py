@@ -43,6 +43,31 @@ def test_the_old_file_stays_where_the_block_fails(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    before = {path: path.lstat().st_mode for path in tmp_path.iterdir()}
+    for path in before:
+        with pytest.raises(FileExistsError, match="not a regular file"), atomic_write(path):
+            pass
+    assert {path: path.lstat().st_mode for path in tmp_path.iterdir()} == before
+
+
+def test_permissions_are_kept_and_write_protection_too(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o660)
+    with atomic_write(path, "w") as file:
+        file.write("new")
+    assert path.stat().st_mode & 0o777 == 0o660
+    path.chmod(0o440)
+    with pytest.raises(PermissionError, match="write-protected"), atomic_write(path, "w") as file:
+        file.write("newer")
+    assert path.read_text() == "new"
+
+
 def test_two_writers_leave_one_whole_file(tmp_path):
     path = tmp_path / "a.txt"
     with atomic_write(path, "w") as first, atomic_write(path, "w") as second:

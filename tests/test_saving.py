@@ -18,7 +18,7 @@ from qsnn_plugins import (
     presets,
     save,
 )
-from qsnn_plugins.errors import ExportError
+from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.models import ResidualNet, StringNet
 from qsnn_plugins.saving import describe
 from tests.export.networks import counts, run_float, string_net
@@ -93,6 +93,27 @@ def test_an_own_network_is_given(tmp_path):
         load(path, own_network(bits=2))
 
 
+def test_a_refused_file_leaves_the_network_as_it_was(tmp_path):
+    save(own_network(), tmp_path / "own.safetensors")
+    network = own_network(bits=2)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ExportError):
+        load(tmp_path / "own.safetensors", network)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("given", ["lazy", "meta", "torch.sparse_coo"])
+def test_tensors_without_values_are_refused_by_name(given, tmp_path):
+    network = own_network()
+    if given == "lazy":
+        network.more = nn.LazyLinear(2)
+    else:
+        tensor = torch.eye(2, device="meta") if given == "meta" else torch.eye(2).to_sparse()
+        network.register_buffer("more", tensor)
+    with pytest.raises(ArgumentError, match=rf"network\.more.*{given}.* a dense tensor"):
+        save(network, tmp_path / "own.safetensors")
+
+
 def test_a_checkpoint_of_a_recipe_is_one_line(tmp_path):
     from lightning.pytorch import Trainer
 
@@ -116,10 +137,12 @@ def test_overrides_and_residual_networks(tmp_path):
     assert str(loaded) == str(network)
 
 
-def test_tied_weights_stay_tied(tmp_path):
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_tied_weights_stay_tied(is_transposed, tmp_path):
     def tied():
         network = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), neuron.LIFNode(), nn.Linear(6, 2))
-        network[1].weight = network[0].weight
+        first = network[0].weight
+        network[1].weight = nn.Parameter(first.detach().t()) if is_transposed else first
         inject(network, QuantSpec(weight=WeightSpec(kind="uniform", bits=4)))
         return network
 

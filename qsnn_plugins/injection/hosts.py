@@ -52,7 +52,7 @@ def _one(_: nn.Module) -> float:
     return 1.0
 
 
-def _nothing(_: nn.Module, __: Any = None) -> None:
+def _nothing(*_: Any) -> None:
     pass
 
 
@@ -73,6 +73,8 @@ class HostAdapter:
             no attention.
         limit_attention: Gives an attention a limit of its matrix, or takes it away for None.
         set_threshold: Gives a neuron a threshold, of shape [] or of its own threshold's.
+        hand_back: Gives an old neuron what has been changed on the new one: the modes of the host,
+            and, if the weights are baked, fixed values that a loaded state has brought.
     """
 
     name: str
@@ -84,6 +86,7 @@ class HostAdapter:
     attention: Callable[[nn.Module], Sequence[nn.Module] | LeftAlone | None] = _nothing
     limit_attention: Callable[[nn.Module, SumLimit | None], None] = _nothing
     set_threshold: Callable[[nn.Module, Tensor], None] = _nothing
+    hand_back: Callable[[nn.Module, nn.Module, bool], None] = _nothing
 
 
 def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> str:
@@ -91,7 +94,8 @@ def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> s
     if isinstance(module, ours):
         return "it is one of qsnn_plugins already"
     if type(module) in known:
-        return ""
+        own = [key for key in vars(module) if callable(getattr(type(module), key, None))]
+        return f"its {own[0]} was replaced, what that does would be lost" if own else ""
     for kind in known:
         if isinstance(module, kind):
             return f"a subclass of {kind.__name__}, what it adds would be lost"

@@ -24,6 +24,7 @@ from qsnn_plugins.injection.neurons import (
     reset_states,
 )
 from qsnn_plugins.injection.overrides import LayerSpecs
+from qsnn_plugins.injection.references import hidden_neurons
 from qsnn_plugins.injection.report import (
     GatedLayer,
     InjectionReport,
@@ -42,6 +43,7 @@ from qsnn_plugins.nn import (
     weight_of,
 )
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import boolean
 
 __all__ = ["FilterFn", "SpecLike", "eject", "inject", "inject_hosts"]
 
@@ -157,6 +159,8 @@ def inject_hosts(
     _check_network(network)
     if filter_fn is not None and not callable(filter_fn):
         raise ArgumentError("filter_fn", filter_fn, "a function of a name and a module, or None")
+    boolean("keep_surrogate", keep_surrogate)
+    boolean("absolute_levels", absolute_levels)
     found = find_hosts(network)
     hosts = found if hosts is None else hosts
     neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)])
@@ -203,6 +207,7 @@ def inject_hosts(
     setattr(network, _RECORD, _Record(swapped, quantized, sums, gates))
     for host in hosts:
         host.after_swap(network)
+    notes += hidden_neurons(network, found, {id(n.module): n.names[0] for n in swapped})
     parts = {id(part) for neuron in neurons for part in (neuron.new or neuron.module).modules()}
     floats = float_parameters(network, specs, chosen, parts)
     report = InjectionReport(
@@ -227,14 +232,14 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
 
     Neurons and parameters are the same objects as before, in the same order, so an optimizer stays
     valid. Weights keep what they have learned. The old neurons get the training mode and, in
-    SpikingJelly, the step mode of the new ones.
+    SpikingJelly, step mode and `store_v_seq` of the new ones.
 
     Args:
         network: A network after `inject`, or a copy of one.
         baked: Whether the plain weights get the quantized values, as in `nn.bake_weights`, and the
-            old neurons the thresholds that the new ones have learned; an exporter of the host, for
-            example to NIR, then sees the trained network. Otherwise learned thresholds are lost,
-            with a warning.
+            old neurons the thresholds that the new ones have learned, and what a loaded state has
+            set in these; an exporter of the host, for example to NIR, then sees the trained
+            network. Otherwise learned thresholds are lost, with a warning.
 
     Returns:
         The network.
@@ -252,8 +257,7 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """
     if not isinstance(network, nn.Module):
         raise ArgumentError("network", network, "a torch.nn.Module")
-    if not isinstance(baked, bool):
-        raise ArgumentError("baked", baked, "True or False")
+    boolean("baked", baked)
     record: _Record | None = getattr(network, _RECORD, None)
     if record is None:
         parts = [name for name, m in network.named_modules() if hasattr(m, _RECORD)]
@@ -276,11 +280,10 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
         gate.detach()
     for neuron in record.neurons:
         _follow(neuron.module, neuron.new)
+        neuron.host.hand_back(neuron.module, neuron.new, baked)
         if baked and neuron.names[0] in learned:
             _, threshold = learned[neuron.names[0]]
             neuron.host.set_threshold(neuron.module, threshold)
-        if hasattr(neuron.new, "step_mode"):
-            neuron.module.step_mode = neuron.new.step_mode
         _put(network, neuron.names, neuron.module)
     for layer in record.layers:
         remove_quantizer(layer)
@@ -289,6 +292,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     delattr(network, _RECORD)
     for host in {neuron.host.name: neuron.host for neuron in record.neurons}.values():
         host.after_swap(network)
+    for note in hidden_neurons(network, [], {id(n.new): n.names[0] for n in record.neurons}):
+        warnings.warn(note, QSNNWarning, stacklevel=2)
     return network
 
 

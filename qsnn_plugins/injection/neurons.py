@@ -51,10 +51,12 @@ class Neuron:
         return type(self.module).__name__
 
     def prepare(self, new: nn.Module, device: torch.device) -> None:
-        """Keep what will replace the neuron, on a device and with its mode and hooks."""
+        """Keep what will replace the neuron, on a device, with its mode, hooks and notes."""
         self.new = new.to(device).train(self.module.training)
         for hooks in _HOOKS:
             setattr(new, hooks, getattr(self.module, hooks))  # the same objects: handles stay valid
+        # what users have noted there, which their hooks may read
+        vars(new).update({k: v for k, v in vars(self.module).items() if not hasattr(new, k)})
 
 
 def find_neurons(network: nn.Module, hosts: Sequence[HostAdapter]) -> list[Neuron]:

@@ -139,7 +139,8 @@ class InjectionReport:
         floats: Matrix parameters that stay float.
         limited: Modules whose sums of spikes are limited by `spike.limit_sums`.
         gates: Layers that feed neurons with channel gates in their specs, gated or not.
-        notes: Options of the spec that could not be used for any layer as given.
+        notes: Options of the spec that could not be used for any layer as given, and neurons in
+            plain lists and other attributes, which torch does not see.
 
     Example:
         >>> report = InjectionReport(

@@ -17,6 +17,7 @@ from qsnn_plugins.nn.neuron import (
     neuron_facts,
     quantized_neurons,
     refuse_jit,
+    shown,
     threshold_in_use,
 )
 from qsnn_plugins.nn.parameter_groups import WeightDecayOn, parameter_groups
@@ -86,6 +87,7 @@ __all__ = [
     "refuse_jit",
     "remove_quantizer",
     "set_weight_epoch",
+    "shown",
     "soft_weights",
     "stored_quantizer",
     "stored_weight",

@@ -16,6 +16,7 @@ from qsnn_plugins.functional.scale import (
 )
 from qsnn_plugins.functional.weight.binary import BinaryGradient, binary, binary_codes, ede_schedule
 from qsnn_plugins.functional.weight.regulation import Regulation, regulate
+from qsnn_plugins.nn.neuron import shown
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
@@ -125,5 +126,5 @@ class Binary(StateFacts):
     def extra_repr(self) -> str:
         """Name the scale, the regulation and the gradient."""
         text = f"scale={self._rule}, per={self.per}, regulation={self.regulation}"
-        schedule = f", t={float(self.t):.3g}, k={float(self.k):.3g}"
+        schedule = f", t={shown(self.t)}, k={shown(self.k)}"
         return f"{text}, gradient={self.gradient}{schedule if self.gradient == 'ede' else ''}"

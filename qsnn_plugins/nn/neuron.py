@@ -21,6 +21,7 @@ __all__ = [
     "neuron_facts",
     "quantized_neurons",
     "refuse_jit",
+    "shown",
     "threshold_in_use",
 ]
 
@@ -133,6 +134,18 @@ def refuse_jit(neuron: nn.Module) -> None:
             f"{type(neuron).__name__} cannot be traced by torch.jit.trace, on which "
             "torch.onnx.export(dynamo=False) is built: torch.export.export takes it"
         )
+
+
+def shown(value: Tensor) -> str:
+    """Return how a `repr` shows a tensor: the number that it holds, or else its shape.
+
+    Example:
+        >>> shown(torch.tensor(0.9)), shown(torch.zeros(4)), shown(torch.ones((), device="meta"))
+        ('0.9', '[4]', 'meta')
+    """
+    if value.numel() != 1:
+        return str(list(value.shape))
+    return "meta" if value.is_meta else f"{value.item():.4g}"
 
 
 def quantized_neurons(network: nn.Module) -> dict[str, nn.Module]:

@@ -23,6 +23,7 @@ from qsnn_plugins.functional.weight.thresholds import (
     middle_thresholds,
     symmetric_levels,
 )
+from qsnn_plugins.nn.neuron import shown
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
 
@@ -153,7 +154,7 @@ class SigmoidQuantizer(StateFacts):
 
     def extra_repr(self) -> str:
         """Name the bits, the thresholds and T."""
-        temperature = f"temperature={float(self.temperature):g}"
+        temperature = f"temperature={shown(self.temperature)}"
         return f"bits={self.bits}, fidelity={self.fidelity}, thresholds={self._rule}, {temperature}"
 
 

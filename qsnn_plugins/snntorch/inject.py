@@ -9,6 +9,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection import (
     Conversion,
     FilterFn,
@@ -82,7 +83,8 @@ def inject(
 
 
 def _is_neuron(module: nn.Module) -> bool:
-    return isinstance(module, snntorch.SpikingNeuron)
+    # LeakyParallel is no SpikingNeuron
+    return isinstance(module, snntorch.SpikingNeuron | snntorch.LeakyParallel)
 
 
 def _threshold(module: Any) -> Any:
@@ -94,6 +96,20 @@ def _set_threshold(module: Any, threshold: Tensor) -> None:
     module.threshold.copy_(threshold)
 
 
+@torch.no_grad()
+def _hand_back(old: nn.Module, new: nn.Module, baked: bool) -> None:
+    for name in ("beta", "threshold", "graded_spikes_factor") * baked:
+        mine, theirs = old._buffers.get(name), new._buffers.get(name)
+        if mine is None or theirs is None or mine.shape != theirs.shape:
+            continue
+        if name == "beta":
+            if isinstance(old, snntorch.Lapicque):  # beta is exp(-Δt / RC) there, and leaks nothing
+                continue
+            if not mine.is_meta and torch.equal(mine.clamp(0, 1), theirs):
+                continue  # one beyond the range that it is clamped to stays
+        mine.copy_(theirs)
+
+
 def _convert(
     module: nn.Module,
     spec: QuantSpec,
@@ -101,6 +117,9 @@ def _convert(
     keep_surrogate: bool,
     fixes_threshold: bool,
 ) -> Conversion | LeftAlone:
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        allowed = "one with values, which levels follow: inject a network before it goes to meta"
+        raise ArgumentError("device", "meta", allowed)
     why = _why_left(module, spec)
     if why:
         return LeftAlone(why)
@@ -160,5 +179,10 @@ def _why_left(module: Any, spec: QuantSpec) -> str:
 
 
 ADAPTER = HostAdapter(
-    "snntorch", _is_neuron, _convert, threshold=_threshold, set_threshold=_set_threshold
+    "snntorch",
+    _is_neuron,
+    _convert,
+    threshold=_threshold,
+    set_threshold=_set_threshold,
+    hand_back=_hand_back,
 )

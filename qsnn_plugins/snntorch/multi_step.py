@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.scale import wide
 from qsnn_plugins.functional.spike import check_counts
+from qsnn_plugins.nn import shown
 from qsnn_plugins.spec.checks import number
 
 __all__ = ["MultiStep"]
@@ -84,4 +85,4 @@ class MultiStep(nn.Module):
 
     def extra_repr(self) -> str:
         """Name the gain, where there is one."""
-        return "" if self.gain is None else f"gain={float(self.gain):g}"
+        return "" if self.gain is None else f"gain={shown(self.gain)}"

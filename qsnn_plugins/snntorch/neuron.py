@@ -27,6 +27,7 @@ from qsnn_plugins.nn import (
     membrane_quantizer,
     neuron_facts,
     refuse_jit,
+    shown,
     threshold_in_use,
     watch_state,
 )
@@ -70,7 +71,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     Input is one step [N, ...]; `MultiStep` runs [T, N, ...]. The return values are the host's:
     (spk, mem), or spk alone with `init_hidden` and without `output`. Multi-bit spikes count how
-    many thresholds fit into h. A learned threshold is kept above 0.
+    many thresholds fit into h. A learned threshold is kept above 0, and with any quantization its
+    gradient is divided as `ThresholdSpec("ordinary")` says, with `learn_threshold` too.
 
     Args:
         beta: Decay, from 0 to 1, a number or a tensor.
@@ -307,7 +309,6 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     def extra_repr(self) -> str:
         """Name what the host's arguments say."""
-        beta = (
-            f"{float(self.beta.detach()):.4g}" if self.beta.numel() == 1 else list(self.beta.shape)
+        return (
+            f"beta={shown(self.beta)}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"
         )
-        return f"beta={beta}, reset={self.reset_mechanism}, reset_delay={self.reset_delay}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spikingjelly.activation_based import base, neuron
+from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
 from qsnn_plugins.injection import (
@@ -41,9 +41,7 @@ def inject(
 ) -> InjectionReport:
     """Quantize a network in place like `qsnn_plugins.inject`, but only SpikingJelly's neurons.
 
-    LIF, IF and PLIF neurons are replaced; they keep step mode and `store_v_seq`. If the network is
-    part of a larger one that has been reset before, call SpikingJelly's
-    `functional.invalidate_reset_cache` on the larger one.
+    LIF, IF and PLIF neurons are replaced; they keep step mode and `store_v_seq`.
 
     Args:
         network: A network with neurons of SpikingJelly.
@@ -87,9 +85,7 @@ def _channel_dim(module: nn.Module) -> int:
 
 
 def _is_neuron(module: nn.Module) -> bool:
-    return isinstance(module, base.MemoryModule | base.MultiStepModule) and any(
-        kind.__module__.startswith(neuron.__name__) for kind in type(module).__mro__
-    )
+    return any(kind.__module__.startswith(neuron.__name__) for kind in type(module).__mro__)
 
 
 def _threshold(module: Any) -> Any:
@@ -98,6 +94,10 @@ def _threshold(module: Any) -> Any:
 
 def _set_threshold(module: Any, threshold: Tensor) -> None:
     module.v_threshold = threshold.item()
+
+
+def _hand_back(old: Any, new: Any, _: bool) -> None:
+    old.step_mode, old.store_v_seq = new.step_mode, new.store_v_seq
 
 
 def _convert(
@@ -145,4 +145,5 @@ ADAPTER = HostAdapter(
     attention,
     limit_attention,
     _set_threshold,
+    _hand_back,
 )

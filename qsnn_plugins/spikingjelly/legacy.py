@@ -55,11 +55,14 @@ BaseNode: Any = _LegacyNode if IS_LEGACY else neuron.BaseNode
 
 
 def forget_reset_cache(network: nn.Module) -> None:
-    """Have `functional.reset_net` look for the modules of a network anew; 0.0.0.0.14 always does.
+    """Have `functional.reset_net` look for modules anew, in networks that hold this one too.
+
+    0.0.0.0.14 always does.
 
     Example:
         >>> forget_reset_cache(nn.ReLU())
     """
     if not IS_LEGACY:
-        for module in network.modules():
+        cached = getattr(functional.net_config, "_RESET_MODULE_CACHE", ())
+        for module in [*network.modules(), *cached]:
             functional.invalidate_reset_cache(module)

@@ -10,6 +10,7 @@ from spikingjelly.activation_based import functional
 from torch import Tensor, nn
 
 from qsnn_plugins.functional.neuron import if_charge, lif_charge, plif_charge
+from qsnn_plugins.nn import shown
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean
 from qsnn_plugins.spikingjelly.base import QuantNode
@@ -215,5 +216,5 @@ class QuantParametricLIFNode(QuantNode):
 
     def extra_repr(self) -> str:
         """Extend the host's line by the time constant."""
-        tau = 1 / self.w.detach().sigmoid()
-        return f"{super().extra_repr()}, tau={tau:.4g}, decay_input={self.decay_input}"
+        tau = shown(1 / self.w.detach().sigmoid())
+        return f"{super().extra_repr()}, tau={tau}, decay_input={self.decay_input}"

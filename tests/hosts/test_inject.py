@@ -169,3 +169,24 @@ def test_thresholds_that_are_lost_are_warned_of():
     with pytest.raises(ArgumentError, match=r"baked=True .*1 learned 6 thresholds, a LIFNode"):
         eject(network, baked=True)
     assert type(network[1]) is QuantLIFNode
+
+
+def test_a_network_on_meta_can_be_printed():
+    network = nn.Sequential(nn.Linear(4, 4), neuron.ParametricLIFNode(), snntorch.Leaky(0.5))
+    inject(network, "imsnn")
+    assert "tau=2," in repr(network)
+    assert "beta=0.5," in repr(network)
+    assert repr(network.to("meta")).count("=meta,") == 2
+
+
+def test_networks_on_meta_are_gated_or_refused_by_name():
+    def build(make):
+        layers = nn.Conv2d(2, 4, 3), make(), nn.Conv2d(4, 6, 3), make()
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 3)).to("meta")
+
+    x = torch.rand(2, 2, 8, 8, device="meta")
+    report = inject(build(neuron.LIFNode), "spquant", example_input=x)
+    assert [(gate.name, gate.source) for gate in report.gates if gate.source] == [("2", "1")]
+    for make in (lambda: snntorch.Leaky(0.5), lambda: snntorch.Lapicque(0.9)):
+        with pytest.raises(ArgumentError, match=r"1.device='meta' .*before it goes to meta"):
+            inject(build(make), "imsnn")

@@ -238,6 +238,9 @@ def test_swapped_arguments_are_named_by_their_class():
     with pytest.raises(ArgumentError) as caught:
         inject(network_of(), network_of())
     assert str(caught.value).startswith("spec=<Sequential> is not allowed: give a QuantSpec")
+    for flag in ("keep_surrogate", "absolute_levels"):  # "no" would have been yes
+        with pytest.raises(ArgumentError, match=f"{flag}='no' is not allowed: give True or False"):
+            inject(network_of(), SPEC, **{flag: "no"})
 
 
 def test_a_neuron_that_never_runs_is_left_where_its_channels_are_needed():

@@ -242,9 +242,9 @@ def test_what_cannot_be_kept_is_left_alone_and_said():
     assert [r.names for r in report.replaced] == [("0",)]
     for why, row in zip(left, report.left, strict=True):
         assert why in row.why
-    alone = nn.Sequential(snntorch.Synaptic(0.5, 0.5))
-    with pytest.raises(ArgumentError, match="left alone, Leaky and Lapicque can be replaced"):
-        inject(alone, QuantSpec())
+    for alone in (snntorch.Synaptic(0.5, 0.5), snntorch.LeakyParallel(2, 2)):
+        with pytest.raises(ArgumentError, match="left alone, Leaky and Lapicque can be replaced"):
+            inject(nn.Sequential(alone), QuantSpec())
 
 
 @pytest.mark.parametrize(
@@ -293,6 +293,26 @@ def test_ejected_neurons_are_where_the_network_is():
     inject(network, "imsnn")
     network.to("meta")
     assert eject(network)(torch.rand(2, 4, dtype=torch.float64, device="meta")).is_meta
+
+
+def test_ejected_neurons_have_what_a_loaded_state_brought():
+    def build(beta, **options):
+        lif = snntorch.Leaky(beta, init_hidden=True, **options)
+        lapicque = snntorch.Lapicque(0.9, init_hidden=True)
+        return nn.Sequential(nn.Linear(4, 4), lif, nn.Linear(4, 4), lapicque)
+
+    trained, network = build(0.9, graded_spikes_factor=2.0), build(0.5)
+    inject(trained, "imsnn")
+    inject(network, "imsnn")
+    network.load_state_dict(trained.state_dict())
+    eject(network, baked=True)
+    eject(trained, baked=True)
+    assert (network[1].beta, network[1].graded_spikes_factor) == (torch.tensor(0.9), 2.0)
+    x = 4 * torch.rand(5, 3, 4)
+    assert torch.equal(*(torch.stack([each(step) for step in x]) for each in (network, trained)))
+    beyond = build(1.5)
+    inject(beyond, "imsnn")
+    assert eject(beyond, baked=True)[1].beta == 1.5
 
 
 def test_a_float_threshold_that_levels_are_not_for_is_warned_of():

@@ -416,5 +416,11 @@ def test_an_ejected_neuron_takes_the_mode_of_the_injected_one():
     network = mixed()
     inject(network, QuantSpec())
     network.eval()
+    functional.set_step_mode(network, "m")
+    nodes = [m for m in network.modules() if isinstance(m, QuantNode)]
+    nodes[0].store_v_seq = True
     eject(network)
     assert not any(module.training for module in network.modules())
+    nodes = [m for m in network.modules() if isinstance(m, neuron.BaseNode)]
+    assert {node.step_mode for node in nodes} == {"m"}
+    assert nodes[0].store_v_seq
