@@ -136,12 +136,14 @@ def evaluate_batches(
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Raises:
-        ArgumentError: If there is no batch.
+        ArgumentError: If there is no batch, or `batches` is one tensor.
 
     Example:
         >>> list(evaluate_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
         [1]
     """
+    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+        raise ArgumentError("batches", type(batches).__name__, "a list of batches, as in [batch]")
     modes = {module: module.training for module in network.modules()}
     run, count = run or network, 0
     try:
