@@ -200,6 +200,21 @@ def test_spikes_that_are_gathered_in_place_stay_spikes(gather):
     assert second.accumulations == pytest.approx(4 * 5 * 3 * 0.1)
 
 
+@pytest.mark.parametrize("kind", ["GatedLIFNode", "DSRLIFNode", "PSN", "MaskedPSN", "SlidingPSN"])
+def test_neurons_of_spikingjelly_without_its_base_are_neurons(kind):
+    if not hasattr(neuron, kind):
+        pytest.skip(f"this SpikingJelly has no {kind}")
+    given = {
+        "MaskedPSN": {"k": 2, "T": 3, "step_mode": "m"},
+        "SlidingPSN": {"k": 2, "step_mode": "m"},
+    }
+    spiking = getattr(neuron, kind)(**given.get(kind, {"T": 3}))
+    cost = report(nn.Sequential(nn.Linear(4, 6), spiking, nn.Linear(6, 2)), None, (3, 1, 4))
+    assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
+    assert cost.time_steps == 3
+    assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
 def test_recurrent_spikes_are_spikes():
     neurons = snntorch.RLeaky(0.9, linear_features=5, init_hidden=True)
     cost = report(nn.Sequential(nn.Linear(4, 5), neurons), None, (3, 1, 4), step_mode="s")
