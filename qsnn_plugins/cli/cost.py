@@ -12,7 +12,7 @@ import yaml
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import ToolParser, tool_status
 from qsnn_plugins.cli.inputs import check_checkpoint, load_yaml
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, UnknownOptionError
 from qsnn_plugins.progress import phase
 
 if TYPE_CHECKING:
@@ -84,11 +84,17 @@ def _energies(table: str) -> EnergyTable:
         return energy_table(table)
     try:
         content = load_yaml(file.read_text("utf-8"))
-        rows = {key: OperationEnergy(**content[key]) for key in ("int8", "float32")}
-        return EnergyTable(str(content["source"]), **rows)
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        rows = {key: OperationEnergy(**content.pop(key)) for key in ("int8", "float32")}
+        read = EnergyTable(str(content.pop("source")), **rows)
+    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
         allowed = "a YAML file with source, and add and multiply (pJ) of int8 and of float32"
         raise ArgumentError("energy", table, allowed) from error
+    except ArgumentError as error:
+        allowed = f"a YAML file whose {error.argument} is {error.allowed}, not {error.value!r}"
+        raise ArgumentError("energy", table, allowed) from error
+    for key in content:
+        raise UnknownOptionError(f"--energy: {table}", key, "source, int8 and float32")
+    return read
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:

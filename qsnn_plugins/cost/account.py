@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -48,7 +49,8 @@ def report(
         The costs.
 
     Raises:
-        ArgumentError: If the network does not accept this input, or an argument is not allowed.
+        ArgumentError: If the network does not accept this input, an argument is not allowed, or
+            a network that takes one step per call was given all steps at once.
 
     Example:
         >>> from qsnn_plugins import presets
@@ -58,19 +60,12 @@ def report(
         >>> cost.macs, cost.memory().membranes  # 4 * 2 * 9 * 64 + 4 * 2, and 256 ternary membranes
         (4616, 64)
     """
-    if step_mode not in ("m", "s"):
-        raise ArgumentError("step_mode", step_mode, "m or s")
-    shape = tuple(input_shape)
-    if any(not isinstance(size, int) or size < 1 for size in shape) or len(shape) < 2:
-        raise ArgumentError("input_shape", shape, "[T, 1, ...], integers from 1")
-    if time_steps is None and shape[1] != 1:
-        raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
-    if time_steps is not None and time_steps < 1:
-        raise ArgumentError("time_steps", time_steps, "an integer from 1")
+    shape = _check(network, spec, input_shape, activity, step_mode, time_steps)
     if isinstance(activity, int | float):
         activity = Activity.uniform(activity)
     traced = trace(network, shape, step_mode, spec)
     if time_steps is None:
+        _check_steps(shape[0], step_mode, traced)
         time_steps = _steps(shape[0], traced)
     account = _Account(network, spec, time_steps, activity, traced)
     return NetworkCost(
@@ -80,6 +75,46 @@ def report(
         time_steps,
         activity.source if activity else None,
     )
+
+
+def _check(
+    network: nn.Module,
+    spec: QuantSpec | None,
+    input_shape: Sequence[int],
+    activity: Activity | float | None,
+    step_mode: str,
+    time_steps: int | None,
+) -> tuple[int, ...]:
+    """Check the arguments of `report`, and return the shape as a tuple."""
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("network", network, "a torch.nn.Module")
+    if not isinstance(spec, QuantSpec | None):
+        raise ArgumentError("spec", spec, "a QuantSpec, or None")
+    if step_mode not in ("m", "s"):
+        raise ArgumentError("step_mode", step_mode, "m or s")
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+    if not all(map(_counts, shape)) or len(shape) < 2:
+        raise ArgumentError("input_shape", input_shape, "[T, 1, ...], integers from 1")
+    if time_steps is None and shape[1] != 1:
+        raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
+    if time_steps is not None and not _counts(time_steps):
+        raise ArgumentError("time_steps", time_steps, "an integer from 1")
+    if isinstance(activity, bool) or not isinstance(activity, Activity | int | float | None):
+        raise ArgumentError("activity", activity, "a number from 0 to 1, an Activity, or None")
+    return shape
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_steps(fed: int, step_mode: StepMode, traced: Trace) -> None:
+    """Refuse a network whose neurons take one step per call, and took all steps as a batch."""
+    neurons = traced.neurons.values()
+    took_batch = [not n.is_multi_step and n.calls == 1 and n.shape[:2] == (fed, 1) for n in neurons]
+    if fed > 1 and took_batch and all(took_batch):
+        allowed = f"'s': each neuron takes one step per call, and ran once for all {fed} steps"
+        raise ArgumentError("step_mode", step_mode, allowed)
 
 
 def _steps(fed: int, traced: Trace) -> int:

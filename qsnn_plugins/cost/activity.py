@@ -195,8 +195,8 @@ def measure_activity(
         run: Runs one batch through the network; by default the network is called with it.
 
     Raises:
-        ArgumentError: If there is no batch, or a network that takes one step per call was given
-            all steps at once.
+        ArgumentError: If there is no batch, `batches` is a single tensor, or a network that takes
+            one step per call was given all steps at once.
 
     Example:
         >>> from qsnn_plugins.models import StringNet
@@ -205,6 +205,8 @@ def measure_activity(
         >>> 0 < measure_activity(network, [noise], "noise").inputs["blocks.conv1.synapse.0"] < 1
         True
     """
+    if step_mode not in ("m", "s"):
+        raise ArgumentError("step_mode", step_mode, "m or s")
 
     def run_steps(batch: Tensor) -> None:
         for x in batch:

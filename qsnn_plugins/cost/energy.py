@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,10 +11,15 @@ from qsnn_plugins.errors import ArgumentError
 
 __all__ = ["ENERGY_TABLES", "EnergyTable", "OperationEnergy", "energy_table"]
 
+INTEGER_BITS = 8  # the widest operands of `EnergyTable.int8`
+
 
 @dataclass(frozen=True)
 class OperationEnergy:
     """Energy of one addition and of one multiplication, in pJ.
+
+    Raises:
+        ArgumentError: If one is not a finite number from 0.
 
     Example:
         >>> OperationEnergy(add=0.007, multiply=0.07).multiply
@@ -25,8 +31,10 @@ class OperationEnergy:
 
     def __post_init__(self) -> None:
         for name in ("add", "multiply"):
-            if not getattr(self, name) >= 0:
-                raise ArgumentError(name, getattr(self, name), "an energy in pJ, from 0")
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf:
+                raise ArgumentError(name, value, "an energy in pJ, from 0")
 
 
 @dataclass(frozen=True)

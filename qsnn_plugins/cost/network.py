@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from qsnn_plugins.cost.conventions import ROLES, MemoryConvention, Role, memory_convention
-from qsnn_plugins.cost.energy import EnergyTable, energy_table
-from qsnn_plugins.cost.layers import FLOAT_BITS, NeuronCost, ParameterCost, SynapseCost
+from qsnn_plugins.cost.energy import INTEGER_BITS, EnergyTable, energy_table
+from qsnn_plugins.cost.layers import NeuronCost, ParameterCost, SynapseCost
 from qsnn_plugins.cost.table import cost_table, table_text
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.operations import operation_energy
@@ -257,7 +257,7 @@ def _energy(
 ) -> float | None:
     if additions is None or products is None:
         return None
-    each = table.float32 if bits == FLOAT_BITS else table.int8
+    each = table.int8 if bits <= INTEGER_BITS else table.float32
     return operation_energy(additions, products, each.add, each.multiply)
 
 

@@ -25,8 +25,14 @@ __all__ = [
     "stored_membrane",
 ]
 
-# A host's base class of neurons, by the package that defines it.
-_BASES = {"spikingjelly": ("BaseNode", "SimpleBaseNode"), "snntorch": ("SpikingNeuron",)}
+# A host's classes of neurons, by the package that defines them: bases, and what has none.
+_BASES = {
+    "spikingjelly": (
+        *("BaseNode", "SimpleBaseNode", "GatedLIFNode", "DSRIFNode", "DSRLIFNode"),
+        *("PSN", "MaskedPSN", "SlidingPSN"),
+    ),
+    "snntorch": ("SpikingNeuron",),
+}
 _SNNTORCH_STATES = ("mem", "mem_prev", "syn", "syn_exc", "syn_inh", "spk")
 
 
@@ -93,7 +99,8 @@ def stored_membrane(spec: MembraneSpec, neuron: nn.Module | None) -> tuple[int, 
 
 def is_multi_step(neuron: nn.Module) -> bool:
     """Whether a neuron takes all steps [T, N, ...] at once."""
-    return getattr(neuron, "step_mode", "s") == "m"
+    supported = getattr(neuron, "supported_step_mode", None)  # PSN says "s", and takes "m" alone
+    return getattr(neuron, "step_mode", "s") == "m" or bool(supported and supported() == ("m",))
 
 
 @contextmanager
@@ -136,12 +143,14 @@ def evaluate_batches(
         run: Runs one batch through the network; the default hands [T, N, ...] to it.
 
     Raises:
-        ArgumentError: If there is no batch.
+        ArgumentError: If there is no batch, or `batches` is one tensor.
 
     Example:
         >>> list(evaluate_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
         [1]
     """
+    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+        raise ArgumentError("batches", type(batches).__name__, "a list of batches, as in [batch]")
     modes = {module: module.training for module in network.modules()}
     run, count = run or network, 0
     try:

@@ -16,8 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.layers import SynapseKind, layer_kind
@@ -46,6 +49,13 @@ _MACS: dict[Any, Callable[..., int]] = {
     _ATEN.addmv: lambda bias, matrix, vector, **scales: matrix.numel(),
     _ATEN.dot: lambda x, y: x.numel(),
     _ATEN._trilinear: lambda x, weight, y, *places: x.shape[:-1].numel() * weight.numel(),
+}
+
+# operations whose results hold nothing of their arguments but the shape
+_FRESH = {
+    *(_ATEN.empty_like, _ATEN.zeros_like, _ATEN.ones_like, _ATEN.full_like),
+    *(_ATEN.new_empty, _ATEN.new_empty_strided, _ATEN.new_zeros, _ATEN.new_ones, _ATEN.new_full),
+    *(_ATEN.rand_like, _ATEN.randn_like, _ATEN.randint_like, _ATEN.zero_),
 }
 
 
@@ -125,6 +135,7 @@ class _Tracer(TorchDispatchMode):
         self.neurons = all_neurons(network)
         self.layers = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
         self.running: list[tuple[str, nn.Module]] = []
+        self.parametrizing = 0  # parametrizations that run: their products are no inference's
         self.origins = WeakIdKeyDictionary()
         self.owners = WeakIdKeyDictionary()  # names of layers, by their weights and views of these
 
@@ -167,11 +178,12 @@ class _Tracer(TorchDispatchMode):
             if output is not NotImplemented:
                 return output
         output = func(*args, **kwargs)
-        origin = self.of((args, kwargs))
-        if macs is not None:
+        is_fresh = func._overloadpacket in _FRESH
+        origin = _Origin() if is_fresh else self.of((args, kwargs))
+        if macs is not None and not self.parametrizing:
             is_bilinear = func._overloadpacket is _ATEN._trilinear
             origin = self._product(macs(output, *args, **kwargs), args, is_bilinear)
-        owner = self._owner(args) if origin == _Origin() else None
+        owner = self._owner(args) if origin == _Origin() and not is_fresh else None
         for value in torch.utils._pytree.tree_leaves(output):
             if isinstance(value, Tensor):
                 self.origins[value] = origin
@@ -193,6 +205,18 @@ class _Tracer(TorchDispatchMode):
         for factor in spikes or factors:
             synapse.takes |= factor
         return _Origin(synapses=frozenset([name]))
+
+    def leave_out(self, parametrizations: nn.Module) -> list[RemovableHandle]:
+        """Count no product that makes a weight: a chip stores the weight itself."""
+
+        def begin(*_: Any) -> None:
+            self.parametrizing += 1
+
+        def end(*_: Any) -> None:
+            self.parametrizing -= 1
+
+        before = parametrizations.register_forward_pre_hook(begin)
+        return [before, parametrizations.register_forward_hook(end)]
 
     def own(self, name: str, weight: Any) -> None:
         """Note whose weight a tensor is."""
@@ -245,8 +269,12 @@ def trace(
             leaves that as it is.
 
     Raises:
-        ArgumentError: If the network does not take an input of this shape.
+        ArgumentError: If the network does not take an input of this shape, or cannot be copied.
     """
+    for name, parameter in network.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            allowed = f"one that has run once: {name} has no shape yet"
+            raise ArgumentError("network", type(network).__name__, allowed)
     cause: Exception | None = None
     takes_tokens = any(isinstance(module, nn.Embedding) for module in network.modules())
     dtypes = (torch.float32, torch.int64) if takes_tokens else (torch.float32,)
@@ -337,6 +365,8 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
 def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
     handles = []
     for name, module in network.named_modules():
+        if isinstance(module, ParametrizationList):
+            handles += tracer.leave_out(module)
         if "parametrizations" in name.split("."):
             layer, is_its_weight, inside = name.partition(".parametrizations.weight")
             if layer in tracer.layers and is_its_weight and not inside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -37,17 +38,24 @@ class BuildError(QSNNError):
     """A source could not be built on this machine."""
 
 
-def compiler() -> str:
-    """Return the path of the C++ compiler: that of the environment's CXX, or g++.
+def compiler() -> tuple[str, ...]:
+    """Return the C++ compiler, that of the environment's CXX or g++: its path, then its words.
+
+    CXX may hold several words, as in `ccache g++`.
 
     Raises:
         BuildError: If it is not installed.
     """
-    name = os.environ.get("CXX", "g++")
-    found = shutil.which(name)
-    if found is None:
+    chosen = os.environ.get("CXX", "").strip() or "g++"
+    if found := shutil.which(chosen):  # a path may have spaces
+        return (found,)
+    try:
+        name, *words = shlex.split(chosen)
+    except ValueError as error:
+        raise BuildError(f"CXX={chosen!r} cannot be read: {error}") from error
+    if (found := shutil.which(name)) is None:
         raise BuildError(f"there is no compiler {name}")
-    return found
+    return found, *words
 
 
 def cache_folder() -> Path:
@@ -62,7 +70,8 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get("QSNN_CACHE_DIR")
     try:
-        return (Path(chosen) if chosen else Path.home() / ".cache" / "qsnn_plugins").absolute()
+        folder = Path(chosen) if chosen else Path("~/.cache/qsnn_plugins")
+        return folder.expanduser().absolute()
     except RuntimeError as error:
         raise BuildError("there is no home folder for the cache; set QSNN_CACHE_DIR") from error
 
@@ -95,7 +104,7 @@ def build(
     """
     command = compiler()
     texts = (path.read_text("utf-8") for path in (source, *headers))
-    parts = (*texts, command, _version(command), " ".join(flags), _processor())
+    parts = (*texts, *command, _version(command), " ".join(flags), _processor())
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     folder, stem = cache_folder(), f"{source.parent.name}-{digest}"
     for library in folder.glob(f"{stem}-*.so"):
@@ -108,7 +117,7 @@ def build(
         remove_leftovers(folder)
         with path_beside(folder / stem) as temporary:
             with phase(f"{purpose}, once"):
-                _run([command, *flags, str(source), "-o", str(temporary)])
+                _run([*command, *flags, str(source), "-o", str(temporary)])
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             library = _named(stem, temporary)
@@ -149,8 +158,8 @@ def _run(command: list[str]) -> str:
 
 
 @cache
-def _version(command: str) -> str:
-    return _run([command, "--version"])
+def _version(command: tuple[str, ...]) -> str:
+    return _run([*command, "--version"])
 
 
 @cache

@@ -9,7 +9,9 @@ import torch
 import yaml
 
 from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.cost import _energies
 from qsnn_plugins.cost import report
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import SpikingClassifier
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.spec import PruningSpec, QuantSpec, WeightSpec
@@ -182,6 +184,23 @@ def test_a_change_may_be_meant(printed):
     trained_otherwise("steps.ckpt")
     words = ("--ckpt_path", "steps.ckpt", "--ckpt_changes", "allow", "--batches", "1")
     assert printed(*words)["memory"]["parameters"]["weights"] == 27 + 108 + 30
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"int4": {"add": 1, "multiply": 1}}, "has no option 'int4': it has source, int8 and"),
+        ({"int8": {"add": "1", "multiply": 1}}, "a YAML file whose add is an energy in pJ"),
+        ({"int8": [1, 2]}, "a YAML file with source, and add and multiply"),
+    ],
+)
+def test_a_broken_energy_table_is_named(change, message, tmp_path):
+    row = {"add": 1.0, "multiply": 2.0}
+    table = {"source": "my board", "int8": row, "float32": row} | change
+    file = tmp_path / "board.yaml"
+    file.write_text(yaml.safe_dump(table))
+    with pytest.raises(ArgumentError, match=message):
+        _energies(str(file))
 
 
 FLOAT = [

@@ -159,6 +159,10 @@ def test_what_is_not_allowed():
             Activity.uniform(**arguments)
     with pytest.raises(ArgumentError, match="batches=0"):
         measure_activity(StringNet("4C3-GAP-FC3"), [], "nothing")
+    with pytest.raises(ArgumentError, match="batches='Tensor'"):  # its steps would be the batches
+        measure_activity(nn.Linear(6, 2), events(4, 3, 6), "events")
+    with pytest.raises(ArgumentError, match="step_mode='x'"):
+        measure_activity(nn.Linear(6, 2), [events(4, 3, 6)], "events", step_mode="x")
 
 
 class Named(nn.Module):

@@ -16,6 +16,7 @@ from qsnn_plugins.cost import (
     NeuronCost,
     OperationEnergy,
     ParameterCost,
+    SynapseCost,
     cost_table,
     memory_convention,
     report,
@@ -157,6 +158,21 @@ def test_pruning_and_energy_by_hand():
     plain = report(StringNet("4C3-GAP-FC3"), FLOAT, (5, 1, 2, 6, 6), activity=0.2).energy(table)
     linear = 5 * 4 * 3
     assert plain == pytest.approx(500 * (first + 0.2 * linear + 5 * 4 * 36) + 7000 * first)
+
+
+@pytest.mark.parametrize(("bits", "each"), [(8, 1), (9, 100), (16, 100), (32, 100)])
+def test_energy_is_that_of_integers_up_to_8_bits(bits, each):
+    table = EnergyTable("own", int8=OperationEnergy(1, 10), float32=OperationEnergy(100, 1000))
+    synapse = SynapseCost("fc", "linear", 20, 2, bits, takes_numbers=True)
+    neuron = NeuronCost("sn", "Neuron", 7, bits)
+    cost = NetworkCost((synapse,), (replace(neuron, masked=0.0),), (), time_steps=2)
+    assert cost.energy(table) == each * (20 + 10 * 20 + 2 * 7)
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "0.1", True, None])
+def test_an_energy_is_a_finite_number(value):
+    with pytest.raises(ArgumentError, match="multiply="):
+        OperationEnergy(add=0.1, multiply=value)
 
 
 def test_nothing_is_assumed_of_activity():

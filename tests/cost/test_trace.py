@@ -6,6 +6,7 @@ import torch
 from spikingjelly.activation_based import layer, neuron
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, FlopCounter
 from torch import nn
+from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from qsnn_plugins import presets
@@ -176,7 +177,7 @@ class Recorded(nn.Module):
         self.gather = gather
 
     def forward(self, x):
-        spikes = torch.zeros(len(x), x.shape[1], 5, device=x.device)
+        spikes = x.new_zeros(*x.shape[:2], 5)
         for step in range(len(x)):
             self.gather(spikes, step, self.sn(self.first(x[step])))
         return self.last(self.second(spikes))
@@ -197,6 +198,28 @@ def test_spikes_that_are_gathered_in_place_stay_spikes(gather):
     assert (second.takes, second.multiplies, second.activity) == (("sn",), False, 0.1)
     assert (first.feeds, second.feeds) == (("sn",), ("last",))
     assert second.accumulations == pytest.approx(4 * 5 * 3 * 0.1)
+
+
+@pytest.mark.parametrize("kind", ["GatedLIFNode", "DSRLIFNode", "PSN", "MaskedPSN", "SlidingPSN"])
+def test_neurons_of_spikingjelly_without_its_base_are_neurons(kind):
+    if not hasattr(neuron, kind):
+        pytest.skip(f"this SpikingJelly has no {kind}")
+    given = {
+        "MaskedPSN": {"k": 2, "T": 3, "step_mode": "m"},
+        "SlidingPSN": {"k": 2, "step_mode": "m"},
+    }
+    spiking = getattr(neuron, kind)(**given.get(kind, {"T": 3}))
+    cost = report(nn.Sequential(nn.Linear(4, 6), spiking, nn.Linear(6, 2)), None, (3, 1, 4))
+    assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
+    assert cost.time_steps == 3
+    assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
+def test_recurrent_spikes_are_spikes():
+    neurons = snntorch.RLeaky(0.9, linear_features=5, init_hidden=True)
+    cost = report(nn.Sequential(nn.Linear(4, 5), neurons), None, (3, 1, 4), step_mode="s")
+    (recurrent,) = (s for s in cost.synapses if s.name == "1.recurrent")
+    assert (recurrent.macs, recurrent.takes, recurrent.multiplies) == (25, ("1",), False)
 
 
 class SharedTwice(nn.Module):
@@ -347,6 +370,12 @@ class LooksAtValues(nn.Module):
         return self.fc(x) if float(x.sum()) < 1 else x
 
 
+@pytest.mark.parametrize("name", ["spectral_norm", "orthogonal"])
+def test_what_makes_a_weight_is_no_operation(name):
+    linear = getattr(parametrizations, name)(nn.Linear(6, 5))
+    assert report(linear, None, (2, 1, 6)).macs == 6 * 5
+
+
 def test_a_network_that_looks_at_values_runs_with_zeros():
     assert report(LooksAtValues(), None, (3, 1, 4)).macs == 8
 
@@ -368,7 +397,7 @@ def test_tokens_are_counted():
     assert [n.count for n in cost.neurons] == [5 * 3]
 
 
-@pytest.mark.parametrize("shape", [(3, 1, 5), (3, 2, 4), (3,), (0, 1, 4), (3, 1, 4.0)])
+@pytest.mark.parametrize("shape", [(3, 1, 5), (3, 2, 4), (3,), (0, 1, 4), (3, 1, 4.0), 3, "3,1,4"])
 def test_a_shape_that_does_not_fit(shape):
     with pytest.raises(ArgumentError, match="input_shape"):
         report(nn.Sequential(nn.Linear(4, 2)), None, shape)
@@ -402,6 +431,28 @@ def test_a_network_that_takes_one_step_at_a_time_is_pointed_to_its_mode():
     with pytest.raises(ArgumentError, match="one step at a time, with step_mode='s'"):
         report(network, None, (3, 1, 2, 6, 6))
     assert report(network, None, (3, 1, 2, 6, 6), step_mode="s").neurons[0].count == 4 * 16
+    dense = nn.Sequential(nn.Linear(4, 5), neuron.LIFNode())  # which takes any shape
+    with pytest.raises(ArgumentError, match=r"step_mode='m' .* give 's'.* once for all 3 steps"):
+        report(dense, None, (3, 1, 4))
+    assert report(dense, None, (3, 1, 4), step_mode="s").neurons[0].count == 5
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"network": "resnet"},
+        {"network": nn.LazyLinear(3)},
+        {"spec": "imsnn"},
+        {"activity": "often"},
+        {"activity": True},
+        {"time_steps": 2.5},
+        {"time_steps": True},
+    ],
+)
+def test_what_is_not_allowed_is_named(argument):
+    given = {"network": nn.Linear(4, 3), "spec": None, "input_shape": (3, 1, 4)} | argument
+    with pytest.raises(ArgumentError, match=f"^{next(iter(argument))}="):
+        report(**given)
 
 
 class Functional(nn.Module):

@@ -113,6 +113,28 @@ def test_a_compiler_that_hangs_is_named(source, tmp_path, monkeypatch):
 
 
 @needs_compiler
+def test_a_compiler_may_have_words(source, tmp_path, monkeypatch):
+    plain = build(source)
+    wrapper = tmp_path / "wrap per"
+    wrapper.write_text('#!/bin/sh\n[ "$1" = g++ ] && shift\nexec g++ "$@"\n')
+    wrapper.chmod(0o755)
+    for words in (f"'{wrapper}' g++", str(wrapper)):
+        monkeypatch.setenv("CXX", words)
+        assert ctypes.CDLL(str(build(source))).answer() == 42
+    monkeypatch.setenv("CXX", "")  # as if it were not set
+    assert build(source) == plain
+    monkeypatch.setenv("CXX", "no-such-wrapper g++")
+    with pytest.raises(BuildError, match=r"there is no compiler no-such-wrapper$"):
+        build(source)
+
+
+def test_a_home_folder_in_the_cache_s_name_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("QSNN_CACHE_DIR", "~/kernels")
+    assert compiler.cache_folder() == tmp_path / "kernels"
+
+
+@needs_compiler
 def test_what_is_renamed_is_on_the_disk(source, monkeypatch):
     calls = []
     monkeypatch.setattr(os, "fsync", lambda file: calls.append("sync"))

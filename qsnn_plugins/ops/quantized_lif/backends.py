@@ -148,7 +148,20 @@ def refusal(
         return uncovered
     if is_debugging():
         return "debug mode looks at every step"
+    if not torch.compiler.is_compiling() and _is_transformed():
+        return "torch.func or forward-mode derivatives are taken of it"
     return _missing(kernel)
+
+
+def _is_transformed() -> bool:
+    """Whether derivatives are taken that no operator of torch.library has: torch drops tangents."""
+    if torch.autograd.forward_ad._current_level >= 0:
+        return True
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return False
+    kinds = torch._C._functorch.TransformType
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() in (kinds.Grad, kinds.Jvp) for level in levels)
 
 
 def _uncovered(

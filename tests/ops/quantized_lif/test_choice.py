@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 
 from qsnn_plugins.debug import debugging
 from qsnn_plugins.errors import ArgumentError, BackendError
@@ -62,6 +63,19 @@ def test_what_lies_on_another_gpu_is_refused_by_name(name):
 def test_debug_mode_is_refused():
     with debugging(), pytest.raises(ArgumentError, match="1 NaN among 3 values"):
         quantized_lif(torch.tensor([[0.0, float("nan"), 1.0]]), 0.0, 1.0, Parameters())
+
+
+def test_derivatives_that_no_kernel_has_are_left_to_the_reference():
+    def total(x):
+        return quantized_lif(x, 0.0, 1.0, Parameters())[0].sum()
+
+    x = torch.rand(3, 2)
+    (grad,) = torch.autograd.grad(total(leaf := x.clone().requires_grad_()), leaf)
+    assert torch.allclose(torch.func.grad(total)(x), grad)
+    with pytest.raises(NotImplementedError, match="jvp"):  # tangents of 0, if a kernel ran
+        torch.func.jvp(total, (x,), (x,))
+    with forward_ad.dual_level(), pytest.raises(BackendError, match="forward-mode derivatives"):
+        choose(**arguments(), backend="cpp")
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])
