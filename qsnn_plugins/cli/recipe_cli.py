@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from traceback import walk_tb
 from typing import Any, Self
 
 import torch
@@ -112,6 +113,10 @@ class RecipeCLI(LightningCLI):
             raise RecipeError(explain(error.message, recipes)) from None
         except MisconfigurationException as error:  # what shows only while it runs
             raise RecipeError(str(error)) from None
+        except ValueError as error:
+            if not _is_of_lightning(error):
+                raise
+            raise RecipeError(str(error)) from None
         except (RuntimeError, UnpicklingError) as error:
             if reason := unloadable(error) or _unknown_metric(error):
                 raise RecipeError(reason) from None
@@ -154,11 +159,23 @@ class RecipeCLI(LightningCLI):
             # The one switch that every version of Lightning heeds, and its worker processes too.
             os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
         trainer = settings.trainer
+        self._check_counts(trainer)
         if trainer.default_root_dir is None:
             trainer.default_root_dir = str(Path("runs", self.recipes.name or "unnamed"))
         if trainer.logger is None:
             where = Namespace(save_dir=str(trainer.default_root_dir), name=self.subcommand)
             trainer.logger = Namespace(class_path=_LOGGER, init_args=where)
+
+    def _check_counts(self, trainer: Namespace) -> None:
+        """Refuse counts by which Lightning divides.
+
+        Raises:
+            RecipeError: One is below 1.
+        """
+        for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+            if (count := trainer.get(name)) is not None and count < 1:
+                refusal = ArgumentError(name, count, "an integer from 1")
+                raise RecipeError(f"{self.recipes.place(('trainer', name))}: {refusal}")
 
     def instantiate_classes(self) -> None:
         """Build the data, the model and the trainer.
@@ -348,6 +365,12 @@ class _KnownMonitors(Callback):
 
 def _is_sharded(path: Path) -> bool:
     return any((path / name).exists() for name in ("meta.pt", ".metadata", "checkpoint"))
+
+
+def _is_of_lightning(error: Exception) -> bool:
+    """Whether Lightning itself raised an error: then it is about an option of the trainer."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("lightning.pytorch.")
 
 
 def _unknown_metric(error: Exception) -> str | None:

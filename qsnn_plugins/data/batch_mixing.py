@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -98,7 +100,7 @@ class BatchMixing:
         if self.until_epoch is not None and epoch >= self.until_epoch:
             return frames, labels
         # items draw from (seed, epoch, index), and zeros at a key's end do not count: hence the 1
-        with drawing_from(seed, epoch, batch, process, 1):
+        with drawing_from(seed, epoch, batch, process, 1), _float32_by_default():
             if torch.rand(()) >= self.probability:
                 return frames, labels
             images = frames if frames.is_floating_point() else frames.float()
@@ -110,3 +112,14 @@ class BatchMixing:
         if cuts:
             return CutMix(alpha=float(self.cutmix), num_classes=classes)
         return MixUp(alpha=float(self.mixup), num_classes=classes)
+
+
+@contextmanager
+def _float32_by_default() -> Iterator[None]:
+    """Draw the same in trainings of all precisions; torch's Beta distribution has no 16 bits."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lightning.pytorch import LightningModule, Trainer
@@ -15,6 +14,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.functional import Detections
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
+from qsnn_plugins.lightning.output_folder import output_folder
 
 __all__ = ["BoxWriter"]
 
@@ -61,8 +61,9 @@ class BoxWriter(BasePredictionWriter):
         self._true: list[dict[str, Any]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with empty lists."""
+        """Start with empty lists, and make the folder before anything is computed for it."""
         self._found, self._images, self._true = [], [], []
+        output_folder(self.folder, trainer)
 
     def write_on_batch_end(
         self,
@@ -90,11 +91,11 @@ class BoxWriter(BasePredictionWriter):
         truth = {"images": self._images, "annotations": self._true, "categories": categories}
         rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         for name, content in (("found", self._found), ("true", truth)):
-            path = self._folder(trainer) / f"{name}{rank}.json"
+            path = output_folder(self.folder, trainer) / f"{name}{rank}.json"
             with atomic_write(path, "w") as file:
                 json.dump(content, file)
         if trainer.is_global_zero:
-            print(f"boxes of {len(self._images)} samples: {self._folder(trainer)}")
+            print(f"boxes of {len(self._images)} samples: {output_folder(self.folder, trainer)}")
 
     def _note(
         self, image: int, sample: Tensor, found: Detections, target: dict[str, Tensor]
@@ -133,13 +134,8 @@ class BoxWriter(BasePredictionWriter):
             for box, score, label in zip(*found, strict=True)
             if score >= self.min_score
         ]
-        path = self._folder(trainer) / f"{image:04d}.{self.picture_format}"
+        path = output_folder(self.folder, trainer) / f"{image:04d}.{self.picture_format}"
         save_picture(draw_boxes(sample, true, drawn), path)
-
-    def _folder(self, trainer: Trainer) -> Path:
-        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
 
 def _coco(box: Tensor) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -12,6 +11,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from qsnn_plugins.files import atomic_write
+from qsnn_plugins.lightning.output_folder import output_folder
 
 __all__ = ["ClassWriter"]
 
@@ -35,8 +35,9 @@ class ClassWriter(BasePredictionWriter):
         self._rows: list[tuple[int, ...]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start with an empty list."""
+        """Start with an empty list, and make the folder before anything is computed for it."""
         self._rows = []
+        output_folder(self.folder, trainer)
 
     def write_on_batch_end(
         self,
@@ -56,8 +57,7 @@ class ClassWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, and say where it is."""
-        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = output_folder(self.folder, trainer)
         rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = folder / f"classes{rank}.csv"
         with atomic_write(path, "w") as file:

@@ -15,7 +15,13 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning.class_writer import ClassWriter
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
-from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
+from qsnn_plugins.lightning.networks import (
+    SharedFactory,
+    build_optimizer,
+    check_optimizer,
+    output_count,
+)
+from qsnn_plugins.lightning.own_callbacks import unless_given
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
     Schedule,
@@ -99,7 +105,8 @@ class SpikingClassifier(TimedModule):
             raise ArgumentError("time_steps", time_steps, "an integer from 1, or None")
         self.network: Any = network
         self.loss = loss if loss is not None else TETLoss()
-        self.optimizer, self.schedule, self.time_steps = optimizer, schedule, time_steps
+        self.optimizer, self.schedule = SharedFactory(optimizer), schedule
+        self.time_steps = time_steps
         self.warmup_epochs, self.min_lr, self.cosine_epochs = warmup_epochs, min_lr, cosine_epochs
         self.weight_decay_on, self.mixing = weight_decay_on, mixing
         classes = output_count(network)
@@ -179,7 +186,7 @@ class SpikingClassifier(TimedModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop where it diverges, end a test with a table, and write what is predicted."""
-        return [StopOnDivergence(), NetworkReport(), ClassWriter()]
+        return unless_given(self, StopOnDivergence(), NetworkReport(), ClassWriter())
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the training."""

@@ -17,7 +17,13 @@ from qsnn_plugins.extras import import_extra
 from qsnn_plugins.functional import Detections, YoloGrid, detect
 from qsnn_plugins.lightning.divergence import StopOnDivergence
 from qsnn_plugins.lightning.labels import check_labels
-from qsnn_plugins.lightning.networks import build_optimizer, check_optimizer, output_count
+from qsnn_plugins.lightning.networks import (
+    SharedFactory,
+    build_optimizer,
+    check_optimizer,
+    output_count,
+)
+from qsnn_plugins.lightning.own_callbacks import unless_given
 from qsnn_plugins.lightning.report import NetworkReport
 from qsnn_plugins.lightning.schedule import (
     Schedule,
@@ -89,7 +95,7 @@ class SpikingDetector(TimedModule):
         self.network: Any = network
         self.grid = grid
         self.loss = loss if loss is not None else YoloLoss()
-        self.optimizer, self.schedule = optimizer, schedule
+        self.optimizer, self.schedule = SharedFactory(optimizer), schedule
         self.limits: dict[str, Any] = {
             "confidence_threshold": confidence_threshold,
             "iou_threshold": iou_threshold,
@@ -169,7 +175,7 @@ class SpikingDetector(TimedModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Print a table after every test, and stop a training that diverges with an error."""
-        return [StopOnDivergence(), NetworkReport(closing=_closing)]
+        return unless_given(self, StopOnDivergence(), NetworkReport(closing=_closing))
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the training."""

@@ -13,7 +13,25 @@ from torch.optim import Optimizer
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import WeightDecayOn, parameter_groups
 
-__all__ = ["build_optimizer", "check_optimizer", "output_count"]
+__all__ = ["SharedFactory", "build_optimizer", "check_optimizer", "output_count"]
+
+
+class SharedFactory(partial[Any]):
+    """A function that copies of a module share.
+
+    What the command line's parser makes of an optimizer's class holds on to the parser, and so to
+    the trainer, which cannot be copied; callbacks that average weights copy the module.
+
+    Example:
+        >>> from copy import deepcopy
+        >>> build = SharedFactory(torch.optim.Adam)
+        >>> deepcopy(build) is build
+        True
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedFactory:
+        """Return itself."""
+        return self
 
 
 def output_count(network: nn.Module) -> int:

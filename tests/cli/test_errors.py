@@ -198,6 +198,14 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
             ["-c", "good.yaml", "--trainer.strategy=foo"],
             "trainer: You selected an invalid strategy name: `strategy='foo'`",
         ),
+        (
+            ["-c", "good.yaml", "--trainer.accumulate_grad_batches=0"],
+            "--trainer.accumulate_grad_batches: accumulate_grad_batches=0 is not allowed: give",
+        ),
+        (
+            ["-c", "good.yaml", "--trainer.val_check_interval=100"],
+            "`val_check_interval` (100) must be less than or equal to the number of the training",
+        ),
         (["-c", "good.yaml", "--trainer.logger=tiny.NoLogger"], "there is no package no_logger"),
         (
             ["-c", "good.yaml", "--trainer.logger=WandbLoger"],

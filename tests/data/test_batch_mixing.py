@@ -128,6 +128,21 @@ def test_one_key_gives_one_batch_whatever_else_draws():
         assert not torch.equal(other, first), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_draws_are_those_of_float32_in_every_precision(dtype):
+    """Lightning sets the default dtype of a training in `bf16-true` or `64-true`."""
+    expected = [BatchMixing(**BOTH)(recordings(), LABELS, 6, epoch=n) for n in range(4)]
+    torch.set_default_dtype(dtype)
+    try:
+        found = [BatchMixing(**BOTH)(recordings(), LABELS, 6, epoch=n) for n in range(4)]
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for (frames, labels), (same_frames, same_labels) in zip(expected, found, strict=True):
+        assert torch.equal(frames, same_frames)
+        assert torch.equal(labels, same_labels)
+
+
 @pytest.mark.parametrize(
     ("settings", "argument"),
     [

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.lightning import BoxWriter
+from qsnn_plugins.lightning import BoxWriter, ClassWriter
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
 from tests.lightning.detection import build, coco_forms, coco_precision
 
@@ -88,3 +88,10 @@ def test_what_is_not_allowed_is_named():
         BoxWriter(pictures=-1)
     with pytest.raises(ArgumentError, match="picture_format='jpg'"):
         BoxWriter(picture_format="jpg")
+
+
+@pytest.mark.parametrize("writer", [BoxWriter, ClassWriter])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_prediction(writer, trainer, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ArgumentError, match=r"folder=.*file.*can be written"):
+        writer(str(tmp_path / "file")).on_predict_start(trainer(), None)

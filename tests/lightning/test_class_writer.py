@@ -4,6 +4,7 @@ import csv
 
 import torch
 
+from qsnn_plugins.lightning import ClassWriter, StopOnDivergence
 from tests.lightning.small_run import Data, build
 
 
@@ -16,3 +17,14 @@ def test_classes_and_labels_of_every_sample_are_written(trainer, tmp_path):
     assert [int(row[0]) for row in rows] == list(range(18))
     assert [int(row[1]) for row in rows] == torch.cat(found).tolist()
     assert [int(row[2]) for row in rows] == [i % 2 for i in range(18)]
+
+
+def test_callbacks_of_the_user_stay(trainer, tmp_path):
+    """Lightning would put the module's own in the place of those of their class."""
+    t = trainer(callbacks=[ClassWriter(str(tmp_path / "mine"))])
+    t.predict(build(), Data().test_dataloader())
+    assert [path.name for path in tmp_path.rglob("*.csv")] == ["classes.csv"]
+    assert (tmp_path / "mine" / "classes.csv").is_file()
+    t.predict(build(), Data().test_dataloader())
+    own = [each for each in t.callbacks if isinstance(each, StopOnDivergence | ClassWriter)]
+    assert [type(each) for each in own] == [ClassWriter, StopOnDivergence], "each once"

@@ -1,6 +1,7 @@
 """The classifier learns, refuses what it cannot learn from, and gives one result a seed."""
 
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -39,6 +40,15 @@ def test_the_learning_rate_falls_to_zero_along_a_cosine(model, loader, trainer):
     t = trainer(max_epochs=4, enable_checkpointing=False)
     t.fit(model, loader)
     assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_copy_leaves_what_builds_the_optimizer_alone(model):
+    """The parser's builders hold on to the trainer; averaging callbacks copy the module."""
+    held = (item for item in ())  # cannot be copied
+    build = partial(lambda _, parameters: torch.optim.Adam(parameters), held)
+    copied = deepcopy(SpikingClassifier(model.network, optimizer=build))
+    assert isinstance(copied.optimizer(copied.parameters()), torch.optim.Adam)
+    assert copied.network is not model.network
 
 
 def test_logits_are_averaged_over_time(model, loader):
