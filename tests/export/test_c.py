@@ -16,7 +16,14 @@ from qsnn_plugins import QuantSpec, export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork
 from qsnn_plugins.export.c.plan import bit_planes, plan
-from qsnn_plugins.export.nodes import Neuron, Output, Span, SumPool, WideNeuron
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Neuron,
+    Output,
+    Span,
+    SumPool,
+    WideNeuron,
+)
 from qsnn_plugins.models import ResidualNet, StringNet
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, WeightSpec
 from tests.export.c_programs import (
@@ -338,6 +345,19 @@ def test_neurons_that_never_fire_compile_without_a_warning(tmp_path):
     (neuron,) = integer.neurons.values()
     assert len(neuron.spikes) == 1
     assert_equal_in_c(integer, torch.ones(2, 2, 4), tmp_path)
+
+
+@pytest.mark.parametrize(("levels", "channels"), [((-1, 0, 1), 3), ((-3, -1, 1, 2, 3), 2)])
+def test_codes_of_one_byte_compile_without_a_warning(levels, channels, tmp_path):
+    net = Drawn(0)
+    at = net.input((channels, 3), -9, 20)
+    codes = torch.tensor(levels)[torch.arange(channels)].to(torch.int8)
+    window = {"stride": (1,), "padding": (1,), "dilation": (1,), "groups": channels}
+    at = net.add(Convolution, (channels, 5), (at,), takes=(channels, 3), bits=3, levels=levels,
+                 codes=codes.reshape(channels, 1, 1), **window)  # fmt: skip
+    net.output(net.linear(net.neuron(at), 2), plain=True)
+    frames = random_frames(net.network, 0)
+    assert_equal_in_c(net.network, frames, tmp_path, flags=("-O2",))
 
 
 def test_names_begin_as_the_user_wants(tmp_path):
