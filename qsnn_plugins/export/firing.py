@@ -80,8 +80,8 @@ def _neuron(
     if len(kept) > _STATES:
         raise ExportError(
             f"{name} stores {len(kept)} values, of which {_STATES} fit in a byte: give its "
-            "membranes fewer bits, or a reset in the same step (reset_delay=False), since the delayed one "
-            "stores two more"
+            "membranes fewer bits, or a reset in the same step (reset_delay=False), since the "
+            "delayed one stores two more"
         )
     states = table.states if len(table.states.unique(dim=0)) > 1 else table.states[:1]
     how: dict[str, Any] = {
