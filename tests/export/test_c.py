@@ -1,5 +1,6 @@
 """Networks in C give the integers of the reference, from memory and instructions that are known."""
 
+import errno
 import math
 import re
 import subprocess
@@ -15,6 +16,7 @@ from torch import nn
 from qsnn_plugins import QuantSpec, export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork
+from qsnn_plugins.export.c import write
 from qsnn_plugins.export.c.plan import bit_planes, plan
 from qsnn_plugins.export.nodes import (
     Convolution,
@@ -24,6 +26,7 @@ from qsnn_plugins.export.nodes import (
     SumPool,
     WideNeuron,
 )
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.models import ResidualNet, StringNet
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, WeightSpec
 from tests.export.c_programs import (
@@ -380,6 +383,21 @@ def test_what_a_user_changed_stays(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "Makefile", "main.c", "network.c", "network.h", "weights.h",
     ]  # fmt: skip
+
+
+def test_a_write_that_fails_leaves_all_files_of_the_network_before(tmp_path, monkeypatch):
+    free_network(0, 1).to_c(tmp_path)
+    before = {each.name: each.read_text() for each in tmp_path.iterdir()}
+
+    def full(path, mode):
+        if path.name == "weights.h":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return atomic_write(path, mode)
+
+    monkeypatch.setattr(write, "atomic_write", full)
+    with pytest.raises(ArgumentError, match="No space left"):
+        free_network(0, 255).to_c(tmp_path)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == before
 
 
 def test_another_prefix_in_the_same_folder_builds(tmp_path):
