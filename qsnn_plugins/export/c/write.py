@@ -24,9 +24,9 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> None:
     """Write a network as C99 without memory allocation and floats.
 
-    `network.h`, `network.c` and `weights.h` are overwritten, all or none of them. `main.c`, which reads frames from
-    standard input and prints classes, and a `Makefile` are written only if they do not exist. With
-    another prefix than before, a `main.c` that nobody changed is overwritten too.
+    `network.h`, `network.c` and `weights.h` are overwritten, all or none of them. `main.c`, which
+    reads frames from standard input and prints classes, and a `Makefile` are written only if they
+    do not exist. With another prefix than before, a `main.c` that nobody changed is overwritten too.
 
     Args:
         network: Result of `to_integer` or `load`.
