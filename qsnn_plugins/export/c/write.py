@@ -26,7 +26,8 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
 
     `network.h`, `network.c` and `weights.h` are overwritten, all or none of them. `main.c`, which
     reads frames from standard input and prints classes, and a `Makefile` are written only if they
-    do not exist. With another prefix than before, a `main.c` that nobody changed is overwritten too.
+    do not exist. With another prefix than before, a `main.c` that nobody changed is overwritten
+    too.
 
     Args:
         network: Result of `to_integer` or `load`.
