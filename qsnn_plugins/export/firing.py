@@ -20,6 +20,7 @@ __all__ = ["neuron"]
 
 _WORD = 30  # bits of a fixed-point number, which leave room for a sum of two
 _MULTIPLIER = 31
+_STATES = 2**8  # a state is a byte
 
 
 def neuron(builder: Builder, name: str, module: Any, value: Value, leading: int) -> Value:
@@ -76,6 +77,12 @@ def _neuron(
     dtype = torch.float64 if wide else builder.dtype
     bounds = integer_bounds(table.breaks[channel], scale, bias, low, high, dtype)
     bounds, table, kept = trimmed(bounds, table, low, high)
+    if len(kept) > _STATES:
+        raise ExportError(
+            f"{name} stores {len(kept)} values, of which {_STATES} fit in a byte: give its "
+            "membranes fewer bits, or a reset in the same step (reset_delay=False), since the "
+            "delayed one stores two more"
+        )
     states = table.states if len(table.states.unique(dim=0)) > 1 else table.states[:1]
     how: dict[str, Any] = {
         "name": name, "inputs": (place,), "shape": shape, "low": 0,

@@ -21,6 +21,7 @@ __all__ = ["StepTable", "tabulate"]
 _SPIKE_BITS = 8
 _GREATEST = 2.0**40  # no charge of a network comes near
 _TABLE_STATES = 16
+_SLACK = 1e-6  # of a gain that float64 rounds beside a stored state
 _STORED = 2**10  # 8 bits are the most that a spec has
 
 
@@ -239,10 +240,16 @@ def _wide(name: str, neuron: Any, step: _Step, states: Tensor) -> StepTable:
 
     count = exact.counts * places.shape[1]
     breaks = _bisect(ranks, (exact.channels, 1), count, torch.float64)
-    each = torch.stack(
-        [charge(zero, places[:, s].unsqueeze(0))[0] for s in range(places.shape[1])], 1
-    )
-    table = exact.table(places, breaks, charge=each, gain=float(gain[0, 0]))
+    rows = places.T.contiguous()  # [states, C]
+    each = charge(zero.expand(rows.shape), rows)
+    steeper = charge(zero.expand(rows.shape) + 1, rows) - each
+    if not torch.allclose(steeper, gain.expand(rows.shape), rtol=_SLACK, atol=0.0):
+        raise ExportError(
+            f"{name} discards its input after a spike (Lapicque's late reset to zero), which has a "
+            f"form in integers for membranes of up to {_TABLE_STATES} values: "
+            "give them fewer bits, or reset_mechanism='subtract'"
+        )
+    table = exact.table(places, breaks, charge=each.T, gain=float(gain[0, 0]))
     return replace(table, states=own) if own.shape == places.shape else table
 
 

@@ -1,5 +1,6 @@
 """Networks in C give the integers of the reference, from memory and instructions that are known."""
 
+import errno
 import math
 import re
 import subprocess
@@ -15,8 +16,17 @@ from torch import nn
 from qsnn_plugins import QuantSpec, export, inject, presets
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export import IntegerNetwork
+from qsnn_plugins.export.c import write
 from qsnn_plugins.export.c.plan import bit_planes, plan
-from qsnn_plugins.export.nodes import Neuron, Output, Span, SumPool, WideNeuron
+from qsnn_plugins.export.nodes import (
+    Convolution,
+    Neuron,
+    Output,
+    Span,
+    SumPool,
+    WideNeuron,
+)
+from qsnn_plugins.files import atomic_write
 from qsnn_plugins.models import ResidualNet, StringNet
 from qsnn_plugins.spec import MembraneSpec, SpikeSpec, WeightSpec
 from tests.export.c_programs import (
@@ -340,6 +350,19 @@ def test_neurons_that_never_fire_compile_without_a_warning(tmp_path):
     assert_equal_in_c(integer, torch.ones(2, 2, 4), tmp_path)
 
 
+@pytest.mark.parametrize(("levels", "channels"), [((-1, 0, 1), 3), ((-3, -1, 1, 2, 3), 2)])
+def test_codes_of_one_byte_compile_without_a_warning(levels, channels, tmp_path):
+    net = Drawn(0)
+    at = net.input((channels, 3), -9, 20)
+    codes = torch.tensor(levels)[torch.arange(channels)].to(torch.int8)
+    window = {"stride": (1,), "padding": (1,), "dilation": (1,), "groups": channels}
+    at = net.add(Convolution, (channels, 5), (at,), takes=(channels, 3), bits=3, levels=levels,
+                 codes=codes.reshape(channels, 1, 1), **window)  # fmt: skip
+    net.output(net.linear(net.neuron(at), 2), plain=True)
+    frames = random_frames(net.network, 0)
+    assert_equal_in_c(net.network, frames, tmp_path, flags=("-O2",))
+
+
 def test_names_begin_as_the_user_wants(tmp_path):
     integer = free_network(0, 1)
     integer.to_c(tmp_path, prefix="Digits_v2")
@@ -360,6 +383,21 @@ def test_what_a_user_changed_stays(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "Makefile", "main.c", "network.c", "network.h", "weights.h",
     ]  # fmt: skip
+
+
+def test_a_write_that_fails_leaves_all_files_of_the_network_before(tmp_path, monkeypatch):
+    free_network(0, 1).to_c(tmp_path)
+    before = {each.name: each.read_text() for each in tmp_path.iterdir()}
+
+    def full(path, mode):
+        if path.name == "weights.h":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return atomic_write(path, mode)
+
+    monkeypatch.setattr(write, "atomic_write", full)
+    with pytest.raises(ArgumentError, match="No space left"):
+        free_network(0, 255).to_c(tmp_path)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == before
 
 
 def test_another_prefix_in_the_same_folder_builds(tmp_path):

@@ -50,6 +50,31 @@ def test_what_has_no_form_in_integers_is_refused(spec, words):
         export.to_integer(network, counts())
 
 
+@pytest.mark.parametrize(
+    ("host_neuron", "membrane", "words"),
+    [
+        # 256 levels, and two of the delayed reset
+        (
+            snn.Leaky(0.9, init_hidden=True),
+            MembraneSpec("threshold_centred", bits=8),
+            r"1 stores 25[78] values.*reset_delay=False",
+        ),
+        # after a spike the input does not count, and what is charged is 0
+        (
+            snn.Lapicque(beta=0.9, init_hidden=True, reset_mechanism="zero"),
+            MembraneSpec("uniform", bits=4, scale="fixed", scale_value=2.0),
+            r"1 discards its input after a spike.* up to 16 values.* reset_mechanism='subtract'",
+        ),
+    ],
+)
+def test_states_that_no_wide_table_has_are_refused(host_neuron, membrane, words):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 32), host_neuron, nn.Linear(32, 2))
+    inject(network, QuantSpec(membrane, weight=WeightSpec("uniform", bits=8)))
+    with pytest.raises(ExportError, match=words):
+        export.to_integer(network, torch.randint(0, 3, (20, 2, 4)).float())
+
+
 class Squared(nn.Module):
     def __init__(self, network):
         super().__init__()

@@ -93,7 +93,7 @@ class Layers(Writer):
         level_type, levels_name = self._levels(levels)
         row_bits = c_out * bits
         whole = 8 % bits == 0 and row_bits % 8 == 0
-        add, text = add_row(kind, bits, level_type, whole)
+        add, text = add_row(kind, bits, level_type, whole, codes.numel() * bits <= 8)
         self.functions.setdefault(add, text)
 
         span = self.plan.spans[source]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 from qsnn_plugins.errors import ArgumentError
@@ -23,9 +24,10 @@ _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> None:
     """Write a network as C99 without memory allocation and floats.
 
-    `network.h`, `network.c` and `weights.h` are overwritten. `main.c`, which reads frames from
-    standard input and prints classes, and a `Makefile` are written only if they do not exist. With
-    another prefix than before, a `main.c` that nobody changed is overwritten too.
+    `network.h`, `network.c` and `weights.h` are overwritten, all or none of them. `main.c`, which
+    reads frames from standard input and prints classes, and a `Makefile` are written only if they
+    do not exist. With another prefix than before, a `main.c` that nobody changed is overwritten
+    too.
 
     Args:
         network: Result of `to_integer` or `load`.
@@ -58,12 +60,15 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
     with writable("folder", folder) as into:
         into.mkdir(parents=True, exist_ok=True)
         keeps_main = _keeps_main(into, prefix)
-        for name, text in files.items():
-            keeps = keeps_main if name == "main.c" else name == "Makefile"
-            if keeps and (into / name).exists():
-                continue
-            with atomic_write(into / name, "w") as file:
+        # all are written before the first takes its place: weights of another network would compile
+        with ExitStack() as written:
+            for name, text in files.items():
+                keeps = keeps_main if name == "main.c" else name == "Makefile"
+                if keeps and (into / name).exists():
+                    continue
+                file = written.enter_context(atomic_write(into / name, "w"))
                 file.write(_named(text, prefix))
+                file.flush()
 
 
 def _named(text: str, prefix: str) -> str:
