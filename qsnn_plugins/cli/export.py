@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
@@ -32,8 +33,9 @@ def _main(words: list[str]) -> None:
     if options.batches is not None and options.batches < 1:
         raise RecipeError(f"--batches={options.batches} is not allowed: give an integer from 1")
     out = Path(options.out)
-    if out.is_file():
-        raise RecipeError(f"--out: {out} is a file, not a folder")
+    for folder in (out, *out.parents):
+        if os.path.isfile(folder):
+            raise RecipeError(f"--out: {folder} is a file, not a folder")
     with phase(f"exporting {recipes.name}"):
         from qsnn_plugins.cli.exporting import export
 

@@ -237,22 +237,30 @@ def damaged(content, draw):
     return content[:place] + content[draw.randrange(len(content)) :]
 
 
+def test_damaged_bytes_are_refused_or_read_as_they_were(tmp_path):
+    content, path, draw = saved_bytes(tmp_path), tmp_path / "bad.ckpt", random.Random(0)
+    refused = 0
+    for _ in range(100):
+        path.write_bytes(damaged(content, draw))
+        try:
+            read = read_checkpoint(path)
+        except RecipeError:
+            refused += 1
+        else:  # nothing that a checksum tells is loaded
+            assert torch.equal(read["state_dict"]["weight"], torch.arange(400.0))
+    assert refused > 60
+
+
 @pytest.mark.slow
-def test_two_hundred_damaged_checkpoints_end_without_a_traceback(folder, here, capsys):
-    path, content = saved_by_fit(folder, here)
+def test_a_hundred_mutated_checkpoints_end_without_a_traceback(folder, here, capsys):
+    _, content = saved_by_fit(folder, here)
     draw, statuses = random.Random(0), []
-    for number in range(200):
-        changed = mutated(content, draw) if number % 2 else damaged(path.read_bytes(), draw)
-        write(folder / "bad.ckpt", changed)
+    for _ in range(100):
+        write(folder / "bad.ckpt", mutated(content, draw))
         stage = draw.choice(("fit", "test"))
         capsys.readouterr()
-        status = here(stage, "-c", "good.yaml", "--ckpt_path", "bad.ckpt")
-        statuses.append(status)
-        if status:
-            assert status == 2
+        statuses.append(here(stage, "-c", "good.yaml", "--ckpt_path", "bad.ckpt"))
+        if statuses[-1]:
             only_error(capsys.readouterr().err)
-        elif isinstance(changed, bytes):  # nothing that a checksum tells is loaded
-            read = torch.load(folder / "bad.ckpt", weights_only=True)
-            for key, value in content["state_dict"].items():
-                assert torch.equal(read["state_dict"][key], value)
-    assert statuses.count(2) > 120
+    assert set(statuses) == {0, 2}
+    assert statuses.count(2) > 40

@@ -10,9 +10,10 @@ from tests.cli.conftest import RECIPE
 from tests.cli.plotting import RESULT
 
 HEAVY = ("torch", "numpy", "lightning", "jsonargparse", "matplotlib", "spikingjelly", "snntorch")
-TOOLS = ("cost", "plot", "reproduce", "recipes", "measure", "doctor")
+TOOLS = ("cost", "export", "plot", "reproduce", "recipes", "measure", "doctor")
 HELP = [[word, "--help"] for word in ("fit", "validate", "test", "predict", *TOOLS)]
 GOOD = ["-c", "good.yaml"]
+EXPORT = ["export", *GOOD, "--ckpt_path=last", "--to=c"]
 MISTAKES = [
     (["fit", "-c", "no.yaml"], "there is no recipe no.yaml"),
     (["fit", "-c", "lost.yaml"], "lost.yaml: base: there is no recipe no.yaml"),
@@ -36,6 +37,9 @@ MISTAKES = [
     (["fit", *GOOD, "--ckpt_changes", "allow"], "--ckpt_changes: allow is not allowed: give it"),
     (["test", *GOOD, "--weights_only=False"], "--weights_only: false is not allowed: give it"),
     (["cost", *GOOD, "--spatial=0.1"], "--spatial=0.1 is not allowed: give it together with"),
+    ([*EXPORT, "--out=good.yaml"], "--out: good.yaml is a file, not a folder"),
+    ([*EXPORT, "--out=good.yaml/below"], "--out: good.yaml is a file, not a folder"),
+    ([*EXPORT, "--out=x", "--batches=0"], "--batches=0 is not allowed: give an integer from 1"),
     (["plot"], "qsnn plot: give a figure as the first word: membranes"),
     (["plot", "-c", "x.yaml"], "qsnn plot: give a figure as the first word: membranes"),
     (["plot", "pie"], "qsnn plot has no figure 'pie'"),

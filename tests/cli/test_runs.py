@@ -79,18 +79,25 @@ def test_what_a_callback_misses_is_one_sentence(callback, sentence, here, capsys
 def test_nothing_depends_on_the_locale(folder, monkeypatch):
     """Recipes and pages with ± and × are read and printed where the locale is ASCII."""
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    for words in (
+    commands = [
         ["recipes"],
         ["cost", "-c", "recipes/spquant_vgg9.yaml", "-c", "recipes/overlays/embedded.yaml"],
-        ["fit", "-c", str(folder / "good.yaml"), "--print_config"],
-    ):
-        process = subprocess.run(
-            [sys.executable, "-m", "qsnn_plugins", *words],
-            cwd=Path(__file__).parents[2],
-            env=environment | {"PYTHONPATH": str(folder)},
-            capture_output=True,
-        )
-        assert process.returncode == 0, process.stderr
+        ["fit", "-c", str(folder / "good.yaml"), "--print_config"],  # exits
+    ]
+    code = (
+        "import sys; from qsnn_plugins import cli\n"
+        f"for words in {commands}:\n"
+        "    sys.argv = ['qsnn', *words]\n"
+        "    assert cli.qsnn() == 0, words"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=environment | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert b"tiny.TinyModel" in process.stdout, "the last one ran"
 
 
 @pytest.mark.parametrize("limit", ["max_epochs", "max_steps", "limit_train_batches"])
@@ -137,7 +144,9 @@ def test_nothing_is_unpickled_from_a_checkpoint(folder, here, capsys, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("signal", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning, signal, status):
+def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(
+    folder, lightning, here, caplog, signal, status
+):
     process = lightning("fit", "-c", "good.yaml", "--model.misfortune", signal)
     assert process.returncode == status, process.stderr
     advice = process.stderr.splitlines()[-1]
@@ -145,9 +154,9 @@ def test_a_stop_leaves_a_checkpoint_and_says_how_to_go_on(folder, lightning, sig
     assert advice == f"stopped; continue with: lightning {words}"
     checkpoint = torch.load(folder / "runs/good/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 3  # the first batch of the second epoch
-    process = lightning("fit", "-c", "good.yaml", "--ckpt_path", "last")
-    assert process.returncode == 0, process.stderr
-    assert "Restored all states from the checkpoint" in process.stderr
+    with caplog.at_level("INFO", "lightning.pytorch"):
+        assert here("fit", "-c", "good.yaml", "--ckpt_path", "last") == 0
+    assert "Restored all states from the checkpoint" in caplog.text
 
 
 def test_going_on_takes_the_place_of_another_checkpoint(folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""The commands of docs/deploy.md, one after the other; training is cut short."""
+"""The commands of docs/deploy.md, one after the other; the network is narrow and hardly trained."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from qsnn_plugins.export import to_integer
 from tests.export.networks import counts, string_net
 
 ROOT = Path(__file__).parents[2]
+NARROW = " --model.network.width=0.0625"
 SHORT = " --trainer.max_epochs=1 --trainer.limit_train_batches=4 --trainer.limit_val_batches=1"
 
 
@@ -30,24 +31,16 @@ def test_the_page_goes_from_training_to_a_program(tmp_path):
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     printed = []
-
-    def shell(command):
-        return subprocess.run(
+    for command in (commands[0] + NARROW + SHORT, commands[1] + NARROW, *commands[2:]):
+        run = subprocess.run(
             command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-
-    for command in (commands[0] + SHORT, *commands[1:]):
-        run = shell(command)
         assert run.returncode == 0, run.stderr
         printed.append(run.stdout)
     assert "the same answer for 360 of 360 samples" in printed[1]
     answer = re.search(r"this prints (\d+):", printed[1]).group(1)
     assert printed[3].split() == [answer]
-    refused = shell(f"{commands[1]}/main.c/below")  # the last word is the folder
-    assert refused.returncode == 2, refused.stderr
-    last = refused.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: --out='vgg9/main.c/below' is not allowed")
 
 
 def test_the_printed_command_takes_a_folder_with_spaces(tmp_path):

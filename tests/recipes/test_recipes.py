@@ -24,15 +24,20 @@ def embedded_words(recipe):
 
 
 def cases():
-    known = set()
+    """Recipes and hosts; two recipes that embedded data make the same run are trained once."""
+    runs, networks = [], set()
     for recipe in RECIPES:
+        config = merged(recipe, embedded_words(recipe))
+        if config in runs:
+            continue
+        runs.append(config)
         network = network_of(merged(recipe))
         hosts = [None] if network["class_path"] == "HostedNet" else ["snntorch", "spikingjelly"]
         arguments = network["init_args"]
         kept = {key: arguments[key] for key in arguments if key not in ("classes", "input_size")}
-        if str(kept) in known:  # the same network for another data set
+        if str(kept) in networks:  # the same network for another data set
             hosts = hosts[-1:]
-        known.add(str(kept))
+        networks.add(str(kept))
         for host in hosts:
             quick = "spquant_vgg9.yaml" in recipe
             marks = () if quick else pytest.mark.slow

@@ -1,6 +1,7 @@
 """SpikingJelly's tools on these neurons, as on its own."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -36,6 +37,8 @@ NODES = [
     MultiBitLIFNode,
     MultiBitIFNode,
 ]
+# each kind of spec and each way to charge in both modes
+COMPILED = [*zip(NODES, itertools.cycle("sm"), strict=False), (QuantParametricLIFNode, "m")]
 only_new = pytest.mark.skipif(IS_LEGACY, reason="0.0.0.0.14 has no such tool")
 
 
@@ -168,7 +171,7 @@ def test_autocast_to_bfloat16(kind):
 
 
 @pytest.mark.slow  # tests/nn/test_cell.py compiles the steps themselves
-@pytest.mark.parametrize("step_mode", ["s", "m"])
+@pytest.mark.parametrize(("kind", "step_mode"), COMPILED, indirect=["kind"])
 def test_compiles_without_a_break(kind, step_mode):
     torch._dynamo.reset()
     eager, compiled = network_of(kind, step_mode=step_mode), network_of(kind, step_mode=step_mode)

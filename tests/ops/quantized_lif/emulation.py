@@ -16,7 +16,7 @@ from qsnn_plugins.ops.quantized_lif import Parameters, cupy
 from qsnn_plugins.ops.quantized_lif.schema import FOLDER as SOURCES
 from qsnn_plugins.ops.quantized_lif.schema import Inputs
 from qsnn_plugins.spec import MembraneSpec
-from tests.ops.quantized_lif.cases import LEARNED, UNIFORM, inputs
+from tests.ops.quantized_lif.cases import LATE, LEARNED, UNIFORM, inputs
 
 FOLDER = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC")
@@ -62,10 +62,9 @@ def main():
     global folder, sanitizers
     folder, sanitizers = Path(sys.argv[1]), ("-fsanitize=address", "-g")
     cupy.launch = launch
-    late = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
     neurons = [
         Parameters(threshold=LEARNED),
-        Parameters(MembraneSpec(kind="float"), threshold=LEARNED, **late),
+        Parameters(MembraneSpec(kind="float"), threshold=LEARNED, **LATE),
         Parameters(UNIFORM[2][0], scale="running"),
     ]
     runs = 0

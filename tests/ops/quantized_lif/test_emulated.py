@@ -17,6 +17,7 @@ from qsnn_plugins.spec import MembraneSpec, SpikeSpec, ThresholdSpec
 from tests.ops.quantized_lif import emulation
 from tests.ops.quantized_lif.cases import (
     CASES,
+    LATE,
     LEARNED,
     NAMES,
     QUICK,
@@ -33,7 +34,6 @@ from tests.toolchain import COMPILER, needs_compiler
 pytestmark = needs_compiler
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
-LATE = {"decays": True, "reset_is_late": True, "fires_at_threshold": False}
 LONG = {
     "ternary": Parameters(threshold=LEARNED),
     "ternary, soft reset": Parameters(threshold=SEPARATE, v_reset=None, tau=None),

@@ -1,0 +1,11 @@
+"""`qsnn export` where its folder cannot be written."""
+
+from qsnn_plugins.cli import exporting
+from tests.cli.plotting import GIVEN
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(plot, qsnn, capsys, monkeypatch):
+    monkeypatch.setattr(exporting.integers, "to_integer", lambda *_: None)
+    assert qsnn("export", *GIVEN, "--to", "c", "--out", "/proc/absent") == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: --out='/proc/absent' is not allowed: give a path that can be")
