@@ -2,6 +2,8 @@
 
 import re
 import sys
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from statistics import fmean
 
@@ -12,7 +14,8 @@ import torch
 from qsnn_plugins import presets
 from qsnn_plugins.cli import lightning, qsnn
 from qsnn_plugins.cost import report
-from qsnn_plugins.data import digits
+from qsnn_plugins.data import EventDigits, digits
+from qsnn_plugins.export import to_integer
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.reproduce import read_results
 from qsnn_plugins.spec import QuantSpec
@@ -76,6 +79,9 @@ def test_a_network_of_ones_own_trains_by_a_recipe(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(sys, "argv", ["qsnn", "cost", "-c", "mine.yaml"])
     assert qsnn() == 0
     assert "S-ACE" in capsys.readouterr().out
+    names = {}
+    exec((tmp_path / "mine.py").read_text(), names)
+    to_integer(names["Net"](2, 10, "imsnn"), torch.ones(2, 1, *EventDigits().frame_shape))
 
 
 @pytest.mark.slow
@@ -97,6 +103,16 @@ def test_the_files_of_its_commands_exist(page):
     )
     assert files
     assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+@pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
+def test_neurons_have_the_arguments_that_a_hosts_page_gives_them(host):
+    text = (ROOT / f"docs/{host}.md").read_text(encoding="utf-8")
+    names = vars(import_module(f"qsnn_plugins.{host}"))
+    calls = [call for call in re.findall(r"`(\w+)\(([^()]*)\)`", text) if call[0] in names]
+    assert len(calls) >= 4
+    for name, given in calls:
+        signature(names[name]).bind_partial(**dict.fromkeys(re.findall(r"(\w+)=", given)))
 
 
 def test_every_overlay_is_listed():

@@ -98,6 +98,8 @@ def _papers(options: Namespace) -> dict[str, Paper]:
         raise ArgumentError("--table", options.table, f"one that is there: {known}")
     if options.write and options.table:
         raise ArgumentError("--table", options.table, "none with --write: pages are whole")
+    if options.write and not PAGES.parent.is_dir():
+        raise ArgumentError("folder", str(PAGES.parent), "an existing one: run this in a checkout")
     return {key: paper for key, paper in papers.items() if options.table in (None, *paper.tables)}
 
 
@@ -110,8 +112,6 @@ def _cells(
 
 
 def _write(cells: Mapping[str, list[Cell]], results: list[Result]) -> None:
-    if not PAGES.parent.is_dir():
-        raise ArgumentError("folder", str(PAGES.parent), "an existing one: run this in a checkout")
     from qsnn_plugins.reproduce.comparison import comparison_tables, splice
     from qsnn_plugins.reproduce.markdown import paper_page, totals_page
 

@@ -132,9 +132,9 @@ def main(words: list[str]) -> int:
     if words not in ([], ["--write"], ["--check"]):
         print(_HELP if asked else _USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
-    if not PAGE.parent.is_dir():
+    if words and not PAGE.parent.is_dir():
         print(
-            f"error: there is no folder {PAGE.parent} here: run this in a checkout",
+            f"error: there is no folder {PAGE.parent} here: run {words[0]} in a checkout",
             file=sys.stderr,
         )
         return 2

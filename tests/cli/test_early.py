@@ -57,7 +57,7 @@ MISTAKES = [
     (["reproduce", "--foo"], "qsnn reproduce: unrecognized arguments: --foo"),
     (["reproduce", "--results=bad"], "bad/bad.json: Expecting"),
     (["recipes", "--foo"], "usage: qsnn recipes"),
-    (["recipes"], "there is no folder recipes here: run this in a checkout"),
+    (["recipes", "--check"], "there is no folder recipes here: run --check in a checkout"),
     (["measure"], "qsnn measure: the following arguments are required: -c/--config"),
     (["measure", "-c", "no.yaml"], "no table row is trained by no.yaml"),
     (["measure", "-c", "no.yaml", "--jobs=0"], "--jobs=0 is not allowed: give a number"),

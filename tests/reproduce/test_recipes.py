@@ -103,5 +103,13 @@ def test_bad_input_is_one_sentence(checkout, capsys, tmp_path, monkeypatch):
     assert recipes.main([]) == 1
     assert "bad.json: a result lacks" in capsys.readouterr().err
     (checkout / "recipes").rmdir()
-    assert recipes.main([]) == 2
-    assert "there is no folder recipes here" in capsys.readouterr().err
+    for word in ("--write", "--check"):
+        assert recipes.main([word]) == 2
+        assert f"no folder recipes here: run {word} in a checkout" in capsys.readouterr().err
+
+
+def test_the_list_is_printed_in_any_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert recipes.main([]) == 0
+    assert line(capsys.readouterr().out)
+    assert list(tmp_path.iterdir()) == []
