@@ -146,7 +146,10 @@ def test_a_full_disk_is_one_sentence(words):
     assert process.returncode == 1
 
 
-def test_a_path_that_is_too_long_is_one_sentence(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["qsnn", "plot", "bits", "--out", f"{'a' * 300}.png"])
+def test_a_path_that_is_too_long_is_one_sentence(capsys, monkeypatch, tmp_path):
+    (log := tmp_path / "metrics.csv").write_text("epoch,train_loss\n0,1.0\n")
+    monkeypatch.setattr(
+        sys, "argv", ["qsnn", "plot", "curves", str(log), "--out", f"{'a' * 300}.png"]
+    )
     assert cli.qsnn() == 1
     assert capsys.readouterr().err.endswith("a.png cannot be opened: File name too long\n")

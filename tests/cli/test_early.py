@@ -57,7 +57,7 @@ MISTAKES = [
     (["reproduce", "--foo"], "qsnn reproduce: unrecognized arguments: --foo"),
     (["reproduce", "--results=bad"], "bad/bad.json: Expecting"),
     (["recipes", "--foo"], "usage: qsnn recipes"),
-    (["recipes", "--check"], "there is no folder recipes here: run --check in a checkout"),
+    (["recipes", "--check"], "recipes/README.md is out of date"),
     (["measure"], "qsnn measure: the following arguments are required: -c/--config"),
     (["measure", "-c", "no.yaml"], "no table row is trained by no.yaml"),
     (["measure", "-c", "no.yaml", "--jobs=0"], "--jobs=0 is not allowed: give a number"),
@@ -85,11 +85,13 @@ for words in json.loads(sys.argv[1]):
 def answers(tmp_path_factory):
     """Status, output, errors and heavy imports so far of each command line, in one process."""
     folder = tmp_path_factory.mktemp("early")
-    other = RECIPE.replace("TinyData", "OtherData")
+    other = "data: {class_path: tiny.OtherData}"
     files = {"good": RECIPE, "other": other, "lost": "base: no.yaml", "open": "weights_only: 0"}
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
-    results = [RESULT | {"recipe": f"{name}.yaml", "overrides": []} for name in ("good", "other")]
+    (folder / RESULT["recipe"]).parent.mkdir()
+    (folder / RESULT["recipe"]).write_text(RECIPE)
+    results = [RESULT | {"overrides": words} for words in ([], ["-c", "other.yaml"])]
     for name, text in {"docs/results": json.dumps(results), "bad": "{"}.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "runs.csv").touch()
