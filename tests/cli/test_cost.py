@@ -60,7 +60,7 @@ def printed(cost, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_counted(recipe, cost, capsys):
-    words = ["-c", str(recipe), "--json", "--rates", "0.1"]
+    words = ["-c", str(recipe), "--json", "--rates", "0.1", "--full_precision"]
     data = Composition.of(["-c", str(recipe)]).config["data"]["init_args"]
     if isinstance(data.get("classes"), str):  # a list of classes in a file, which is not here
         words += ["--input_shape", "2,1,3,64,64"]

@@ -70,7 +70,7 @@ def test_the_glob_finds_the_recipes():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("recipe", "host"), cases())
+@pytest.mark.parametrize(("recipe", "host"), list(cases()))
 def test_a_recipe_trains_on_embedded_data(recipe, host, monkeypatch, tmp_path):
     words = ["-c", str(ROOT / recipe), *placed(embedded_words(recipe)), *tiny(recipe)]
     words += [f"--model.network.host={host}"] if host else []
