@@ -57,6 +57,15 @@ def test_nothing_is_said_of_modules_and_lists_without_old_neurons():
         eject(network)
 
 
+def test_what_holds_no_modules_is_not_named():
+    class Key:
+        def __repr__(self):
+            raise AssertionError("large data would take seconds")
+
+    network = Listed(lambda lif: {Key(): number for number in range(3)})
+    assert not inject(network, "imsnn").notes
+
+
 def test_hooks_find_what_a_user_noted_on_a_neuron():
     network = nn.Sequential(nn.Linear(4, 4), LIFNode())
     network[1].calls = 0
@@ -68,6 +77,9 @@ def test_hooks_find_what_a_user_noted_on_a_neuron():
     inject(network, "imsnn")
     network(torch.rand(2, 4))
     assert network[1].calls == 1
+    eject(network)
+    network(torch.rand(2, 4))
+    assert network[1].calls == 2
 
 
 def test_a_neuron_with_a_method_of_its_own_is_left():
