@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -201,7 +202,7 @@ def _plain(value: Any) -> Any:
         return {"spec": value.to_dict()}
     if isinstance(value, Mapping):
         return {"mapping": {str(key): _plain(item) for key, item in value.items()}}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray):
         return [_plain(item) for item in value]
     if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):
         return float(value) if as_integer(value) is None else as_integer(value)  # numpy's

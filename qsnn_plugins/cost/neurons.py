@@ -149,7 +149,8 @@ def evaluate_batches(
         >>> list(evaluate_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
         [1]
     """
-    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+    is_listed = isinstance(batches, Iterable) or hasattr(batches, "__getitem__")  # as a Dataset
+    if isinstance(batches, Tensor) or not is_listed:
         raise ArgumentError("batches", type(batches).__name__, "a list of batches, as in [batch]")
     modes = {module: module.training for module in network.modules()}
     run, count = run or network, 0
