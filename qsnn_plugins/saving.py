@@ -111,11 +111,14 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
 
     Raises:
         ExportError: If the file is missing or damaged, or contains no network that can be built.
-        ArgumentError: If an argument has the wrong type.
+        ArgumentError: If an argument has the wrong type, or the network is on meta.
     """
     path = checked_path("path", path)
     if network is not None:
         _check_network(network)
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+            if tensor.is_meta:  # torch would load nothing
+                raise ArgumentError(f"network.{name}", "meta", "a tensor with values")
     if path.is_dir():
         raise ExportError(f"{path} is a folder: give the file in it")
     if zipfile.is_zipfile(path):
