@@ -85,6 +85,7 @@ def test_hooks_find_what_a_user_noted_on_a_neuron():
 def test_a_neuron_with_a_method_of_its_own_is_left():
     network = nn.Sequential(nn.Linear(4, 4), LIFNode(), LIFNode())
     network[1].forward = lambda x: 2 * x
+    network[2].extra_repr = lambda: "the last one"
     with pytest.warns(QSNNWarning, match="1 neuron left alone"):
         report = inject(network, "imsnn")
     (left,) = report.left
