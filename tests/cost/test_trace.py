@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from qsnn_plugins import presets
-from qsnn_plugins.cost import Activity, OperationEnergy, report
+from qsnn_plugins.cost import Activity, OperationEnergy, measure_activity, report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
 from qsnn_plugins.spikingjelly import QuantLIFNode, inject
@@ -213,6 +213,14 @@ def test_neurons_of_spikingjelly_without_its_base_are_neurons(kind):
     cost = report(nn.Sequential(nn.Linear(4, 6), spiking, nn.Linear(6, 2)), None, (3, 1, 4))
     assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
     assert cost.time_steps == 3
+    assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
+def test_a_parallel_neuron_of_snntorch_takes_all_steps():
+    network = nn.Sequential(nn.Linear(4, 5), snntorch.LeakyParallel(5, 6), nn.Linear(6, 2))
+    measured = measure_activity(network, [torch.ones(3, 1, 4)], "ones")
+    cost = report(network, None, (3, 1, 4), activity=measured)
+    assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
     assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
 
 
