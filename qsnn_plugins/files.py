@@ -123,20 +123,30 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "wb") -> Iterator[
         >>> path.read_text(), [each.name for each in path.parent.iterdir()]
         ('[]', ['results.json'])
     """
-    permissions = _check_replaceable(Path(path))
+    permissions = check_replaceable(path)
     text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     with path_beside(path) as temporary:
         with temporary.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+            # before there is anything to read; not all file systems let modes be set
+            if permissions not in (None, stat.S_IMODE(temporary.stat().st_mode)):
+                temporary.chmod(permissions)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if permissions is not None:
-            temporary.chmod(permissions)
         replace(temporary, path)
 
 
-def _check_replaceable(path: Path) -> int | None:
-    """Return the permissions of the file that is replaced; None where there is none."""
+def check_replaceable(path: str | Path) -> int | None:
+    """Return the permissions of the file that `atomic_write` would replace, or None without one.
+
+    Raises:
+        PermissionError: If the file is write-protected.
+        FileExistsError: If a device, a pipe or a folder is there.
+
+    Example:
+        >>> check_replaceable("nowhere/results.json")
+    """
+    path = Path(path)
     # /dev/stdout is a link that is no device where the output goes to a file
     is_stream = path.is_symlink() and os.readlink(path).startswith("/proc/")
     if is_stream or (path.exists() and not path.is_file()):

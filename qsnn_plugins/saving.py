@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -110,11 +111,14 @@ def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
 
     Raises:
         ExportError: If the file is missing or damaged, or contains no network that can be built.
-        ArgumentError: If an argument has the wrong type.
+        ArgumentError: If an argument has the wrong type, or the network is on meta.
     """
     path = checked_path("path", path)
     if network is not None:
         _check_network(network)
+        for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+            if tensor.is_meta:  # torch would load nothing
+                raise ArgumentError(f"network.{name}", "meta", "a tensor with values")
     if path.is_dir():
         raise ExportError(f"{path} is a folder: give the file in it")
     if zipfile.is_zipfile(path):
@@ -201,7 +205,7 @@ def _plain(value: Any) -> Any:
         return {"spec": value.to_dict()}
     if isinstance(value, Mapping):
         return {"mapping": {str(key): _plain(item) for key, item in value.items()}}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray):
         return [_plain(item) for item in value]
     if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):
         return float(value) if as_integer(value) is None else as_integer(value)  # numpy's

@@ -68,6 +68,19 @@ def test_permissions_are_kept_and_write_protection_too(tmp_path):
     assert path.read_text() == "new"
 
 
+def test_modes_are_those_of_the_old_file_from_the_first_byte_on(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    with atomic_write(path, "w"):
+        assert [each.stat().st_mode & 0o777 for each in tmp_path.iterdir()] == [0o600, 0o600]
+    new = tmp_path / "b.txt"
+    new.write_text("old")
+    monkeypatch.setattr(Path, "chmod", None)  # as on file systems without modes
+    with atomic_write(new, "w") as file:
+        file.write("new")
+
+
 def test_two_writers_leave_one_whole_file(tmp_path):
     path = tmp_path / "a.txt"
     with atomic_write(path, "w") as first, atomic_write(path, "w") as second:

@@ -137,6 +137,12 @@ def test_overrides_and_residual_networks(tmp_path):
     assert str(loaded) == str(network)
 
 
+def test_nothing_is_loaded_into_meta(tmp_path):
+    save(own_network(), tmp_path / "own.safetensors")
+    with pytest.raises(ArgumentError, match=r"network\.0\..*'meta' is not allowed"):
+        load(tmp_path / "own.safetensors", own_network().to("meta"))
+
+
 @pytest.mark.parametrize("is_transposed", [False, True])
 def test_tied_weights_stay_tied(is_transposed, tmp_path):
     def tied():

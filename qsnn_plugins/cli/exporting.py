@@ -18,10 +18,11 @@ from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.samples import spaced_batches
-from qsnn_plugins.files import atomic_write, writable
+from qsnn_plugins.files import atomic_write, check_replaceable, writable
 from qsnn_plugins.ops.compiler import BuildError
 
 _TIMED = 20  # samples
+_C_FILES = ("network.h", "network.c", "weights.h", "sample.bin")  # those that are overwritten
 
 
 def export(
@@ -50,16 +51,18 @@ def export(
     if first is None:
         raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
     integer = integers.to_integer(network, first)
+    saved = f"{recipes.name}.safetensors"
     with writable("--out", folder):  # before what takes long
         folder.mkdir(parents=True, exist_ok=True)
+        for name in _C_FILES if kind == "c" else (saved,):
+            check_replaceable(folder / name)
     found = integers.verify(network, integer, SampleBatches(built, steps, batches))
     if kind == "c":
         integer.to_c(folder)
         wrote = _sample(integer, first, folder)
     else:
-        file = folder / f"{recipes.name}.safetensors"
-        integer.save(file)
-        wrote = f"wrote {file}"
+        integer.save(folder / saved)
+        wrote = f"wrote {folder / saved}"
     return "\n\n".join([str(integer), str(found), _speed(integer, first), wrote])
 
 

@@ -368,9 +368,13 @@ def _is_sharded(path: Path) -> bool:
 
 
 def _is_of_lightning(error: Exception) -> bool:
-    """Whether Lightning itself raised an error: then it is about an option of the trainer."""
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).startswith("lightning.pytorch.")
+    """Whether Lightning alone is to blame: then it is about an option of the trainer.
+
+    What a model or a callback asked of it wrongly, as of `self.log`, keeps its traceback.
+    """
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    ours = max((place for place, name in enumerate(names) if name == __name__), default=-1)
+    return all(name.startswith("lightning.pytorch.") for name in names[ours + 1 :])
 
 
 def _unknown_metric(error: Exception) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from torch import nn
@@ -16,6 +17,7 @@ from qsnn_plugins.cost.trace import StepMode, Trace, TracedNeuron, TracedSynapse
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import as_integer, items
 
 __all__ = ["report"]
 
@@ -61,12 +63,13 @@ def report(
         (4616, 64)
     """
     shape = _check(network, spec, input_shape, activity, step_mode, time_steps)
-    if isinstance(activity, int | float):
-        activity = Activity.uniform(activity)
+    if not isinstance(activity, Activity | None):
+        activity = Activity.uniform(float(activity))
     traced = trace(network, shape, step_mode, spec)
     if time_steps is None:
         _check_steps(shape[0], step_mode, traced)
         time_steps = _steps(shape[0], traced)
+    time_steps = int(time_steps)
     account = _Account(network, spec, time_steps, activity, traced)
     return NetworkCost(
         tuple(account.synapse(name, s) for name, s in traced.synapses.items()),
@@ -92,20 +95,17 @@ def _check(
         raise ArgumentError("spec", spec, "a QuantSpec, or None")
     if step_mode not in ("m", "s"):
         raise ArgumentError("step_mode", step_mode, "m or s")
-    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
-    if not all(map(_counts, shape)) or len(shape) < 2:
+    sizes = [as_integer(size) for size in items(input_shape)]
+    shape = tuple(size for size in sizes if size is not None and size >= 1)
+    if len(shape) != len(sizes) or len(shape) < 2:
         raise ArgumentError("input_shape", input_shape, "[T, 1, ...], integers from 1")
     if time_steps is None and shape[1] != 1:
         raise ArgumentError("input_shape", shape, "[T, 1, ...], the input of one sample")
-    if time_steps is not None and not _counts(time_steps):
+    if time_steps is not None and not (as_integer(time_steps) or 0) >= 1:
         raise ArgumentError("time_steps", time_steps, "an integer from 1")
-    if isinstance(activity, bool) or not isinstance(activity, Activity | int | float | None):
+    if isinstance(activity, bool) or not isinstance(activity, Activity | Real | None):
         raise ArgumentError("activity", activity, "a number from 0 to 1, an Activity, or None")
     return shape
-
-
-def _counts(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _check_steps(fed: int, step_mode: StepMode, traced: Trace) -> None:

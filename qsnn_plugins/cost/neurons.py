@@ -31,7 +31,7 @@ _BASES = {
         *("BaseNode", "SimpleBaseNode", "GatedLIFNode", "DSRIFNode", "DSRLIFNode"),
         *("PSN", "MaskedPSN", "SlidingPSN"),
     ),
-    "snntorch": ("SpikingNeuron",),
+    "snntorch": ("SpikingNeuron", "LeakyParallel"),
 }
 _SNNTORCH_STATES = ("mem", "mem_prev", "syn", "syn_exc", "syn_inh", "spk")
 
@@ -56,8 +56,12 @@ def all_neurons(network: nn.Module) -> dict[str, nn.Module]:
 def _is_neuron(module: nn.Module) -> bool:
     if isinstance(getattr(module, "quant_spec", None), QuantSpec):
         return True
+    return any(_is_of(module, package, names) for package, names in _BASES.items())
+
+
+def _is_of(module: nn.Module, package: str, names: tuple[str, ...]) -> bool:
     return any(
-        kind.__name__ in _BASES.get(kind.__module__.partition(".")[0], ())
+        kind.__name__ in names and kind.__module__.partition(".")[0] == package
         for kind in type(module).__mro__
     )
 
@@ -99,6 +103,8 @@ def stored_membrane(spec: MembraneSpec, neuron: nn.Module | None) -> tuple[int, 
 
 def is_multi_step(neuron: nn.Module) -> bool:
     """Whether a neuron takes all steps [T, N, ...] at once."""
+    if _is_of(neuron, "snntorch", ("LeakyParallel",)):  # an RNN, which has no modes
+        return True
     supported = getattr(neuron, "supported_step_mode", None)  # PSN says "s", and takes "m" alone
     return getattr(neuron, "step_mode", "s") == "m" or bool(supported and supported() == ("m",))
 
@@ -149,7 +155,8 @@ def evaluate_batches(
         >>> list(evaluate_batches(nn.Identity(), [torch.zeros(2, 1, 3)]))
         [1]
     """
-    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+    is_listed = isinstance(batches, Iterable) or hasattr(batches, "__getitem__")  # as a Dataset
+    if isinstance(batches, Tensor) or not is_listed:
         raise ArgumentError("batches", type(batches).__name__, "a list of batches, as in [batch]")
     modes = {module: module.training for module in network.modules()}
     run, count = run or network, 0

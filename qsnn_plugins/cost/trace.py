@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -271,8 +271,8 @@ def trace(
     Raises:
         ArgumentError: If the network does not take an input of this shape, or cannot be copied.
     """
-    for name, parameter in network.named_parameters():
-        if isinstance(parameter, UninitializedParameter):
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
             allowed = f"one that has run once: {name} has no shape yet"
             raise ArgumentError("network", type(network).__name__, allowed)
     cause: Exception | None = None

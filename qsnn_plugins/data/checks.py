@@ -9,7 +9,7 @@ import math
 import numbers
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec.checks import as_integer, as_sides, number
+from qsnn_plugins.spec.checks import as_integer, as_sides, items, number
 
 
 def at_least(argument: str, value: int, low: int) -> int:
@@ -62,7 +62,7 @@ def height_width(argument: str, value: int | tuple[int, int]) -> tuple[int, int]
         >>> height_width("size", 48)
         (48, 48)
     """
-    sides = as_sides(value if isinstance(value, list | tuple) else (value, value))
+    sides = as_sides(items(value) or (value, value))
     if sides is None:
         raise ArgumentError(argument, value, "one positive integer, or (height, width)")
     return sides

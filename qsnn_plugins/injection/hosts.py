@@ -94,7 +94,8 @@ def why_other_class(module: nn.Module, ours: type, known: tuple[type, ...]) -> s
     if isinstance(module, ours):
         return "it is one of qsnn_plugins already"
     if type(module) in known:
-        own = [key for key in vars(module) if callable(getattr(type(module), key, None))]
+        methods = (key for key in vars(module) if callable(getattr(type(module), key, None)))
+        own = [key for key in methods if key != "extra_repr"]  # which computes nothing
         return f"its {own[0]} was replaced, what that does would be lost" if own else ""
     for kind in known:
         if isinstance(module, kind):

@@ -231,8 +231,8 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
     """Undo `inject` in place: the hosts' own neurons, and plain float weights.
 
     Neurons and parameters are the same objects as before, in the same order, so an optimizer stays
-    valid. Weights keep what they have learned. The old neurons get the training mode and, in
-    SpikingJelly, step mode and `store_v_seq` of the new ones.
+    valid. Weights keep what they have learned. The old neurons get the training mode, attributes
+    that are the user's and, in SpikingJelly, step mode and `store_v_seq` of the new ones.
 
     Args:
         network: A network after `inject`, or a copy of one.
@@ -280,7 +280,7 @@ def eject(network: nn.Module, baked: bool = False) -> nn.Module:
         gate.detach()
     for neuron in record.neurons:
         _follow(neuron.module, neuron.new)
-        neuron.host.hand_back(neuron.module, neuron.new, baked)
+        neuron.hand_back(baked)
         if baked and neuron.names[0] in learned:
             _, threshold = learned[neuron.names[0]]
             neuron.host.set_threshold(neuron.module, threshold)

@@ -44,6 +44,7 @@ class Neuron:
     host: HostAdapter
     names: tuple[str, ...] = ()
     new: Any = None
+    noted: tuple[str, ...] = ()  # attributes that are the user's
 
     @property
     def kind(self) -> str:
@@ -56,7 +57,15 @@ class Neuron:
         for hooks in _HOOKS:
             setattr(new, hooks, getattr(self.module, hooks))  # the same objects: handles stay valid
         # what users have noted there, which their hooks may read
-        vars(new).update({k: v for k, v in vars(self.module).items() if not hasattr(new, k)})
+        noted = {k: v for k, v in vars(self.module).items() if not hasattr(new, k)}
+        vars(new).update(noted)
+        self.noted = tuple(noted)
+
+    def hand_back(self, baked: bool) -> None:
+        """Give the old neuron what has been changed on the new one since."""
+        notes = vars(self.new)
+        vars(self.module).update({key: notes[key] for key in self.noted if key in notes})
+        self.host.hand_back(self.module, self.new, baked)
 
 
 def find_neurons(network: nn.Module, hosts: Sequence[HostAdapter]) -> list[Neuron]:

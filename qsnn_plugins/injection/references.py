@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -16,6 +16,16 @@ __all__ = ["hidden_neurons"]
 
 # attributes that torch walks, or that hold hooks; and what Lightning notes, which never runs
 _APART = {*vars(nn.Module()), "_hparams", "_hparams_initial"}
+_SEARCHED = (nn.Module, dict, list, tuple, set, frozenset, partial, MethodType)
+_SAME = object()  # the key of what has no name of its own
+
+_Path = tuple[Any, ...]
+
+
+class _Child(NamedTuple):
+    """The key of a module's part."""
+
+    name: str
 
 
 def hidden_neurons(
@@ -65,26 +75,40 @@ nn.ModuleList',)
 
 def _held(prefix: str, module: nn.Module, known: set[int]) -> Iterator[tuple[str, nn.Module]]:
     """Modules in a module's plain attributes, by their names."""
-    pending = deque((f"{prefix}{key}", v) for key, v in vars(module).items() if key not in _APART)
-    seen = set[int]()
+    pending = deque[tuple[_Path, Any]]()
+    pending.extend(((key,), value) for key, value in vars(module).items() if key not in _APART)
+    seen, searched = set[int](), dict[type, bool]()
     while pending:
-        name, value = pending.popleft()
+        path, value = pending.popleft()
         if issubclass(type(value), nn.Module):
-            yield name, value
-        if id(value) not in seen:
-            seen.add(id(value))
-            pending += _parts(name, value, known)
+            yield prefix + "".join(_words(path)), value
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        for key, part in _parts(value, known):
+            kind = type(part)
+            if kind not in searched:
+                searched[kind] = issubclass(kind, _SEARCHED)
+            if searched[kind]:  # of a million numbers no names are made
+                pending.append(((*path, key), part))
 
 
-def _parts(name: str, value: Any, known: set[int]) -> list[tuple[str, Any]]:
+def _words(path: _Path) -> Iterator[str]:
+    name, *keys = path
+    yield str(name)
+    for key in keys:
+        yield f".{key.name}" if isinstance(key, _Child) else "" if key is _SAME else f"[{key!r}]"
+
+
+def _parts(value: Any, known: set[int]) -> Iterable[tuple[Any, Any]]:
     kind = type(value)  # isinstance raises an error for a proxy of what is gone
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return enumerate(value)
+    if issubclass(kind, dict):
+        return value.items()
     if issubclass(kind, nn.Module):
         inner = [] if id(value) in known else value.named_children()
-        return [(f"{name}.{key}", part) for key, part in inner]
-    if issubclass(kind, dict):
-        return [(f"{name}[{key!r}]", part) for key, part in value.items()]
-    if issubclass(kind, list | tuple | set | frozenset):
-        return [(f"{name}[{i}]", part) for i, part in enumerate(value)]
+        return [(_Child(name), part) for name, part in inner]
     if issubclass(kind, partial):
-        return [(name, part) for part in (value.func, *value.args, *value.keywords.values())]
-    return [(name, value.__self__)] if issubclass(kind, MethodType) else []
+        return [(_SAME, part) for part in (value.func, *value.args, *value.keywords.values())]
+    return [(_SAME, value.__self__)] if issubclass(kind, MethodType) else []

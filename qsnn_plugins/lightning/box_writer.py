@@ -63,7 +63,10 @@ class BoxWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with empty lists, and make the folder before anything is computed for it."""
         self._found, self._images, self._true = [], [], []
-        output_folder(self.folder, trainer)
+        rank = f"-{trainer.global_rank}" * (trainer.world_size > 1)
+        names = f"found{rank}.json", f"true{rank}.json"
+        self._into = output_folder(self.folder, trainer, *names)
+        self._paths = tuple(self._into / name for name in names)
 
     def write_on_batch_end(
         self,
@@ -89,13 +92,11 @@ class BoxWriter(BasePredictionWriter):
         grid: Any = pl_module.grid
         categories = [{"id": k, "name": names[k] if names else str(k)} for k in range(grid.classes)]
         truth = {"images": self._images, "annotations": self._true, "categories": categories}
-        rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
-        for name, content in (("found", self._found), ("true", truth)):
-            path = output_folder(self.folder, trainer) / f"{name}{rank}.json"
+        for path, content in zip(self._paths, (self._found, truth), strict=True):
             with atomic_write(path, "w") as file:
                 json.dump(content, file)
         if trainer.is_global_zero:
-            print(f"boxes of {len(self._images)} samples: {output_folder(self.folder, trainer)}")
+            print(f"boxes of {len(self._images)} samples: {self._into}")
 
     def _note(
         self, image: int, sample: Tensor, found: Detections, target: dict[str, Tensor]
@@ -134,7 +135,7 @@ class BoxWriter(BasePredictionWriter):
             for box, score, label in zip(*found, strict=True)
             if score >= self.min_score
         ]
-        path = output_folder(self.folder, trainer) / f"{image:04d}.{self.picture_format}"
+        path = self._into / f"{image:04d}.{self.picture_format}"
         save_picture(draw_boxes(sample, true, drawn), path)
 
 

@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from qsnn_plugins.errors import QSNNError
-from qsnn_plugins.files import atomic_write, locked, remove_leftovers
+from qsnn_plugins.files import atomic_write, check_replaceable, locked, remove_leftovers
 from qsnn_plugins.lightning.divergence import check_finite
 from qsnn_plugins.stopping import Stopped, StopRequest
 
@@ -118,8 +118,17 @@ class RunCheckpoint(ModelCheckpoint):
         self._stop.listen(answers=trainer.is_global_zero)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals, the seed of the run, and the place within the epoch."""
+        """Take the signals, the seed of the run, and the place within the epoch.
+
+        Raises:
+            QSNNError: The checkpoint that it goes on from is write-protected, where it would save.
+        """
         super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero and self.best_model_path:
+            try:  # not after an epoch
+                check_replaceable(self.best_model_path)
+            except OSError as error:
+                raise _unwritable(self.best_model_path, error) from None
         # a schedule that asks for the number of batches has the loader set up before the checkpoint
         # is read; Lightning hands the place over only then
         trainer.fit_loop._load_combined_loader_states()
@@ -214,9 +223,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 cause = cause.__context__
             if cause is None:
                 raise
-            raise QSNNError(
-                f"the checkpoint {path} cannot be written ({cause.strerror}); an older one is kept"
-            ) from error
+            raise _unwritable(path, cause) from error
+
+
+def _unwritable(path: str | Path, error: OSError) -> QSNNError:
+    reason = error.strerror
+    return QSNNError(f"the checkpoint {path} cannot be written ({reason}); an older one is kept")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -37,7 +37,8 @@ class ClassWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty list, and make the folder before anything is computed for it."""
         self._rows = []
-        output_folder(self.folder, trainer)
+        name = f"classes{f'-{trainer.global_rank}' * (trainer.world_size > 1)}.csv"
+        self._path = output_folder(self.folder, trainer, name) / name
 
     def write_on_batch_end(
         self,
@@ -57,12 +58,9 @@ class ClassWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, and say where it is."""
-        folder = output_folder(self.folder, trainer)
-        rank = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
-        path = folder / f"classes{rank}.csv"
-        with atomic_write(path, "w") as file:
+        with atomic_write(self._path, "w") as file:
             csv.writer(file, lineterminator="\n").writerows(
                 [("sample", "class", "label"), *self._rows]
             )
         if trainer.is_global_zero:
-            print(f"classes of {len(self._rows):,} samples: {path}")
+            print(f"classes of {len(self._rows):,} samples: {self._path}")

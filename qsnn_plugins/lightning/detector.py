@@ -175,7 +175,7 @@ class SpikingDetector(TimedModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Print a table after every test, and stop a training that diverges with an error."""
-        return unless_given(self, StopOnDivergence(), NetworkReport(closing=_closing))
+        return unless_given(self, StopOnDivergence(), NetworkReport())
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the training."""
@@ -197,8 +197,3 @@ class SpikingDetector(TimedModule):
 def _box_size(frames: Tensor) -> Tensor:
     height, width = frames.shape[-2:]
     return torch.tensor([width, height] * 2, dtype=torch.float32, device=frames.device)
-
-
-def _closing(metrics: Mapping[str, Tensor]) -> str:
-    precision, at_half = float(metrics["test_map"]), float(metrics["test_ap50"])
-    return f"test mAP (0.5:0.95): {precision:.3f}, AP50: {at_half:.3f}"

@@ -6,16 +6,23 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from qsnn_plugins.files import writable
+from qsnn_plugins.files import check_replaceable, writable
 
 __all__ = ["output_folder"]
 
 
-def output_folder(folder: str | None, trainer: Trainer) -> Path:
+def output_folder(folder: str | None, trainer: Trainer, *files: str) -> Path:
     """Return a folder that is there: the given one, that of the run's logger, or the trainer's.
 
+    All processes have to ask for it, since they agree on the logger's.
+
+    Args:
+        folder: The folder; None is that of the run's logger, or of the trainer.
+        trainer: Runs the callback.
+        files: Names of the files that will be written there.
+
     Raises:
-        ArgumentError: If it cannot be made.
+        ArgumentError: If it cannot be made, or one of the files is write-protected.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -24,4 +31,6 @@ def output_folder(folder: str | None, trainer: Trainer) -> Path:
     """
     with writable("folder", folder or trainer.log_dir or trainer.default_root_dir) as path:
         path.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            check_replaceable(path / file)
     return path

@@ -15,25 +15,29 @@ from qsnn_plugins.cost import ActivityRecorder, cost_table, report
 __all__ = ["NetworkReport"]
 
 
-def _accuracy(metrics: Mapping[str, Tensor]) -> str:
+def _quality(metrics: Mapping[str, Tensor]) -> str:
+    if "test_map" in metrics:
+        precision, at_half = float(metrics["test_map"]), float(metrics["test_ap50"])
+        return f"test mAP (0.5:0.95): {precision:.3f}, AP50: {at_half:.3f}"
     return f"test accuracy: {100 * float(metrics['test_accuracy']):.1f} %"
 
 
 class NetworkReport(Callback):
-    """Prints the costs of the network and the accuracy after a test.
+    """Prints the costs of the network and its accuracy after a test.
 
     Firing rates are measured over the whole test set with hooks, which are removed afterwards. The
     network is the `network` of the module.
 
     Args:
-        closing: Makes the last line from the metrics of the trainer; by default the test accuracy.
+        closing: Makes the last line from the metrics of the trainer; by default the test accuracy,
+            or a detector's mean average precision.
 
     Example:
         >>> NetworkReport().rates  # filled by a test
         {}
     """
 
-    def __init__(self, closing: Callable[[Mapping[str, Tensor]], str] = _accuracy) -> None:
+    def __init__(self, closing: Callable[[Mapping[str, Tensor]], str] = _quality) -> None:
         self.closing = closing
         self.rates: dict[str, float] = {}
         self._recorder: ActivityRecorder | None = None

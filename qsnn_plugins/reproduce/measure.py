@@ -23,7 +23,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
-from qsnn_plugins.files import atomic_write, locked, path_beside, writable
+from qsnn_plugins.files import atomic_write, check_replaceable, locked, path_beside, writable
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
@@ -113,6 +113,8 @@ class _Record:
             RESULTS.mkdir(parents=True, exist_ok=True)
             with path_beside(self.path) as trial:
                 trial.touch()
+            for path in (self.path, self.log):
+                check_replaceable(path)
 
     def _read(self) -> None:
         if self.path.exists():

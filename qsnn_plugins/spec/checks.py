@@ -22,6 +22,7 @@ __all__ = [
     "choice",
     "height_and_width",
     "integer",
+    "items",
     "levels",
     "number",
     "plain_values",
@@ -38,6 +39,16 @@ def as_integer(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def items(value: Any) -> tuple[Any, ...]:
+    """What a sequence holds; nothing of a single value, and of what has no order."""
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | Set | bytes):
+        return ()
+    try:
+        return tuple(value)
+    except TypeError:  # a tensor or an array of one value
+        return ()
 
 
 def choice(choices: Any) -> Check:
@@ -95,7 +106,7 @@ def boolean(argument: str, value: Any) -> bool:
 
 def levels(argument: str, value: Any) -> tuple[float, ...]:
     """Check for numbers in ascending order, two at least."""
-    given = _items(value)
+    given = items(value)
     if not given or not all(map(_is_number, given)):
         raise ArgumentError(argument, value, "two or more numbers in ascending order")
     return check_levels(given, argument)
@@ -111,19 +122,9 @@ def height_and_width(argument: str, value: Any) -> tuple[int, int]:
 
 def as_sides(value: Any) -> tuple[int, int] | None:
     """Two integers from 1, of any type, as a pair of int; None for all else."""
-    given = value if isinstance(value, list | tuple) else ()
+    given = items(value)
     sides = [side for side in map(as_integer, given) if side is not None and side >= 1]
     return (sides[0], sides[1]) if len(sides) == len(given) == 2 else None
-
-
-def _items(value: Any) -> tuple[Any, ...]:
-    """What a sequence holds; nothing of a single value, and of what has no order."""
-    if not isinstance(value, Iterable) or isinstance(value, Mapping | Set | bytes):
-        return ()
-    try:
-        return tuple(value)
-    except TypeError:  # a tensor or an array of one value
-        return ()
 
 
 def plain_values(argument: str, value: Any) -> Any:

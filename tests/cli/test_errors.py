@@ -278,9 +278,12 @@ def test_our_error_while_running(here, capsys):
     assert only_error(capsys.readouterr().err) == "a label is out of range"
 
 
-def test_a_bug_keeps_its_traceback(here):
-    with pytest.raises(KeyError, match="a bug"):
-        here("fit", "-c", "good.yaml", "--model.misfortune", "bug")
+@pytest.mark.parametrize(
+    ("bug", "error"), [("bug", KeyError("a bug")), ("logged", ValueError("cannot be logged"))]
+)
+def test_a_bug_keeps_its_traceback(here, bug, error):
+    with pytest.raises(type(error), match=error.args[0]):
+        here("fit", "-c", "good.yaml", "--model.misfortune", bug)
 
 
 def test_a_tool_shows_warnings_of_this_package_alone(capsys):

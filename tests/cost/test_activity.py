@@ -5,8 +5,10 @@ import torch
 from spikingjelly.activation_based import layer, neuron
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
 from torch import nn
+from torch.utils.data import Subset
 
 from qsnn_plugins.cost import Activity, ActivityRecorder, measure_activity, report
+from qsnn_plugins.cost.neurons import evaluate_batches
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.nn import channel_gates
@@ -159,6 +161,8 @@ def test_what_is_not_allowed():
             Activity.uniform(**arguments)
     with pytest.raises(ArgumentError, match="batches=0"):
         measure_activity(StringNet("4C3-GAP-FC3"), [], "nothing")
+    data = Subset([events(4, 3, 6)], [0])  # has no __iter__
+    assert list(evaluate_batches(nn.Identity(), data)) == [1]
     with pytest.raises(ArgumentError, match="batches='Tensor'"):  # its steps would be the batches
         measure_activity(nn.Linear(6, 2), events(4, 3, 6), "events")
     with pytest.raises(ArgumentError, match="step_mode='x'"):

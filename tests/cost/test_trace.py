@@ -1,5 +1,6 @@
 """Multiply-accumulations against counters that we did not write, and who takes whose spikes."""
 
+import numpy as np
 import pytest
 import snntorch
 import torch
@@ -10,7 +11,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from qsnn_plugins import presets
-from qsnn_plugins.cost import Activity, report
+from qsnn_plugins.cost import Activity, OperationEnergy, measure_activity, report
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import NETWORK_STRINGS, HostedNet, ResidualNet, StringNet, string_net
 from qsnn_plugins.spikingjelly import QuantLIFNode, inject
@@ -213,6 +214,23 @@ def test_neurons_of_spikingjelly_without_its_base_are_neurons(kind):
     assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
     assert cost.time_steps == 3
     assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
+def test_a_parallel_neuron_of_snntorch_takes_all_steps():
+    network = nn.Sequential(nn.Linear(4, 5), snntorch.LeakyParallel(5, 6), nn.Linear(6, 2))
+    measured = measure_activity(network, [torch.ones(3, 1, 4)], "ones")
+    cost = report(network, None, (3, 1, 4), activity=measured)
+    assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
+    assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
+def test_counts_and_shares_are_numpys_too():
+    given = {"input_shape": np.array([3, 1, 4]), "time_steps": np.int64(3)}
+    network = nn.Sequential(nn.Linear(4, 5), neuron.LIFNode(step_mode="m"), nn.Linear(5, 2))
+    one = report(network, None, **given, activity=np.float32(0.5))
+    assert (one.macs, one.time_steps) == (30, 3)
+    assert {type(one.macs), type(one.time_steps)} == {int}  # for JSON
+    assert OperationEnergy(np.float32(0.5), 2).add == 0.5
 
 
 def test_recurrent_spikes_are_spikes():
@@ -442,6 +460,7 @@ def test_a_network_that_takes_one_step_at_a_time_is_pointed_to_its_mode():
     [
         {"network": "resnet"},
         {"network": nn.LazyLinear(3)},
+        {"network": nn.LazyBatchNorm1d(affine=False)},
         {"spec": "imsnn"},
         {"activity": "often"},
         {"activity": True},

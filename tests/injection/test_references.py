@@ -57,6 +57,15 @@ def test_nothing_is_said_of_modules_and_lists_without_old_neurons():
         eject(network)
 
 
+def test_what_holds_no_modules_is_not_named():
+    class Key:
+        def __repr__(self):
+            raise AssertionError("large data would take seconds")
+
+    network = Listed(lambda lif: {Key(): number for number in range(3)})
+    assert not inject(network, "imsnn").notes
+
+
 def test_hooks_find_what_a_user_noted_on_a_neuron():
     network = nn.Sequential(nn.Linear(4, 4), LIFNode())
     network[1].calls = 0
@@ -68,11 +77,15 @@ def test_hooks_find_what_a_user_noted_on_a_neuron():
     inject(network, "imsnn")
     network(torch.rand(2, 4))
     assert network[1].calls == 1
+    eject(network)
+    network(torch.rand(2, 4))
+    assert network[1].calls == 2
 
 
 def test_a_neuron_with_a_method_of_its_own_is_left():
     network = nn.Sequential(nn.Linear(4, 4), LIFNode(), LIFNode())
     network[1].forward = lambda x: 2 * x
+    network[2].extra_repr = lambda: "the last one"
     with pytest.warns(QSNNWarning, match="1 neuron left alone"):
         report = inject(network, "imsnn")
     (left,) = report.left

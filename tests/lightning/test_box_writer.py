@@ -1,6 +1,7 @@
 """Boxes and pictures that `predict` leaves behind."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.lightning import BoxWriter, ClassWriter
+from qsnn_plugins.lightning import BoxWriter, ClassWriter, box_writer
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
 from tests.lightning.detection import build, coco_forms, coco_precision
 
@@ -38,12 +39,15 @@ def test_the_files_are_those_of_coco(trainer, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("picture_format", ["png", "gif"])
-def test_as_many_pictures_as_asked_for(trainer, tmp_path, picture_format):
+def test_as_many_pictures_as_asked_for(trainer, tmp_path, picture_format, monkeypatch):
+    asked = Mock(wraps=box_writer.output_folder)
+    monkeypatch.setattr(box_writer, "output_folder", asked)
     predict(trainer, tmp_path, pictures=7, picture_format=picture_format)
     names = sorted(path.name for path in tmp_path.glob(f"*.{picture_format}"))
     assert names == [f"{n:04d}.{picture_format}" for n in range(7)]
     with Image.open(tmp_path / names[1]) as picture:
         assert picture.size == (320, 120)
+    asked.assert_called_once()  # processes agree on it: one alone would wait for the others
 
 
 def test_a_picture_shows_events_and_both_boxes():

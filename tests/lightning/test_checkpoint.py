@@ -303,6 +303,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(fit, folder,
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.ckpt"]
 
 
+def test_a_protected_checkpoint_stops_before_a_batch_and_not_after_an_epoch(fit, folder):
+    fit(max_epochs=1)
+    (folder / "last.ckpt").chmod(0o444)
+    data = Data()
+    with pytest.raises(QSNNError, match=r"last\.ckpt cannot be written \(the file is write-prot"):
+        fit(data=data)
+    assert not data.seen
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(fit, folder):
     folder.write_text("a file")
     with pytest.raises(QSNNError, match=r"checkpoints cannot be written \(.*\): give this run"):

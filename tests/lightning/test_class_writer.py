@@ -2,8 +2,10 @@
 
 import csv
 
+import pytest
 import torch
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.lightning import ClassWriter, StopOnDivergence
 from tests.lightning.small_run import Data, build
 
@@ -17,6 +19,14 @@ def test_classes_and_labels_of_every_sample_are_written(trainer, tmp_path):
     assert [int(row[0]) for row in rows] == list(range(18))
     assert [int(row[1]) for row in rows] == torch.cat(found).tolist()
     assert [int(row[2]) for row in rows] == [i % 2 for i in range(18)]
+
+
+def test_a_protected_file_stops_before_a_batch(trainer, tmp_path):
+    (tmp_path / "classes.csv").touch(0o444)
+    model, data = build(), Data()
+    model.predict_step = lambda batch: None
+    with pytest.raises(ArgumentError, match=r"written \(the file is write-protected\)"):
+        trainer().predict(model, data.test_dataloader())
 
 
 def test_callbacks_of_the_user_stay(trainer, tmp_path):

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback
 from qsnn_plugins.data import EventScenes
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.functional import YoloGrid
-from qsnn_plugins.lightning import SpikingDetector
+from qsnn_plugins.lightning import NetworkReport, SpikingDetector
 from qsnn_plugins.models import StringNet
 from qsnn_plugins.nn import YoloLoss
 from qsnn_plugins.reproduce import load_paper
@@ -42,10 +42,11 @@ def test_a_worse_detector_measures_less(trainer):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_test_ends_with_both_precisions(trainer, capsys):
+@pytest.mark.parametrize("given", [(), (NetworkReport(),)])
+def test_a_test_ends_with_both_precisions(trainer, capsys, given):
     data = EventScenes(test_scenes=3, batch_size=2)
     model = SpikingDetector(StringNet(SMALL, input_size=(48, 64)))
-    trainer().test(model, data, verbose=False)
+    trainer(callbacks=[*given]).test(model, data, verbose=False)
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.startswith("test mAP (0.5:0.95): ")
     assert ", AP50: " in last

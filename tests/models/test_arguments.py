@@ -49,8 +49,8 @@ def test_an_argument_of_another_type_is_named(build, argument, value):
     assert str(error.value).startswith(f"{argument}={value!r} is not allowed: give ")
 
 
-def test_a_network_that_was_built_of_numpys_numbers_can_be_saved(tmp_path):
-    size = (np.int64(4), np.int64(5))
+@pytest.mark.parametrize("size", [(np.int64(4), np.int64(5)), np.array([4, 5])])
+def test_a_network_that_was_built_of_numpys_numbers_can_be_saved(tmp_path, size):
     network = StringNet("8C3-FC3", np.int64(1), size, width=np.float32(0.5))
     save(network, tmp_path / "network.safetensors")
     loaded = load(tmp_path / "network.safetensors")

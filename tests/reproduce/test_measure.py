@@ -415,6 +415,17 @@ def test_a_folder_of_results_that_cannot_be_written_stops_before_a_training(
     assert not trained
 
 
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_a_protected_record_stops_before_a_training(checkout, trained, capsys, suffix):
+    one = ["-c", DECOLLE, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
+    assert measure.main(one) == 0
+    trained.clear()
+    (checkout / "docs/results" / Path(DECOLLE).with_suffix(suffix).name).chmod(0o444)
+    assert measure.main(one) == 1
+    assert "(the file is write-protected)" in capsys.readouterr().err
+    assert not trained
+
+
 @pytest.mark.parametrize("log", ["words,seed\n1,2,3", "a,b\n1,2", 'words,seed\n"1', "\xff"])
 def test_a_damaged_log_stops_before_a_training(checkout, trained, capsys, log):
     one = ["-c", DECOLLE, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
