@@ -9,8 +9,8 @@ import torch
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
-from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, UNIFORM, inputs, run
-from tests.ops.quantized_lif.on_gpu import TYPES, needs_gpu, needs_two_gpus, unaligned
+from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, TYPES, UNIFORM, inputs, run
+from tests.ops.quantized_lif.on_gpu import needs_gpu, needs_two_gpus, unaligned
 
 pytestmark = needs_gpu
 
