@@ -1,11 +1,15 @@
 """One run: how it is trained, tested and continued, and what it says of itself."""
 
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qsnn_plugins.cli import qsnn
 from qsnn_plugins.errors import DataError
+from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.run import Run, checkout_commit, model_memory, run_setup
 
 DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
@@ -78,27 +82,41 @@ def test_the_parts_of_a_run_that_was_cut_off_are_read_together(tmp_path):
     assert run.epochs == 3
 
 
-@pytest.mark.slow
-def test_the_model_size_is_the_papers(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    recipe = ("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml")
-    sizes = [
-        model_memory((*recipe, *words), "sigmoid_quantizer").total
-        for words in ((), ("-c", "recipes/overlays/float.yaml"))
-    ]
-    assert [f"{size / 2**20:.2f}" for size in sizes] == ["0.21", "6.48"]  # printed, Table III
+@pytest.fixture
+def in_process(monkeypatch, capsys):
+    """Makes commands run in the test's process, which has imported what they need."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["qsnn", *words])
+        with suppress(SystemExit):
+            assert qsnn() == 0
+        return capsys.readouterr().out
+
+    return lambda: monkeypatch.setattr(run_module, "_qsnn", call)
 
 
 @pytest.mark.slow
-def test_what_a_run_trains_on_what(monkeypatch):
+def test_the_model_size_is_the_papers(monkeypatch, in_process):
     monkeypatch.chdir(ROOT)
+    words = ("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml")
+    size = model_memory(words, "sigmoid_quantizer").total
+    assert f"{size / 2**20:.2f}" == "0.21"  # printed, Table III
+    in_process()
+    size = model_memory((*words, "-c", "recipes/overlays/float.yaml"), "sigmoid_quantizer").total
+    assert f"{size / 2**20:.2f}" == "6.48"
+
+
+@pytest.mark.slow
+def test_what_a_run_trains_on_what(monkeypatch, in_process):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(DataError, match=r"fit -c absent.yaml --print_config: error: "):
+        run_setup(("-c", "absent.yaml"))
     words = ("-c", "recipes/qsnn_vggsnn_cifar10dvs.yaml", "-c", "recipes/overlays/embedded.yaml")
     assert run_setup(words) == ("EventDigits", "vggsnn, width 0.25", 6)
+    in_process()
     assert run_setup(("-c", "recipes/imsnn_resnet19_cifar10.yaml")) == (
         *("CIFAR10", "ResidualNet 19", 2),
     )
-    with pytest.raises(DataError, match=r"fit -c absent.yaml --print_config: error: "):
-        run_setup(("-c", "absent.yaml"))
 
 
 def test_epochs_are_those_trained_not_those_validated(tmp_path):
