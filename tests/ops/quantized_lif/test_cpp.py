@@ -26,14 +26,7 @@ from tests.ops.quantized_lif.cases import (
 from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
 from tests.toolchain import needs_compiler
 
-pytestmark = needs_compiler
-
-
-@pytest.fixture(autouse=True)
-def _fresh_memory_is_nan():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = [needs_compiler, pytest.mark.usefixtures("fresh_memory_is_nan")]
 
 
 def assert_gradients(ours, theirs, tolerance=1e-5):

@@ -16,7 +16,7 @@ from tests.ops.quantized_lif.cases import (
 )
 from tests.toolchain import needs_compiler
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("fresh_memory_is_nan")]
 
 
 @pytest.mark.parametrize("used", ["spikes", "last"])
