@@ -13,26 +13,24 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from qsnn_plugins import __version__
+from qsnn_plugins.cli.examples import DEMO, SCENES
 from qsnn_plugins.cli.failures import refusal
 from qsnn_plugins.command_owners import other_claim
 from qsnn_plugins.stopping import sigterm_stops
-
-_DEMO = "-c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
-_SCENES = "-c recipes/imsnn_yolov2_gen1.yaml -c recipes/overlays/scenes.yaml"
 
 _SIGPIPE = 13  # Windows has none
 
 # Command: (what it does, options of an example).
 TRAINING = {
-    "fit": ("train the network of a recipe", _DEMO),
-    "validate": ("run it on the validation data", f"{_DEMO} --ckpt_path last"),
+    "fit": ("train the network of a recipe", DEMO),
+    "validate": ("run it on the validation data", f"{DEMO} --ckpt_path last"),
     "test": (
         "run it on the test data; print rates, memory and accuracy",
-        f"{_DEMO} --ckpt_path last",
+        f"{DEMO} --ckpt_path last",
     ),
     "predict": (
         "write the classes or boxes that it predicts",
-        f"{_SCENES} --ckpt_path last",
+        f"{SCENES} --ckpt_path last",
     ),
 }
 
@@ -138,7 +136,7 @@ def _help(command: str, known: dict[str, str]) -> str:
             lines += ["", f"{title}:", *(f"  {word:<11}{known[word]}" for word in words)]
     lines += ["", f"{command} COMMAND --help shows the options of a command, and an example."]
     lines += ["QSNN_PROGRESS=0 in the environment hides progress bars, except those of Lightning."]
-    lines += ["", "example:", f"  {command} fit {_DEMO}"]
+    lines += ["", "example:", f"  {command} fit {DEMO}"]
     if command == "lightning" and (other := other_claim(command)):
         lines += ["", f"All other commands are passed on to {other[0]}, which is installed too."]
     elif command == "lightning":

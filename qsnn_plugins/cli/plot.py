@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qsnn_plugins.cli.composition import Composition
+from qsnn_plugins.cli.examples import DEMO, SCENES
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
 from qsnn_plugins.cli.inputs import check_checkpoint
 from qsnn_plugins.progress import phase
@@ -26,27 +27,26 @@ class _Figure(NamedTuple):
     most: int = 8
 
 
-_DEMO = "-c recipes/spquant_vgg9.yaml -c recipes/overlays/embedded.yaml"
 _QSNN = "-c recipes/qsnn_vggsnn_cifar10dvs.yaml -c recipes/overlays/embedded.yaml"
-_SCENES = "-c recipes/imsnn_yolov2_gen1.yaml -c recipes/overlays/scenes.yaml --ckpt_path last"
+_SCENES = f"{SCENES} --ckpt_path last"
 _WITHOUT = "-c recipes/overlays/without_wsdr.yaml"
 _MEASURED = ("--ckpt_path", "--batches", "--layers")
 FIGURES = {
     "membranes": _Figure(
         "histograms of membranes before and after quantization, by layer",
-        f"{_DEMO} --ckpt_path last",
+        f"{DEMO} --ckpt_path last",
         _MEASURED,
         most=1,
     ),
     "clipping": _Figure(
         "membranes below a bound that still fire, by layer (IM-SNN Fig. 2)",
-        f"{_DEMO} --ckpt_path last --bounds -3 -2 -1",
+        f"{DEMO} --ckpt_path last --bounds -3 -2 -1",
         (*_MEASURED, "--bounds"),
         most=1,
     ),
     "negative": _Figure(
         "negative membranes and their firing rate, by layer (IM-SNN Fig. 3)",
-        f"{_DEMO} --ckpt_path last",
+        f"{DEMO} --ckpt_path last",
         _MEASURED,
         most=1,
     ),
@@ -59,7 +59,7 @@ FIGURES = {
     ),
     "rates": _Figure(
         "firing rates by layer (bit budget Fig. 6)",
-        f'{_DEMO} --ckpt_path last --label "1-bit spikes"',
+        f'{DEMO} --ckpt_path last --label "1-bit spikes"',
         (*_MEASURED, "--label"),
     ),
     "curves": _Figure(

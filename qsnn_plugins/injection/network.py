@@ -165,23 +165,9 @@ def inject_hosts(
     hosts = found if hosts is None else hosts
     neurons = find_neurons(network, [*hosts, *(h for h in found if h not in hosts)])
     layers: dict[str, nn.Module] = {**weight_layers(network)}
-    names = module_names(network)
     specs = LayerSpecs(spec, overrides)
     specs.check(_names_with_weights(network, neurons, layers.values()))
-    chosen = {
-        id(module): _choose(module, names[id(module)], specs, filter_fn)
-        for module in (*layers.values(), *(neuron.module for neuron in neurons))
-    }
-    first = chosen[id(neurons[0].module)] if neurons else None
-    fixed = None
-    if isinstance(first, QuantSpec) and first.threshold.first_layer == "fixed":
-        fixed = neurons[0].module
-        chosen[id(fixed)] = first.of_first_neuron()
-    for neuron in neurons:
-        if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
-            why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
-            chosen[id(neuron.module)] = LeftAlone(why)
-
+    chosen, fixed = _choose_all(network, hosts, neurons, layers, specs, filter_fn)
     specs_of_neurons = [chosen[id(neuron.module)] for neuron in neurons]
     has_gates = any(isinstance(s, QuantSpec) and s.pruning.gates for s in specs_of_neurons)
     found_wiring = wiring(network, neurons, example_input) if has_gates else None
@@ -350,6 +336,32 @@ def _names_with_weights(
     ids = {id(module) for module in (*(neuron.module for neuron in neurons), *layers)}
     modules = network.named_modules(remove_duplicate=False)
     return [name for name, module in modules if id(module) in ids or matrices(module)]
+
+
+def _choose_all(
+    network: nn.Module,
+    hosts: Sequence[HostAdapter],
+    neurons: Sequence[Neuron],
+    layers: Mapping[str, nn.Module],
+    specs: LayerSpecs,
+    filter_fn: FilterFn | None,
+) -> tuple[dict[int, QuantSpec | LeftAlone], nn.Module | None]:
+    """Specs of layers and neurons by id, and the first neuron if its threshold stays fixed."""
+    names = module_names(network)
+    chosen = {
+        id(module): _choose(module, names[id(module)], specs, filter_fn)
+        for module in (*layers.values(), *(neuron.module for neuron in neurons))
+    }
+    first = chosen[id(neurons[0].module)] if neurons else None
+    fixed = None
+    if isinstance(first, QuantSpec) and first.threshold.first_layer == "fixed":
+        fixed = neurons[0].module
+        chosen[id(fixed)] = first.of_first_neuron()
+    for neuron in neurons:
+        if neuron.host not in hosts and isinstance(chosen[id(neuron.module)], QuantSpec):
+            why = f"a neuron of {neuron.host.name}: qsnn_plugins.inject takes both"
+            chosen[id(neuron.module)] = LeftAlone(why)
+    return chosen, fixed
 
 
 def _choose(

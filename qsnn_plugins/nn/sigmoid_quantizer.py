@@ -26,11 +26,11 @@ from qsnn_plugins.functional.weight.thresholds import (
 from qsnn_plugins.nn.neuron import shown
 from qsnn_plugins.nn.state import StateFacts
 from qsnn_plugins.spec.checks import choice
+from qsnn_plugins.spec.weight import Fidelity
 
-__all__ = ["SigmoidFidelity", "SigmoidQuantizer", "ThresholdRule", "soft_weights"]
+__all__ = ["SigmoidQuantizer", "ThresholdRule", "soft_weights"]
 
 ThresholdRule = Literal["middle", "k_means"]
-SigmoidFidelity = Literal["paper", "released"]
 
 
 class SigmoidQuantizer(StateFacts):
@@ -82,13 +82,13 @@ class SigmoidQuantizer(StateFacts):
         self,
         weight: Tensor,
         bits: int = 1,
-        fidelity: SigmoidFidelity = "paper",
+        fidelity: Fidelity = "paper",
         thresholds: ThresholdRule | None = None,
         temperature_rate: float | None = None,
     ) -> None:
         super().__init__()
         levels = symmetric_levels(bits)
-        choice(SigmoidFidelity)("fidelity", fidelity)
+        choice(Fidelity)("fidelity", fidelity)
         if thresholds is not None:
             choice(ThresholdRule)("thresholds", thresholds)
         released = fidelity == "released"

@@ -7,26 +7,22 @@ those of the paper.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
-from qsnn_plugins.files import atomic_write, check_replaceable, locked, path_beside, writable
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
-from qsnn_plugins.reproduce.results import RESULTS, Result, read_results
+from qsnn_plugins.reproduce.record import RUNS, Record, results_of, tested_metrics
 from qsnn_plugins.reproduce.run import (
     Run,
     checkout_commit,
@@ -41,7 +37,6 @@ from qsnn_plugins.stopping import Stopped
 
 __all__ = ["main", "rows_of"]
 
-_RUNS = Path("runs/measured")
 _SEEDS = (42, 43, 44)
 _EPILOG = """
 The same command at the same commit continues runs that were interrupted, and trains no run twice.
@@ -51,15 +46,6 @@ example:
   qsnn measure -c recipes/nmnist_cpu.yaml --seeds 42 43
 """
 _POLL = 2.0  # seconds between two looks at how far runs are
-_KEPT = (
-    "epoch",
-    "step",
-    "train_loss",
-    "val_accuracy",
-    "val_accuracy_soft",
-    "val_map",
-    "val_ap50",
-)
 
 
 def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[TrainedCell]]:
@@ -91,68 +77,11 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
     return found
 
 
-class _Record:
-    """What is written beside the results: JSON for each value, CSV for each epoch.
+class _Task(NamedTuple):
+    """A run, and the cells of the tables that its test fills."""
 
-    What others recorded stays, at the same time too; a run of the same words and seed takes
-    the place of its own.
-
-    Raises:
-        DataError: If the files that are there cannot be read.
-        ArgumentError: If none can be written there.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.path = RESULTS / f"{name}.json"
-        self.log = self.path.with_suffix(".csv")
-        self.results: list[Result] = []
-        self._epochs: list[dict[str, str]] = []
-        self._read()
-        # not after hours of training
-        with writable("folder of results", RESULTS):
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            with path_beside(self.path) as trial:
-                trial.touch()
-            for path in (self.path, self.log):
-                check_replaceable(path)
-
-    def _read(self) -> None:
-        if self.path.exists():
-            self.results = list(read_results(self.path))
-            try:
-                with self.log.open(newline="", encoding="utf-8") as file:
-                    rows = csv.DictReader(file, restval="", strict=True)
-                    self._epochs = list(rows)
-                if "words" not in (rows.fieldnames or ()) or any(None in r for r in self._epochs):
-                    raise ValueError("it has no column `words`, or a line longer than the first")
-            except (OSError, ValueError, csv.Error) as error:
-                raise DataError(f"{self.log} cannot be read: {error}") from error
-
-    def add(self, run: Run, tested: Mapping[str, float], results: list[Result]) -> None:
-        """Add a run to what is there by now, and write both files, each at once."""
-        _RUNS.mkdir(parents=True, exist_ok=True)
-        with locked(_RUNS / f".{self.path.stem}.lock"):
-            self._read()
-            self._add(run, tested, results)
-
-    def _add(self, run: Run, tested: Mapping[str, float], results: list[Result]) -> None:
-        place = {"words": " ".join(run.words), "seed": str(run.seed)}
-        own = run.words[2:], run.seed
-        self.results = [old for old in self.results if (old.overrides, old.seed) != own] + results
-        self._epochs = [old for old in self._epochs if not place.items() <= old.items()]
-        self._epochs += [
-            place | {key: row[key] for key in _KEPT if key in row} for row in run.metrics()
-        ]
-        self._epochs.append(place | {name: f"{value:g}" for name, value in tested.items()})
-        with atomic_write(self.log, "w") as file:
-            named = dict.fromkeys(name for row in self._epochs for name in row)
-            columns = sorted(named, key=lambda name: name.startswith("test_"))
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self._epochs)
-        with atomic_write(self.path, "w") as file:
-            json.dump([asdict(result) for result in self.results], file, indent=1)
-            file.write("\n")
+    cells: list[TrainedCell]
+    run: Run
 
 
 def main(words: list[str]) -> int:
@@ -186,7 +115,7 @@ def _parser() -> Parser:
     )
     add("--seeds", type=int, nargs="+", default=_SEEDS, metavar="N", help="default: 42 43 44")
     add("--rows", default="", metavar="TEXT", help="the row of this name, or those that hold it")
-    add("--folder", type=Path, default=_RUNS, metavar="DIR", help=f"of the runs, default: {_RUNS}")
+    add("--folder", type=Path, default=RUNS, metavar="DIR", help=f"of the runs, default: {RUNS}")
     add(
         "--jobs",
         type=int,
@@ -198,54 +127,24 @@ def _parser() -> Parser:
 
 
 def _measure(options: Namespace, others: list[str]) -> None:
-    if options.jobs < 1:
-        raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
-    for seed in options.seeds:
-        if not 0 <= seed < 2**32:
-            raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
-    seeds = dict.fromkeys(options.seeds)
-    recipe, *overlays = map(_as_in_tables, options.config)
-    rows, commit = rows_of(recipe, options.rows), checkout_commit()
-    beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""
+    _check(options)
+    name, tasks = _plan(options, others)
     started = datetime.now(UTC)
-    below = ("-c", recipe, *(word for file in overlays for word in ("-c", file)))
-    name = "+".join(Path(file).stem for file in [recipe, *overlays])
-
-    def run_of(cell: TrainedCell, row: TableRow, seed: int) -> Run:
-        # a row's words come after the overlays: its width wins over what makes the run small
-        own = (*row.overrides, *others)
-        folder = Path(options.folder, name, run_folder(own, seed, commit))
-        begun = run_of(cell, cell.rows[row.start], seed) if row.start else None
-        return Run((*below, *own), seed, folder, begun, row.trains)
-
-    tasks = [
-        (cells, run_of(cells[0], cells[0].row, seed)) for cells in rows.values() for seed in seeds
-    ]
-    record, values, sizes = _Record(name), dict[str, list[float]](), dict[str, int]()
-    with phase(f"checking the recipes of {len(rows)} rows"):
-        setups = {words: run_setup(words) for words in dict.fromkeys(run.words for _, run in tasks)}
+    record = Record(name)
+    all_words = dict.fromkeys(task.run.words for task in tasks)
+    with phase(f"checking the recipes of {len(all_words)} rows"):
+        setups = {words: run_setup(words) for words in all_words}
     memory_of = cache(model_memory)
-    starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
-    lost = dict[Path, QSNNError]()
+    beside = f", {options.jobs} runs at a time" if options.jobs > 1 else ""
+    values, sizes, failed = dict[str, list[float]](), dict[str, int](), list[QSNNError]()
     with _pool(options.jobs) as pool:
-        for start in starts:
-            if _error_of(start, lost) is None:
-                text = f"training {start.folder.name}"
-                for error in _finished([pool.submit(start.train)], [start], text):
-                    if error is not None:
-                        lost[start.folder] = error
-        failed = [error for _, run in tasks if (error := _error_of(run, lost))]
-        begun = [(cells, run) for cells, run in tasks if not _error_of(run, lost)]
-        runs = [run for _, run in begun]
-        text = f"training and testing {name}, {len(runs)} runs"
-        tests = _finished([pool.submit(run.test) for run in runs], runs, text)
-        for (cells, run), logged in zip(begun, tests, strict=True):
+        for (cells, run), logged in _trained_and_tested(pool, tasks, name):
             if isinstance(logged, QSNNError):
                 failed.append(logged)
                 continue
             try:
                 memory = memory_of(run.words, cells[0].paper)
-                tested = _tested(cells, logged)
+                tested = tested_metrics(cells, logged)
                 shared = {
                     **setups[run.words]._asdict(),
                     "weight_bytes": memory.weights,
@@ -253,7 +152,7 @@ def _measure(options: Namespace, others: list[str]) -> None:
                     "machine": run.begin().machine + beside,
                     "log": record.log.name,
                 }
-                results = _results(cells, run, tested, shared)
+                results = results_of(cells, run, tested, shared)
             except QSNNError as error:
                 failed.append(error)
                 print(f"failed: {error}", file=sys.stderr, flush=True)
@@ -271,6 +170,64 @@ def _measure(options: Namespace, others: list[str]) -> None:
         )
 
 
+def _check(options: Namespace) -> None:
+    if options.jobs < 1:
+        raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
+    for seed in options.seeds:
+        if not 0 <= seed < 2**32:
+            raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
+
+
+def _plan(options: Namespace, others: list[str]) -> tuple[str, list[_Task]]:
+    """Return the name of the recipe with its overlays, and a run for each row and seed."""
+    recipe, *overlays = map(_as_in_tables, options.config)
+    rows, commit = rows_of(recipe, options.rows), checkout_commit()
+    below = ("-c", recipe, *(word for file in overlays for word in ("-c", file)))
+    name = "+".join(Path(file).stem for file in [recipe, *overlays])
+
+    def run_of(cell: TrainedCell, row: TableRow, seed: int) -> Run:
+        # a row's words come after the overlays: its width wins over what makes the run small
+        own = (*row.overrides, *others)
+        folder = Path(options.folder, name, run_folder(own, seed, commit))
+        begun = run_of(cell, cell.rows[row.start], seed) if row.start else None
+        return Run((*below, *own), seed, folder, begun, row.trains)
+
+    seeds = dict.fromkeys(options.seeds)
+    return name, [
+        _Task(cells, run_of(cells[0], cells[0].row, seed))
+        for cells in rows.values()
+        for seed in seeds
+    ]
+
+
+def _trained_and_tested(
+    pool: ThreadPoolExecutor, tasks: Sequence[_Task], name: str
+) -> Iterator[tuple[_Task, Mapping[str, str] | QSNNError]]:
+    """Train what runs begin with, then the runs; yield what the test of each logged, or its error.
+
+    Those that cannot begin come first.
+    """
+    starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
+    lost = dict[Path, QSNNError]()
+    for start in starts:
+        if _error_of(start, lost) is None:
+            text = f"training {start.folder.name}"
+            for error in _finished([pool.submit(start.train)], [start], text):
+                if error is not None:
+                    lost[start.folder] = error
+    begun = []
+    for task in tasks:
+        if error := _error_of(task.run, lost):
+            yield task, error
+        else:
+            begun.append(task)
+    runs = [task.run for task in begun]
+    text = f"training and testing {name}, {len(runs)} runs"
+    yield from zip(
+        begun, _finished([pool.submit(run.test) for run in runs], runs, text), strict=True
+    )
+
+
 def _error_of(run: Run, lost: Mapping[Path, QSNNError]) -> QSNNError | None:
     """Why a run, or one whose weights it begins with, was not trained, or None."""
     link: Run | None = run
@@ -279,37 +236,6 @@ def _error_of(run: Run, lost: Mapping[Path, QSNNError]) -> QSNNError | None:
             return lost[link.folder]
         link = link.start
     return None
-
-
-def _tested(cells: Sequence[TrainedCell], logged: Mapping[str, str]) -> dict[str, float]:
-    """What the test logged for the cells, by name."""
-    metrics = {cell.column.metric: 0 for cell in cells}
-    if lacking := [metric for metric in metrics if not logged.get(metric)]:
-        raise DataError(f"the test logged no {', '.join(lacking)}: it logged {', '.join(logged)}")
-    return {metric: float(logged[metric]) for metric in metrics}
-
-
-def _results(
-    cells: Sequence[TrainedCell], run: Run, tested: Mapping[str, float], shared: Mapping[str, Any]
-) -> list[Result]:
-    """One result for each cell of a run, with the fields that all share."""
-    begun = run.begin()
-    return [
-        Result(
-            *cell.key,
-            value=round(100 * tested[cell.column.metric], 6),
-            unit=cell.column.unit,
-            recipe=run.words[1],
-            overrides=run.words[2:],
-            command=run.command,
-            seed=run.seed,
-            epochs=run.epochs,
-            date=begun.date,
-            commit=begun.commit,
-            **shared,
-        )
-        for cell in cells
-    ]
 
 
 def _as_in_tables(file: str) -> str:
@@ -356,7 +282,7 @@ def _finished(futures: Sequence[Future[Any]], runs: Sequence[Run], text: str) ->
                 yield future.result()
 
 
-def _print(values: dict[str, list[float]], sizes: dict[str, int], record: _Record) -> None:
+def _print(values: dict[str, list[float]], sizes: dict[str, int], record: Record) -> None:
     from rich.console import Console
     from rich.table import Table
 

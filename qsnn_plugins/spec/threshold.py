@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qsnn_plugins.functional.scale import Granularity
 from qsnn_plugins.functional.threshold import ThresholdGradient, WindowKind
 from qsnn_plugins.spec.checks import choice
 from qsnn_plugins.spec.options import NOT_GIVEN, Option, Part
 from qsnn_plugins.spec.weight import Fidelity
 
-__all__ = ["FirstThreshold", "ThresholdSharing", "ThresholdSpec"]
+__all__ = ["FirstThreshold", "ThresholdSpec"]
 
 FirstThreshold = Literal["learned", "fixed"]
-ThresholdSharing = Literal["layer", "channel"]
 
 _LEARNED = {"gradient": ("ordinary", "separate")}
 _OPTIONS = {
@@ -21,7 +21,7 @@ _OPTIONS = {
     "window": Option(
         choice(WindowKind), "sigmoid", where={"gradient": ("separate",)}, is_forward=False
     ),
-    "per": Option(choice(ThresholdSharing), "layer", where=_LEARNED),
+    "per": Option(choice(Granularity), "layer", where=_LEARNED),
     "first_layer": Option(
         choice(FirstThreshold), "learned", "fixed", where=_LEARNED, is_forward=False
     ),
@@ -60,7 +60,7 @@ class ThresholdSpec(Part):
 
     gradient: ThresholdGradient = NOT_GIVEN
     window: WindowKind = NOT_GIVEN
-    per: ThresholdSharing = NOT_GIVEN
+    per: Granularity = NOT_GIVEN
     first_layer: FirstThreshold = NOT_GIVEN
     fidelity: Fidelity = NOT_GIVEN
 

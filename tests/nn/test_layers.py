@@ -1,6 +1,7 @@
 """Which layers are quantized, which are the ends, and transposed convolutions."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 from qsnn_plugins.cost import pack_weights
 from qsnn_plugins.nn import (
+    PowerOfTwo,
+    Uniform,
     allow_spec_changes,
     bake_weights,
     end_layers,
@@ -17,7 +20,7 @@ from qsnn_plugins.nn import (
     weight_layers,
 )
 from qsnn_plugins.spec import WeightSpec
-from tests.nn.test_weight import SPECS
+from tests.nn.test_weight import SPECS, make_network
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -154,3 +157,35 @@ def test_states_of_transposed_layers_load(kind):
     eight = copy.deepcopy(plain)
     quantize_weights(eight, WeightSpec("uniform", 8))
     assert torch.equal(other.weight, eight.weight)
+
+
+def test_ends_in_the_order_of_definition():
+    for ends, quantized, kinds in (
+        ("same", ["0", "1", "3"], [PowerOfTwo] * 3),
+        ("float", ["1"], [PowerOfTwo]),
+        ("eight_bit", ["0", "1", "3"], [Uniform, PowerOfTwo, Uniform]),
+    ):
+        network = make_network()
+        assert quantize_weights(network, WeightSpec("power_of_two", 4, ends)) == quantized
+        found = [layer_quantizer(network.get_submodule(name)) for name in quantized]
+        assert [type(quantizer) for quantizer in found] == kinds
+
+
+def test_eight_bit_ends_have_the_largest_magnitude_as_scale():
+    network = make_network()
+    with torch.no_grad():
+        network[0].weight[0, 0, 0, 0] = -3.0
+    w = network[0].weight.clone()
+    quantize_weights(network, WeightSpec("binary", 1, "eight_bit"))
+    step = 3.0 / 127
+    torch.testing.assert_close(network[0].weight, (w / step).round() * step)
+    assert layer_quantizer(network[0]).bits == 8
+
+
+def test_ends_of_one_and_two_layers():
+    spec = WeightSpec("mint", 4, "float")
+    assert quantize_weights(nn.Linear(2, 2), spec) == []
+    assert quantize_weights(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), spec) == []
+    eight = dataclasses.replace(spec, first_last="eight_bit")
+    assert quantize_weights(nn.Linear(2, 2), eight) == [""]
+    assert quantize_weights(nn.ReLU(), spec) == []

@@ -1,10 +1,12 @@
-"""Cells, computed once per paper for the whole folder."""
+"""Cells, computed once per paper for the whole folder; a checkout and made-up trainings."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from qsnn_plugins.reproduce import PAPERS, build_cells, load_paper, load_results
+from qsnn_plugins.reproduce import PAPERS, build_cells, load_paper, load_results, measure
+from qsnn_plugins.reproduce.run import Memory, Run, Setup
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +59,34 @@ def find(cells):
         ]
 
     return call
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one commit, as the current folder."""
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "file").write_text("x")
+    for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Put a made-up training in the place of the real one; it is right by its seed."""
+    calls = []
+
+    def call(self, *words):
+        calls.append((words, self))
+        name = "val_accuracy" if words[0] == "fit" else "test_accuracy"
+        logs = self.folder / words[0]
+        folder = logs / f"version_{len(list(logs.glob('*')))}"
+        folder.mkdir(parents=True)
+        lines = [f"epoch,step,{name}", f"0,1,{self.seed / 100}", f"1,2,{self.seed / 100}"]
+        (folder / "metrics.csv").write_text("\n".join(lines))
+
+    monkeypatch.setattr(Run, "_call", call)
+    monkeypatch.setattr(measure, "model_memory", lambda words, _: Memory(1_000, 7, 2_000))
+    monkeypatch.setattr(measure, "run_setup", lambda words: Setup("NMNIST", "decolle", len(words)))
+    return calls

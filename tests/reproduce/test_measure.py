@@ -1,13 +1,10 @@
 """Measuring the rows of a recipe: which runs there are, what is recorded, and what is refused."""
 
 import csv
-import json
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +12,10 @@ from qsnn_plugins.errors import DataError
 from qsnn_plugins.reproduce import load_results, measure
 from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.measure import rows_of
-from qsnn_plugins.reproduce.run import Memory, Run, Setup, checkout_commit, model_memory, run_setup
+from qsnn_plugins.reproduce.run import Run
 from qsnn_plugins.stopping import Stopped
 
 DECOLLE = "recipes/sigmoid_quantizer_decolle_nmnist.yaml"
-ROOT = Path(__file__).parents[2]
 
 
 def test_rows_of_the_same_words_are_run_once():
@@ -46,37 +42,6 @@ def test_a_whole_name_stands_for_its_row_alone():
     holding = rows_of("recipes/cifar10_cpu.yaml", "from float").values()
     assert len(holding) > 10
     assert all("from float" in c.row.row for cells in holding for c in cells)
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """A repository with one commit, as the current folder."""
-    monkeypatch.chdir(tmp_path)
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "file").write_text("x")
-    for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "first"]):
-        subprocess.run(["git", *words], check=True)
-    return tmp_path
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Put a made-up training in the place of the real one; it is right by its seed."""
-    calls = []
-
-    def call(self, *words):
-        calls.append((words, self))
-        name = "val_accuracy" if words[0] == "fit" else "test_accuracy"
-        logs = self.folder / words[0]
-        folder = logs / f"version_{len(list(logs.glob('*')))}"
-        folder.mkdir(parents=True)
-        lines = [f"epoch,step,{name}", f"0,1,{self.seed / 100}", f"1,2,{self.seed / 100}"]
-        (folder / "metrics.csv").write_text("\n".join(lines))
-
-    monkeypatch.setattr(Run, "_call", call)
-    monkeypatch.setattr(measure, "model_memory", lambda words, _: Memory(1_000, 7, 2_000))
-    monkeypatch.setattr(measure, "run_setup", lambda words: Setup("NMNIST", "decolle", len(words)))
-    return calls
 
 
 def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
@@ -108,60 +73,6 @@ def test_every_row_and_seed_is_recorded(checkout, trained, capsys):
     assert not list(checkout.rglob("*.part"))
 
 
-def test_what_was_recorded_before_stays(checkout, trained):
-    for rows, seeds in (("1-bit", "90"), ("4-bit", "90"), ("4-bit", "92"), ("4-bit", "92")):
-        assert measure.main(["-c", DECOLLE, "--rows", rows, "--seeds", seeds]) == 0
-    results = load_results(checkout / "docs/results")
-    found = sorted({(result.row, result.seed) for result in results if result.table == "V"})
-    row = "this work, "
-    assert found == [(f"{row}1-bit", 90), (f"{row}4-bit", 90), (f"{row}4-bit", 92)]
-    assert len(results) == len({(result.cell, result.seed) for result in results})
-    with (checkout / "docs/results" / results[0].log).open() as file:
-        assert len(list(csv.DictReader(file))) == 3 * 3
-
-
-def test_two_at_once_keep_each_others_rows(checkout, trained, monkeypatch):
-    """The second records a run between the first one's start and its record."""
-    inner = ["-c", DECOLLE, "--rows", "4-bit", "--seeds", "92"]
-    test = Run.test
-
-    def overtaken(self):
-        if self.seed == 90:
-            assert measure.main(inner) == 0
-        return test(self)
-
-    monkeypatch.setattr(Run, "test", overtaken)
-    assert measure.main(["-c", DECOLLE, "--rows", "1-bit", "--seeds", "90"]) == 0
-    results = load_results(checkout / "docs/results")
-    assert {(result.row[-5:], result.seed) for result in results} == {("1-bit", 90), ("4-bit", 92)}
-
-
-@pytest.mark.slow
-def test_records_of_two_processes_are_kept(checkout):
-    """Each adds 20 runs, as fast as it can."""
-    code = (
-        "import sys\nfrom types import SimpleNamespace\n"
-        "from qsnn_plugins.reproduce import measure\n"
-        "for seed in range(20):\n"
-        "    run = SimpleNamespace(words=('-c', 'x', sys.argv[1]), seed=seed, metrics=lambda: [])\n"
-        "    measure._Record('x').add(run, {'test_accuracy': 1.0}, [])"
-    )
-    running = [subprocess.Popen([sys.executable, "-c", code, word]) for word in ("a", "b")]
-    assert [process.wait() for process in running] == [0, 0]
-    with (checkout / "docs/results/x.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 40
-
-
-def test_a_record_that_cannot_be_read_stops_before_a_training(checkout, trained, capsys):
-    (checkout / "docs/results").mkdir(parents=True)
-    record = checkout / "docs/results/sigmoid_quantizer_decolle_nmnist.json"
-    record.write_text("[{")
-    assert measure.main(["-c", DECOLLE]) == 1
-    assert record.name in capsys.readouterr().err
-    assert not trained
-    assert record.read_text() == "[{"
-
-
 def test_changes_that_are_not_committed_are_refused(checkout, trained, capsys):
     (checkout / "file").write_text("y")
     assert measure.main(["-c", DECOLLE]) == 1
@@ -185,48 +96,6 @@ def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
     assert "--jobs=0 is not allowed: give a number of runs from 1" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(DataError, match="not a git checkout"):
-        checkout_commit()
-
-
-def test_a_run_that_fails_names_its_log(checkout):
-    run = Run(("-c", "recipes/absent.yaml"), 1, checkout / "run")
-    with pytest.raises(DataError, match=r"fit ended with status 2, see .*fit\.log: error: there"):
-        run.test()
-
-
-def test_what_is_trained_is_tested_alone(checkout, trained):
-    run = Run(("-c", DECOLLE), 90, checkout / "run")
-    assert [run.test()["test_accuracy"] for _ in range(2)] == ["0.9", "0.9"]
-    assert [words[0] for words, _ in trained] == ["fit", "test", "test"]
-
-
-def test_a_run_that_was_cut_off_goes_on(checkout, trained):
-    run = Run(("-c", DECOLLE), 90, checkout / "run")
-    began = run.begin()
-    (checkout / "file").write_text("y")  # what is changed now is no part of what began
-    run.checkpoint.parent.mkdir()
-    run.checkpoint.touch()
-    assert run.test()["test_accuracy"] == "0.9"
-    assert [words for words, _ in trained] == [
-        ("fit", "--ckpt_path=last"),
-        ("test", "--ckpt_path=last"),
-    ]
-    assert run.begin() == replace(began, trained=True)
-
-
-def test_a_run_may_begin_with_the_weights_of_another(checkout, trained):
-    float_run = Run(("-c", DECOLLE), 90, checkout / "float")
-    run = Run(("-c", DECOLLE, "--x=1"), 90, checkout / "run", float_run)
-    run.test()
-    weights = (f"--ckpt_path={float_run.checkpoint}", "--ckpt_changes=allow")
-    assert [words for words, _ in trained[:2]] == [("fit",), ("fit", *weights)]
-    assert run.command.endswith(" ".join(weights))
-
-
 def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained):
     words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "1-bit, from float"]
     assert measure.main([*words, "--seeds", "90", "--folder", str(checkout / "outside")]) == 0
@@ -244,64 +113,6 @@ def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained
     assert "--ckpt_changes=allow" in result.command
 
 
-def test_a_folder_of_another_run_is_refused(checkout, trained):
-    Run(("-c", DECOLLE), 90, checkout / "run").begin()
-    with pytest.raises(DataError, match=r"run holds another run: lightning fit .*--data\.seed=90"):
-        Run(("-c", DECOLLE), 91, checkout / "run").test()
-    (checkout / "run/run.json").write_text('{"commit": 1}')
-    with pytest.raises(DataError, match=r"run\.json cannot be read"):
-        Run(("-c", DECOLLE), 90, checkout / "run").test()
-
-
-def test_the_parts_of_a_run_that_was_cut_off_are_read_together(tmp_path):
-    for version, epochs in ((2, (0, 1)), (10, (1, 2))):
-        folder = tmp_path / f"fit/version_{version}"
-        folder.mkdir(parents=True)
-        rows = [f"{epoch},{version},\n{epoch},,0.{epoch}{version}" for epoch in epochs]
-        (folder / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_accuracy", *rows]))
-    run = Run((), 1, tmp_path)
-    assert [(row["epoch"], row["train_loss"], row["val_accuracy"]) for row in run.metrics()] == [
-        ("0", "2", "0.02"),
-        ("1", "10", "0.110"),
-        ("2", "10", "0.210"),
-    ]
-    assert run.epochs == 3
-
-
-@pytest.mark.slow
-def test_the_model_size_is_the_papers(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    recipe = ("-c", "recipes/sigmoid_quantizer_plif_dvs128gesture.yaml")
-    sizes = [
-        model_memory((*recipe, *words), "sigmoid_quantizer").total
-        for words in ((), ("-c", "recipes/overlays/float.yaml"))
-    ]
-    assert [f"{size / 2**20:.2f}" for size in sizes] == ["0.21", "6.48"]  # printed, Table III
-
-
-@pytest.mark.slow
-def test_what_a_run_trains_on_what(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    words = ("-c", "recipes/qsnn_vggsnn_cifar10dvs.yaml", "-c", "recipes/overlays/embedded.yaml")
-    assert run_setup(words) == ("EventDigits", "vggsnn, width 0.25", 6)
-    assert run_setup(("-c", "recipes/imsnn_resnet19_cifar10.yaml")) == (
-        *("CIFAR10", "ResidualNet 19", 2),
-    )
-    with pytest.raises(DataError, match=r"fit -c absent.yaml --print_config: error: "):
-        run_setup(("-c", "absent.yaml"))
-
-
-def test_results_are_written_after_every_run(checkout, trained, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        measure._Record, "add", lambda self, run, tested, _: seen.append((run.seed, tested))
-    )
-    measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", "2"])
-    assert seen == [(1, {"test_accuracy": 0.01}), (2, {"test_accuracy": 0.02})]
-    assert json.dumps(seen)
-    assert run_module.machine_name()
-
-
 def test_a_run_that_fails_costs_no_other(checkout, trained, monkeypatch, capsys):
     def test(self, whole=Run.test):
         if self.seed == 2:
@@ -314,20 +125,6 @@ def test_a_run_that_fails_costs_no_other(checkout, trained, monkeypatch, capsys)
     assert "failed: no memory is left" in said
     assert "error: 1 of 3 runs failed and are not recorded: no memory is left" in said
     assert {result.seed for result in load_results(checkout / "docs/results")} == {1, 3}
-
-
-def test_epochs_are_those_trained_not_those_validated(tmp_path):
-    folder = tmp_path / "fit" / "version_0"
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text("trainer: {max_epochs: 8}")
-    run = Run(("-c", "a.yaml"), 42, tmp_path)
-    for rows, epochs, share in (
-        (["0,.5,", "3,.4,"], 4, 3 / 8),
-        (["0,.5,", "4,.4,", "4,,.6"], 5, 5 / 8),
-        (["0,.5,", "4,,.6", "7,.4,"], 8, 7 / 8),
-    ):
-        (folder / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_accuracy", *rows]))
-        assert (run.epochs, run.share_trained) == (epochs, share)
 
 
 def test_a_row_may_test_the_weights_of_another_without_training(checkout, trained):
@@ -406,37 +203,6 @@ def test_a_recipe_of_differences_says_so():
         rows_of("recipes/spquant_resnet19_cifar100.yaml")
 
 
-def test_a_folder_of_results_that_cannot_be_written_stops_before_a_training(
-    checkout, trained, capsys
-):
-    (checkout / "docs").write_text("a file")
-    assert measure.main(["-c", DECOLLE]) == 1
-    assert "folder of results='docs/results' is not allowed" in capsys.readouterr().err
-    assert not trained
-
-
-@pytest.mark.parametrize("suffix", [".json", ".csv"])
-def test_a_protected_record_stops_before_a_training(checkout, trained, capsys, suffix):
-    one = ["-c", DECOLLE, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
-    assert measure.main(one) == 0
-    trained.clear()
-    (checkout / "docs/results" / Path(DECOLLE).with_suffix(suffix).name).chmod(0o444)
-    assert measure.main(one) == 1
-    assert "(the file is write-protected)" in capsys.readouterr().err
-    assert not trained
-
-
-@pytest.mark.parametrize("log", ["words,seed\n1,2,3", "a,b\n1,2", 'words,seed\n"1', "\xff"])
-def test_a_damaged_log_stops_before_a_training(checkout, trained, capsys, log):
-    one = ["-c", DECOLLE, "--rows", "N-MNIST, 8-bit", "--seeds", "90"]
-    assert measure.main(one) == 0
-    trained.clear()
-    (checkout / "docs/results" / Path(DECOLLE).with_suffix(".csv").name).write_text(log, "latin-1")
-    assert measure.main(one) == 1
-    assert ".csv cannot be read: " in capsys.readouterr().err
-    assert not trained
-
-
 @pytest.mark.parametrize(
     ("logged", "said"),
     [
@@ -473,13 +239,3 @@ def test_weights_that_cannot_be_trained_cost_no_row_without_them(
     assert len(rows) == 3
     assert {seed for _, seed in rows} == {2}
     assert sum(words == ("failed",) for words, _ in trained) == 2  # float, and the one from scratch
-
-
-def test_a_run_without_a_logger_is_one_sentence(checkout, monkeypatch):
-    monkeypatch.setattr(Run, "_call", lambda *_: None)
-    run = Run(("-c", DECOLLE, "--trainer.logger=false"), 90, checkout / "run")
-    with pytest.raises(DataError, match=r"logged nothing in .*run: leave the trainer its logger"):
-        run.test()
-    with pytest.raises(DataError, match="the training logged no epoch in "):
-        _ = run.epochs
-    assert run.share_trained == 0

@@ -1,13 +1,15 @@
 """`MultiStep` on the kernel against the same neuron's loop."""
 
+from operator import attrgetter
+
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import cpp
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
 from qsnn_plugins.snntorch.lapicque import QuantLapicque
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
+from tests.hosts.kernels import assert_same, count_calls, two_sequences
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -25,24 +27,7 @@ SPECS = {
 
 @pytest.fixture
 def calls(monkeypatch):
-    calls = []
-
-    def counted(name):
-        kernel = getattr(cpp, name)
-        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
-
-    for name in ("forward", "backward"):
-        monkeypatch.setattr(cpp, name, counted(name))
-    return calls
-
-
-def results(node, x_seq):
-    """Spikes, membrane and gradients of two sequences, one after the other."""
-    x_seq = x_seq.clone().requires_grad_()
-    spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
-    weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-    ((spikes * weights).sum() + node.neuron.mem.square().sum()).backward()
-    return spikes, node.neuron.mem, [x_seq.grad, *(p.grad for p in node.parameters())]
+    return count_calls(monkeypatch)
 
 
 # of the four, any three meet in all of their values
@@ -57,7 +42,7 @@ CASES = [
 @pytest.mark.covering(2)
 @pytest.mark.parametrize(("spec", "how", "delay", "learn_beta"), CASES)
 def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, learn_beta, calls, monkeypatch):
-    found = []
+    results = []
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         neuron = QuantLeaky(
@@ -65,13 +50,10 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, how, delay, learn_beta, 
             channels=5, graded_spikes_factor=1.5, learn_beta=learn_beta,
         )  # fmt: skip
         x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
-        found.append(results(MultiStep(neuron), x_seq))
+        results.append(two_sequences(MultiStep(neuron), attrgetter("neuron.mem"), x_seq))
     assert calls == 2 * ["forward"] + 2 * ["backward"]
-    (spikes, mem, gradients), (its_spikes, its_mem, its_gradients) = found
-    assert 0.03 < (spikes > 0).float().mean() < 0.8
-    assert torch.equal(spikes, its_spikes)
-    assert torch.equal(mem, its_mem)
-    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+    assert 0.03 < (results[0][0] > 0).float().mean() < 0.8
+    assert_same(*results)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +100,8 @@ def test_a_changed_decay_is_the_one_that_runs(calls):
 )
 @pytest.mark.parametrize("how", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("delay", [False, True])
-def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monkeypatch):
-    found, calls, kernel = [], [], cpp.forward
-    monkeypatch.setattr(cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, calls, monkeypatch):
+    results, shares = [], []
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         torch.manual_seed(3)
@@ -129,15 +110,12 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(spec, how, delay, monke
             channels=5, graded_spikes_factor=1.5, learn_beta=True,
         )  # fmt: skip
         x_seq = torch.randn(6, 3, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
-        node = MultiStep(neuron)
-        found.append((*results(node, x_seq), neuron.pruning.sparsity()))
-    assert len(calls) == 2
-    (spikes, mem, gradients, shares), (its_spikes, its_mem, its_gradients, its_shares) = found
-    assert 0.03 < (spikes > 0).float().mean() < 0.8
-    assert torch.equal(spikes, its_spikes)
-    assert torch.equal(mem, its_mem)
-    assert shares == its_shares
-    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+        results.append(two_sequences(MultiStep(neuron), attrgetter("neuron.mem"), x_seq))
+        shares.append(neuron.pruning.sparsity())
+    assert calls == 2 * ["forward"] + 2 * ["backward"]
+    assert 0.03 < (results[0][0] > 0).float().mean() < 0.8
+    assert shares[0] == shares[1]
+    assert_same(*results)
 
 
 @pytest.mark.parametrize("register", ["full_backward_hook", "full_backward_pre_hook"])

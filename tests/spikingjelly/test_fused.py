@@ -1,13 +1,16 @@
 """The multi-step forward on the kernel against the same neuron's loop."""
 
+from operator import attrgetter
+
 import pytest
 import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 
-from qsnn_plugins.ops.quantized_lif import Parameters, cpp, quantized_lif
+from qsnn_plugins.ops.quantized_lif import Parameters, quantized_lif
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 from qsnn_plugins.spikingjelly import QuantLIFNode, QuantParametricLIFNode
+from tests.hosts.kernels import assert_same, count_calls, two_sequences
 from tests.toolchain import needs_compiler
 
 pytestmark = needs_compiler
@@ -30,15 +33,7 @@ SPECS = {
 
 @pytest.fixture
 def calls(monkeypatch):
-    calls = []
-
-    def counted(name):
-        kernel = getattr(cpp, name)
-        return lambda *arguments: (calls.append(name), kernel(*arguments))[1]
-
-    for name in ("forward", "backward"):
-        monkeypatch.setattr(cpp, name, counted(name))
-    return calls
+    return count_calls(monkeypatch)
 
 
 @pytest.mark.covering(1)
@@ -56,19 +51,11 @@ def test_kernel_and_loop_agree_over_two_sequences(spec, v_reset, detach_reset, c
             spec=spec,
             channels=41,
         )
-        x_seq = torch.randn(6, 5, 41, generator=torch.Generator().manual_seed(0))
-        x_seq = (x_seq + 0.3).requires_grad_()
-        spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
-        loss = spikes * torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-        (loss.sum() + node.v.square().sum()).backward()
-        gradients = [x_seq.grad, *(p.grad for p in node.parameters())]
-        results.append((spikes, node.v, gradients))
+        x_seq = torch.randn(6, 5, 41, generator=torch.Generator().manual_seed(0)) + 0.3
+        results.append(two_sequences(node, attrgetter("v"), x_seq))
     assert calls == 2 * ["forward"] + 2 * ["backward"]
-    (spikes, v, gradients), (its_spikes, its_v, its_gradients) = results
-    assert 0.05 < spikes.mean() < 0.6
-    assert torch.equal(spikes, its_spikes)
-    assert torch.equal(v, its_v)
-    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+    assert 0.05 < results[0][0].mean() < 0.6
+    assert_same(*results)
 
 
 def test_the_kernel_equals_lif_node_where_nothing_is_quantized():
@@ -134,10 +121,9 @@ MASKED = {
 @pytest.mark.parametrize(("v_reset", "detach_reset"), [(0.0, False), (None, True), (-0.25, False)])
 @pytest.mark.parametrize("shape", [(6, 5, 7), (6, 5, 7, 9, 5)], ids=["vectors", "maps"])
 def test_masked_kernel_and_loop_agree_over_two_sequences(
-    spec, v_reset, detach_reset, shape, monkeypatch
+    spec, v_reset, detach_reset, shape, calls, monkeypatch
 ):
-    results, calls, kernel = [], [], cpp.forward
-    monkeypatch.setattr(cpp, "forward", lambda *a: (calls.append(1), kernel(*a))[1])
+    results, shares = [], []
     for backend in ("cpp", "reference"):
         monkeypatch.setenv("QSNN_BACKEND", backend)
         torch.manual_seed(2)
@@ -149,25 +135,20 @@ def test_masked_kernel_and_loop_agree_over_two_sequences(
             spec=spec,
             channels=7,
         )
-        x_seq = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        x_seq = (x_seq + 0.3).requires_grad_()
-        spikes, shares = [], []
-        for factor in (1.0, 0.5):
-            spikes.append(node(x_seq * factor))
+        x_seq = torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 0.3
+
+        def run(x_seq, node=node):
+            spikes = node(x_seq)
             shares.append(node.pruning.sparsity())
-        both = torch.cat(spikes)
-        loss = both * torch.randn(both.shape, generator=torch.Generator().manual_seed(1))
-        (loss.sum() + node.v.square().sum()).backward()
-        gradients = [x_seq.grad, *(p.grad for p in node.parameters())]
-        results.append((both, node.v, shares, gradients))
-    assert len(calls) == 2
-    (spikes, v, shares, gradients), (its_spikes, its_v, its_shares, its_gradients) = results
+            return spikes
+
+        results.append(two_sequences(node, attrgetter("v"), x_seq, run))
+    assert calls == 2 * ["forward"] + 2 * ["backward"]
+    spikes, _, gradients = results[0]
     assert 0.02 < spikes.mean() < 0.6
-    assert torch.equal(spikes, its_spikes)
-    assert torch.equal(v, its_v)
-    assert shares == its_shares
+    assert shares[:2] == shares[2:]
     assert all(gradient.abs().max() > 0 for gradient in gradients)
-    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+    assert_same(*results)
 
 
 def test_compiled_the_masked_node_is_one_call_of_the_operator():
@@ -203,17 +184,11 @@ def test_a_learned_time_constant_learns_on_the_kernel(
             3.0, decay_input, 0.8, v_reset, None, detach_reset, "m", spec=spec, channels=7
         )
         x_seq = torch.randn(6, 5, 7, 9, generator=torch.Generator().manual_seed(0))
-        x_seq = (x_seq * (1 + 2 * decay_input) + 0.3).requires_grad_()
-        spikes = torch.cat([node(x_seq), node(x_seq * 0.5)])
-        loss = spikes * torch.randn(spikes.shape, generator=torch.Generator().manual_seed(1))
-        (loss.sum() + node.v.square().sum()).backward()
-        results.append((spikes, node.v, [x_seq.grad, *(p.grad for p in node.parameters())]))
+        x_seq = x_seq * (1 + 2 * decay_input) + 0.3
+        results.append(two_sequences(node, attrgetter("v"), x_seq))
         assert node.w.grad.abs() > 0.01
-    (spikes, v, gradients), (its_spikes, its_v, its_gradients) = results
-    assert 0.02 < spikes.mean() < 0.6
-    assert torch.equal(spikes, its_spikes)
-    assert torch.equal(v, its_v)
-    torch.testing.assert_close(gradients, its_gradients, rtol=1e-4, atol=1e-4)
+    assert 0.02 < results[0][0].mean() < 0.6
+    assert_same(*results)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from qsnn_plugins.nn import Spike, membrane_quantizer
 from qsnn_plugins.ops.quantized_lif import Parameters, neuron, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, PruningSpec, QuantSpec, SpikeSpec, ThresholdSpec
 
+TYPES = (torch.float32, torch.float16, torch.bfloat16)
 LEARNED = ThresholdSpec(gradient="ordinary")
 SEPARATE = ThresholdSpec(gradient="separate")
 

@@ -5,8 +5,6 @@ import torch
 
 from qsnn_plugins.ops.quantized_lif import cupy
 
-TYPES = (torch.float32, torch.float16, torch.bfloat16)
-
 
 def lacking():
     """Why the CUDA kernel cannot run here, or None."""

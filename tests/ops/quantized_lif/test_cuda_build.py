@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy
-from tests.ops.quantized_lif.cases import CASES
-from tests.ops.quantized_lif.variants import KERNELS, TARGETS, TYPES, flags_of, kernels, variants
+from tests.ops.quantized_lif.cases import CASES, TYPES
+from tests.ops.quantized_lif.variants import KERNELS, TARGETS, flags_of, kernels, variants
 from tests.toolchain import NVCC, needs_nvcc
 
 pytestmark = needs_nvcc

@@ -9,17 +9,10 @@ import torch
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy, quantized_lif
 from qsnn_plugins.spec import MembraneSpec, ThresholdSpec
-from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, UNIFORM, inputs, run
-from tests.ops.quantized_lif.on_gpu import TYPES, needs_gpu, needs_two_gpus, unaligned
+from tests.ops.quantized_lif.cases import CASES, LEARNED, NAMES, TYPES, UNIFORM, inputs, run
+from tests.ops.quantized_lif.on_gpu import needs_gpu, needs_two_gpus, unaligned
 
-pytestmark = needs_gpu
-
-
-@pytest.fixture(autouse=True)
-def _fresh_memory_is_nan():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = [*needs_gpu, pytest.mark.usefixtures("fresh_memory_is_nan")]
 
 
 def assert_equal(parameters, x_seq, v, threshold, total=1e-5):

@@ -22,6 +22,7 @@ from tests.ops.quantized_lif.cases import (
     NAMES,
     QUICK,
     SEPARATE,
+    TYPES,
     UNIFORM,
     Computed,
     assert_average,
@@ -33,7 +34,6 @@ from tests.toolchain import COMPILER, needs_compiler
 
 pytestmark = needs_compiler
 
-TYPES = (torch.float32, torch.float16, torch.bfloat16)
 LONG = {
     "ternary": Parameters(threshold=LEARNED),
     "ternary, soft reset": Parameters(threshold=SEPARATE, v_reset=None, tau=None),

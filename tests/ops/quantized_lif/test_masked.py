@@ -25,15 +25,8 @@ from tests.ops.quantized_lif.cases import (
 from tests.ops.quantized_lif.sanitized import run_kernel_sanitized
 from tests.toolchain import needs_compiler
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, pytest.mark.usefixtures("fresh_memory_is_nan")]
 SPATIAL = PRUNINGS["accumulation"]
-
-
-@pytest.fixture(autouse=True)
-def _fresh_memory_is_nan():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def assert_equal(ours, theirs, tolerance=1e-5):

@@ -12,10 +12,10 @@ import pytest
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy
 from qsnn_plugins.spec import MembraneSpec
+from tests.ops.quantized_lif.cases import TYPES
 from tests.ops.quantized_lif.variants import (
     KERNELS,
     TARGETS,
-    TYPES,
     flags_of,
     kernels,
     variants,

@@ -11,9 +11,8 @@ import torch
 
 from qsnn_plugins.ops.quantized_lif import Parameters, cupy
 from qsnn_plugins.ops.quantized_lif.schema import kernel
-from tests.ops.quantized_lif.cases import CASES, LEARNED
+from tests.ops.quantized_lif.cases import CASES, LEARNED, TYPES
 
-TYPES = (torch.float32, torch.float16, torch.bfloat16)
 TARGETS = ("80", "90")
 KERNELS = {
     f"qsnn_{way}_{width}" for way in ("forward", "backward") for width in ("vector", "scalar")
