@@ -95,6 +95,7 @@ def test_a_stop_within_an_epoch_loses_and_repeats_no_batch(fit, folder, unbroken
     [
         ({"accumulate_grad_batches": 2}, 4),
         ({"limit_train_batches": 3}, 4),
+        ({"overfit_batches": 3}, 5),
         ({"max_steps": 9, "max_epochs": -1}, 6),
         ({"val_check_interval": 2}, 7),
         ({"schedule": "one_cycle"}, 7),
@@ -123,6 +124,8 @@ def test_a_place_within_an_epoch_is_of_its_batches(fit, folder, option, said):
     fit(Signal(7))
     with pytest.raises(QSNNError, match=said):
         fit(data=Data(**option))
+    with pytest.raises(QSNNError, match=r"with trainer.overfit_batches unset, and here it is set"):
+        fit(overfit_batches=4)
     fit()
     fit(data=Data(**option), max_epochs=4, schedule="constant")  # from the end of an epoch
 
