@@ -19,6 +19,13 @@ def test_classes_and_labels_of_every_sample_are_written(trainer, tmp_path):
     assert [int(row[2]) for row in rows] == [i % 2 for i in range(18)]
 
 
+def test_a_rehearsal_leaves_the_classes_of_before(trainer, tmp_path, capsys):
+    t = trainer(fast_dev_run=True)
+    t.predict(build(), Data().test_dataloader())
+    assert not [*tmp_path.iterdir()]
+    assert "fast_dev_run: predictions are not written\n" in capsys.readouterr().out
+
+
 def test_callbacks_of_the_user_stay(trainer, tmp_path):
     """Lightning would put the module's own in the place of those of their class."""
     t = trainer(callbacks=[ClassWriter(str(tmp_path / "mine"))])
