@@ -192,7 +192,7 @@ class TrainingLoader(DataLoader[Any]):
         known = state.get("order", {})  # not in checkpoints of earlier versions
         for name, now in self._order().items():
             before = known.get(name, now)
-            if before != now and 0 < state["items"] < len(self.sampler):
+            if before != now and 0 < state["items"] < len(self.sampler):  # type: ignore[arg-type]
                 raise QSNNError(
                     f"the checkpoint was saved within an epoch, with {name} {before}, and here it "
                     f"is {now}: `fit` goes on with the same; `--ckpt_changes allow` takes the "
