@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 import zipfile
@@ -214,8 +215,9 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 cause = cause.__context__
             if cause is None:
                 raise
+            kept = "; an older one is kept" if os.path.exists(path) else ""
             raise QSNNError(
-                f"the checkpoint {path} cannot be written ({cause.strerror}); an older one is kept"
+                f"the checkpoint {path} cannot be written ({cause.strerror}){kept}"
             ) from error
 
 

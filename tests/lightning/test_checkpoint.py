@@ -300,10 +300,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(fit, folder,
     save = torch.save
     monkeypatch.setattr(checkpoint_module.torch, "save", lambda state, file: save(state, Full()))
     message = r"the checkpoint .*last\.ckpt cannot be written \(No space left on device\)"
-    with pytest.raises(QSNNError, match=message):
+    with pytest.raises(QSNNError, match=message + "; an older one is kept$"):
         fit()
     assert (folder / "last.ckpt").read_bytes() == first
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.ckpt"]
+    (folder / "last.ckpt").unlink()
+    with pytest.raises(QSNNError, match=message + "$"):
+        fit()
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(fit, folder):
