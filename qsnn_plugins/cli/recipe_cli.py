@@ -46,6 +46,12 @@ from qsnn_plugins.errors import ArgumentError, QSNNError, QSNNWarning
 
 _LOGGER = "lightning.pytorch.loggers.CSVLogger"
 _REFUSED = " is not allowed: give "
+# what a subcommand does with the data, and what limits it
+_EVALUATED = {
+    "validate": ("validated", "limit_val_batches"),
+    "test": ("tested", "limit_test_batches"),
+    "predict": ("predicted", "limit_predict_batches"),
+}
 
 
 class RecipeCLI(LightningCLI):
@@ -217,10 +223,13 @@ class RecipeCLI(LightningCLI):
                 if self._get(self.config, "ckpt_path") == "last":
                     callback.check_last()
         self._check_folders()
-        limits = ("max_epochs", "max_steps", "limit_train_batches")
+        self._say_if_zero("trained", "max_epochs", "max_steps", "limit_train_batches")
+
+    def _say_if_zero(self, done: str, *limits: str) -> None:
+        """Warn where a limit of the trainer leaves nothing to do."""
         if at_zero := [f"trainer.{name}" for name in limits if getattr(self.trainer, name) == 0]:
-            words = f"nothing is trained: {', '.join(at_zero)} is 0"
-            warnings.warn(words, QSNNWarning, stacklevel=2)
+            words = f"nothing is {done}: {', '.join(at_zero)} is 0"
+            warnings.warn(words, QSNNWarning, stacklevel=3)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Look at the checkpoint before Lightning does.
@@ -265,6 +274,7 @@ class RecipeCLI(LightningCLI):
     def _check_last(self) -> None:
         """Refuse a folder that cannot be written, and to evaluate untrained weights as `last`."""
         self._check_folders()
+        self._say_if_zero(*_EVALUATED[str(self.subcommand)])
         if self._get(self.config, "ckpt_path") is None:
             print("no --ckpt_path: the weights are those of before a training", file=sys.stderr)
         if self._get(self.config, "ckpt_path") != "last":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 
 from qsnn_plugins.errors import ArgumentError
-from qsnn_plugins.spec.checks import number
 
 __all__ = ["ENERGY_TABLES", "EnergyTable", "OperationEnergy", "energy_table"]
 
@@ -31,7 +32,10 @@ class OperationEnergy:
 
     def __post_init__(self) -> None:
         for name in ("add", "multiply"):
-            number("an energy in pJ, from 0", lambda value: value >= 0)(name, getattr(self, name))
+            value = getattr(self, name)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf:
+                raise ArgumentError(name, value, "an energy in pJ, from 0")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def split_classes(
     test: list[Thing] = []
     for label, things in enumerate(classes):
         # rounded first: 0.07 * 100 is a little more than 7
-        count = math.ceil(round(test_fraction * len(things), 6))
+        count = max(math.ceil(round(test_fraction * len(things), 6)), 1)
         order = np.arange(len(things))
         if split == "random":
             order = np.random.default_rng([_SEED, label]).permutation(order)

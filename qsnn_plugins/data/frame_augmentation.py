@@ -94,9 +94,9 @@ class SpikformerAugmentation(_FlipAndOneMove):
     A recording is flipped left to right with probability `flip`. Then one of six operations, with
     equal probabilities, is applied to all frames in the same way: nothing, a shear along the rows,
     a shift along the rows, a shift along the columns, a rotation, or a square of zeros over 0.1 to
-    11 % of the frame. The strength is one of 31 equally spaced values between both extremes; shifts
-    are rounded to whole pixels. Pixels get the value of their nearest neighbour, and pixels from
-    outside the frame are 0.
+    11 % of the frame. The strength is one of 31 equally spaced values between both extremes; of
+    shifts, fractions of a pixel are cut off. Pixels get the value of their nearest neighbour, and
+    pixels from outside the frame are 0.
 
     The loader's frames have 128 x 128 pixels; `shift` is not scaled for other sizes. Set `flip` to
     0 if left and right have a meaning, as for gestures and digits.
@@ -140,16 +140,16 @@ class SpikformerAugmentation(_FlipAndOneMove):
         )
 
     def _shear(self, frames: Tensor) -> Tensor:
-        return _move(frames, shear=self.shear * _share())
+        return _move(frames, shear=_one_of_31(self.shear))
 
     def _shift_right(self, frames: Tensor) -> Tensor:
-        return _move(frames, right=int(self.shift * _share()))
+        return _move(frames, right=int(_one_of_31(self.shift)))
 
     def _shift_down(self, frames: Tensor) -> Tensor:
-        return _move(frames, down=int(self.shift * _share()))
+        return _move(frames, down=int(_one_of_31(self.shift)))
 
     def _rotate(self, frames: Tensor) -> Tensor:
-        return _move(frames, angle=self.degrees * _share())
+        return _move(frames, angle=_one_of_31(self.degrees))
 
 
 def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module | None:
@@ -173,9 +173,10 @@ def frame_augmentation(augment: str, nda: NeuromorphicAugmentation) -> nn.Module
     return nda if augment == "nda" else None
 
 
-def _share() -> float:
-    """Return one of 31 evenly spaced numbers from -1 to 1."""
-    return 2 * int(torch.randint(_STEPS, ())) / (_STEPS - 1) - 1
+def _one_of_31(largest: float) -> float:
+    """Return one of 31 evenly spaced numbers from -largest to largest."""
+    # one division, the last: whole numbers stay whole
+    return largest * (2 * int(torch.randint(_STEPS, ())) - (_STEPS - 1)) / (_STEPS - 1)
 
 
 def _move(

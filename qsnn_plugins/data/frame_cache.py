@@ -173,6 +173,9 @@ def cached_frames(
     load = partial(
         CachedFrames, path, len(recordings), binning.shape(reader.sensor), binning.binary
     )
+    # here and not before a write, after which there may be none; the folder need not be there
+    with suppress(OSError):
+        remove_leftovers(folder)
     try:
         frames = load()
         if not _any_mended(recordings, frames, reader, binning, allow_broken):
@@ -225,7 +228,6 @@ def _write(
     first_error = None
     checksum = _seed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path.parent)
     with atomic_write(path) as file:
         for recording in recordings:
             label = recording.label

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from qsnn_plugins.errors import QSNNError
 
@@ -113,11 +113,38 @@ class EpochShuffle(EpochOrder):
             yield Draw(index, epoch)
 
 
+class SameOrder(SequentialSampler):
+    """The items as they lie, in every epoch; Lightning calls `set_epoch`, as for an `EpochOrder`.
+
+    Example:
+        >>> order = SameOrder(range(3))
+        >>> list(order), list(order), order.epoch
+        ([0, 1, 2], [0, 1, 2], 2)
+    """
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Note which epoch comes."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        self.epoch += 1
+        return super().__iter__()
+
+
 class TrainingLoader(DataLoader[Any]):
-    """Batches in an `EpochOrder`, whose place within the epoch is part of a checkpoint.
+    """Batches in an order whose place within the epoch is part of a checkpoint.
 
     Lightning saves and loads the state of a loader that has one. A place within an epoch is one of
-    an order and of a size of batches: another loader refuses it.
+    an order and of a size of batches: another loader refuses it. Where Lightning puts another
+    sampler in the place of an `EpochOrder`, as it does to overfit some batches, those that were
+    trained before are read and left out.
+
+    Args:
+        dataset: The items.
+        sampler: Their order.
+        **options: See `torch.utils.data.DataLoader`.
 
     Example:
         >>> loader = TrainingLoader(range(6), batch_size=2, sampler=EpochShuffle(range(6), seed=0))
@@ -132,17 +159,22 @@ class TrainingLoader(DataLoader[Any]):
         True
     """
 
-    _place = (0, 0)
+    _place = _begun = (0, 0)
+
+    def __init__(self, dataset: Any, sampler: Any = None, **options: Any) -> None:
+        if type(sampler) is SequentialSampler:
+            sampler = SameOrder(dataset)
+        super().__init__(dataset, sampler=sampler, **options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        # Lightning puts another sampler in its place to overfit some batches
-        epoch, items = 0, 0
-        if isinstance(self.sampler, EpochOrder):
-            epoch = self.sampler.epoch
-            items = self.sampler.left_out(epoch)
+        epoch = getattr(self.sampler, "epoch", 0)
+        begun, items = self._begun
+        items = items if epoch == begun else 0
+        size = self.batch_size or 1
+        unread = 0 if isinstance(self.sampler, EpochOrder) else items // size
         # counts what the training has taken, not what workers have fetched ahead
-        for batch in super().__iter__():
-            items += self.batch_size or 1
+        for batch in islice(super().__iter__(), unread, None):
+            items += size
             self._place = epoch, items
             yield batch
 
@@ -157,28 +189,28 @@ class TrainingLoader(DataLoader[Any]):
         Raises:
             QSNNError: It was within an epoch that has another order here, or other batches.
         """
-        if not isinstance(self.sampler, EpochOrder):
-            return
         known = state.get("order", {})  # not in checkpoints of earlier versions
         for name, now in self._order().items():
             before = known.get(name, now)
-            if before != now and 0 < state["items"] < len(self.sampler):
+            if before != now and 0 < state["items"] < len(self.sampler):  # type: ignore[arg-type]
                 raise QSNNError(
                     f"the checkpoint was saved within an epoch, with {name} {before}, and here it "
                     f"is {now}: `fit` goes on with the same; `--ckpt_changes allow` takes the "
                     "weights and trains them anew"
                 )
-        self.sampler.begin(state["epoch"], state["items"])
+        self._begun = state["epoch"], state["items"]
+        if isinstance(self.sampler, EpochOrder):
+            self.sampler.begin(*self._begun)
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
         """What the place within an epoch depends on, by the names of options."""
         order: Any = self.sampler
-        if not isinstance(order, EpochOrder):
-            return {}
-        processes, items = order.num_replicas, len(order.dataset)  # type: ignore[arg-type]
-        return {
+        found = {
             "data.batch_size": self.batch_size or 1,
-            "data.seed": order.seed,
-            "the number of processes": processes,
-            "the number of training items": items,
+            "the number of processes": getattr(order, "num_replicas", 1),
+            "the number of training items": len(self.dataset),  # type: ignore[arg-type]
+            "trainer.overfit_batches": "unset",
         }
+        if isinstance(order, EpochOrder):
+            return found | {"data.seed": order.seed}
+        return found | {"trainer.overfit_batches": "set"}

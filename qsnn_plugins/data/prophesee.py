@@ -120,7 +120,11 @@ class DatFile:
             DataError: One has an impossible time.
         """
         start, stop = self.first_from(end - MOST_LATE), self.first_from(end + MOST_LATE)
-        events = self.between(max(start - count, 0), stop)
+        start = max(start - count, 0)
+        if start > 0:
+            # late ones among these leave room for later ones before them
+            start = self.first_from(self._time(start) - 2 * MOST_LATE)
+        events = self.between(start, stop)
         return events[events["t"] < end][-count:]
 
     def between(self, start: int, stop: int) -> NDArray[np.void]:

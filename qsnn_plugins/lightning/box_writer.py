@@ -14,7 +14,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.functional import Detections
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
-from qsnn_plugins.lightning.output_folder import output_folder
+from qsnn_plugins.lightning.output_folder import is_rehearsal, output_folder
 
 __all__ = ["BoxWriter"]
 
@@ -26,7 +26,8 @@ class BoxWriter(BasePredictionWriter):
 
     `found.json` is a COCO list of results, `true.json` a COCO data set of images, annotations and
     categories, so that pycocotools can read both. Categories are the labels. With several devices,
-    each device writes its own files, whose names end with its rank.
+    each device writes its own files, whose names end with its rank. With `fast_dev_run`, nothing is
+    written.
 
     Args:
         folder: Output folder; None is the folder of the run's logger, or of the trainer.
@@ -59,10 +60,14 @@ class BoxWriter(BasePredictionWriter):
         self._found: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._true: list[dict[str, Any]] = []
+        self._is_rehearsal = False
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with empty lists, and make the folder before anything is computed for it."""
         self._found, self._images, self._true = [], [], []
+        self._is_rehearsal = is_rehearsal(trainer)
+        if self._is_rehearsal:
+            return
         rank = f"-{trainer.global_rank}" * (trainer.world_size > 1)
         names = f"found{rank}.json", f"true{rank}.json"
         self._into = output_folder(self.folder, trainer, *names)
@@ -83,11 +88,13 @@ class BoxWriter(BasePredictionWriter):
         for sample, found, target in zip(frames, prediction, targets, strict=True):
             image = int(target["image_id"])
             self._note(image, sample, found, target)
-            if image < self.pictures:
+            if image < self.pictures and not self._is_rehearsal:
                 self._draw(trainer, image, sample, found, target)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both files, and say where they are."""
+        if self._is_rehearsal:
+            return
         names = _class_names(trainer)
         grid: Any = pl_module.grid
         categories = [{"id": k, "name": names[k] if names else str(k)} for k in range(grid.classes)]

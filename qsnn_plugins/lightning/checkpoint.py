@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 import zipfile
@@ -227,8 +228,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def _unwritable(path: str | Path, error: OSError) -> QSNNError:
-    reason = error.strerror
-    return QSNNError(f"the checkpoint {path} cannot be written ({reason}); an older one is kept")
+    kept = "; an older one is kept" if os.path.exists(path) else ""
+    return QSNNError(f"the checkpoint {path} cannot be written ({error.strerror}){kept}")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

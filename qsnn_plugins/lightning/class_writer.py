@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.lightning.output_folder import output_folder
+from qsnn_plugins.lightning.output_folder import is_rehearsal, output_folder
 
 __all__ = ["ClassWriter"]
 
@@ -19,7 +19,8 @@ __all__ = ["ClassWriter"]
 class ClassWriter(BasePredictionWriter):
     """Writes `classes.csv`: the class of each sample, and its label, in the order of the data.
 
-    With several devices, each writes a file of its own, whose name ends with its rank.
+    With several devices, each writes a file of its own, whose name ends with its rank. With
+    `fast_dev_run`, nothing is written.
 
     Args:
         folder: Output folder; None is the folder of the run's logger, or of the trainer.
@@ -33,10 +34,14 @@ class ClassWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = folder
         self._rows: list[tuple[int, ...]] = []
+        self._is_rehearsal = False
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty list, and make the folder before anything is computed for it."""
         self._rows = []
+        self._is_rehearsal = is_rehearsal(trainer)
+        if self._is_rehearsal:
+            return
         name = f"classes{f'-{trainer.global_rank}' * (trainer.world_size > 1)}.csv"
         self._path = output_folder(self.folder, trainer, name) / name
 
@@ -58,6 +63,8 @@ class ClassWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, and say where it is."""
+        if self._is_rehearsal:
+            return
         with atomic_write(self._path, "w") as file:
             csv.writer(file, lineterminator="\n").writerows(
                 [("sample", "class", "label"), *self._rows]

@@ -8,7 +8,20 @@ from lightning.pytorch import Trainer
 
 from qsnn_plugins.files import check_replaceable, writable
 
-__all__ = ["output_folder"]
+__all__ = ["is_rehearsal", "output_folder"]
+
+
+def is_rehearsal(trainer: Trainer) -> bool:
+    """Return whether predictions are of a `fast_dev_run`, which writes nothing, and say so.
+
+    Example:
+        >>> is_rehearsal(Trainer(logger=False))
+        False
+    """
+    is_one = bool(getattr(trainer, "fast_dev_run", False))
+    if is_one and trainer.is_global_zero:
+        print("fast_dev_run: predictions are not written")
+    return is_one
 
 
 def output_folder(folder: str | None, trainer: Trainer, *files: str) -> Path:

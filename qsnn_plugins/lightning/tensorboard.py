@@ -32,7 +32,8 @@ class TensorBoard(Callback):
     - `rate/LAYER`, the firing rate of the layer over the whole epoch.
 
     Both histograms are of the first samples of each epoch, as the training or the test sees them.
-    With several devices, layers are measured on the first. The network is not changed.
+    With several devices, layers are measured on the first. The network is not changed. With
+    `fast_dev_run`, nothing is logged.
 
     Args:
         samples: Samples of which the histograms are made.
@@ -61,6 +62,8 @@ class TensorBoard(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Add a logger, and watch the neurons of the module's `network`."""
         self._stage = stage
+        if getattr(trainer, "fast_dev_run", False):
+            return
         if not any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             trainer.loggers = [*trainer.loggers, _logger_beside(trainer, stage)]
         if trainer.is_global_zero:

@@ -108,6 +108,22 @@ def test_a_fit_that_trains_nothing_says_so(limit, here):
     assert ours == [f"nothing is trained: trainer.{limit} is 0"]
 
 
+@pytest.mark.parametrize(
+    ("word", "done", "limit"),
+    [
+        ("validate", "validated", "limit_val_batches"),
+        ("test", "tested", "limit_test_batches"),
+        ("predict", "predicted", "limit_predict_batches"),
+    ],
+)
+def test_an_evaluation_of_nothing_says_so(word, done, limit, here):
+    with pytest.warns(QSNNWarning) as told:
+        # the recipe's data have a test split alone
+        assert here(word, "-c", "good.yaml", f"--trainer.{limit}=0") == (0 if word == "test" else 2)
+    ours = [str(warning.message) for warning in told if warning.category is QSNNWarning]
+    assert ours == [f"nothing is {done}: trainer.{limit} is 0"]
+
+
 def test_nothing_untrained_is_tested(here, capsys):
     assert here("test", "-c", "good.yaml", "--ckpt_path", "last") == 2
     assert "error: there is no last checkpoint in runs/good" in capsys.readouterr().err

@@ -18,7 +18,12 @@ def test_each_class_is_split_alike(split, fraction, counts):
 
 def test_whole_tenths_stay_whole():
     """A tenth of 1,000 is 100, whatever floating point makes of it."""
-    for fraction, whole, count in ((0.1, 1_000, 100), (0.2, 1_000, 200), (0.07, 100, 7)):
+    for fraction, whole, count in (
+        (0.1, 1_000, 100),
+        (0.2, 1_000, 200),
+        (0.07, 100, 7),
+        (1e-9, 9, 1),
+    ):
         assert len(split_classes([range(whole)], fraction, "random")[1]) == count
 
 

@@ -212,6 +212,8 @@ def test_a_window_holds_the_late_events_and_no_others(tmp_path):
         assert list(zip(found["t"].tolist(), found["x"].tolist(), strict=True)) == expected
         last = recording.last(7, begin)["t"].tolist()
         assert last == sorted(t for t in times if t < begin)[-7:]
+    for count in (1, 7, 20, 299, 301):  # after the end no other events make up for late ones
+        assert recording.last(count, 430_000)["t"].tolist() == sorted(times)[-count:]
 
 
 def test_no_window_is_silent_about_one_bad_time(tmp_path):

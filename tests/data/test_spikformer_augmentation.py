@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qsnn_plugins.data import NCars, SpikformerAugmentation
-from qsnn_plugins.data.frame_augmentation import _share, frame_augmentation
+from qsnn_plugins.data.frame_augmentation import _one_of_31, frame_augmentation
 from qsnn_plugins.errors import ArgumentError
 
 from .test_frame_augmentation import recording, still
@@ -110,10 +110,13 @@ def test_a_cutout_is_a_square_of_up_to_eleven_percent():
     assert min(sides) < 5
 
 
-def test_shares_are_even():
+@pytest.mark.parametrize("largest", [1, 5])
+def test_strengths_are_even(largest):
     torch.manual_seed(0)
-    drawn = {_share() for _ in range(1_000)}
-    np.testing.assert_allclose(sorted(drawn), np.linspace(-1, 1, 31), atol=1e-12)
+    drawn = sorted({_one_of_31(largest) for _ in range(1_000)})
+    np.testing.assert_allclose(drawn, np.linspace(-largest, largest, 31), atol=1e-12)
+    assert [-each for each in reversed(drawn)] == drawn, "as far to the left as to the right"
+    assert {*range(-largest, largest + 1)} <= {*drawn}, "whole pixels are whole"
 
 
 def test_the_six_are_equally_likely():

@@ -50,6 +50,14 @@ def test_as_many_pictures_as_asked_for(trainer, tmp_path, picture_format, monkey
     asked.assert_called_once()  # processes agree on it: one alone would wait for the others
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_rehearsal_writes_nothing(trainer, tmp_path):
+    model, loader = build(confidence_threshold=0.05)
+    run = trainer(callbacks=[BoxWriter(str(tmp_path / "boxes"), pictures=2)], fast_dev_run=True)
+    run.predict(model, loader, return_predictions=False)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_picture_shows_events_and_both_boxes():
     frames = torch.zeros(1, 2, 80, 80, dtype=torch.uint8)
     frames[0, 1, 5, 5] = frames[0, 0, 70, 70] = 1

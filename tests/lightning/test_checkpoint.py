@@ -95,6 +95,7 @@ def test_a_stop_within_an_epoch_loses_and_repeats_no_batch(fit, folder, unbroken
     [
         ({"accumulate_grad_batches": 2}, 4),
         ({"limit_train_batches": 3}, 4),
+        ({"overfit_batches": 3}, 5),
         ({"max_steps": 9, "max_epochs": -1}, 6),
         ({"val_check_interval": 2}, 7),
         ({"schedule": "one_cycle"}, 7),
@@ -123,6 +124,8 @@ def test_a_place_within_an_epoch_is_of_its_batches(fit, folder, option, said):
     fit(Signal(7))
     with pytest.raises(QSNNError, match=said):
         fit(data=Data(**option))
+    with pytest.raises(QSNNError, match=r"with trainer.overfit_batches unset, and here it is set"):
+        fit(overfit_batches=4)
     fit()
     fit(data=Data(**option), max_epochs=4, schedule="constant")  # from the end of an epoch
 
@@ -297,10 +300,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint(fit, folder,
     save = torch.save
     monkeypatch.setattr(checkpoint_module.torch, "save", lambda state, file: save(state, Full()))
     message = r"the checkpoint .*last\.ckpt cannot be written \(No space left on device\)"
-    with pytest.raises(QSNNError, match=message):
+    with pytest.raises(QSNNError, match=message + "; an older one is kept$"):
         fit()
     assert (folder / "last.ckpt").read_bytes() == first
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "last.ckpt"]
+    (folder / "last.ckpt").unlink()
+    with pytest.raises(QSNNError, match=message + "$"):
+        fit()
 
 
 def test_a_protected_checkpoint_stops_before_a_batch_and_not_after_an_epoch(fit, folder):

@@ -29,6 +29,13 @@ def test_a_protected_file_stops_before_a_batch(trainer, tmp_path):
         trainer().predict(model, data.test_dataloader())
 
 
+def test_a_rehearsal_leaves_the_classes_of_before(trainer, tmp_path, capsys):
+    t = trainer(fast_dev_run=True)
+    t.predict(build(), Data().test_dataloader())
+    assert not [*tmp_path.iterdir()]
+    assert "fast_dev_run: predictions are not written\n" in capsys.readouterr().out
+
+
 def test_callbacks_of_the_user_stay(trainer, tmp_path):
     """Lightning would put the module's own in the place of those of their class."""
     t = trainer(callbacks=[ClassWriter(str(tmp_path / "mine"))])

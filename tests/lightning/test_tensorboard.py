@@ -55,6 +55,11 @@ def test_histograms_and_rates_of_a_training(host, loader, trainer, tmp_path):
     assert 0 <= per_neuron.min <= per_neuron.max <= 1
 
 
+def test_a_rehearsal_is_not_logged(model, loader, trainer, tmp_path):
+    trainer(callbacks=[TensorBoard()], fast_dev_run=True).fit(model, loader, loader)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_test_is_logged_and_no_hook_stays(model, loader, trainer, tmp_path):
     before = [dict(module._forward_hooks) for module in model.modules()]
     trainer(logger=CSVLogger(tmp_path, "test"), callbacks=[TensorBoard()]).test(
