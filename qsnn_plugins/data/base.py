@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from qsnn_plugins.data.checks import at_least
 from qsnn_plugins.data.download import Archive, fetch, is_empty
 from qsnn_plugins.data.order import EpochOrder, EpochShuffle, TrainingLoader
+from qsnn_plugins.data.workers import WorkerLoader
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.files import checked_path
 from qsnn_plugins.spec.checks import boolean
@@ -150,7 +150,7 @@ class BaseDataModule(LightningDataModule):
         return self._splits[name]
 
     def _loader(self, name: str, sampler: EpochOrder | None = None) -> DataLoader[Any]:
-        kind = DataLoader if sampler is None else TrainingLoader
+        kind = WorkerLoader if sampler is None else TrainingLoader
         return kind(
             self._opened(name),
             batch_size=self.batch_size,
@@ -159,11 +159,4 @@ class BaseDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=self.collate,
-            worker_init_fn=_ignore_stops,
         )
-
-
-def _ignore_stops(worker: int) -> None:
-    """Let the process that trains decide what a signal to its whole group ends."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)

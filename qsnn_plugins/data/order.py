@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
+from qsnn_plugins.data.workers import WorkerLoader
 from qsnn_plugins.errors import QSNNError
 
 
@@ -133,7 +134,7 @@ class SameOrder(SequentialSampler):
         return super().__iter__()
 
 
-class TrainingLoader(DataLoader[Any]):
+class TrainingLoader(WorkerLoader):
     """Batches in an order whose place within the epoch is part of a checkpoint.
 
     Lightning saves and loads the state of a loader that has one. A place within an epoch is one of
