@@ -50,8 +50,8 @@ def hidden_neurons(
         >>> network = nn.Sequential(LIFNode())
         >>> network.steps = [LIFNode()]
         >>> hidden_neurons(network, find_hosts(network), {})
-        ('steps[0] (LIFNode) stays as it is: torch sees no modules in plain attributes, so use an \
-nn.ModuleList',)
+        ('steps[0] (LIFNode) stays as it is: torch sees no modules in plain attributes; in an \
+nn.ModuleList it is replaced',)
     """
     known = {id(module) for module in network.modules()}
     found: dict[str, str] = {}
@@ -67,8 +67,8 @@ nn.ModuleList',)
                 )
             elif any(host.is_neuron(part) for host in hosts):
                 found[name] = (
-                    f"{name} ({kind}) stays as it is: torch sees no modules in plain attributes, "
-                    "so use an nn.ModuleList"
+                    f"{name} ({kind}) stays as it is: torch sees no modules in plain attributes; "
+                    "in an nn.ModuleList it is replaced"
                 )
     return tuple(found.values())
 
