@@ -298,7 +298,7 @@ def unloadable(error: Exception) -> str | None:
     """Why a checkpoint could not be loaded; None where that is not what failed."""
     if isinstance(error, UnpicklingError):
         return f"the checkpoint {_why_unreadable(error)}"
-    first, *details = (line.strip() for line in str(error).splitlines())
+    first, *details = (line.strip() for line in str(error).split("\n"))
     if not first.startswith("Error(s) in loading state_dict"):
         return None
     different: dict[str, list[str]] = defaultdict(list)

@@ -123,8 +123,8 @@ class RecipeCLI(LightningCLI):
             if not _is_of_lightning(error):
                 raise
             raise RecipeError(str(error)) from None
-        except (RuntimeError, UnpicklingError) as error:
-            if reason := unloadable(error) or _unknown_metric(error):
+        except (RuntimeError, AttributeError, UnpicklingError) as error:
+            if reason := unloadable(error) or _of_a_callback(error):
                 raise RecipeError(reason) from None
             raise
 
@@ -387,10 +387,11 @@ def _is_of_lightning(error: Exception) -> bool:
     return all(name.startswith("lightning.pytorch.") for name in names[ours + 1 :])
 
 
-def _unknown_metric(error: Exception) -> str | None:
-    """What early stopping says of a metric that is never logged."""
+def _of_a_callback(error: Exception) -> str | None:
+    """What Lightning's callbacks say of a metric that is never logged, or of a missing rate."""
     message = str(error)
-    return message if message.startswith("Early stopping conditioned on metric") else None
+    begins = ("Early stopping conditioned on metric", "When using the learning rate finder")
+    return message if message.startswith(begins) else None
 
 
 @contextmanager

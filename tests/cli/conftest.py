@@ -53,6 +53,8 @@ class TinyModel(LightningModule):
             raise DataError("a label is\\nout of range")
         if self.misfortune == "bug":
             raise KeyError("a bug")
+        if self.misfortune == "without a word":
+            raise RuntimeError
         if self.misfortune == "logged":
             self.log("loss", "a word")
         if self.misfortune == "killed peer" and self.global_rank == 1:

@@ -206,6 +206,10 @@ def test_unreadable_recipe(text, sentence, folder, here, capsys):
             ["-c", "good.yaml", "--trainer.val_check_interval=100"],
             "`val_check_interval` (100) must be less than or equal to the number of the training",
         ),
+        (
+            ["-c", "good.yaml", *OURS, "--trainer.callbacks+=LearningRateFinder"],
+            "When using the learning rate finder, either `model` or",
+        ),
         (["-c", "good.yaml", "--trainer.logger=tiny.NoLogger"], "there is no package no_logger"),
         (
             ["-c", "good.yaml", "--trainer.logger=WandbLoger"],
@@ -279,7 +283,12 @@ def test_our_error_while_running(here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("bug", "error"), [("bug", KeyError("a bug")), ("logged", ValueError("cannot be logged"))]
+    ("bug", "error"),
+    [
+        ("bug", KeyError("a bug")),
+        ("without a word", RuntimeError("")),
+        ("logged", ValueError("cannot be logged")),
+    ],
 )
 def test_a_bug_keeps_its_traceback(here, bug, error):
     with pytest.raises(type(error), match=error.args[0]):
