@@ -98,7 +98,7 @@ class BaseDataModule(LightningDataModule):
         self._splits: dict[str, Any] = {}
 
     def split(self, name: str) -> Dataset[Any]:
-        """Return the split "train", "val" or "test"."""
+        """Return the split "train", "val" or "test": each data set has its own."""
         raise NotImplementedError(f"{type(self).__name__} does not say where its splits come from")
 
     def split_facts(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class EpochOrder(DistributedSampler[Any]):
         yield from islice(self.indices(epoch), self.left_out(epoch), None)
 
     def indices(self, epoch: int) -> Iterator[int]:
-        """Yield this process's indices of an epoch."""
+        """Yield this process's indices of an epoch: each order has its own."""
         raise NotImplementedError(f"{type(self).__name__} has no order")
 
 

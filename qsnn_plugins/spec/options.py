@@ -103,6 +103,7 @@ class Part:
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return `to_dict` with changes, without what is no longer read and not among them."""
         kept, probe = self.to_dict(), copy.copy(self)
+        # in the table's order: what decides whether an option is read stands before it
         for name, option in self._table().items():
             is_unread = bool(probe._why_unread(option))
             if is_unread:

@@ -1,6 +1,5 @@
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,10 +9,7 @@ import pytest
 
 from qsnn_plugins.ops import compiler
 from qsnn_plugins.ops.compiler import FLAGS, BuildError, build
-
-needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
-)
+from tests.toolchain import needs_compiler
 
 
 @pytest.fixture

@@ -215,6 +215,19 @@ class Computed(TorchDispatchMode):
         return result
 
 
+def assert_one_output_may_be_used(used, neurons):
+    """Compare the gradients of the loop and the C++ kernel where one output has none."""
+    x_seq, v = inputs((4, neurons))
+    grads = []
+    for name in ("cpp", "reference"):
+        leaf = x_seq.clone().requires_grad_()
+        spikes, last, _ = quantized_lif(leaf, v, 1.0, Parameters(), backend=name)
+        (spikes if used == "spikes" else last).square().sum().backward()
+        grads.append(leaf.grad)
+    assert grads[0].abs().max() > 0.1
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-5)
+
+
 def assert_average(scale):
     """Train a membrane of 4 bits: its average is the loop's, and no step costs another operator."""
     spec = QuantSpec(MembraneSpec(kind="uniform", scale=scale))

@@ -24,7 +24,7 @@ def compared(folder, program):
     variant = kernel(neuron.variant(), tuple(neuron.numbers()), torch.float32, False)
     source = emulation.FOLDER / "quotient.cpp"
     own = *FLAGS, *variant.flags, f"-I{folder}", f"-I{emulation.FOLDER}"
-    subprocess.run([COMPILER, *own, str(source), "-o", str(program)], check=True)
+    subprocess.run([*COMPILER, *own, str(source), "-o", str(program)], check=True)
     said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
     return [tuple(map(int, line.split())) for line in said.splitlines()]
 
