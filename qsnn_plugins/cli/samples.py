@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
+from qsnn_plugins.data.workers import WorkerLoader
+
 
 def spaced_batches(loader: Any, count: int) -> Iterator[Any]:
     """Yield at most `count` batches of evenly spaced items of what a loader reads.
@@ -28,7 +30,7 @@ def spaced_batches(loader: Any, count: int) -> Iterator[Any]:
         return
     order = list(loader.sampler)
     places = _spaced(len(order), count * loader.batch_size)
-    yield from DataLoader(
+    yield from WorkerLoader(
         Subset(loader.dataset, [order[place] for place in places]),
         batch_size=loader.batch_size,
         num_workers=loader.num_workers,

@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 
 __all__ = ["WorkerLoader"]
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 # iterators that may have workers, and the processes that began them
 _begun: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
@@ -21,8 +23,8 @@ class WorkerLoader(DataLoader[Any]):
     """A loader whose workers leave it to the training process what a signal ends.
 
     A SIGTERM or Ctrl-C reaches a whole group of processes, and the batch that is under way is still
-    wanted. So the workers ignore both, also the SIGTERM by which Python ends what is left of them
-    when it exits; before that, they are told to return.
+    wanted. So the workers ignore both, from their first moment, also the SIGTERM by which Python
+    ends what is left of them when it exits; before that, they are told to return.
 
     Args:
         dataset: The items.
@@ -37,7 +39,12 @@ class WorkerLoader(DataLoader[Any]):
         super().__init__(dataset, **{"worker_init_fn": _ignore_stops} | options)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        iterator = super().__iter__()
+        # workers are born with both signals blocked: one may come before they ignore them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            iterator = super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self.num_workers and iterator not in _begun:
             _begun[iterator] = os.getpid()
             # what is registered last runs first: before torch waits for each worker
@@ -47,7 +54,7 @@ class WorkerLoader(DataLoader[Any]):
 
 
 def _ignore_stops(worker: int) -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in _STOPS:
         signal.signal(signum, signal.SIG_IGN)
 
 
