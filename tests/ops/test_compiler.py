@@ -100,9 +100,9 @@ def test_a_compiler_that_hangs_is_named(source, tmp_path, monkeypatch):
     hanging.write_text("#!/bin/sh\nsleep 60 & echo $! > child; wait\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("CXX", str(hanging))
-    monkeypatch.setattr(compiler, "TIMEOUT", 0.5)
+    monkeypatch.setattr(compiler, "TIMEOUT", 2)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BuildError, match=r"hanging took longer than 0\.5 s"):
+    with pytest.raises(BuildError, match=r"hanging took longer than 2 s"):
         build(source)
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
     assert _ends(child)
