@@ -28,6 +28,7 @@ _FIXED = {
 _POINTER = b"version https://git-lfs"
 _GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)")
 _DIFFERENCE = re.compile(r"(.*?): (.* in the state, .* here)")
+_ANEW = "`fit` goes on with the same; `--ckpt_changes allow` takes the weights and trains them anew"
 _HOLDS_OBJECTS = (
     "contains Python objects ({}), but only tensors and plain values are loaded; "
     "if you trust its author, add `--weights_only false` to load everything"
@@ -202,15 +203,11 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
         RecipeError: It has options, groups of parameters or a schedule of another kind, or other
             numbers.
     """
-    kinds = {
-        "optimizer": ("optimizer_states", trainer.optimizers, _optimizer_kind),
-        "schedule": (
-            "lr_schedulers",
-            [config.scheduler for config in trainer.lr_scheduler_configs],
-            _schedule_kind,
-        ),
-    }
-    for name, (key, own, kind) in kinds.items():
+    schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+    for name, key, own, kind in (
+        ("optimizer", "optimizer_states", trainer.optimizers, _optimizer_kind),
+        ("schedule", "lr_schedulers", schedules, _schedule_kind),
+    ):
         saved = content[key]
         states = [each.state_dict() for each in own]
         try:
@@ -220,20 +217,14 @@ def check_optimizers(content: dict[str, Any], trainer: Any) -> None:
             raise RecipeError(f"the checkpoint is damaged: {key} is invalid") from None
         if not is_same:
             classes = ", ".join(type(each).__name__ for each in own) or "none"
-            raise RecipeError(
-                f"the checkpoint is of another {name} than this recipe's ({classes}): `fit` goes "
-                "on with the same; `--ckpt_changes allow` takes the weights and trains them anew"
-            )
+            what = f"the checkpoint is of another {name} than this recipe's ({classes})"
+            raise RecipeError(f"{what}: {_ANEW}")
         for option, before, now in changed:
-            if option == "lr":
-                note = f"the checkpoint's learning rate {before} is used, not this recipe's {now}"
-                print(note, file=sys.stderr)
-                continue
-            raise RecipeError(
-                f"the checkpoint's {name} has {option} {before}, and this recipe's {now}: `fit` "
-                "goes on with the same; `--ckpt_changes allow` takes the weights and trains them "
-                "anew"
-            )
+            if option != "lr":
+                what = f"the checkpoint's {name} has {option} {before}, and this recipe's {now}"
+                raise RecipeError(f"{what}: {_ANEW}")
+            note = f"the checkpoint's learning rate {before} is used, not this recipe's {now}"
+            print(note, file=sys.stderr)
 
 
 def _changes(before: Any, now: Any) -> list[tuple[str, Any, Any]]:

@@ -163,15 +163,7 @@ def _of_results(figure: str, options: Namespace, parts: list[list[str]]) -> Call
     """Choose the results before anything is built; return what draws them."""
     from qsnn_plugins.cli.chosen_results import choose_results
 
-    parser, chosen = _own_parser(figure), []
-    for part in parts:
-        own, others = parser.parse_known_args(part)
-        if others:
-            raise RecipeError(
-                f"{figure} is drawn from recorded results and does not use {others[0]}"
-            )
-        chosen.append(own)
-    results = choose_results(figure, options, chosen)
+    results = choose_results(figure, options, _all_own(figure, parts, "recorded results"))
 
     def draw() -> Any:
         from qsnn_plugins.cli.plot_results import draw_results
@@ -183,17 +175,13 @@ def _of_results(figure: str, options: Namespace, parts: list[list[str]]) -> Call
 
 def _of_runs(figure: str, options: Namespace, parts: list[list[str]]) -> Callable[[], Any]:
     """Check that the runs are there; return what draws them."""
-    parser, chosen = _own_parser(figure), []
-    for part in parts:
-        own, others = parser.parse_known_args(part)
-        if others:
-            raise RecipeError(f"{figure} is drawn from logged runs and does not use {others[0]}")
+    chosen = _all_own(figure, parts, "logged runs")
+    for own in chosen:
         if not own.runs:
             raise RecipeError(f"{figure} is drawn from logged runs: give their folders")
         for run in own.runs:
             if not run.exists():
                 raise RecipeError(f"there is no run {run}")
-        chosen.append(own)
 
     def draw() -> Any:
         from qsnn_plugins.cli.plot_curves import draw_curves
@@ -289,6 +277,15 @@ def _own_parser(figure: str) -> ToolParser:
         parser.add_argument("results", nargs="*", type=Path)
         parser.add_argument("-c", "--config", action="append", default=[])
     return parser
+
+
+def _all_own(figure: str, parts: list[list[str]], drawn_from: str) -> list[Namespace]:
+    """What is said of each series, and nothing else."""
+    parsed = [_own_parser(figure).parse_known_args(part) for part in parts]
+    for _, others in parsed:
+        if others:
+            raise RecipeError(f"{figure} is drawn from {drawn_from} and does not use {others[0]}")
+    return [own for own, _ in parsed]
 
 
 def _parser(figure: str) -> ToolParser:

@@ -275,16 +275,10 @@ class RecipeCLI(LightningCLI):
         """Refuse a folder that cannot be written, and to evaluate untrained weights as `last`."""
         self._check_folders()
         self._say_if_zero(*_EVALUATED[str(self.subcommand)])
-        if self._get(self.config, "ckpt_path") is None:
+        given = self._get(self.config, "ckpt_path")
+        if given is None:
             print("no --ckpt_path: the weights are those of before a training", file=sys.stderr)
-        if self._get(self.config, "ckpt_path") != "last":
-            return
-        if not any(
-            Path(path).exists()
-            for callback in self.trainer.checkpoint_callbacks
-            if isinstance(callback, ModelCheckpoint)
-            for path in callback._find_last_checkpoints(self.trainer)
-        ):
+        if given == "last" and self._checkpoint_file(given) is None:
             raise no_last_checkpoint(self.trainer.default_root_dir)
 
     before_validate = before_test = before_predict = _check_last

@@ -181,7 +181,7 @@ class NetworkCost:
         """
         synapses = _sum(s.accumulations for s in self.synapses)
         neurons = _sum(self._updates(n) for n in self.neurons)
-        return None if synapses is None or neurons is None else synapses + neurons
+        return _sum((synapses, neurons))
 
     def energy(self, table: str | EnergyTable = "bitnet_7nm") -> float | None:
         """Energy of one sample in pJ (SpQuant-SNN Eq. 31).
@@ -200,7 +200,7 @@ class NetworkCost:
             _energy(table, s.weight_bits, s.accumulations, s.multiplications) for s in self.synapses
         )
         neurons = _sum(_energy(table, n.membrane_bits, self._updates(n), 0) for n in self.neurons)
-        return None if synapses is None or neurons is None else synapses + neurons
+        return _sum((synapses, neurons))
 
     def to_dict(
         self, convention: str = "chip", energy: str | EnergyTable = "bitnet_7nm"

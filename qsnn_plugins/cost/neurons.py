@@ -18,6 +18,7 @@ from qsnn_plugins.spec import MembraneSpec, QuantSpec
 __all__ = [
     "all_neurons",
     "evaluate_batches",
+    "evaluating",
     "is_multi_step",
     "listed_alone",
     "neuron_states",
@@ -158,19 +159,26 @@ def evaluate_batches(
     is_listed = isinstance(batches, Iterable) or hasattr(batches, "__getitem__")  # as a Dataset
     if isinstance(batches, Tensor) or not is_listed:
         raise ArgumentError("batches", type(batches).__name__, "a list of batches, as in [batch]")
-    modes = {module: module.training for module in network.modules()}
     run, count = run or network, 0
-    try:
-        network.eval()
+    with evaluating(network):
         for batch in batches:
             reset_states(network)
             with torch.no_grad():
                 run(batch)
             count += 1
             yield count
+    if not count:
+        raise ArgumentError("batches", 0, "one batch or more")
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluate a network for a block, after which its mode is back and its states are reset."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        network.eval()
+        yield
     finally:
         reset_states(network)
         for module, mode in modes.items():
             module.training = mode
-    if not count:
-        raise ArgumentError("batches", 0, "one batch or more")

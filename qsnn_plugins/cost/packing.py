@@ -12,7 +12,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
 from qsnn_plugins.functional.packing.codes import Codes
 from qsnn_plugins.nn import stored_quantizer, stored_weight
-from qsnn_plugins.nn.packed_weight import PackedWeight, occurring_levels, pack_weight
+from qsnn_plugins.nn.packed_weight import PackedWeight, pack_weight
 from qsnn_plugins.spec.custom import is_close
 
 __all__ = ["PackedMembrane", "PackedWeight", "pack_membrane", "pack_weights"]
@@ -94,7 +94,8 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         codes: Codes = module.encode(q)
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
-        levels, unit = occurring_levels(module, integers), torch.as_tensor(unit).detach()
+        levels = tuple(getattr(module, "levels", None) or integers.unique().tolist())
+        unit = torch.as_tensor(unit).detach()
         codes = Codes(place_in_levels(integers, levels), levels, unit, q.dtype)
         if not is_close(codes.decode(), q, unit):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")

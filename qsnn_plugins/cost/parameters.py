@@ -133,7 +133,9 @@ def _own(
         seen.add(id(parameter))
         if key == "weight" and quantizer is not None:
             yield ParameterCost(name, "weights", parameter.numel(), quantizer.bits, kind)
-            yield from _scales(name, kind, quantizer)
+            if quantizer.scale_count:
+                bits = quantizer.scale_bits
+                yield ParameterCost(name, "scales", quantizer.scale_count, bits, kind)
         else:
             counts[_role(key, parameter, kind)] += parameter.numel()
     # scales are counted, whatever else a quantizer learns, and membranes may share them
@@ -158,13 +160,3 @@ def _role(key: str, parameter: Tensor, kind: str) -> Role:
     if "bias" in key:
         return "biases"
     return "weights" if parameter.dim() >= 2 else "other"
-
-
-def _scales(name: str, kind: str, quantizer: Any) -> Iterator[ParameterCost]:
-    # a quantizer of a user's own may say nothing of its scales: then they are its parameters
-    count = getattr(quantizer, "scale_count", None)
-    if count is None:
-        count = sum(parameter.numel() for parameter in quantizer.parameters())
-    if count:
-        bits = getattr(quantizer, "scale_bits", FLOAT_BITS)
-        yield ParameterCost(name, "scales", count, bits, kind)

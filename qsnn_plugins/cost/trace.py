@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from types import FunctionType, ModuleType
@@ -20,7 +20,6 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.layers import SynapseKind, layer_kind
@@ -36,7 +35,7 @@ from qsnn_plugins.injection import limit_attentions
 from qsnn_plugins.nn import ChannelGate, channel_gates, output_spikes
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["StepMode", "Trace", "isolated_copy", "trace"]
+__all__ = ["StepMode", "Trace", "isolated_copy", "trace", "watched"]
 
 StepMode = Literal["m", "s"]
 
@@ -133,13 +132,24 @@ class _Tracer(TorchDispatchMode):
         super().__init__()
         self.trace = Trace()
         self.neurons = all_neurons(network)
-        self.layers = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
+        self.layers = {
+            name: module
+            for name, module in network.named_modules()
+            if layer_kind(module) is not None and not _makes_weight(name)
+        }
         self.running: list[tuple[str, nn.Module]] = []
-        self.parametrizing = 0  # parametrizations that run: their products are no inference's
+        # parametrizations that run: a chip stores the weight that their products make
+        self.parametrizing = 0
         self.origins = WeakIdKeyDictionary()
         self.owners = WeakIdKeyDictionary()  # names of layers, by their weights and views of these
+        for name, layer in self.layers.items():
+            if not hasattr(layer, "parametrizations"):
+                self.own(name, getattr(layer, "weight", None))
 
     def enter(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if _makes_weight(name):
+            self.parametrizing += isinstance(module, ParametrizationList)
+            return
         self.running.append((name, module))
         if name in self.neurons:
             for source in sorted(self.of(args).synapses):
@@ -147,7 +157,13 @@ class _Tracer(TorchDispatchMode):
                 if name not in feeds:
                     feeds.append(name)
 
-    def leave(self, name: str, output: Any) -> None:
+    def leave(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if _makes_weight(name):
+            self.parametrizing -= isinstance(module, ParametrizationList)
+            layer, is_its_weight, inside = name.partition(".parametrizations.weight")
+            if layer in self.layers and is_its_weight and not inside:
+                self.own(layer, output)
+            return
         self.running.pop()
         if name not in self.neurons:
             return
@@ -205,18 +221,6 @@ class _Tracer(TorchDispatchMode):
         for factor in spikes or factors:
             synapse.takes |= factor
         return _Origin(synapses=frozenset([name]))
-
-    def leave_out(self, parametrizations: nn.Module) -> list[RemovableHandle]:
-        """Count no product that makes a weight: a chip stores the weight itself."""
-
-        def begin(*_: Any) -> None:
-            self.parametrizing += 1
-
-        def end(*_: Any) -> None:
-            self.parametrizing -= 1
-
-        before = parametrizations.register_forward_pre_hook(begin)
-        return [before, parametrizations.register_forward_hook(end)]
 
     def own(self, name: str, weight: Any) -> None:
         """Note whose weight a tensor is."""
@@ -349,7 +353,7 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
         gate.skips = False  # every operation is counted
     reset_states(network)
     tracer = _Tracer(network)
-    with torch.no_grad(), listed_alone(network), _watched(network, tracer), tracer:
+    with torch.no_grad(), listed_alone(network), watched(network.named_modules(), tracer), tracer:
         tracer.origins[x] = _Origin(is_input=True)
         with warnings.catch_warnings():  # a scale of evaluation matters to nobody here
             warnings.simplefilter("ignore")
@@ -361,34 +365,24 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
     return tracer.trace
 
 
+def _makes_weight(name: str) -> bool:
+    return "parametrizations" in name.split(".")
+
+
 @contextmanager
-def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
-    handles = []
-    for name, module in network.named_modules():
-        if isinstance(module, ParametrizationList):
-            handles += tracer.leave_out(module)
-        if "parametrizations" in name.split("."):
-            layer, is_its_weight, inside = name.partition(".parametrizations.weight")
-            if layer in tracer.layers and is_its_weight and not inside:
+def watched(modules: Iterable[tuple[str, nn.Module]], tracer: Any) -> Iterator[None]:
+    """Let a tracer `enter` and `leave` modules, by their names and all arguments, as they run."""
+    with ExitStack() as stack:
+        for name, module in modules:
 
-                def note(_: Any, args: Any, output: Any, layer: str = layer) -> None:
-                    tracer.own(layer, output)
+            def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                tracer.enter(name, module, (*args, *kwargs.values()))
 
-                handles.append(module.register_forward_hook(note))
-            continue
-        if name in tracer.layers and not hasattr(module, "parametrizations"):
-            tracer.own(name, getattr(module, "weight", None))
+            def leave(
+                module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name
+            ) -> None:
+                tracer.leave(name, module, (*args, *kwargs.values()), output)
 
-        def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
-            tracer.enter(name, module, (*args, *kwargs.values()))
-
-        def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
-            tracer.leave(name, output)
-
-        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-        handles.append(module.register_forward_hook(leave))
-    try:
+            stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            stack.callback(module.register_forward_hook(leave, with_kwargs=True).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
 from qsnn_plugins.errors import ArgumentError, ExportError, QSNNError
-from qsnn_plugins.nn import output_spikes
+from qsnn_plugins.nn import ForwardMonitor, output_spikes
 
 __all__ = ["Calls", "first_of", "ways_to_call"]
 
@@ -130,17 +128,14 @@ def _forget(network: nn.Module) -> None:
             neuron.mem = torch.zeros(0)
 
 
+def _steps_of_call(neuron: nn.Module, inputs: Any, output: Any) -> int:
+    return len(output_spikes(output)) if is_multi_step(neuron) else 1
+
+
 def _steps(network: nn.Module, x: Tensor, causes: list[Exception]) -> int | None:
     """How many steps the neurons run on an input, or None where the network does not take it."""
-    counts: Counter[str] = Counter()
     _forget(network)
-    with torch.no_grad(), ExitStack() as stack:
-        for name, neuron in all_neurons(network).items():
-
-            def count(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
-                counts[name] += len(output_spikes(output)) if is_multi_step(module) else 1
-
-            stack.callback(neuron.register_forward_hook(count).remove)
+    with torch.no_grad(), ForwardMonitor(all_neurons(network), _steps_of_call) as monitor:
         try:
             network(x)
         # a network of any kind runs here: what it raises at a shape that does not fit is its own
@@ -148,6 +143,7 @@ def _steps(network: nn.Module, x: Tensor, causes: list[Exception]) -> int | None
             causes.append(error)
             return None
     _forget(network)
+    counts = monitor.sums
     if len(set(counts.values())) > 1:
         (one, few), *_, (other, many) = sorted(counts.items(), key=lambda item: item[1])
         raise ExportError(

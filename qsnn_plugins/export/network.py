@@ -35,6 +35,8 @@ __all__ = ["NodeGraph", "State", "check_frames", "check_state", "integer_frames"
 
 State = dict[str, Tensor]
 
+CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
 
 @dataclass(frozen=True, eq=False)
 class NodeGraph:
@@ -277,10 +279,9 @@ def _check_whole(frames: Tensor, values: Tensor, whole: Tensor, node: Input) -> 
 
 def _convolution(node: Convolution, inputs: Sequence[Tensor]) -> Tensor:
     # float64 holds these integers exactly
-    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(node.stride)]
     x = inputs[0].reshape(-1, *node.takes).double()
     how = node.stride, node.padding, node.dilation, node.groups
-    return run(x, node.codes.double(), None, *how).long()
+    return CONVOLUTIONS[len(node.stride)](x, node.codes.double(), None, *how).long()
 
 
 def _linear(node: Linear, inputs: Sequence[Tensor]) -> Tensor:
@@ -289,11 +290,10 @@ def _linear(node: Linear, inputs: Sequence[Tensor]) -> Tensor:
 
 def _sum_pool(node: SumPool, inputs: Sequence[Tensor]) -> Tensor:
     x = inputs[0].reshape(-1, *node.takes).double()
-    spatial = len(node.kernel)
-    run = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[spatial]
     channels = node.takes[0]
     ones = torch.ones(channels, 1, *node.kernel, dtype=torch.float64)
-    return run(x, ones, None, node.stride, node.padding, 1, channels).long()
+    how = node.stride, node.padding, 1, channels
+    return CONVOLUTIONS[len(node.kernel)](x, ones, None, *how).long()
 
 
 def _max_pool(node: MaxPool, inputs: Sequence[Tensor]) -> Tensor:
@@ -315,23 +315,15 @@ def _per_place(row: Tensor, count: int) -> Tensor:
     return row.repeat_interleave(count // row.shape[-1], -1)
 
 
-def _rescale(node: Rescale, inputs: Sequence[Tensor]) -> Tensor:
+def _rescale(node: Rescale | Output, inputs: Sequence[Tensor]) -> Tensor:
     count = math.prod(node.shape)
-    total = sum(
+    total: Any = sum(
         x.flatten(1).long() * _per_place(row.long(), count)
         for x, row in zip(inputs, node.multipliers, strict=True)
     )
-    half = 1 << node.shift >> 1
-    return ((total + half) >> node.shift) + _per_place(node.bias.long(), count)
-
-
-def _output(node: Output, inputs: Sequence[Tensor]) -> Tensor:
-    count = math.prod(node.shape)
-    total = sum(
-        x.flatten(1).long() * _per_place(row, count)
-        for x, row in zip(inputs, node.multipliers, strict=True)
-    )
-    return total + _per_place(node.bias, count)
+    if isinstance(node, Rescale):
+        total = (total + (1 << node.shift >> 1)) >> node.shift
+    return total + _per_place(node.bias.long(), count)
 
 
 def _fire(node: Neuron, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -367,5 +359,5 @@ _RUN: dict[type, Callable[..., Tensor]] = {
     Sum: _sum,
     Gather: _gather,
     Rescale: _rescale,
-    Output: _output,
+    Output: _rescale,
 }

@@ -26,34 +26,10 @@ class SeveralSamplesError(ExportError):
 
 
 # What only moves or copies elements.
-_MOVES = frozenset(
-    [
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "_reshape_copy",
-        "permute",
-        "transpose",
-        "t",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "clone",
-        "alias",
-        "detach",
-        "select",
-        "slice",
-        "contiguous",
-        "lift_fresh",
-        "_to_copy",
-        "flip",
-        "narrow",
-        "repeat",
-        "roll",
-        "index",
-        "index_select",
-    ]
-)
+_MOVES = ("view", "_unsafe_view", "reshape", "_reshape_copy", "permute", "transpose", "t",
+          "squeeze", "unsqueeze", "expand", "clone", "alias", "detach", "select", "slice",
+          "contiguous", "lift_fresh", "_to_copy", "flip", "narrow", "repeat", "roll", "index",
+          "index_select")  # fmt: skip
 # What copies places of maps.
 _COPIES = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d",
            "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
@@ -323,11 +299,8 @@ class Operators:
         return average_pool(self.builder, self.where, self.values[args[0]], func, args[1:], kwargs)
 
     def _mean(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
-        dims = args[1] if len(args) > 1 and args[1] is not None else range(args[0].dim())
-        keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim"))
-        count = math.prod(args[0].shape[d] for d in dims)
-        value = total(self.builder, self.where, self.values[args[0]], list(dims), keep)
-        return value.times(1 / count)
+        count = args[0].numel() // output.numel()
+        return self._total(func, args, kwargs, output).times(1 / count)
 
     def _adaptive_avg_pool(self, func: Any, args: Any, kwargs: Any, output: Tensor) -> Value:
         x, size = args[0], list(args[1])

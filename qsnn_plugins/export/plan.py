@@ -150,7 +150,9 @@ def _fill(
             places = window_places(*rest, (1,) * (spatial - 1))
         op._places, op.taps = keep(places.int()), places.shape[1]
     elif layer.kind is Kind.GATHER:
-        index = torch.arange(out.channels * out.places) if node is None else _index(node)
+        index = torch.arange(out.channels * out.places)
+        if isinstance(node, Gather):
+            index = node.index.flatten().long()
         pairs = _pairs(index, [values[at] for at in layer.inputs], out)
         op._pairs = keep(torch.cat([each.flatten() for each in pairs]).int())
         op._pair_counts = keep(torch.tensor([len(each) for each in pairs]))
@@ -166,11 +168,6 @@ def _fill(
         assert isinstance(neuron, Neuron)
         _fill_neuron(op, neuron, layer, out, keep)
     return op
-
-
-def _index(node: object) -> Tensor:
-    assert isinstance(node, Gather)
-    return node.index.flatten().long()
 
 
 def _flat_to_stored(value: Value) -> Tensor:

@@ -7,17 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder
+from qsnn_plugins.export.network import CONVOLUTIONS
 from qsnn_plugins.export.nodes import Convolution, Linear
 from qsnn_plugins.export.reach import sums
 from qsnn_plugins.export.values import Value, whole
 
 __all__ = ["convolution", "linear"]
-
-_CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 def convolution(
@@ -62,7 +60,7 @@ def convolution(
         weight = codes.double() * unit.double()
         x = value.bias.reshape(1, *takes)
         how = (None, stride, padding, dilation, groups)
-        constant = constant + _CONVOLUTIONS[spatial](x, weight, *how).reshape(shape)
+        constant = constant + CONVOLUTIONS[spatial](x, weight, *how).reshape(shape)
     if bias is not None:
         constant = constant + bias.double().reshape(-1, *(1,) * spatial)
     return whole(node, grown, constant)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils.weak import WeakIdKeyDictionary
 
 from qsnn_plugins.cost.neurons import all_neurons, is_multi_step, reset_states
+from qsnn_plugins.cost.trace import watched
 from qsnn_plugins.errors import ExportError
 from qsnn_plugins.export.builder import Builder, Charge, Grid
 from qsnn_plugins.export.calls import Calls, first_of
@@ -69,7 +68,8 @@ def trace(
     index = torch.arange(frame.numel()).reshape(frame.shape).expand(x.shape).contiguous()
     scale = torch.full(x.shape, grid.unit, dtype=torch.float64)
     tracer.values[x] = Value((Term(place, scale, index),), torch.zeros_like(scale))
-    with torch.no_grad(), _watched(network, tracer), tracer:
+    modules = ((n, m) for n, m in network.named_modules() if "parametrizations" not in n.split("."))
+    with torch.no_grad(), watched(modules, tracer), tracer:
         value = tracer.answer(network(x))
     reset_states(network)
     return tracer.builder.finish(value, calls.steps or 1), tracer.builder.charges
@@ -203,25 +203,3 @@ class _Tracer(TorchDispatchMode):
 
 def _first_row(tensor: Tensor) -> Tensor:
     return tensor[:1]
-
-
-@contextmanager
-def _watched(network: nn.Module, tracer: _Tracer) -> Iterator[None]:
-    handles = []
-    for name, module in network.named_modules():
-        if "parametrizations" in name.split("."):
-            continue
-
-        def enter(module: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
-            tracer.enter(name, module, (*args, *kwargs.values()))
-
-        def leave(module: nn.Module, args: Any, kwargs: Any, output: Any, name: str = name) -> None:
-            tracer.leave(name, module, (*args, *kwargs.values()), output)
-
-        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-        handles.append(module.register_forward_hook(leave, with_kwargs=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.cost.neurons import is_multi_step, reset_states
+from qsnn_plugins.cost.neurons import evaluating, is_multi_step, reset_states
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.export.calls import Calls, ways_to_call
 from qsnn_plugins.export.network import NodeGraph, check_frames
 from qsnn_plugins.export.nodes import Convolution, Linear
 from qsnn_plugins.export.runtime import CompiledNetwork
-from qsnn_plugins.nn import output_spikes
+from qsnn_plugins.nn import ForwardMonitor, output_spikes
 from qsnn_plugins.nn.weight import layer_quantizer
 from qsnn_plugins.progress import tracked
 
@@ -130,10 +129,8 @@ def verify(
     """
     _check(network, integer, batches, steps, compiled)
     found = Verification(layers={name: LayerCheck() for name in integer.neurons})
-    modes = {module: module.training for module in network.modules()}
     calls: Calls | None = None
-    try:
-        network.eval()
+    with evaluating(network):
         _check_weights(network, integer)
         for batch in tracked(batches, "comparing integers with the float network"):
             frames, labels = _pair(batch)
@@ -143,10 +140,6 @@ def verify(
             if not calls.takes_steps and calls.steps != 1:
                 whole, shown = _still(whole, shown, calls.steps)
             _compare(network, integer, calls, whole, shown, labels, found, compiled)
-    finally:
-        reset_states(network)
-        for module, mode in modes.items():
-            module.training = mode
     if not found.samples:
         raise ArgumentError("batches", 0, "one batch or more")
     return found
@@ -249,18 +242,12 @@ def _compare(
     found: Verification,
     compiled: CompiledNetwork | None,
 ) -> None:
-    sent: dict[str, list[Tensor]] = {name: [] for name in integer.neurons}
     modules = dict(network.named_modules())
+    neurons = {name: modules[name] for name in integer.neurons}
     reset_states(network)
-    with torch.no_grad(), ExitStack() as stack:
-        for name in sent:
-
-            def note(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
-                spikes = output_spikes(output).clone()  # the network may add to them in place
-                sent[name].extend(spikes.unbind() if is_multi_step(module) else [spikes])
-
-            stack.callback(modules[name].register_forward_hook(note).remove)
+    with torch.no_grad(), ForwardMonitor(neurons, _sent) as monitor:
         answer = calls.run(network, shown).cpu()
+    sent: dict[str, list[Tensor]] = {name: [] for name in neurons} | monitor.sums
     answers, spikes = integer(whole) if compiled is None else compiled(whole, spikes=True)
     total = answers.double().sum(0) * integer.output.unit
     wanted = answer.double()
@@ -286,13 +273,19 @@ def _compare(
             raise ArgumentError(
                 "network", f"{len(sent[name])} steps of {name}", f"one that runs {len(own)}"
             )
-        unit = _unit(modules[name], sent[name][0])
+        unit = _unit(neurons[name], sent[name][0])
         check = found.layers[name]
         check.spikes += own.numel()
         check.sent += int((own > 0).sum())
         for ours, theirs in zip(own, sent[name], strict=True):
             counts = (theirs.double() / unit).round().cpu()
             check.differ += int((ours.double() != counts.reshape(ours.shape)).sum())
+
+
+def _sent(neuron: nn.Module, inputs: Any, output: Any) -> list[Tensor]:
+    """The spikes of each step of a call."""
+    spikes = output_spikes(output).clone()  # the network may add to them in place
+    return [*spikes.unbind()] if is_multi_step(neuron) else [spikes]
 
 
 def _unit(neuron: Any, spikes: Tensor) -> Tensor | float:

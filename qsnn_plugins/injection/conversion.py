@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -58,17 +57,13 @@ def convert_neurons(
 
 def _in_units_of_threshold(neuron: Neuron, spec: QuantSpec) -> tuple[QuantSpec, str]:
     """A spec whose levels are times a neuron's first threshold, and what the report says of it."""
-    value = neuron.host.threshold(neuron.module)
-    if isinstance(value, Tensor):
-        value = math.nan if value.is_meta else value.detach().flatten().tolist()
-    first, *others = set(value) if isinstance(value, list) else (float(value),)
-    if others or not 0 < first < math.inf:
-        changes = spec.membrane.in_units_of(2.0) != spec.membrane
-        return spec, "levels are absolute: it has no one finite threshold" if changes else ""
-    membrane = spec.membrane.in_units_of(first)
+    threshold = neuron.one_threshold
+    membrane = spec.membrane.in_units_of(threshold or 2.0)
     if membrane == spec.membrane:
         return spec, ""
-    return replace(spec, membrane=membrane), f"levels are times its threshold, {first:g}"
+    if threshold is None:
+        return spec, "levels are absolute: it has no one finite threshold"
+    return replace(spec, membrane=membrane), f"levels are times its threshold, {threshold:g}"
 
 
 def _convert(

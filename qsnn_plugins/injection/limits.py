@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +154,7 @@ def _limit_of(
         if spec is None or not spec.spike.limit_sums:
             limits.add(None)
             continue
-        unit = _unit(neuron) if spec.spike.value == "threshold" else 1.0
+        unit = neuron.one_threshold if spec.spike.value == "threshold" else 1.0
         if unit is None:
             return LeftAlone(f"{neuron.names[0]} has no one threshold above 0")
         limits.add((spec.spike.bits, unit))
@@ -166,10 +165,3 @@ def _limit_of(
         differ = "its neurons differ in spike.bits, spike.limit_sums or threshold"
         return LeftAlone(f"{differ}, or some are left alone")
     return SumLimit(*first)
-
-
-def _unit(neuron: Neuron) -> float | None:
-    threshold = neuron.host.threshold(neuron.module)
-    values = threshold.detach().flatten().tolist() if isinstance(threshold, Tensor) else [threshold]
-    unit = float(values[0])
-    return unit if len(set(values)) == 1 and 0 < unit < math.inf else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,15 @@ class Neuron:
     def kind(self) -> str:
         """The class of the host's neuron."""
         return type(self.module).__name__
+
+    @property
+    def one_threshold(self) -> float | None:
+        """The threshold of the host's neuron, if it has one alone, above 0 and finite."""
+        value = self.host.threshold(self.module)
+        if isinstance(value, Tensor):
+            value = math.nan if value.is_meta else value.detach().flatten().tolist()
+        first, *others = set(value) if isinstance(value, list) else (float(value),)
+        return None if others or not 0 < first < math.inf else first
 
     def prepare(self, new: nn.Module, device: torch.device) -> None:
         """Keep what will replace the neuron, on a device, with its mode, hooks and notes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lightning.pytorch import LightningModule, Trainer
@@ -14,7 +15,7 @@ from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.files import atomic_write
 from qsnn_plugins.functional import Detections
 from qsnn_plugins.lightning.box_pictures import draw_boxes, save_picture
-from qsnn_plugins.lightning.output_folder import is_rehearsal, output_folder
+from qsnn_plugins.lightning.output_paths import output_paths
 
 __all__ = ["BoxWriter"]
 
@@ -60,18 +61,12 @@ class BoxWriter(BasePredictionWriter):
         self._found: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._true: list[dict[str, Any]] = []
-        self._is_rehearsal = False
+        self._paths: list[Path] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with empty lists, and make the folder before anything is computed for it."""
         self._found, self._images, self._true = [], [], []
-        self._is_rehearsal = is_rehearsal(trainer)
-        if self._is_rehearsal:
-            return
-        rank = f"-{trainer.global_rank}" * (trainer.world_size > 1)
-        names = f"found{rank}.json", f"true{rank}.json"
-        self._into = output_folder(self.folder, trainer, *names)
-        self._paths = tuple(self._into / name for name in names)
+        self._paths = output_paths(self.folder, trainer, "found.json", "true.json")
 
     def write_on_batch_end(
         self,
@@ -88,12 +83,12 @@ class BoxWriter(BasePredictionWriter):
         for sample, found, target in zip(frames, prediction, targets, strict=True):
             image = int(target["image_id"])
             self._note(image, sample, found, target)
-            if image < self.pictures and not self._is_rehearsal:
+            if image < self.pictures and self._paths:
                 self._draw(trainer, image, sample, found, target)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both files, and say where they are."""
-        if self._is_rehearsal:
+        if not self._paths:
             return
         names = _class_names(trainer)
         grid: Any = pl_module.grid
@@ -103,7 +98,7 @@ class BoxWriter(BasePredictionWriter):
             with atomic_write(path, "w") as file:
                 json.dump(content, file)
         if trainer.is_global_zero:
-            print(f"boxes of {len(self._images)} samples: {self._into}")
+            print(f"boxes of {len(self._images)} samples: {self._paths[0].parent}")
 
     def _note(
         self, image: int, sample: Tensor, found: Detections, target: dict[str, Tensor]
@@ -142,7 +137,7 @@ class BoxWriter(BasePredictionWriter):
             for box, score, label in zip(*found, strict=True)
             if score >= self.min_score
         ]
-        path = self._into / f"{image:04d}.{self.picture_format}"
+        path = self._paths[0].with_name(f"{image:04d}.{self.picture_format}")
         save_picture(draw_boxes(sample, true, drawn), path)
 
 

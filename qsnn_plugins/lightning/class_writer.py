@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -11,7 +12,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from qsnn_plugins.files import atomic_write
-from qsnn_plugins.lightning.output_folder import is_rehearsal, output_folder
+from qsnn_plugins.lightning.output_paths import output_paths
 
 __all__ = ["ClassWriter"]
 
@@ -34,16 +35,12 @@ class ClassWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = folder
         self._rows: list[tuple[int, ...]] = []
-        self._is_rehearsal = False
+        self._paths: list[Path] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty list, and make the folder before anything is computed for it."""
         self._rows = []
-        self._is_rehearsal = is_rehearsal(trainer)
-        if self._is_rehearsal:
-            return
-        name = f"classes{f'-{trainer.global_rank}' * (trainer.world_size > 1)}.csv"
-        self._path = output_folder(self.folder, trainer, name) / name
+        self._paths = output_paths(self.folder, trainer, "classes.csv")
 
     def write_on_batch_end(
         self,
@@ -63,11 +60,10 @@ class ClassWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, and say where it is."""
-        if self._is_rehearsal:
-            return
-        with atomic_write(self._path, "w") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [("sample", "class", "label"), *self._rows]
-            )
-        if trainer.is_global_zero:
-            print(f"classes of {len(self._rows):,} samples: {self._path}")
+        for path in self._paths:
+            with atomic_write(path, "w") as file:
+                csv.writer(file, lineterminator="\n").writerows(
+                    [("sample", "class", "label"), *self._rows]
+                )
+            if trainer.is_global_zero:
+                print(f"classes of {len(self._rows):,} samples: {path}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -96,12 +95,7 @@ class ForwardMonitor:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Take the hooks out."""
         self.remove()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from qsnn_plugins.functional.packing.bits import pack_codes, place_in_levels, unpack_codes
+from qsnn_plugins.nn.weight import WeightQuantizer
 
-__all__ = ["PackedWeight", "occurring_levels", "pack_weight"]
+__all__ = ["PackedWeight", "pack_weight"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PackedWeight:
         return (codes * self.unit).to(self.dtype)
 
 
-def pack_weight(quantizer: Any, weight: Tensor) -> PackedWeight:
+def pack_weight(quantizer: WeightQuantizer, weight: Tensor) -> PackedWeight:
     """Pack one weight.
 
     Args:
@@ -62,12 +62,6 @@ def pack_weight(quantizer: Any, weight: Tensor) -> PackedWeight:
     weight = weight.detach()
     codes, unit = quantizer.codes(weight)
     unit = torch.as_tensor(unit).detach()  # a learned one has a gradient
-    levels = occurring_levels(quantizer, codes)
+    levels = tuple(quantizer.levels)
     packed = pack_codes(place_in_levels(codes, levels), quantizer.bits)
     return PackedWeight(packed, quantizer.bits, levels, weight.shape, unit, weight.dtype)
-
-
-def occurring_levels(quantizer: Any, codes: Tensor) -> tuple[int, ...]:
-    """Return the codes that may occur; those that do where a user's own quantizer does not say."""
-    levels = getattr(quantizer, "levels", None)
-    return tuple(codes.unique().tolist()) if levels is None else tuple(levels)

@@ -56,7 +56,8 @@ def read_history(path: str | Path) -> History:
         {'train_loss': {0: 2.0}, 'val_accuracy': {0: 0.5}}
     """
     path = Path(path)
-    files = [path] if path.is_file() else next(filter(None, map(_parts(path), _PLACES)), [])
+    parts = (_parts(path, pattern) for pattern in _PLACES)
+    files = [path] if path.is_file() else next(filter(None, parts), [])
     if not files:
         raise DataError(f"there is no metrics.csv in {path}")
     history: dict[str, dict[int, float]] = {}
@@ -107,14 +108,10 @@ def is_record(path: Path) -> bool:
         return file.readline().startswith("words,seed,")
 
 
-def _parts(folder: Path) -> Any:
+def _parts(folder: Path, pattern: str) -> list[Path]:
     """The files of a pattern in the order of their versions."""
-
-    def find(pattern: str) -> list[Path]:
-        found = folder.glob(pattern)
-        return sorted(found, key=lambda file: (len(file.parent.name), file.parent.name))
-
-    return find
+    found = folder.glob(pattern)
+    return sorted(found, key=lambda file: (len(file.parent.name), file.parent.name))
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

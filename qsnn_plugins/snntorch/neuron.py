@@ -265,9 +265,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
             Spikes [T, N, ...], or None: nothing was run.
         """
         sends_spikes_alone = self.init_hidden and not self.output
-        if self._runs_host_steps or is_hooked(self) or not sends_spikes_alone:
-            return None
-        if self._charges_otherwise:
+        runs_otherwise = self._runs_host_steps or self._charges_otherwise or is_hooked(self)
+        if runs_otherwise or not sends_spikes_alone:
             return None
         refuse_jit(self)
         refuse_nir(self)

@@ -203,19 +203,6 @@ def test_sums_of_normalized_paths(preset):
 
 
 @pytest.mark.slow
-def test_sums_of_spikes_need_no_multiplication():
-    from spikingjelly.activation_based.model import sew_resnet
-
-    torch.manual_seed(0)
-    network = sew_resnet.sew_resnet18(cnf="ADD", spiking_neuron=neuron.IFNode, num_classes=4)
-    inject(network, presets.imsnn(weight_bits=4))
-    functional.set_step_mode(network, "m")
-    integer = check(waken(network), counts(steps=2, samples=1, shape=(3, 16, 16)))
-    assert integer.multiplications == 0
-    assert integer(counts(steps=2, samples=1, shape=(3, 16, 16)))[1]
-
-
-@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     membrane=st.sampled_from(MEMBRANES),

@@ -57,9 +57,9 @@ def test_products_of_spikes_are_exact_and_multiply_nothing(join):
     assert all(torch.equal(spikes_compiled[name], sent) for name, sent in spikes.items())
 
 
-@pytest.mark.parametrize("cnf", ["AND", "IAND"])
+@pytest.mark.parametrize("cnf", ["ADD", "AND", "IAND"])
 @pytest.mark.slow
-def test_a_sew_network_of_the_host(cnf):
+def test_a_sew_network_of_the_host_needs_no_multiplication(cnf):
     from spikingjelly.activation_based.model import sew_resnet
 
     torch.manual_seed(0)

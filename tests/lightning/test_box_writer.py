@@ -40,8 +40,8 @@ def test_the_files_are_those_of_coco(trainer, tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("picture_format", ["png", "gif"])
 def test_as_many_pictures_as_asked_for(trainer, tmp_path, picture_format, monkeypatch):
-    asked = Mock(wraps=box_writer.output_folder)
-    monkeypatch.setattr(box_writer, "output_folder", asked)
+    asked = Mock(wraps=box_writer.output_paths)
+    monkeypatch.setattr(box_writer, "output_paths", asked)
     predict(trainer, tmp_path, pictures=7, picture_format=picture_format)
     names = sorted(path.name for path in tmp_path.glob(f"*.{picture_format}"))
     assert names == [f"{n:04d}.{picture_format}" for n in range(7)]

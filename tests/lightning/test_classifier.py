@@ -36,12 +36,6 @@ def test_it_learns_two_classes(model, loader, trainer):
     assert all(p.item() != 1.0 for p in thresholds), "the thresholds learn"
 
 
-def test_the_learning_rate_falls_to_zero_along_a_cosine(model, loader, trainer):
-    t = trainer(max_epochs=4, enable_checkpointing=False)
-    t.fit(model, loader)
-    assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
-
-
 def test_a_copy_leaves_what_builds_the_optimizer_alone(model):
     """The parser's builders hold on to the trainer; averaging callbacks copy the module."""
     held = (item for item in ())  # cannot be copied

@@ -68,10 +68,11 @@ def test_the_classifier_follows_its_schedule(loader, trainer):
         optimizer=partial(torch.optim.SGD, lr=0.1),
         warmup_epochs=1,
         min_lr=0.02,
+        cosine_epochs=4,
     )
     t = trainer(max_epochs=3, enable_checkpointing=False)
     t.fit(model, loader)
-    assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.02)
+    assert t.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.06)  # half-way down
 
 
 @pytest.mark.parametrize(

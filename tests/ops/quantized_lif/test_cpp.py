@@ -285,18 +285,6 @@ def test_a_decay_beyond_its_range_does_not_learn():
         assert given.grad == 0
 
 
-def test_threads_do_not_change_a_bit():
-    x_seq, v = inputs((4, 9, 4111))
-    parameters = Parameters(threshold=SEPARATE, v_reset=None)
-    before, results = torch.get_num_threads(), []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        results.append(run(parameters, x_seq, v, 0.75, "cpp"))
-    torch.set_num_threads(before)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
-
-
 @pytest.mark.parametrize(
     "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(9, len(CASES), 9))]
 )

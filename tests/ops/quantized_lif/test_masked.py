@@ -165,13 +165,14 @@ def test_16_bit_input_is_computed_in_float32(dtype):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-2)
 
 
-def test_threads_do_not_change_a_bit():
+@pytest.mark.parametrize("pruning", [None, SPATIAL], ids=["plain", "masked"])
+def test_threads_do_not_change_a_bit(pruning):
     x_seq, v = inputs((4, 5, 3, 23, 101))
-    parameters = Parameters(threshold=SEPARATE, v_reset=None)
+    parameters = Parameters(threshold=SEPARATE, v_reset=None, pruning=pruning)
     before, results = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        results.append(run(masked(parameters, SPATIAL), x_seq, v, 0.75, "cpp"))
+        results.append(run(parameters, x_seq, v, 0.75, "cpp"))
     torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
