@@ -94,7 +94,10 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         codes: Codes = module.encode(q)
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
-        levels, unit = occurring_levels(module, integers), torch.as_tensor(unit).detach()
+        levels, unit = (
+            occurring_levels(module, integers),
+            torch.as_tensor(unit).detach().reshape(()),
+        )
         codes = Codes(place_in_levels(integers, levels), levels, unit, q.dtype)
         if not is_close(codes.decode(), q, unit):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")

@@ -200,6 +200,24 @@ def test_membranes_are_packed():
         pack_membrane(node.membrane, node.v + 0.1)
 
 
+class KeptZone(DeadZone):
+    """Its unit has dimensions, as a parameter that was made for maps."""
+
+    def codes(self, u):
+        codes, unit = super().codes(u)
+        return codes, unit.reshape(1, 1, 1, 1)
+
+    def forward(self, u):
+        codes, unit = self.codes(u.detach())
+        return codes * unit.item() + (u - u.detach())
+
+
+def test_membranes_are_packed_whatever_dimensions_their_unit_has():
+    node = build_neuron(QuantSpec(MembraneSpec.custom(KeptZone, height=0.7)))
+    node(torch.randn(4, 3, 7))
+    assert torch.equal(pack_membrane(node.membrane, node.v).unpack(), node.v)
+
+
 def test_a_straight_through_gradient_that_rounds_once_more_is_taken():
     node = build_neuron(QuantSpec(MembraneSpec.custom(RoundedDeadZone, edge=0.25, height=0.7)))
     node(torch.randn(4, 3, 700))
