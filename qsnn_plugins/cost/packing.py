@@ -80,7 +80,8 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         The packed membranes.
 
     Raises:
-        ArgumentError: If the quantizer stores no codes, or `q` is not one of its results.
+        ArgumentError: If the quantizer stores no codes, or `q` is not one of its results, as the
+            membranes of snnTorch's delayed reset are not: they have a further code.
 
     Example:
         >>> from qsnn_plugins.spikingjelly import TernaryLIFNode
