@@ -80,7 +80,8 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
         The packed membranes.
 
     Raises:
-        ArgumentError: If the quantizer stores no codes, or `q` is not one of its results.
+        ArgumentError: If the quantizer stores no codes, or `q` is not one of its results, as the
+            membranes of snnTorch's delayed reset are not: they have a further code.
 
     Example:
         >>> from qsnn_plugins.spikingjelly import TernaryLIFNode
@@ -95,7 +96,7 @@ def pack_membrane(quantizer: nn.Module, q: Tensor) -> PackedMembrane:
     elif hasattr(module, "codes"):
         integers, unit = module.codes(q.detach())
         levels = tuple(getattr(module, "levels", None) or integers.unique().tolist())
-        unit = torch.as_tensor(unit).detach()
+        unit = torch.as_tensor(unit).detach().reshape(())
         codes = Codes(place_in_levels(integers, levels), levels, unit, q.dtype)
         if not is_close(codes.decode(), q, unit):
             raise ArgumentError("q", list(q.shape), "membranes that this quantizer stored")

@@ -291,7 +291,7 @@ class Operators:
         codes, unit = quantizer.codes(parametrizations.weight.original.detach())
         if not torch.equal((codes * unit).to(weight.dtype), weight):
             raise ExportError(f"{name}: the weight that it used is not that of its codes")
-        return codes, unit, quantizer
+        return codes, torch.as_tensor(unit), quantizer  # a user's own may give a number
 
     # Pooling
 

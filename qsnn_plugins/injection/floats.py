@@ -86,7 +86,7 @@ def float_parameters(
                 continue
             if id(module) in neurons and parameter.numel() == max(parameter.shape):
                 continue  # a threshold or leak of each channel, shaped to be broadcast
-            choice = chosen.get(id(module)) or (specs.of(prefix) if prefix else specs.spec)
+            choice = chosen.get(id(module)) or specs.of(prefix)
             asked = _asked(choice, id(module) in outer)
             asked = "the predictor of a gate" if isinstance(module, ChannelGate) else asked
             found[id(parameter)] = FloatParameter(

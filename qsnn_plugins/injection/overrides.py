@@ -24,8 +24,9 @@ class LayerSpecs:
     Patterns are compared with full module names as in `fnmatch`, case-sensitively; `*` also matches
     dots. A pattern covers the modules that it matches and all their submodules: `"layer1"` covers
     layer1 and everything in it, `"layer1.*"` only what is in it, `"*.conv1"` each conv1 that is not
-    at the top level. If several patterns cover a module, the most specific one counts: the one with
-    the most characters that are not wildcards, and among equals the one with the fewest wildcards.
+    at the top level. The name "" is that of the network itself, and covers its own matrices alone.
+    If several patterns cover a module, the most specific one counts: the one with the most
+    characters that are not wildcards, and among equals the one with the fewest wildcards.
 
     Args:
         spec: A `QuantSpec`, or what `presets.resolve` makes one of.
@@ -91,7 +92,7 @@ class LayerSpecs:
                 for one.
         """
         names = list(names)
-        for name in filter(None, names):  # the network itself has the spec of all
+        for name in names:
             self.of(name)
         for pattern in self.overrides:
             if not any(_covers(pattern, name) for name in names):

@@ -26,7 +26,7 @@ class HostedNet(TimeMajorNet):
         in_channels: Channels of the input; SEW-ResNets have 3.
         input_size: (height, width) of the input.
         width: Factor on the channels of a Spikformer, above 0; not for SEW-ResNets.
-        spec: How the network is quantized.
+        spec: How the network is quantized; None is `QuantSpec()`, see `TimeMajorNet`.
         overrides: Other specs for modules whose names match a pattern, see `qsnn_plugins.inject`;
             these names begin with "blocks.host.".
 

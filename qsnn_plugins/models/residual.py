@@ -126,7 +126,7 @@ class ResidualNet(TimeMajorNet):
             codes call tdBN. "threshold" is the original tdBN: its learned factor is initialized to
             α V_th, where the threshold V_th is 1 and α is 1, or sqrt(1/2) for each of two branches
             that are added.
-        spec: How the network is quantized.
+        spec: How the network is quantized; None is `QuantSpec()`, see `TimeMajorNet`.
         host: Library whose neurons are used, "spikingjelly" or "snntorch".
         overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.

@@ -129,7 +129,7 @@ class StringNet(TimeMajorNet):
         in_channels: Channels of the input, 2 for the polarities of events.
         input_size: (height, width) of the input; needed only if a linear layer follows without
             global pooling.
-        spec: How the network is quantized.
+        spec: How the network is quantized; None is `QuantSpec()`, see `TimeMajorNet`.
         host: Library whose neurons are used, "spikingjelly" or "snntorch".
         conv_bias: Whether convolutions have biases, as in the papers' counts of parameters.
         linear_bias: Whether linear layers have them.

@@ -168,7 +168,7 @@ def string_net(
         input_size: (height, width) of the input.
         normalized: Which layers before a neuron have batch normalization.
         width: Factor on the channels of all layers except the last linear one, above 0.
-        spec: How the network is quantized.
+        spec: How the network is quantized; None is `QuantSpec()`, see `TimeMajorNet`.
         host: Library whose neurons are used, "spikingjelly" or "snntorch".
         overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.

@@ -93,7 +93,8 @@ class TimeMajorNet(nn.Module):
 
     Args:
         in_channels: Channels of the input, from 1.
-        spec: How the network is quantized.
+        spec: How the network is quantized: a `QuantSpec`, or what `presets.resolve` makes one of;
+            None is `QuantSpec()`, ternary membranes and float weights.
         host: Library whose neurons are used, "spikingjelly" or "snntorch".
         overrides: Other specs for modules whose names match a pattern, see `qsnn_plugins.inject`;
             None stands for float membranes and float weights.
@@ -138,8 +139,8 @@ class TimeMajorNet(nn.Module):
         choice(Init)("init", init)
         self._decay_input, self._init = decay_input, init
         self.in_channels = integer(1)("in_channels", in_channels)
-        self.spec, self.host_name = spec or QuantSpec(), host
-        self._specs, self._neuron_names = LayerSpecs(self.spec, overrides), list[str]()
+        self._specs = LayerSpecs(QuantSpec() if spec is None else spec, overrides)
+        self.spec, self.host_name, self._neuron_names = self._specs.spec, host, list[str]()
         load_host(host)
         self.out_channels = 0
         self._source: tuple[nn.Module, int] | None = None  # the last neuron, and its channels

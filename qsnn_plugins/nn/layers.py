@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
@@ -167,6 +168,7 @@ class Transposed(nn.Module):
     def codes(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes [in, out / groups, ...] and the unit, which broadcasts to them."""
         codes, unit = self.quantizer.codes(swap_channels(weight, self.groups))
+        unit = torch.as_tensor(unit)  # of a user's own quantizer it may be a number
         if unit.dim() > 1:  # one per output channel
             inputs = len(weight) // self.groups if self.groups > 1 else 1
             unit = swap_channels(unit.expand(-1, inputs, *unit.shape[2:]), self.groups)

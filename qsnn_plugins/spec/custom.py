@@ -136,6 +136,10 @@ def _check_contract(module: Any, weight: Tensor | None) -> None:
         raise _ContractError(f"levels, {what}")
     if weight is None and unit.numel() != 1:
         raise _ContractError(f"a scalar unit; it has the shape {list(unit.shape)}")
+    rows = [len(x), *(1,) * (x.dim() - 1)]
+    if weight is not None and list(unit.shape) not in ([], [1], [1] * x.dim(), rows):
+        what = f"a scalar unit, or one of shape {rows}; it has the shape {list(unit.shape)}"
+        raise _ContractError(what)
     if weight is not None and not hasattr(module, "scale_count"):
         module.scale_count = unit.numel()
     if weight is not None and not hasattr(module, "scale_bits"):

@@ -310,6 +310,14 @@ def test_two_patterns_for_a_matrix_change_nothing():
     assert isinstance(network[0][1], nn.ReLU)
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_a_pattern_covers_matrices_of_the_network_itself(pattern):
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    network.register_parameter("own", nn.Parameter(torch.ones(2, 2)))
+    report = inject(network, "imsnn", overrides={pattern: None, "1": "imsnn"})
+    assert ("own",) in [row.names for row in report.floats if row.why == "override"]
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_warning_that_is_an_error_changes_nothing():
     network = nn.Sequential(nn.GRUCell(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.ReLU())

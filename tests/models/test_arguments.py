@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qsnn_plugins import load, save
+from qsnn_plugins import QuantSpec, load, presets, save
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import ResidualNet, StringNet, string_net
 from qsnn_plugins.spikingjelly.networks import build_network
@@ -56,3 +56,10 @@ def test_a_network_that_was_built_of_numpys_numbers_can_be_saved(tmp_path, size)
     loaded = load(tmp_path / "network.safetensors")
     assert str(loaded) == str(network)
     assert loaded.init_args == {**network.init_args, "input_size": (4, 5)}
+
+
+@pytest.mark.parametrize("spec", ["imsnn", {"preset": "imsnn"}, {}, None])
+def test_the_spec_of_a_network_is_a_spec_whatever_names_it(spec):
+    assert StringNet("GAP-FC2", spec=spec).spec == (presets.imsnn() if spec else QuantSpec())
+    with pytest.raises(ArgumentError, match="^spec='' is not allowed"):
+        StringNet("GAP-FC2", spec="")

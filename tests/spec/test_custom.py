@@ -8,10 +8,12 @@ import torch
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
+from qsnn_plugins import inject
 from qsnn_plugins import snntorch as ours_snntorch
 from qsnn_plugins import spikingjelly as ours_spikingjelly
 from qsnn_plugins.cost import pack_membrane, pack_weights, report
 from qsnn_plugins.errors import ArgumentError, BackendError
+from qsnn_plugins.export import to_integer, verify
 from qsnn_plugins.nn import (
     Uniform,
     bake_weights,
@@ -198,6 +200,24 @@ def test_membranes_are_packed():
         pack_membrane(node.membrane, node.v + 0.1)
 
 
+class KeptZone(DeadZone):
+    """Its unit has dimensions, as a parameter that was made for maps."""
+
+    def codes(self, u):
+        codes, unit = super().codes(u)
+        return codes, unit.reshape(1, 1, 1, 1)
+
+    def forward(self, u):
+        codes, unit = self.codes(u.detach())
+        return codes * unit.item() + (u - u.detach())
+
+
+def test_membranes_are_packed_whatever_dimensions_their_unit_has():
+    node = build_neuron(QuantSpec(MembraneSpec.custom(KeptZone, height=0.7)))
+    node(torch.randn(4, 3, 7))
+    assert torch.equal(pack_membrane(node.membrane, node.v).unpack(), node.v)
+
+
 def test_a_straight_through_gradient_that_rounds_once_more_is_taken():
     node = build_neuron(QuantSpec(MembraneSpec.custom(RoundedDeadZone, edge=0.25, height=0.7)))
     node(torch.randn(4, 3, 700))
@@ -245,6 +265,31 @@ def test_a_quantizer_that_takes_no_weight_has_its_scales_counted():
     assert (quantizer.levels, quantizer.scale_count, quantizer.scale_bits) == ((-1, 1), 3, 32)
     assert torch.equal(pack_weights(linear)[""].unpack(), linear.weight)
     assert "levels" not in vars(Signs)
+
+
+class Quarters(nn.Module):
+    """Weights in whole quarters: the unit is a number."""
+
+    bits = 4
+
+    def codes(self, weight):
+        return (4 * weight.detach()).round().clamp(-8, 7).int(), 0.25
+
+    def forward(self, weight):
+        codes, unit = self.codes(weight)
+        return codes * unit + (weight - weight.detach())
+
+
+def test_a_unit_may_be_a_number():
+    network = nn.Sequential(
+        nn.ConvTranspose2d(2, 4, 3, groups=2), snntorch.Leaky(beta=0.5, init_hidden=True)
+    )
+    inject(network, QuantSpec(weight=WeightSpec.custom(Quarters)))
+    assert torch.equal(pack_weights(network)["0"].unpack(), network[0].weight)
+    network[0] = nn.Conv2d(2, 4, 3)
+    quantize_weights(network, WeightSpec.custom(Quarters))
+    frames = torch.ones(3, 1, 2, 4, 4)
+    assert verify(network, to_integer(network, frames), [frames]).differ == 0
 
 
 class CountedSigns(Signs):

@@ -61,6 +61,18 @@ class Vector(DeadZone):
         return codes, unit.expand(4)
 
 
+class PerInput(Steps):
+    def codes(self, weight):
+        codes, unit = super().codes(weight)
+        return codes, unit.expand(1, weight.shape[1])
+
+
+class Keeps(Steps):
+    def codes(self, weight):
+        codes, unit = super().codes(weight)
+        return codes, unit.reshape(1, 1, 1, 1)
+
+
 class Fails(DeadZone):
     def forward(self, u):
         return u @ torch.ones(7, 7)
@@ -99,6 +111,15 @@ def test_what_breaks_the_contract_is_named(name, message):
     spec = MembraneSpec(class_path=path)
     with pytest.raises(ArgumentError, match=rf"^membrane\.class_path='{path}' is not.*{message}"):
         membrane_quantizer(spec)
+
+
+@pytest.mark.parametrize("kind", [PerInput, Keeps])
+def test_a_unit_per_input_channel_or_of_more_dimensions_is_named(kind):
+    message = r"a scalar unit, or one of shape \[4, 1\]; it has the shape \[1, "
+    with pytest.raises(ArgumentError, match=message):
+        weight_quantizer(torch.rand(4, 4), WeightSpec.custom(kind))
+    if kind is Keeps:  # as convolutions have it
+        weight_quantizer(torch.rand(4, 4, 3, 3), WeightSpec.custom(kind))
 
 
 def test_a_module_that_does_not_exist_and_arguments_that_do_not_fit_are_named():
