@@ -133,14 +133,17 @@ def _named(stem: str, library: Path) -> Path:
 
 
 def _run(command: list[str]) -> str:
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:  # no program, or no memory for another process
+        raise BuildError(f"{command[0]} cannot be run: {error.strerror}") from error
     try:
         output, errors = process.communicate(timeout=TIMEOUT)
     except BaseException as error:
@@ -152,8 +155,10 @@ def _run(command: list[str]) -> str:
             raise BuildError(f"{command[0]} took longer than {TIMEOUT} s") from None
         raise
     if process.returncode != 0:
-        first = next((line for line in errors.splitlines() if "error" in line), "no message")
-        raise BuildError(f"{command[0]} failed with status {process.returncode}: {first.strip()}")
+        lines = [line.strip() for line in errors.splitlines() if line.strip()]
+        last = lines[-1] if lines else "no message"  # in another language, or out of memory
+        said = next((line for line in lines if "error" in line), last)
+        raise BuildError(f"{command[0]} failed with status {process.returncode}: {said}")
     return output
 
 

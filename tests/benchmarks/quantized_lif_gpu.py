@@ -151,6 +151,7 @@ def looped(parameters: Parameters, device: str, steps: Callable) -> Run:
 
 def compiled_or_error(*arguments: Any, **named: Any) -> tuple[Tensor, ...]:
     """Run the compiled reference, which a GPU takes where its kernel covers no mask or leak."""
+    compiled.failed.clear()  # another row's, or this one's of another shape
     result = compiled.quantized_lif(*arguments, **named)
     if compiled.failed:
         raise RuntimeError("torch could not compile it")
@@ -315,6 +316,11 @@ def described(device: str, rounds: int, clock: Callable[..., tuple[Timing, Any]]
     }
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """Return a shape that is given as text."""
+    return tuple(int(size) for size in text.split(","))
+
+
 def main() -> None:
     """Measure, print and keep a table for each type and shape."""
     parser = argparse.ArgumentParser(
@@ -323,12 +329,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to keep what was measured")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--types", nargs="+", choices=TYPES, default=list(TYPES))
-    parser.add_argument("--shapes", nargs="+", default=[",".join(map(str, s)) for s in SHAPES])
+    parser.add_argument("--shapes", nargs="+", type=sizes, default=list(SHAPES), help="as 4,64,32")
     parser.add_argument("--only", default="", help="a part of the names of what is timed")
     parser.add_argument(
         "--longest-compiled", type=int, default=10, help="steps, 0 compiles nothing"
     )
     options = parser.parse_args()
+    if options.json is not None and not options.json.parent.is_dir():
+        parser.error(f"argument --json: there is no folder {options.json.parent}")
     reason = None if torch.cuda.is_available() else "there is no CUDA device"
     reason = reason or cupy.missing()
     if reason:
@@ -336,8 +344,7 @@ def main() -> None:
     clock = Clock()
     result = described("cuda", options.rounds, clock)
     for name in options.types:
-        for text in options.shapes:
-            shape = tuple(int(size) for size in text.split(","))
+        for shape in options.shapes:
             more = options.longest_compiled, options.only
             table = compare(shape, TYPES[name], options.rounds, clock, "cuda", *more)
             result["tables"].append(table)

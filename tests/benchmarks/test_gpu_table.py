@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from qsnn_plugins.ops.quantized_lif import Parameters
+from qsnn_plugins.ops.quantized_lif import Parameters, compiled
 from tests.benchmarks import gpu_table, quantized_lif_gpu
 from tests.benchmarks.quantized_lif_gpu import FOUR_BITS, Clock, Timing, compare, described
 
@@ -131,6 +131,38 @@ def test_a_row_that_fails_leaves_the_others(monkeypatch):
     ours, reference = table["rows"]
     assert ours["error"] == "RuntimeError: no kernel image"
     assert reference["forward_ms"] > 0
+
+
+def test_a_row_that_cannot_be_compiled_does_not_fail_the_next(monkeypatch):
+    def run(kind):
+        if kind in compiled.failed:
+            return "the loop"
+        if kind == "broken":
+            compiled.failed.add(kind)
+        return kind
+
+    monkeypatch.setattr(compiled, "failed", set())
+    monkeypatch.setattr(compiled, "quantized_lif", run)
+    for _ in range(2):  # two tables
+        with pytest.raises(RuntimeError, match="torch could not compile it"):
+            quantized_lif_gpu.compiled_or_error("broken")
+        assert quantized_lif_gpu.compiled_or_error("whole") == "whole"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json", "nowhere/gpu.json"], "argument --json: there is no folder nowhere"),
+        (["--shapes", "4,64", "4x64"], "argument --shapes: invalid sizes value: '4x64'"),
+    ],
+)
+def test_what_would_fail_after_the_first_table_is_found_before_it(
+    arguments, said, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["quantized_lif_gpu", *arguments])
+    with pytest.raises(SystemExit):
+        quantized_lif_gpu.main()
+    assert said in capsys.readouterr().err
 
 
 def test_the_sleep_grows_until_python_is_hidden(monkeypatch):

@@ -49,6 +49,26 @@ def test_a_missing_compiler_is_named(source, monkeypatch):
         build(source)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no program", "compiler cannot be run: Exec format error"),
+        (
+            '#!/bin/sh\n[ "$1" = --version ] || { echo "in f():\nout of memory" >&2; exit 1; }\n',
+            "compiler failed with status 1: out of memory$",
+        ),
+    ],
+    ids=["no program", "no line with an error"],
+)
+def test_what_keeps_a_compiler_from_compiling_is_told(text, said, source, tmp_path, monkeypatch):
+    program = tmp_path / "compiler"
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("CXX", str(program))
+    with pytest.raises(BuildError, match=said):
+        build(source)
+
+
 @needs_compiler
 def test_a_cache_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
     (tmp_path / "file").touch()

@@ -34,7 +34,7 @@ def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
     edges = midpoints(levels)
     if len(levels) > _FEW:
         # edges between close levels are lost in half precision
-        exact = wide(u)
+        exact = wide(u).contiguous()  # torch copies it otherwise, and warns
         index = torch.bucketize(exact, torch.tensor(edges, dtype=exact.dtype, device=u.device))
         q = torch.tensor(levels, dtype=u.dtype, device=u.device)[index]
         return torch.where(u.isnan(), u, q)

@@ -128,7 +128,7 @@ def place_in_levels(codes: Tensor, levels: Sequence[int]) -> Tensor:
     """
     if len(levels) == 0 or any(not a < b for a, b in itertools.pairwise(levels)):
         raise ArgumentError("levels", tuple(levels), "one or more integers in ascending order")
-    whole = _whole(codes)
+    whole = _whole(codes).contiguous()  # torch copies it otherwise, and warns
     table = torch.tensor(tuple(levels), device=codes.device)
     places = torch.searchsorted(table, whole).clamp(max=len(table) - 1)
     others = table[places] != whole

@@ -71,7 +71,7 @@ def encode(q: Tensor, levels: Sequence[float], scale: Tensor | None = None) -> C
         scale = scale.detach()
         wide = wide / scale.double().clamp(min=torch.finfo(scale.dtype).tiny)
     edges = torch.tensor(midpoints(table), dtype=torch.float64, device=q.device)
-    codes = torch.bucketize(wide, edges)
+    codes = torch.bucketize(wide.contiguous(), edges)  # torch copies it otherwise, and warns
     found = Codes(
         codes.to(torch.uint8 if len(table) <= 256 else torch.int32), table, scale, q.dtype
     )

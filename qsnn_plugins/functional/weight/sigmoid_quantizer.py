@@ -108,7 +108,9 @@ class _Soft(torch.autograd.Function):
 def _hard(w: Tensor, beta: Tensor, thresholds: Tensor, levels: Sequence[int]) -> Tensor:
     x = beta * w
     table = torch.tensor(levels, dtype=w.dtype, device=w.device)
-    return torch.where(x.isnan(), x, table[torch.bucketize(x, thresholds, right=True)])
+    # torch copies what is not contiguous, and warns
+    codes = torch.bucketize(x.contiguous(), thresholds, right=True)
+    return torch.where(x.isnan(), x, table[codes])
 
 
 def _check(w: Tensor, thresholds: Tensor | Sequence[float], levels: Sequence[int]) -> Tensor:

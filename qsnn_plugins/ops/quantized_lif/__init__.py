@@ -56,7 +56,7 @@ def quantized_lif(
         scale: Scale of a "uniform" membrane, a number or a scalar tensor; the current average if
             `parameters.scale` is "running".
         initialized: Whether this already is an average.
-        decay: If `parameters.decays`, a number from 0 to 1 or a scalar tensor; 1 / tau if
+        decay: If `parameters.decays`, a number from 0 to 1 or a tensor of one; 1 / tau if
             `parameters.has_rate`. A tensor gets a gradient.
         backend: "reference", "cpp" or "cupy"; None uses QSNN_BACKEND, or the best one that can run.
 
@@ -84,7 +84,7 @@ def quantized_lif(
         >>> spikes, shares
         (tensor([[[0., 1., 0., 1.]]]), tensor([0.5000]))
     """
-    v, threshold = _check(x_seq, v, parameters), _scalar(x_seq, finite(threshold))
+    v, threshold = _check(x_seq, v, threshold, parameters), _scalar(x_seq, finite(threshold))
     tensors: dict[str, Any] = {}
     if parameters.has_scale:
         tensors["scale"] = _one("scale", _scalar(x_seq, scale))
@@ -110,9 +110,13 @@ def quantized_lif(
     return (spikes, last, measured, *states)
 
 
-def _check(x_seq: Tensor, v: Tensor | float, parameters: Parameters) -> Tensor:
+def _check(
+    x_seq: Tensor, v: Tensor | float, threshold: Tensor | float, parameters: Parameters
+) -> Tensor:
     """Check the arguments of `quantized_lif`, and return v as a tensor."""
-    check_floating("x_seq", x_seq)
+    for name, value in (("x_seq", x_seq), ("v", v), ("threshold", threshold)):
+        if isinstance(value, Tensor):
+            check_floating(name, value)
     check_counts(parameters.spike.bits, x_seq.dtype)
     least, shape = (3, "[T, N, C, ...]") if parameters.prunes else (1, "[T, N, ...]")
     if x_seq.dim() < least or x_seq.shape[0] == 0:

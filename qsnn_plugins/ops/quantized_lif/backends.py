@@ -172,7 +172,7 @@ def _uncovered(
     returns_states: bool,
 ) -> str | None:
     """Which leak, mask or result a kernel does not cover, or None if it covers them."""
-    if leak is not None and leak.dim() > 0:
+    if leak is not None and leak.numel() != 1:
         return f"the leak has the shape {tuple(leak.shape)}"
     if leak is not None and leak.requires_grad and kernel == "cupy":
         return "the leak learns"

@@ -40,7 +40,7 @@ def quantized_lif(
         parameters: The neuron.
         scale: Shape [].
         initialized: Shape [].
-        decay: Shape [].
+        decay: One number, of any shape.
         is_named: Whether the kernel was asked for by name.
 
     Raises:
@@ -50,6 +50,8 @@ def quantized_lif(
         v = v.expand(x_seq.shape[1:])
     if not parameters.threshold.learned:
         threshold = threshold.detach()
+    if decay is not None:
+        decay = decay.reshape(())  # hosts have it as [1] too
     inputs = Inputs(x_seq, v, threshold, scale, initialized, decay)
     variant, numbers = variant_of(parameters, inputs), tuple(parameters.numbers())
     if _are_known(numbers):

@@ -274,6 +274,30 @@ def test_a_leak_learns(how, pruning, bits, leak):
     torch.testing.assert_close(ours[3].double(), theirs[3].double(), rtol=1e-5, atol=1e-4)
 
 
+def test_a_leak_of_one_number_is_one_leak():
+    x_seq, v = inputs((4, 2, 3))
+    parameters, results = Parameters(decays=True, threshold=LEARNED), []
+    for shape in ((), (1,), (1, 1)):
+        given = torch.full(shape, 0.25, requires_grad=True)
+        spikes, last, _ = quantized_lif(x_seq, v, 1.0, parameters, decay=given, backend="cpp")
+        (grad,) = torch.autograd.grad(spikes.sum() + last.sum(), given)
+        assert grad.shape == given.shape
+        results.append((spikes, last, grad.reshape(())))
+    for other in results[1:]:
+        assert all(torch.equal(*pair) for pair in zip(results[0], other, strict=True))
+    assert results[0][2] != 0
+
+
+@pytest.mark.parametrize("name", ["v", "threshold"])
+def test_whole_numbers_are_refused(name):
+    """A stored membrane would lose its fraction."""
+    x_seq, v = inputs((4, 3))
+    given = {"v": v, "threshold": torch.tensor(1.0)}
+    given[name] = given[name].int()
+    with pytest.raises(ArgumentError, match=rf"{name}.dtype=torch.int32 is not allowed"):
+        quantized_lif(x_seq, parameters=Parameters(), **given)
+
+
 def test_a_decay_beyond_its_range_does_not_learn():
     x_seq, v = inputs((4, 30))
     for decay in (-0.5, 1.5):
