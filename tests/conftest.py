@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import qsnn_plugins  # noqa: F401
 # nothing fails because the machine is busy
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+# a shell has what it starts in the background ignore Ctrl-C; commands inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # one cache of kernels for all tests and processes of a checkout; commands inherit it
 os.environ.setdefault("QSNN_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "kernels"))
 
