@@ -61,5 +61,5 @@ def test_a_network_that_was_built_of_numpys_numbers_can_be_saved(tmp_path, size)
 @pytest.mark.parametrize("spec", ["imsnn", {"preset": "imsnn"}, {}, None])
 def test_the_spec_of_a_network_is_a_spec_whatever_names_it(spec):
     assert StringNet("GAP-FC2", spec=spec).spec == (presets.imsnn() if spec else QuantSpec())
-    with pytest.raises(ArgumentError, match="^spec='' is not allowed"):
+    with pytest.raises(ArgumentError, match=r"^spec='' is not allowed"):
         StringNet("GAP-FC2", spec="")
