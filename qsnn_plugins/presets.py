@@ -263,7 +263,8 @@ def resolve(
     Args:
         value: A spec; the name of a preset; or a mapping of parts. A mapping may also name a preset
             and give its arguments; the parts then change the preset. A part that names another kind
-            or class keeps nothing of the preset, and others only what they still read.
+            or class keeps nothing of the preset, and others only what they still read. One that
+            reads `fidelity` after its change, and gives none, has that of the preset.
         may_overrule: Whether a part may contradict an argument of the preset, as an overlay may; by
             default it may not.
 
@@ -306,8 +307,13 @@ def resolve(
 def _with_preset(name: str, values: Mapping[str, Any]) -> QuantSpec:
     parameters = inspect.signature(_PRESETS[name]).parameters
     spec = _PRESETS[name](**{key: value for key, value in values.items() if key in parameters})
-    parts = {key: part for key, part in values.items() if key not in parameters}
-    return replace(spec, **{key: _changed(getattr(spec, key), part) for key, part in parts.items()})
+    fidelity = values.get("fidelity")
+    parts = {
+        key: _changed(getattr(spec, key), part, fidelity)
+        for key, part in values.items()
+        if key not in parameters
+    }
+    return replace(spec, **parts)
 
 
 def _check_overruled(
@@ -339,9 +345,14 @@ def _is_unread(argument: str, name: str, values: Mapping[str, Any]) -> bool:
     return _with_preset(name, others) == _with_preset(name, values)
 
 
-def _changed(part: Any, changes: Any) -> Any:
+def _changed(part: Any, changes: Any, fidelity: str | None) -> Any:
     """Return a preset's part with some options changed; with another kind it starts anew."""
     if not isinstance(changes, Mapping) or "class_path" in changes:
         return changes
     kind = getattr(part, "kind", None)
-    return part.changed(changes) if changes.get("kind", kind) == kind else changes
+    if changes.get("kind", kind) != kind:
+        return changes
+    # the preset could not say it where nothing read it
+    if fidelity is not None and part.begins_to_read("fidelity", changes):
+        changes = {"fidelity": fidelity, **changes}
+    return part.changed(changes)

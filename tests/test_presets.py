@@ -256,6 +256,26 @@ def test_a_change_drops_what_the_preset_gave_and_nothing_reads_then(values, expe
     assert getattr(spec, part).to_dict() == expected
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        # recipes/spquant_vgg9.yaml under recipes/overlays/pruned.yaml
+        {"preset": "spquant", "pruned": False, "pruning": {"channel_threshold": 0.47}},
+        {"preset": "imsnn", "pruning": {"channel_threshold": 0.5}},
+        {"preset": "qsnn", "threshold": {"gradient": "separate"}},
+    ],
+    ids=lambda values: values["preset"],
+)
+def test_a_part_that_is_added_has_the_fidelity_of_the_preset(values):
+    name = next(reversed(values))
+    part = values[name]
+    for fidelity in ("paper", "released"):
+        given = {"fidelity": fidelity, **values}
+        assert getattr(presets.resolve(given, lambda *_: True), name).fidelity == fidelity
+        given[name] = {**part, "fidelity": "paper"}
+        assert getattr(presets.resolve(given, lambda *_: True), name).fidelity == "paper"
+
+
 def test_a_given_option_that_nothing_reads_is_refused_with_a_preset_too():
     values = {"preset": "qsnn", "membrane": {"scale": "fixed", "evaluation": "published"}}
     with pytest.raises(ArgumentError, match=r"membrane\.evaluation='published'"):

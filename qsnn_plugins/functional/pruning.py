@@ -83,7 +83,8 @@ def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
     if not isinstance(block, int) or block < 1:
         raise ArgumentError("block", block, "an integer from 1")
     if u.dim() < (2 if block == 1 else 3):
-        shape = "[N, ...]" if block == 1 else "[N, ..., H, W]"
+        blocks = f"[N, ..., H, W] for blocks of {block} x {block}; with block=1 any layer is masked"
+        shape = "[N, ...]" if block == 1 else blocks
         raise ArgumentError("u.shape", tuple(u.shape), shape)
     scores = _importance(u, block).flatten(1)
     count = weak_count(scores.shape[1], ratio)

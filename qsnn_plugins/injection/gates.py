@@ -164,9 +164,18 @@ class _Placement:
         is_skipped = convolution.groups == 1 and not isinstance(layer, _ConvTransposeNd)
         # one with a forward of its own may not convolve by the method that skips
         is_skipped &= type(layer).forward.__module__.startswith(("torch.nn.", "spikingjelly."))
+        # a gate that looks at the input does not know which of its maps are steps of one sample
+        is_skipped &= bool(sources) or not self._is_folded(row, neuron)
         early = f"masked at once, before a normalization: {row.why_early}"
         notes = early * bool(row.why_early), "masked, and would be skipped" * (not is_skipped)
         return gate, self._row(i, watched, "; ".join(filter(None, notes)))
+
+    def _is_folded(self, row: Layer, neuron: Neuron) -> bool:
+        """Whether a layer takes the steps of a neuron that it charges as if they were samples."""
+        dim = neuron.host.channel_dim(neuron.module)
+        maps = math.prod(self.found.shapes[id(neuron.module)][:dim])
+        takes_steps = dim > 1 or id(neuron.new) in self.wrapped or row.maps != maps
+        return row.is_flat and takes_steps
 
     def _row(self, i: int, source: str = "", note: str = "") -> GatedLayer:
         name, layer = self.layers[i]

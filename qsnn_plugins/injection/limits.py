@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
+from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.neurons import Neuron, module_names
 from qsnn_plugins.injection.report import LimitedSum
@@ -55,7 +56,10 @@ class SumPlace:
 
 
 # no closure: the copy of a block has to find its own limit
-def _limit_output(block: Any, inputs: Any, output: Tensor) -> Tensor:
+def _limit_output(block: Any, inputs: Any, output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        argument, allowed = f"output of {type(block).__name__}", "one tensor for spike.limit_sums"
+        raise ArgumentError(argument, type(output).__name__, allowed)
     return block.sum_limit(output)
 
 

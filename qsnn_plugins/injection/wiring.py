@@ -41,6 +41,7 @@ class Layer:
             else takes the output; None otherwise.
         why_early: Why a mask cannot stand behind the normalization that follows, if one does.
         maps: How many maps it last took at once.
+        is_flat: Whether these stood in one dimension, as [N, ...] or with steps folded into it.
         is_reused: Whether it took other neurons' spikes at another time.
         is_permuted: Whether its maps came in another order than its sources made them.
     """
@@ -51,6 +52,7 @@ class Layer:
     norm: nn.Module | None = None
     why_early: str = ""
     maps: int = 0
+    is_flat: bool = True
     is_reused: bool = False
     is_permuted: bool = False
 
@@ -246,7 +248,8 @@ class _Run:
         deepest = [max(n, key=lambda i: (depths[i], fired[i])) for n in feeding if n]
         row.sources = {i: self.runs[i] for i in deepest}
         row.shapes = {i: self.found.shapes[i] for i in deepest}
-        row.maps = math.prod(x.shape[: -1 - len(getattr(layer, "kernel_size", ()))])
+        leading = x.shape[: -1 - len(getattr(layer, "kernel_size", ()))]
+        row.maps, row.is_flat = math.prod(leading), len(leading) < 2
         row.is_permuted |= bool(row.sources) and _is_permuted(x, row.maps)
         every = set().union(*feeding)
         row.is_reused |= self.feeding.setdefault(id(layer), every) != every

@@ -35,7 +35,8 @@ class PruningSpec(Part):
         spatial_ratio: Share of the neurons of a sample that is masked in each step, from 0
             (default) to below 1; 0.35 in the paper.
         block: Side length of square blocks of neurons with a common importance; 1 by default; used
-            only with a `spatial_ratio`.
+            only with a `spatial_ratio`. Above 1, layers without a map (linear ones) are refused:
+            they need a spec of their own.
         channel_threshold: Output channels of a convolution with a score up to this value, between 0
             and 1, are masked; None for no gates; 0.47 in the paper, 0.5 in the released code.
         masked: What the spatial mask removes; used only with a `spatial_ratio`. "accumulation"

@@ -154,7 +154,7 @@ def test_dtype_is_kept(dtype):
         (lambda: spatial_mask(torch.zeros(1, 2), 1.0), r"ratio=1\.0 is not allowed"),
         (lambda: spatial_mask(torch.zeros(1, 2), 0.5, 0), "block=0 is not allowed"),
         (lambda: spatial_mask(torch.zeros(2), 0.5), r"u\.shape=\(2,\)"),
-        (lambda: spatial_mask(torch.zeros(2, 2), 0.5, 2), r"give \[N, \.\.\., H, W\]"),
+        (lambda: spatial_mask(torch.zeros(2, 2), 0.5, 2), r"H, W\] for blocks of 2 x 2"),
         (lambda: channel_gate(torch.zeros(1, 2), torch.eye(3)), r"means\.shape=\(1, 2\)"),
         (lambda: channel_gate(torch.zeros(1, 3), torch.eye(3), threshold=1.0), "threshold=1"),
         (lambda: channel_gate(torch.zeros(1, 3), torch.eye(3), threshold=0.0), "threshold=0"),

@@ -227,6 +227,44 @@ def test_a_convolution_with_a_forward_of_its_own_is_not_said_to_be_skipped():
     assert {row.name: row.note for row in report.gates}["3"] == "masked, and would be skipped"
 
 
+def multi_step_conv(_):
+    return layer.Conv2d(4, 4, 3, step_mode="m")
+
+
+def leaky():
+    return MultiStep(snntorch.Leaky(0.5, init_hidden=True))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "build_neuron", "is_skipped"),
+    [
+        (layer.SeqToANNContainer, lambda: neuron.LIFNode(step_mode="m"), False),
+        (TimeDistributed, leaky, False),
+        (multi_step_conv, lambda: neuron.LIFNode(step_mode="m"), True),
+    ],
+)
+def test_the_report_says_where_released_gates_skip_nothing(
+    wrap, build_neuron, is_skipped, monkeypatch
+):
+    """Steps that are folded into the batch look to them like samples."""
+    network = nn.Sequential(wrap(nn.Conv2d(4, 4, 3)), build_neuron())
+    # one step, as `HostedNet` gives
+    rows = inject(network, spec("released"), example_input=torch.rand(1, 1, 4, 8, 8)).gates
+    assert [row.note for row in rows] == ["" if is_skipped else "masked, and would be skipped"]
+    (gate,) = channel_gates(network).values()
+    nn.init.constant_(gate.bias, -50.0)
+    convolved, run = [], nn.Conv2d._conv_forward
+
+    def counted(self, x, weight, bias):
+        convolved.append(len(weight))
+        return run(self, x, weight, bias)
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", counted)
+    with torch.no_grad():
+        network.eval()(events(3, 1, 4, 8, 8))
+    assert (convolved == [4]) is not is_skipped
+
+
 def test_a_gate_of_ones_own_stays():
     network = nn.Sequential(nn.Conv2d(2, 4, 3), neuron.LIFNode(), Gated(), neuron.LIFNode())
     own = network[2].gate

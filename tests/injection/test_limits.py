@@ -126,6 +126,17 @@ def test_a_block_that_runs_its_children_is_left_as_it_is():
     assert len(network[1]) == 1
 
 
+def test_a_block_that_returns_more_than_its_sum_is_named():
+    class Pair(Block):
+        def forward(self, x):
+            return super().forward(x), x
+
+    network = nn.Sequential(neuron.IFNode(), Pair())
+    inject(network, limiting())
+    with pytest.raises(ArgumentError, match=r"output of Pair='tuple' .* one tensor"):
+        network(torch.rand(2, 6))
+
+
 def test_what_was_ejected_can_be_injected_again():
     network = network_of(Block())
     for bits in (1, 2):
