@@ -207,14 +207,12 @@ def _trained_and_tested(
 
     Those that cannot begin come first.
     """
-    starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
     lost = dict[Path, QSNNError]()
-    for start in starts:
-        if _error_of(start, lost) is None:
-            text = f"training {start.folder.name}"
-            for error in _finished([pool.submit(start.train)], [start], text):
-                if error is not None:
-                    lost[start.folder] = error
+    for starts in _starts([task.run for task in tasks]):
+        if ready := [start for start in starts if _error_of(start, lost) is None]:
+            text = f"training what others begin with, {len(ready)} runs"
+            errors = _finished([pool.submit(start.train) for start in ready], ready, text)
+            lost |= {s.folder: e for s, e in zip(ready, errors, strict=True) if e is not None}
     begun = []
     for task in tasks:
         if error := _error_of(task.run, lost):
@@ -226,6 +224,12 @@ def _trained_and_tested(
     yield from zip(
         begun, _finished([pool.submit(run.test) for run in runs], runs, text), strict=True
     )
+
+
+def _starts(runs: Sequence[Run]) -> list[list[Run]]:
+    """What runs begin with, after what that begins with; those of one list run side by side."""
+    begun = list({run.start.folder: run.start for run in runs if run.start}.values())
+    return [*_starts(begun), begun] if begun else []
 
 
 def _error_of(run: Run, lost: Mapping[Path, QSNNError]) -> QSNNError | None:
