@@ -23,6 +23,7 @@ from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.record import RUNS, Record, results_of, tested_metrics
+from qsnn_plugins.reproduce.results import fitting_rows
 from qsnn_plugins.reproduce.run import (
     Run,
     checkout_commit,
@@ -66,10 +67,10 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
     cells = [cell for cell in trained if cell.column.unit == "%"]
     if trained and not cells:
         raise DataError(f"the rows that {recipe} trains print differences and no accuracy")
-    named = [cell for cell in cells if cell.row.row == containing]
+    fitting = fitting_rows((cell.row.row for cell in cells), containing)
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
-    for cell in named or cells:
-        if containing in cell.row.row:
+    for cell in cells:
+        if cell.row.row in fitting:
             found.setdefault(cell.row.overrides, []).append(cell)
     if not found:
         rows = f" with {containing!r} in its name" if containing else ""
