@@ -48,7 +48,6 @@ def test_rows_are_those_that_are_measured(rows, drawn):
         cell.row.row
         for cells in rows_of("recipes/cifar10_cpu.yaml", rows).values()
         for cell in cells
-        if cell.table == "cifar10_cpu"
     }
     found = chosen_results._wanted([record.with_suffix(".json")], [], rows)
     assert {result.row for result in found} == measured
