@@ -12,7 +12,7 @@ from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cost import memory_convention
 from qsnn_plugins.reproduce import Result, load_paper, load_results
 from qsnn_plugins.reproduce.comparison import FOLD
-from qsnn_plugins.reproduce.results import RESULTS, read_results
+from qsnn_plugins.reproduce.results import RESULTS, fitting_rows, read_results
 
 
 class Runs(NamedTuple):
@@ -71,17 +71,16 @@ def _runs(own: Namespace) -> list[Runs]:
 
 
 def _wanted(paths: list[Path], files: list[str], rows: str) -> list[Result]:
-    """Results whose commands have all the given files, of rows with a text in their names."""
+    """Results whose commands have all the given files, of the rows that a text stands for."""
     found = [
         result
         for path in paths
         for result in _read(path)
-        if result.unit == "%"
-        and rows in result.row
-        and set(files) <= {result.recipe, *result.overrides}
+        if result.unit == "%" and set(files) <= {result.recipe, *result.overrides}
     ]
-    if found:
-        return found
+    fitting = fitting_rows((result.row for result in found), rows)
+    if fitting:
+        return [result for result in found if result.row in fitting]
     where = f"{', '.join(map(str, paths))}: `qsnn measure` makes them"
     wanted = f" of {'+'.join(files)}" if files else ""
     wanted += f" with {rows!r} in their rows" if rows else ""

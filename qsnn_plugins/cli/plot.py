@@ -90,7 +90,7 @@ _RESULTS_USAGE = "qsnn plot {figure} [RESULTS ...] [-c RECIPE] [-c OVERLAY ...] 
 _OWN = {
     "--ckpt_path": "file with trained weights, or `last` for the newest of the recipe's runs",
     "--label": "what it is called in the figure",
-    "--rows": "only rows of the results with this text in their names",
+    "--rows": "only the row of the results of this name, or those that hold it",
 }
 _RUNS_USAGE = "qsnn plot {figure} RUN [RUN ...] [options]"
 _RUNS_NOTE = """

@@ -11,6 +11,7 @@ from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.plot import History, curves_figure, read_history, read_record
 from qsnn_plugins.plot.curves import is_record
 from qsnn_plugins.reproduce import read_results
+from qsnn_plugins.reproduce.results import fitting_rows
 
 _DEFAULT = ("train_loss", "val_accuracy", "val_map")
 
@@ -47,7 +48,8 @@ def _series(own: Namespace) -> Iterator[tuple[str, list[History]]]:
         raise RecipeError(f"{record} holds runs of all seeds: put further files behind --and")
     found = read_record(record)
     names = _row_names(record, found)
-    kept = {names[words]: runs for words, runs in found.items() if (own.rows or "") in names[words]}
+    fitting = fitting_rows(names.values(), own.rows or "")
+    kept = {names[words]: runs for words, runs in found.items() if names[words] in fitting}
     if not kept:
         raise RecipeError(f"{record} has no rows with {own.rows!r}; it has {_listed(names)}")
     if own.label and len(kept) > 1:

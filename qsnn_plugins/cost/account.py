@@ -77,6 +77,7 @@ def report(
         stored_parameters(network, spec, account.channels()),
         time_steps,
         activity.source if activity else None,
+        traced.uncounted,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qsnn_plugins.cost.conventions import ROLES, MemoryConvention, Role, memory_convention
@@ -65,6 +65,7 @@ class NetworkCost:
         parameters: Permanently stored parameters, in the order of definition.
         time_steps: T.
         activity: Source of the firing rates, in words; None if they are not known.
+        uncounted: Class of each module whose states and spikes are not counted, by its name.
 
     Example:
         >>> lif = NeuronCost("lif1", "LIFNode", count=100, membrane_bits=2, levels=3)
@@ -81,6 +82,7 @@ class NetworkCost:
     parameters: tuple[ParameterCost, ...]
     time_steps: int
     activity: str | None = None
+    uncounted: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, role: Role | None = None) -> int:
         """Number of stored parameters of one role, or of all roles."""
@@ -227,6 +229,7 @@ class NetworkCost:
                 for n in self.neurons
             ],
             "parameters": [asdict(p) | {"bytes": p.bytes} for p in self.parameters],
+            "uncounted": dict(self.uncounted),
             "memory": {"convention": convention, "source": memory_convention(convention).source}
             | asdict(memory)
             | {"total": memory.total, "unit": "bytes, of one sample"},

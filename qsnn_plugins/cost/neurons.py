@@ -24,16 +24,18 @@ __all__ = [
     "neuron_states",
     "reset_states",
     "stored_membrane",
+    "uncounted_neurons",
 ]
 
 # A host's classes of neurons, by the package that defines them: bases, and what has none.
 _BASES = {
     "spikingjelly": (
         *("BaseNode", "SimpleBaseNode", "GatedLIFNode", "DSRIFNode", "DSRLIFNode"),
-        *("PSN", "MaskedPSN", "SlidingPSN"),
+        *("PSN", "MaskedPSN", "SlidingPSN", "ActivationAwareIFNode", "STBIFNode", "FlexSN"),
     ),
     "snntorch": ("SpikingNeuron", "LeakyParallel"),
 }
+_SPIKINGJELLYS_NEURONS = "spikingjelly.activation_based.neuron"
 _SNNTORCH_STATES = ("mem", "mem_prev", "syn", "syn_exc", "syn_inh", "spk")
 
 
@@ -58,6 +60,28 @@ def _is_neuron(module: nn.Module) -> bool:
     if isinstance(getattr(module, "quant_spec", None), QuantSpec):
         return True
     return any(_is_of(module, package, names) for package, names in _BASES.items())
+
+
+def uncounted_neurons(network: nn.Module) -> dict[str, nn.Module]:
+    """List what keeps states or is a neuron of a host, but is not among `all_neurons`, by name.
+
+    Args:
+        network: A network that has run: a state that no step has stored is none.
+    """
+    counted = {id(part) for neuron in all_neurons(network).values() for part in neuron.modules()}
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if id(module) not in counted and (_keeps_states(module) or _is_spikingjellys(module))
+    }
+
+
+def _keeps_states(module: nn.Module) -> bool:
+    return any(isinstance(state, Tensor) for state in getattr(module, "_memories", {}).values())
+
+
+def _is_spikingjellys(module: nn.Module) -> bool:
+    return any(kind.__module__.startswith(_SPIKINGJELLYS_NEURONS) for kind in type(module).__mro__)
 
 
 def _is_of(module: nn.Module, package: str, names: tuple[str, ...]) -> bool:

@@ -142,6 +142,9 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
         rows.append(("attention", f"{macs} MACs a step between spikes; {effort} bit operations"))
     if cost.share_left not in (None, 1):
         rows.append(("gated", f"{cost.share_left:.1%} of the MACs are left, predictors included"))
+    if cost.uncounted:
+        names = ", ".join(f"{name} ({kind})" for name, kind in cost.uncounted.items())
+        rows.append(("not counted", f"states, and spikes if any, of {names}"))
     joules = cost.energy(energy)
     if joules is None and cost.activity is None:
         rows.append(("?", "SynOps, additions and energy: no activity was given or measured"))

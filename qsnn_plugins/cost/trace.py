@@ -29,6 +29,7 @@ from qsnn_plugins.cost.neurons import (
     listed_alone,
     neuron_states,
     reset_states,
+    uncounted_neurons,
 )
 from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.injection import limit_attentions
@@ -119,10 +120,11 @@ class TracedNeuron:
 
 @dataclass
 class Trace:
-    """Layers in the order in which they first ran."""
+    """Layers in the order in which they first ran, and the classes of what is not counted."""
 
     synapses: dict[str, TracedSynapse] = field(default_factory=dict)
     neurons: dict[str, TracedNeuron] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
 
 
 class _Tracer(TorchDispatchMode):
@@ -362,6 +364,8 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
             network(step)
     for name, traced in tracer.trace.neurons.items():
         traced.states = neuron_states(tracer.neurons[name], traced.call_outputs)
+    uncounted = uncounted_neurons(network).items()
+    tracer.trace.uncounted = {name: type(module).__name__ for name, module in uncounted}
     return tracer.trace
 
 

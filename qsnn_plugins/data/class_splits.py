@@ -24,7 +24,8 @@ def split_classes(
 ) -> tuple[list[Thing], list[Thing]]:
     """Return the training and the test items, class by class, each in its order.
 
-    Of n items of a class, ceil(test_fraction n) are in the test split, so every class is tested.
+    Of n items of a class, ceil(test_fraction n) are in the test split, so every class is tested. A
+    class of two or more is also trained.
 
     Args:
         classes: The items of each class.
@@ -33,18 +34,22 @@ def split_classes(
             fixed seed.
 
     Raises:
-        ArgumentError: A setting is out of its range.
+        ArgumentError: A setting is out of its range, or leaves a class of two or more items none
+            for training.
 
     Example:
         >>> split_classes(["abcdefghij", "klmno"], 0.2, "ordered")
         (['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'k', 'l', 'm', 'n'], ['i', 'j', 'o'])
     """
     check_split(test_fraction, split)
+    least = min((size for size in map(len, classes) if size > 1), default=0)
+    if least and _test_count(least, test_fraction) == least:
+        allowed = f"at most {least - 1}/{least}, so that one of a class's {least} items trains"
+        raise ArgumentError("test_fraction", test_fraction, allowed)
     train: list[Thing] = []
     test: list[Thing] = []
     for label, things in enumerate(classes):
-        # rounded first: 0.07 * 100 is a little more than 7
-        count = max(math.ceil(round(test_fraction * len(things), 6)), 1)
+        count = _test_count(len(things), test_fraction)
         order = np.arange(len(things))
         if split == "random":
             order = np.random.default_rng([_SEED, label]).permutation(order)
@@ -52,6 +57,11 @@ def split_classes(
         for index, thing in enumerate(things):
             (test if index in tests else train).append(thing)
     return train, test
+
+
+def _test_count(size: int, test_fraction: float) -> int:
+    # rounded first: 0.07 * 100 is a little more than 7
+    return max(math.ceil(round(test_fraction * size, 6)), 1)
 
 
 def class_folds(

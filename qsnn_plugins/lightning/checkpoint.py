@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.files import atomic_write, check_replaceable, locked, remove_leftovers
 from qsnn_plugins.lightning.divergence import check_finite
+from qsnn_plugins.lightning.schedule import restore_place
 from qsnn_plugins.stopping import Stopped, StopRequest
 
 __all__ = ["RunCheckpoint", "newest_checkpoint"]
@@ -130,9 +131,7 @@ class RunCheckpoint(ModelCheckpoint):
                 check_replaceable(self.best_model_path)
             except OSError as error:
                 raise _unwritable(self.best_model_path, error) from None
-        # a schedule that asks for the number of batches has the loader set up before the checkpoint
-        # is read; Lightning hands the place over only then
-        trainer.fit_loop._load_combined_loader_states()
+        restore_place(trainer)  # of modules that are not this package's, too
         self._stop.listen(answers=trainer.is_global_zero)
         if self._seed is None:
             self._seed = torch.initial_seed()

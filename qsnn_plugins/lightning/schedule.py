@@ -25,6 +25,7 @@ __all__ = [
     "build_schedule",
     "check_schedule",
     "planned_epochs",
+    "restore_place",
     "scheduled",
     "start_epoch",
 ]
@@ -123,6 +124,15 @@ def planned_epochs(trainer: Trainer) -> int:
         raise ArgumentError("trainer.max_epochs", trainer.max_epochs, allowed)
     each = trainer.num_training_batches / trainer.accumulate_grad_batches
     return max(math.ceil(steps / max(math.ceil(each), 1)), 1) if math.isfinite(each) else 1
+
+
+def restore_place(trainer: Trainer) -> None:
+    """Hand the place within the epoch that a checkpoint holds to a loader that is set up already.
+
+    A schedule that asks for the number of batches has the loader set up before the checkpoint is
+    read, and Lightning hands the place over at the set-up alone.
+    """
+    trainer.fit_loop._load_combined_loader_states()
 
 
 def start_epoch(module: LightningModule, network: nn.Module) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from lightning.pytorch import LightningModule
 
+from qsnn_plugins.lightning.schedule import restore_place
 from qsnn_plugins.nn import StateFacts
 from qsnn_plugins.saving import describe
 
@@ -38,6 +39,10 @@ class TimedModule(StateFacts, LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         self.data_steps = cast("int | None", getattr(data, "time_steps", None))
         self.data_split = getattr(data, "split_facts", dict)()
+
+    def on_train_start(self) -> None:
+        """Go on at the checkpoint's place within the epoch."""
+        restore_place(self.trainer)
 
     def state_facts(self) -> dict[str, Any]:
         """Return T and the split, where they are known."""

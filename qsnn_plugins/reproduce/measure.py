@@ -23,6 +23,7 @@ from qsnn_plugins.errors import ArgumentError, DataError, QSNNError
 from qsnn_plugins.progress import phase
 from qsnn_plugins.reproduce.command import Parser
 from qsnn_plugins.reproduce.record import RUNS, Record, results_of, tested_metrics
+from qsnn_plugins.reproduce.results import fitting_rows
 from qsnn_plugins.reproduce.run import (
     Run,
     checkout_commit,
@@ -66,10 +67,10 @@ def rows_of(recipe: str, containing: str = "") -> dict[tuple[str, ...], list[Tra
     cells = [cell for cell in trained if cell.column.unit == "%"]
     if trained and not cells:
         raise DataError(f"the rows that {recipe} trains print differences and no accuracy")
-    named = [cell for cell in cells if cell.row.row == containing]
+    fitting = fitting_rows((cell.row.row for cell in cells), containing)
     found: dict[tuple[str, ...], list[TrainedCell]] = {}
-    for cell in named or cells:
-        if containing in cell.row.row:
+    for cell in cells:
+        if cell.row.row in fitting:
             found.setdefault(cell.row.overrides, []).append(cell)
     if not found:
         rows = f" with {containing!r} in its name" if containing else ""
@@ -207,14 +208,12 @@ def _trained_and_tested(
 
     Those that cannot begin come first.
     """
-    starts = {run.start.folder: run.start for _, run in tasks if run.start}.values()
     lost = dict[Path, QSNNError]()
-    for start in starts:
-        if _error_of(start, lost) is None:
-            text = f"training {start.folder.name}"
-            for error in _finished([pool.submit(start.train)], [start], text):
-                if error is not None:
-                    lost[start.folder] = error
+    for starts in _starts([task.run for task in tasks]):
+        if ready := [start for start in starts if _error_of(start, lost) is None]:
+            text = f"training what others begin with, {len(ready)} runs"
+            errors = _finished([pool.submit(start.train) for start in ready], ready, text)
+            lost |= {s.folder: e for s, e in zip(ready, errors, strict=True) if e is not None}
     begun = []
     for task in tasks:
         if error := _error_of(task.run, lost):
@@ -226,6 +225,12 @@ def _trained_and_tested(
     yield from zip(
         begun, _finished([pool.submit(run.test) for run in runs], runs, text), strict=True
     )
+
+
+def _starts(runs: Sequence[Run]) -> list[list[Run]]:
+    """What runs begin with, after what that begins with; those of one list run side by side."""
+    begun = list({run.start.folder: run.start for run in runs if run.start}.values())
+    return [*_starts(begun), begun] if begun else []
 
 
 def _error_of(run: Run, lost: Mapping[Path, QSNNError]) -> QSNNError | None:

@@ -15,7 +15,15 @@ from typing import Any
 from qsnn_plugins.errors import ArgumentError, DataError
 from qsnn_plugins.reproduce.paper import load_paper
 
-__all__ = ["RESULTS", "CellKey", "Result", "by_cell", "load_results", "read_results"]
+__all__ = [
+    "RESULTS",
+    "CellKey",
+    "Result",
+    "by_cell",
+    "fitting_rows",
+    "load_results",
+    "read_results",
+]
 
 RESULTS = Path("docs/results")
 CellKey = tuple[str, str, str, str]
@@ -179,6 +187,23 @@ def by_cell(results: Iterable[Result]) -> dict[CellKey, list[Result]]:
         if not result.changes:
             gathered.setdefault(result.cell, []).append(result)
     return gathered
+
+
+def fitting_rows(names: Iterable[str], text: str) -> set[str]:
+    """Return the names of rows that a text stands for, as all `--rows` read it.
+
+    Args:
+        names: Names of rows.
+        text: The name of one, which stands for this row alone, or a part of some.
+
+    Example:
+        >>> fitting_rows(["float", "1-bit, from float"], "float")
+        {'float'}
+        >>> fitting_rows(["float", "1-bit, from float"], "from")
+        {'1-bit, from float'}
+    """
+    names = set(names)
+    return {text} if text in names else {name for name in names if text in name}
 
 
 def read_results(path: Path) -> Iterable[Result]:

@@ -8,6 +8,7 @@ from qsnn_plugins.snntorch.neuron import QuantLeaky
 from qsnn_plugins.snntorch.reset import reset_net
 from qsnn_plugins.snntorch.state import StateQuant
 from qsnn_plugins.spec import QuantSpec
+from qsnn_plugins.spec.checks import boolean
 
 __all__ = [
     "KBitLeaky",
@@ -37,7 +38,7 @@ def build_neuron(
         decay_input: Whether the input is halved too.
 
     Raises:
-        ArgumentError: If `channels` is needed and missing.
+        ArgumentError: If `channels` is needed and missing, or `decay_input` is not True or False.
 
     Example:
         >>> build_neuron(QuantSpec()).neuron.reset_mechanism
@@ -51,4 +52,4 @@ def build_neuron(
         spec=spec,
         channels=channels,
     )
-    return MultiStep(neuron, gain=0.5 if decay_input else None)
+    return MultiStep(neuron, gain=0.5 if boolean("decay_input", decay_input) else None)

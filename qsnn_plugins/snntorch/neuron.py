@@ -162,6 +162,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         list_weakly(self)
         self.quant_spec, self.channels = spec, channels
         self._charges_otherwise = charges_otherwise(type(self), "run_fused")
+        # asked once: a look at a tensor on a GPU waits. The host subtracts 0 of infinity, a NaN
+        self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().any())
         if learn_threshold and not spec.threshold.learned:
             spec = replace(spec, threshold=ThresholdSpec("ordinary"))
         self._cell_spec = spec
@@ -198,6 +200,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
     @property
     def _runs_host_steps(self) -> bool:
         is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
+        is_replaced |= self._never_fires and self.reset_mechanism == "subtract"
         return self.quant_spec.is_plain and not (is_replaced or self._charges_otherwise)
 
     def charge(self, x: Tensor, m: Tensor) -> Tensor:

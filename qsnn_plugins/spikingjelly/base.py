@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -132,8 +133,11 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
     @property
     def _runs_host_steps(self) -> bool:
         is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
-        is_host = not (is_replaced or self._charges_otherwise or IS_LEGACY)
-        return self.quant_spec.is_plain and is_host
+        if is_replaced or self._charges_otherwise or IS_LEGACY or not self.quant_spec.is_plain:
+            return False
+        # of a neuron that never fires the host subtracts 0 of infinity, a NaN
+        is_number = not isinstance(self.v_threshold, Tensor)
+        return not (self.v_reset is None and is_number and self.v_threshold == math.inf)
 
     def _threshold(self, shape: torch.Size) -> Tensor | float:
         """Return the threshold as it is used on a membrane of shape [N, ...]."""

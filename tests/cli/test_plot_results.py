@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from qsnn_plugins import cli
-from qsnn_plugins.cli import plot_curves, plot_results
+from qsnn_plugins.cli import chosen_results, plot_curves, plot_results
 from qsnn_plugins.reproduce import load_paper
+from qsnn_plugins.reproduce.measure import rows_of
 from tests.cli.plotting import RESULT, ROOT
 
 
@@ -38,6 +39,20 @@ def test_curves_are_of_runs_or_of_a_record(runs, drawn):
     series, metrics = drawn(plot_curves, "curves_figure", "curves", "runs.csv", "--out", "x.svg")
     assert {name: len(found) for name, found in series.items()} == {RESULT["row"]: 2, "other": 1}
     assert metrics == ["val_accuracy"]
+
+
+@pytest.mark.parametrize("rows", ["float", "sigmoids"])
+def test_rows_are_those_that_are_measured(rows, drawn):
+    record = ROOT / "docs/results/cifar10_cpu.csv"
+    measured = {
+        cell.row.row
+        for cells in rows_of("recipes/cifar10_cpu.yaml", rows).values()
+        for cell in cells
+    }
+    found = chosen_results._wanted([record.with_suffix(".json")], [], rows)
+    assert {result.row for result in found} == measured
+    series, _ = drawn(plot_curves, "curves_figure", "curves", str(record), "--rows", rows)
+    assert len(series) == len(measured)
 
 
 @pytest.mark.parametrize(

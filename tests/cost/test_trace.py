@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import snntorch
 import torch
-from spikingjelly.activation_based import neuron
+from spikingjelly.activation_based import layer, neuron
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, FlopCounter
 from torch import nn
 from torch.nn.utils import parametrizations
@@ -167,6 +167,29 @@ def test_neurons_of_spikingjelly_without_its_base_are_neurons(kind):
     assert [(n.name, n.count) for n in cost.neurons] == [("1", 6)]
     assert cost.time_steps == 3
     assert (cost.synapses[-1].takes, cost.synapses[-1].multiplies) == (("1",), False)
+
+
+@pytest.mark.parametrize(("kind", "states"), [("ActivationAwareIFNode", 1), ("STBIFNode", 3)])
+def test_neurons_of_spikingjelly_with_memories_alone_are_neurons(kind, states):
+    if not hasattr(neuron, kind):
+        pytest.skip(f"this SpikingJelly has no {kind}")
+    given = (torch.ones(6), torch.zeros(6)) if states == 1 else (torch.tensor(0.5), 7)
+    spiking = getattr(neuron, kind)(*given, step_mode="m")
+    cost = report(nn.Sequential(nn.Linear(4, 6), spiking, nn.Linear(6, 2)), None, (3, 1, 4))
+    assert [(n.name, n.count, n.states) for n in cost.neurons] == [("1", 6, states)]
+    assert (cost.synapses[-1].takes, cost.uncounted) == (("1",), {})
+
+
+def test_states_that_are_not_counted_are_named():
+    steps = {"step_mode": "m"}
+    parts = neuron.LIFNode(**steps), layer.Dropout(**steps), layer.SynapseFilter(**steps)
+    network = nn.Sequential(nn.Linear(4, 6), *parts, neuron.NonSpikingLIFNode(decode="max-mem"))
+    cost = report(network, None, (3, 1, 4))
+    assert [n.name for n in cost.neurons] == ["1"]
+    assert cost.uncounted == {"3": "SynapseFilter", "4": "NonSpikingLIFNode"}
+    assert cost.to_dict()["uncounted"] == cost.uncounted
+    assert "not counted states" in str(cost)
+    assert "of 3 (SynapseFilter), 4 (NonSpikingLIFNode)" in " ".join(str(cost).split())
 
 
 def test_a_parallel_neuron_of_snntorch_takes_all_steps():

@@ -49,6 +49,14 @@ def test_bad_settings_are_named(argument, value):
         split_classes(CLASSES, **settings)
 
 
+def test_each_class_of_two_or_more_trains():
+    classes = [range(1), range(30), range(40)]
+    with pytest.raises(ArgumentError, match=r"^test_fraction=0\.97 .* at most 29/30, so that one"):
+        split_classes(classes, 0.97, "random")
+    train, test = split_classes(classes, 29 / 30, "random")
+    assert (len(train), len(test)) == (2, 69)
+
+
 def test_each_thing_tests_in_one_fold():
     splits = [class_folds(CLASSES, fold, 5) for fold in range(5)]
     everything = [thing for part in CLASSES for thing in part]

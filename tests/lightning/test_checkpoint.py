@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.lightning import RunCheckpoint, newest_checkpoint
@@ -111,6 +112,19 @@ def test_a_stop_is_exact_whatever_an_epoch_is(fit, folder, options, step):
     state, after = fit(**options)
     assert before + after == all_seen
     assert same(state, whole)
+
+
+def test_a_users_own_checkpoint_within_an_epoch_keeps_its_place(trainer, tmp_path):
+    def fit(ckpt_path=None, **options):
+        data = Data()
+        steps = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=2, save_top_k=-1)
+        run = trainer(callbacks=[steps], **options)
+        model = build(schedule="one_cycle")
+        run.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        return data.seen
+
+    whole = fit(max_epochs=2)
+    assert fit(str(tmp_path / "step=6.ckpt"), max_epochs=2) == whole[6:]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -111,6 +112,21 @@ def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained
         "accuracy",
     )
     assert "--ckpt_changes=allow" in result.command
+
+
+def test_what_rows_begin_with_is_trained_side_by_side(checkout, trained, monkeypatch):
+    together = threading.Barrier(2, timeout=10)
+
+    def call(self, *words, whole=Run._call):
+        if self.start is None and words[0] == "fit":
+            together.wait()
+        whole(self, *words)
+
+    monkeypatch.setattr(Run, "_call", call)
+    words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "W4 U1.5, from float, masked"]
+    assert measure.main([*words, "--seeds", "90", "91", "--jobs", "2"]) == 0
+    done = sorted((run.seed, word) for (word, *_), run in trained)
+    assert done == [(seed, word) for seed in (90, 91) for word in ("fit", "fit", "test")]
 
 
 def test_a_run_that_fails_costs_no_other(checkout, trained, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """With nothing quantized our neuron is snnTorch's, bit for bit."""
 
 import copy
+import math
 
 import pytest
 import snntorch
@@ -129,3 +130,18 @@ def test_inhibition_and_tensors_of_betas_and_thresholds_are_the_host_s(inhibitio
     ours = QuantLeaky(**copy.deepcopy(arguments), spec=QuantSpec.full_precision())
     theirs = snntorch.Leaky(**copy.deepcopy(arguments))
     assert_equal(run(ours, x, upstream, True), run(theirs, x, upstream, True))
+
+
+@pytest.mark.parametrize("reset_delay", [True, False])
+def test_a_subtracting_reset_from_an_infinite_threshold_takes_nothing(reset_delay):
+    """A readout integrates; the host's own steps subtract 0 of infinity, which is NaN."""
+    readout = QuantLeaky(
+        0.5, threshold=math.inf, reset_delay=reset_delay, spec=QuantSpec.full_precision()
+    )
+    x, mem = torch.tensor([[1.0], [-2.0], [3.0]], requires_grad=True), None
+    for step in x:
+        spikes, mem = readout(step, mem)
+        assert spikes.item() == 0
+    assert mem.item() == 0.25 - 1 + 3
+    mem.sum().backward()
+    assert x.grad.flatten().tolist() == [0.25, 0.5, 1.0]

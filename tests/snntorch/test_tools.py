@@ -136,6 +136,7 @@ def test_multi_step_runs_the_host_s_neurons_too():
     [
         ("neuron='Linear'", lambda: MultiStep(nn.Linear(2, 2))),
         ("neuron='MultiStep'", lambda: MultiStep(MultiStep(TernaryLeaky(0.5)))),
+        ("decay_input='no'", lambda: build_neuron(QuantSpec(), decay_input="no")),
         (r"x_seq.shape=\[4\]", lambda: build_neuron(QuantSpec())(torch.rand(4))),
         (r"x_seq.shape=\[0, 3\]", lambda: build_neuron(QuantSpec())(torch.rand(0, 3))),
     ],

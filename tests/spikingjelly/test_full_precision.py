@@ -6,6 +6,7 @@ that quantized neurons take, which must equal the plain loop too.
 """
 
 import copy
+import math
 
 import pytest
 import torch
@@ -115,3 +116,20 @@ def test_a_quantized_membrane_would_be_noticed():
         spec = QuantSpec(finest) if bits else QuantSpec.full_precision()
         got, expected = compare("LIF", arguments, 0, torch.float64, spec)
         assert torch.equal(got[1], expected[1]) is not is_seen
+
+
+@pytest.mark.parametrize("step_mode", ["s", "m"])
+@pytest.mark.parametrize("build", [QuantIFNode, QuantLIFNode, QuantParametricLIFNode])
+def test_a_soft_reset_from_an_infinite_threshold_takes_nothing(build, step_mode):
+    """A readout integrates; the host's own steps subtract 0 of infinity, which is NaN."""
+    readout = build(
+        v_threshold=math.inf, v_reset=None, step_mode=step_mode, store_v_seq=step_mode == "m",
+        spec=QuantSpec.full_precision(),
+    )  # fmt: skip
+    x = torch.tensor([[1.0], [-2.0], [3.0]], requires_grad=True)
+    spikes = readout(x) if step_mode == "m" else torch.stack([readout(step) for step in x])
+    keeps = 1.0 if build is QuantIFNode else 0.5
+    assert torch.equal(spikes, torch.zeros(3, 1))
+    assert readout.v.item() == keeps**2 - 2 * keeps + 3
+    readout.v.sum().backward()
+    assert x.grad.flatten().tolist() == [keeps**2, keeps, 1.0]
