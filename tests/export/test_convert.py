@@ -215,6 +215,16 @@ def test_sums_of_spikes_need_no_multiplication():
     assert integer(counts(steps=2, samples=1, shape=(3, 16, 16)))[1]
 
 
+def test_a_last_layer_without_weights_answers_with_its_bias():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(12, 8), snn.Leaky(0.8, init_hidden=True), nn.Linear(8, 3))
+    nn.init.zeros_(network[2].weight)
+    inject(network, QuantSpec(SMALL.membrane, weight=WeightSpec(kind="binary")))
+    answers, _ = (integer := export.to_integer(network, counts(shape=(12,))))(counts(shape=(12,)))
+    wanted = network[2].bias.detach().double().expand(answers.shape)
+    assert torch.allclose(answers.double() * integer.output.unit, wanted)
+
+
 class Added(nn.Module):
     """Two layers of neurons in a row, and the sum of both before a third one."""
 
