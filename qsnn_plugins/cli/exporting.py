@@ -83,8 +83,9 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
     with atomic_write(folder / "sample.bin") as file:
         file.write(whole.numpy().astype(width).tobytes())
     answer = int(integer(whole)[0].sum(0)[0].argmax())
+    # a Path would leave out the ./ that a shell needs
     place, program, sample = (
-        shlex.quote(str(path)) for path in (folder, folder / "main", folder / "sample.bin")
+        shlex.quote(f"{folder}{name}") for name in ("", "/main", "/sample.bin")
     )
     run = f"make -C {place} && {program} {len(whole)} < {sample}"
     return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"
