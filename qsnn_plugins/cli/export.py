@@ -32,6 +32,8 @@ def _main(words: list[str]) -> None:
     recipes = Composition.of(others)
     if options.batches is not None and options.batches < 1:
         raise RecipeError(f"--batches={options.batches} is not allowed: give an integer from 1")
+    if options.prefix is not None and options.to != "c":
+        raise RecipeError(f"--prefix={options.prefix} is not allowed: give it with --to c only")
     out = Path(options.out)
     for folder in (out, *out.parents):
         if os.path.isfile(folder):
@@ -39,7 +41,8 @@ def _main(words: list[str]) -> None:
     with phase(f"exporting {recipes.name}"):
         from qsnn_plugins.cli.exporting import export
 
-        done = export(recipes, options.ckpt_path, options.to, out, options.batches)
+        prefix = "qsnn" if options.prefix is None else options.prefix
+        done = export(recipes, options.ckpt_path, options.to, out, options.batches, prefix)
     print(done)
 
 
@@ -47,7 +50,7 @@ def _parser() -> ToolParser:
     parser = ToolParser(
         prog="qsnn export",
         usage="qsnn export -c RECIPE [-c OVERLAY ...] --ckpt_path FILE --to c|safetensors "
-        "--out DIR",
+        "--out DIR [--prefix NAME] [--batches N]",
         description="Write a trained network as one that computes with integers only.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
@@ -58,6 +61,11 @@ def _parser() -> ToolParser:
     )
     parser.add_argument("--to", choices=("c", "safetensors"), required=True, help="format to write")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument(
+        "--prefix",
+        metavar="NAME",
+        help="what the names in C begin with, for several networks in one program (default: qsnn)",
+    )
     parser.add_argument(
         "--batches",
         type=int,

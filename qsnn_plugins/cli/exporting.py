@@ -18,15 +18,20 @@ from qsnn_plugins.cli.built import BuiltRecipe
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.cli.samples import spaced_batches
+from qsnn_plugins.export.c.write import check_target
 from qsnn_plugins.files import atomic_write, check_replaceable, writable
 from qsnn_plugins.ops.compiler import BuildError
 
 _TIMED = 20  # samples
-_C_FILES = ("network.h", "network.c", "weights.h", "sample.bin")  # those that are overwritten
 
 
 def export(
-    recipes: Composition, checkpoint: str, kind: str, folder: Path, batches: int | None
+    recipes: Composition,
+    checkpoint: str,
+    kind: str,
+    folder: Path,
+    batches: int | None,
+    prefix: str = "qsnn",
 ) -> str:
     """Write the integers of a trained recipe, and return what to print.
 
@@ -36,12 +41,20 @@ def export(
         kind: "c" or "safetensors".
         folder: Where the files go; it is made where it is not there.
         batches: How many batches of evenly spaced test samples are compared, None for all.
+        prefix: Prefix of the names in C.
 
     Raises:
         RecipeError: The recipe cannot be built.
+        ArgumentError: The files cannot be written, or the prefix is not allowed.
         ExportError: Its network has no form in integers.
         DataError: The data are missing or broken.
     """
+    # both checks come before what takes long
+    if kind == "c":
+        check_target(folder, prefix)
+    other = folder / ("sample.bin" if kind == "c" else f"{recipes.name}.safetensors")
+    with writable("--out", folder):
+        check_replaceable(other)
     built = BuiltRecipe.build(recipes, checkpoint)
     network = built.model.eval().network
     built.datamodule.prepare_data()
@@ -51,18 +64,15 @@ def export(
     if first is None:
         raise RecipeError(f"{type(built.datamodule).__name__} has no test data")
     integer = integers.to_integer(network, first)
-    saved = f"{recipes.name}.safetensors"
-    with writable("--out", folder):  # before what takes long
+    with writable("--out", folder):  # and this before the comparison
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _C_FILES if kind == "c" else (saved,):
-            check_replaceable(folder / name)
     found = integers.verify(network, integer, SampleBatches(built, steps, batches))
     if kind == "c":
-        integer.to_c(folder)
+        integer.to_c(folder, prefix)
         wrote = _sample(integer, first, folder)
     else:
-        integer.save(folder / saved)
-        wrote = f"wrote {folder / saved}"
+        integer.save(other)
+        wrote = f"wrote {other}"
     return "\n\n".join([str(integer), str(found), _speed(integer, first), wrote])
 
 
@@ -73,8 +83,9 @@ def _sample(integer: integers.IntegerNetwork, frames: Tensor, folder: Path) -> s
     with atomic_write(folder / "sample.bin") as file:
         file.write(whole.numpy().astype(width).tobytes())
     answer = int(integer(whole)[0].sum(0)[0].argmax())
+    # a Path would leave out the ./ that a shell needs
     place, program, sample = (
-        shlex.quote(str(path)) for path in (folder, folder / "main", folder / "sample.bin")
+        shlex.quote(f"{folder}{name}") for name in ("", "/main", "/sample.bin")
     )
     run = f"make -C {place} && {program} {len(whole)} < {sample}"
     return f"wrote {folder}/network.c and what belongs to it; this prints {answer}:\n    {run}"

@@ -68,7 +68,7 @@ def _show(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 # Arguments of what a tool calls whose options have other names.
-_OPTIONS = {"path": "out", "rate": "rates", "input shape": "input_shape"}
+_OPTIONS = {"path": "out", "folder": "out", "rate": "rates", "input shape": "input_shape"}
 
 
 def refusal(error: OSError) -> str | None:

@@ -180,7 +180,9 @@ class Builder:
         bias = value.bias.flatten()
         unit, multipliers = float(scales.flatten()[0]), torch.ones_like(scales)
         if scales.unique().numel() > 1 or bias.any() or unit <= 0:
-            unit = float(scales.abs().max()) * 2.0**-24 or 1.0
+            # constants fit in 64 bits beside the smallest scales, as weights of 0 have
+            unit = max(float(scales.abs().max()) * 2.0**-24, float(bias.abs().max()) * 2.0**-48)
+            unit = unit or 1.0
             multipliers = scales / unit
         whole = multipliers.round().to(torch.int64)
         constant = (bias / unit).round().to(torch.int64)

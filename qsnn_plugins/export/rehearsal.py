@@ -124,9 +124,10 @@ def _actors(
         name: _Part(node, charges[name], frames.shape[:2], is_multi_step(modules[name]), random)
         for name, node in graph.neurons.items()
     }
-    sent = [{name: part.sends[t] for name, part in parts.items()} for t in range(len(frames))]
     answers, state = [], State()
-    for now, frame in zip(sent, frames, strict=True):
+    for t, frame in enumerate(frames):
+        # bytes would overflow in sums, and torch takes them for a mask where a neuron looks up
+        now = {name: part.sends[t].long() for name, part in parts.items()}
         handed: list[Tensor] = []
         for node, value in graph.step(frame, state, now):
             handed.append(now.get(node.name, value))

@@ -24,3 +24,29 @@ def test_a_protected_file_stops_before_the_comparison(
     assert qsnn("export", *GIVEN, "--to", kind, "--out", str(tmp_path)) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert last.endswith("(the file is write-protected)")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "argument"), [("2d", "--prefix='2d'"), ("net", "--prefix='net'")]
+)
+def test_a_prefix_that_cannot_be_stops_before_the_network_is_built(
+    plot, qsnn, capsys, monkeypatch, tmp_path, prefix, argument
+):
+    (tmp_path / "network.h").write_text("void qsnn_reset(void);\n")
+    (tmp_path / "main.c").write_text("/* mine */ qsnn_reset();\n")
+    monkeypatch.setattr(exporting.BuiltRecipe, "build", lambda *_: pytest.fail("built"))
+    words = (*GIVEN, "--to", "c", "--out", str(tmp_path), "--prefix", prefix)
+    assert qsnn("export", *words) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"error: {argument} is not allowed: give")
+
+
+def test_names_begin_with_the_prefix(plot, qsnn, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(exporting, "_speed", lambda *_: "")
+    words = ("-c", "small.yaml", *GIVEN[2:], "--model.network.spec.preset=imsnn",
+             "--ckpt_changes=allow", "--out", "net")  # fmt: skip
+    assert qsnn("export", *words, "--to", "c", "--prefix", "Digits") == 0
+    assert "void Digits_step(" in (tmp_path / "net/network.h").read_text()
+    assert qsnn("export", *words, "--to", "safetensors", "--prefix", "Digits") == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == "error: --prefix=Digits is not allowed: give it with --to c only"

@@ -16,6 +16,7 @@ from qsnn_plugins.export.nodes import (
 )
 from qsnn_plugins.files import atomic_write
 from tests.export.c_programs import (
+    STRICT,
     answers,
     as_bytes,
     build,
@@ -67,6 +68,23 @@ def test_names_begin_as_the_user_wants(tmp_path):
     for prefix in ("", "2d", "a-b", "int x;"):
         with pytest.raises(ArgumentError, match="prefix"):
             integer.to_c(tmp_path, prefix=prefix)
+
+
+def test_two_networks_are_one_program(tmp_path):
+    networks = {"a": free_network(0, 1), "b": free_network(-9, 20)}
+    for prefix, integer in networks.items():
+        integer.to_c(tmp_path / prefix, prefix)
+    (tmp_path / "both.c").write_text(
+        '#include "a/network.h"\n#include "b/network.h"\n#include <stdio.h>\n'
+        "static const a_input_t one[A_INPUT_SIZE];\nstatic const b_input_t two[B_INPUT_SIZE];\n"
+        "int main(void) { a_reset(); b_reset(); a_step(one); b_step(two);\n"
+        'printf("%lld %lld", (long long)a_sums()[0], (long long)b_sums()[0]); return 0; }\n'
+    )
+    sources = "both.c", "a/network.c", "b/network.c"
+    subprocess.run(["gcc", *STRICT, "-o", "both", *sources], cwd=tmp_path, check=True)
+    said = subprocess.run([tmp_path / "both"], capture_output=True, check=True).stdout.split()
+    zero = [net(torch.zeros(1, 1, *net.input.shape).long())[0] for net in networks.values()]
+    assert [int(sums) for sums in said] == [int(answer[0, 0, 0]) for answer in zero]
 
 
 def test_what_a_user_changed_stays(tmp_path):

@@ -202,6 +202,39 @@ def test_sums_of_normalized_paths(preset):
     assert "Rescale" in str(integer)
 
 
+def test_a_last_layer_without_weights_answers_with_its_bias():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(12, 8), snn.Leaky(0.8, init_hidden=True), nn.Linear(8, 3))
+    nn.init.zeros_(network[2].weight)
+    inject(network, QuantSpec(SMALL.membrane, weight=WeightSpec(kind="binary")))
+    answers, _ = (integer := export.to_integer(network, counts(shape=(12,))))(counts(shape=(12,)))
+    wanted = network[2].bias.detach().double().expand(answers.shape)
+    assert torch.allclose(answers.double() * integer.output.unit, wanted)
+
+
+class Added(nn.Module):
+    """Two layers of neurons in a row, and the sum of both before a third one."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = layer.Linear(12, 9), layer.Linear(9, 3)
+        self.lif1, self.lif2, self.lif3 = (neuron.IFNode(v_threshold=v) for v in (0.1, 1.0, 1.0))
+
+    def forward(self, x):
+        first = self.lif1(self.fc1(x))
+        return self.fc2(self.lif3(first + self.lif2(first)))
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_neurons_take_spikes_and_their_sums(bits):
+    torch.manual_seed(0)
+    network = Added()
+    functional.set_step_mode(network, "m")
+    inject(network, QuantSpec(SMALL.membrane, SpikeSpec(bits=bits), weight=SMALL.weight))
+    integer = check(network.eval(), counts(shape=(12,), high=99))
+    assert all(spikes.any() for spikes in integer(counts(shape=(12,)))[1].values())
+
+
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(

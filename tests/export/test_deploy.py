@@ -50,3 +50,9 @@ def test_the_printed_command_takes_a_folder_with_spaces(tmp_path):
     words = shlex.split(said.splitlines()[-1])
     assert words[2] == str(folder)
     assert words[-1] == str(folder / "sample.bin")
+
+
+def test_the_printed_command_runs_a_program_in_this_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = exporting._sample(to_integer(string_net(), counts()), counts(), Path())
+    assert shlex.split(said.splitlines()[-1])[4] == "./main"

@@ -14,11 +14,12 @@ from qsnn_plugins.export.c.plan import plan, value_type
 from qsnn_plugins.export.c.writer import Table
 from qsnn_plugins.export.network import NodeGraph
 from qsnn_plugins.export.nodes import Neuron
-from qsnn_plugins.files import atomic_write, checked_path, writable
+from qsnn_plugins.files import atomic_write, check_replaceable, writable
 
-__all__ = ["write_c"]
+__all__ = ["check_target", "write_c"]
 
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_OVERWRITTEN = ("network.h", "network.c", "weights.h")
 
 
 def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> None:
@@ -53,9 +54,7 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
         >>> sorted(each.name for each in folder.iterdir())
         ['Makefile', 'main.c', 'network.c', 'network.h', 'weights.h']
     """
-    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-        raise ArgumentError("prefix", prefix, "letters, digits and underscores, a letter first")
-    checked_path("folder", folder)
+    check_target(folder, prefix)
     files = _files(network)
     with writable("folder", folder) as into:
         into.mkdir(parents=True, exist_ok=True)
@@ -69,6 +68,30 @@ def write_c(network: NodeGraph, folder: str | Path, prefix: str = "qsnn") -> Non
                 file = written.enter_context(atomic_write(into / name, "w"))
                 file.write(_named(text, prefix))
                 file.flush()
+
+
+def check_target(folder: str | Path, prefix: str = "qsnn") -> None:
+    """Refuse what `write_c` would refuse whatever the network is; nothing is written.
+
+    Args:
+        folder: Output folder, which may not exist yet.
+        prefix: Prefix of the names in the header.
+
+    Raises:
+        ArgumentError: See `write_c`.
+
+    Example:
+        >>> check_target("nowhere", "2d")
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: prefix='2d' is not allowed: give letters, digits and \
+underscores, a letter first
+    """
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise ArgumentError("prefix", prefix, "letters, digits and underscores, a letter first")
+    with writable("folder", folder) as into:
+        for name in _OVERWRITTEN if _keeps_main(into, prefix) else (*_OVERWRITTEN, "main.c"):
+            check_replaceable(into / name)
 
 
 def _named(text: str, prefix: str) -> str:
