@@ -31,7 +31,7 @@ from qsnn_plugins.nn import (
     threshold_in_use,
     watch_state,
 )
-from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, run
+from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, is_kept, run
 from qsnn_plugins.presets import resolve
 from qsnn_plugins.snntorch.checks import (
     check_all,
@@ -197,7 +197,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     @property
     def _runs_host_steps(self) -> bool:
-        is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
+        is_replaced = not is_kept(self.membrane) or self.pruning is not None
         return self.quant_spec.is_plain and not (is_replaced or self._charges_otherwise)
 
     def charge(self, x: Tensor, m: Tensor) -> Tensor:
