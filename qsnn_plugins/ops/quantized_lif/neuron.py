@@ -192,8 +192,10 @@ def _differs(part: Any, spec: Any) -> bool:
     return own is not spec and own != spec
 
 
-def is_hooked(part: nn.Module | None) -> bool:
+def is_hooked(part: Any) -> bool:
     """Whether something looks at each call of a module or at its gradient, or replaces its forward.
+
+    Functions, such as snnTorch's surrogates, have no hooks.
 
     Example:
         >>> part = nn.ReLU()
@@ -203,7 +205,7 @@ def is_hooked(part: nn.Module | None) -> bool:
         >>> is_hooked(part)
         True
     """
-    return part is not None and any(
+    return isinstance(part, nn.Module) and any(
         (
             "forward" in part.__dict__,
             part._forward_hooks,
