@@ -30,7 +30,12 @@ class NearestLevel(nn.Module):
         super().__init__()
         self.spec = spec
         self.is_pruned = spec.kind == "pruned"
-        self.levels = spec.levels if self.is_pruned else spec.level_table
+        self._levels = spec.levels if self.is_pruned else spec.level_table
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the spec, which alone says them: kernels and exports read it."""
+        return self._levels
 
     def forward(self, u: Tensor) -> Tensor:
         """Return the nearest levels of u, any shape."""

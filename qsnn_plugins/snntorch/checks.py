@@ -14,7 +14,7 @@ from qsnn_plugins.nn import Spike, check_comparison
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean
 
-__all__ = ["check_all", "check_flags", "check_input", "check_leak", "check_spec"]
+__all__ = ["check_all", "check_flags", "check_input", "check_leak", "check_spec", "floating"]
 
 
 def check_leak(beta: Tensor | float, threshold: Tensor | float, reset_mechanism: str) -> None:
@@ -41,6 +41,18 @@ def check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], 
         is_allowed = False
     if not is_allowed:
         raise ArgumentError(argument, value, allowed)
+
+
+def floating(value: Tensor | float) -> Tensor | float:
+    """Return a value that the host would store as an integer, which does not learn, as a float.
+
+    Example:
+        >>> floating(2), floating(torch.tensor([1, 2]))
+        (2.0, tensor([1., 2.]))
+    """
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else value.to(torch.get_default_dtype())
+    return float(value) if isinstance(value, int) else value
 
 
 def check_spec(

@@ -91,9 +91,17 @@ def _threshold(module: Any) -> Any:
     return getattr(module, "threshold", 1.0)
 
 
-@torch.no_grad()
 def _set_threshold(module: Any, threshold: Tensor) -> None:
-    module.threshold.copy_(threshold)
+    _fill(module, "threshold", threshold)
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, name: str, value: Tensor) -> None:
+    held: Any = getattr(module, name)
+    if held.is_floating_point():
+        held.copy_(value)
+    else:  # of a number that was given as an integer, which would cut the value
+        setattr(module, name, value.clone())
 
 
 @torch.no_grad()
@@ -105,9 +113,9 @@ def _hand_back(old: nn.Module, new: nn.Module, baked: bool) -> None:
         if name == "beta":
             if isinstance(old, snntorch.Lapicque):  # beta is exp(-Δt / RC) there, and leaks nothing
                 continue
-            if not mine.is_meta and torch.equal(mine.clamp(0, 1), theirs):
+            if not mine.is_meta and torch.equal(mine.clamp(0, 1).to(theirs), theirs):
                 continue  # one beyond the range that it is clamped to stays
-        mine.copy_(theirs)
+        _fill(old, name, theirs)
 
 
 def _convert(

@@ -31,7 +31,7 @@ from qsnn_plugins.nn import (
     threshold_in_use,
     watch_state,
 )
-from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, run
+from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, is_kept, run
 from qsnn_plugins.presets import resolve
 from qsnn_plugins.snntorch.checks import (
     check_all,
@@ -39,6 +39,7 @@ from qsnn_plugins.snntorch.checks import (
     check_input,
     check_leak,
     check_spec,
+    floating,
 )
 from qsnn_plugins.snntorch.instances import list_weakly
 from qsnn_plugins.snntorch.nir import refuse_nir
@@ -144,8 +145,8 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         subtracts_late = reset_delay and reset_mechanism == "subtract"
         check_spec(spec, spike_grad, surrogate_disable, inhibition, state_quant, subtracts_late)
         super().__init__(
-            beta,
-            initial_threshold(threshold, spec.threshold, channels),
+            floating(beta),
+            floating(initial_threshold(threshold, spec.threshold, channels)),
             Spike.from_spec(spec.spike, fires_at_zero=False) if spike_grad is None else spike_grad,
             surrogate_disable,
             init_hidden,
@@ -155,7 +156,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
             reset_mechanism,
             False,
             output,
-            graded_spikes_factor,
+            floating(graded_spikes_factor),
             learn_graded_spikes_factor,
             reset_delay,
         )
@@ -199,7 +200,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
 
     @property
     def _runs_host_steps(self) -> bool:
-        is_replaced = not isinstance(self.membrane, nn.Identity) or self.pruning is not None
+        is_replaced = not is_kept(self.membrane) or self.pruning is not None
         is_replaced |= self._never_fires and self.reset_mechanism == "subtract"
         return self.quant_spec.is_plain and not (is_replaced or self._charges_otherwise)
 

@@ -49,6 +49,52 @@ def test_a_replaced_membrane_is_called_at_every_step(spec):
         assert node.membrane.calls == 4
 
 
+def replace_forward(node, calls):
+    node.membrane.forward = lambda u: calls.append(u) or u
+
+
+def put_an_identity(node, calls):
+    class Watching(nn.Identity):
+        def forward(self, u):
+            calls.append(u)
+            return u
+
+    node.membrane = Watching()
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        replace_forward,
+        put_an_identity,
+        lambda node, calls: node.membrane.register_forward_hook(lambda *_: calls.append(0)),
+    ],
+    ids=["forward", "identity", "hook"],
+)
+@pytest.mark.parametrize("spec", SPECS, ids=["quantized", "plain"])
+def test_who_watches_a_membrane_on_the_object_sees_every_step(spec, watch):
+    jelly = QuantLIFNode(step_mode="m", spec=spec)
+    ours = QuantLeaky(0.5, init_hidden=True, spec=spec)
+    for node, run in ((jelly, jelly), (ours, MultiStep(ours))):
+        calls = []
+        watch(node, calls)
+        run(torch.rand(4, 2, 3))
+        assert len(calls) == 4
+
+
+def test_a_neuron_s_forward_on_the_object_is_called_at_every_step():
+    node, calls = QuantLeaky(0.5, init_hidden=True), []
+    node.forward = lambda x: calls.append(x) or x
+    MultiStep(node)(torch.rand(4, 2, 3))
+    assert len(calls) == 4
+
+
+def test_levels_are_those_of_the_spec_alone():
+    """The kernels read them there: others would count in single steps only."""
+    with pytest.raises(AttributeError):
+        QuantLIFNode().membrane.levels = (-1.0, 0.5, 1.0)
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=["quantized", "plain"])
 def test_a_subclass_s_charge_is_called(spec):
     x = torch.full((4, 1, 2), 0.4)  # alone it never fires, three times it does

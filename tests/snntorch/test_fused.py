@@ -4,6 +4,7 @@ from operator import attrgetter
 
 import pytest
 import torch
+from snntorch import surrogate
 
 from qsnn_plugins.presets import spquant
 from qsnn_plugins.snntorch import MultiStep, QuantLeaky, reset_net
@@ -125,3 +126,15 @@ def test_a_hook_of_the_gradient_sees_every_step(register, calls):
     node(torch.rand(3, 2, 4, requires_grad=True)).sum().backward()
     assert len(seen) == 3
     assert calls == []
+
+
+def test_the_host_s_surrogates_run_over_time_and_learn():
+    """They are functions, which have no hooks."""
+    node = QuantLeaky(0.5, init_hidden=True, spike_grad=surrogate.fast_sigmoid())
+    x = torch.rand(5, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    spikes = MultiStep(node)(x)
+    spikes.sum().backward()
+    node.reset_mem()
+    assert spikes.any()
+    assert torch.equal(spikes, torch.stack([node(step) for step in x]))
+    assert x.grad.any()

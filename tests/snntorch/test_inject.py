@@ -328,3 +328,16 @@ def test_a_float_threshold_that_levels_are_not_for_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         early.load_state_dict(state)
+
+
+def test_numbers_that_were_given_as_integers_learn_and_come_back_whole():
+    """The host keeps an integer, as in its tutorial's threshold=20000; of that nothing learns."""
+    host = snntorch.Leaky(beta=1, threshold=2, graded_spikes_factor=3, init_hidden=True)
+    network = nn.Sequential(nn.Linear(4, 4), host)
+    inject(network, QuantSpec(threshold=ThresholdSpec("ordinary")))
+    assert {network[1].threshold.dtype, network[1].beta.dtype} == {torch.float32}
+    network[1].threshold.data.fill_(1.75)
+    network[1].graded_spikes_factor.fill_(2.5)
+    eject(network, baked=True)
+    assert (host.threshold, host.graded_spikes_factor, host.beta) == (1.75, 2.5, 1)
+    assert QuantLapicque(leak=1, gain=0.25).gain == 0.25

@@ -24,7 +24,7 @@ from qsnn_plugins.ops.quantized_lif.backends import (
 from qsnn_plugins.ops.quantized_lif.parameters import Parameters
 from qsnn_plugins.spec import QuantSpec, SpikeSpec
 
-__all__ = ["is_hooked", "run"]
+__all__ = ["is_hooked", "is_kept", "run"]
 
 # What stores a membrane of each kind that the kernels cover. Any other module may compute anything.
 MODULES: dict[str, type[nn.Module]] = {
@@ -192,21 +192,38 @@ def _differs(part: Any, spec: Any) -> bool:
     return own is not spec and own != spec
 
 
-def is_hooked(part: nn.Module | None) -> bool:
-    """Whether something looks at each call of a module, or at its gradient.
+def is_hooked(part: Any) -> bool:
+    """Whether something looks at each call of a module or at its gradient, or replaces its forward.
+
+    Functions, such as snnTorch's surrogates, have no hooks.
 
     Example:
-        >>> is_hooked(nn.ReLU()), is_hooked(None)
+        >>> part = nn.ReLU()
+        >>> is_hooked(part), is_hooked(None)
         (False, False)
+        >>> part.forward = torch.abs  # on this object alone
+        >>> is_hooked(part)
+        True
     """
-    return part is not None and any(
+    return isinstance(part, nn.Module) and any(
         (
+            "forward" in part.__dict__,
             part._forward_hooks,
             part._forward_pre_hooks,
             part._backward_hooks,
             part._backward_pre_hooks,
         )
     )
+
+
+def is_kept(membrane: nn.Module) -> bool:
+    """Whether a neuron's membrane is stored as it is, so that the host's own steps do without it.
+
+    Example:
+        >>> is_kept(nn.Identity()), is_kept(nn.Tanh())
+        (True, False)
+    """
+    return type(membrane) is nn.Identity and not is_hooked(membrane)
 
 
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
