@@ -115,6 +115,14 @@ def test_neurons_have_the_arguments_that_a_hosts_page_gives_them(host):
         signature(names[name]).bind_partial(**dict.fromkeys(re.findall(r"(\w+)=", given)))
 
 
+def test_a_page_with_the_hosts_nir_exporters_says_what_they_import():
+    """Neither the hosts nor an extra but `dev` brings it, so the run of the page cannot tell."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")]
+    using = [text for text in texts if re.search(r"import.*export_(to_)?nir", text)]
+    assert using
+    assert all("`pip install nirtorch`" in text for text in using)
+
+
 def test_every_overlay_is_listed():
     text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
     table = re.search(r"^\| overlay \|.*?\n\n", text, re.MULTILINE | re.DOTALL).group()

@@ -46,6 +46,13 @@ A result names the commit of the checkout, so commit your changes first.
 example:
   qsnn measure -c recipes/nmnist_cpu.yaml --seeds 42 43
 """
+# What it says of each run itself, and what is given in its place.
+_SET_HERE = {
+    "--ckpt_path": "none: a row begins with the weights that the tables name",
+    "--seed_everything": "--seeds",
+    "--data.seed": "--seeds",
+    "--trainer.default_root_dir": "--folder",
+}
 _POLL = 2.0  # seconds between two looks at how far runs are
 
 
@@ -99,8 +106,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="qsnn measure",
         description="Train and test the table rows of a recipe, once for each seed, and record\n"
-        "the results in docs/results. All other options are passed on to `lightning fit` and\n"
-        "`lightning test`.",
+        "the results in docs/results. Other options are passed on to `lightning fit` and\n"
+        "`lightning test`, except checkpoint, seed and folder, which are set for each run.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -128,7 +135,7 @@ def _parser() -> Parser:
 
 
 def _measure(options: Namespace, others: list[str]) -> None:
-    _check(options)
+    _check(options, others)
     name, tasks = _plan(options, others)
     started = datetime.now(UTC)
     record = Record(name)
@@ -171,12 +178,17 @@ def _measure(options: Namespace, others: list[str]) -> None:
         )
 
 
-def _check(options: Namespace) -> None:
+def _check(options: Namespace, others: list[str]) -> None:
     if options.jobs < 1:
         raise ArgumentError("--jobs", options.jobs, "a number of runs from 1")
     for seed in options.seeds:
         if not 0 <= seed < 2**32:
             raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
+    for place, word in enumerate(others):
+        option, is_whole, value = word.partition("=")
+        if option in _SET_HERE:
+            following = "".join(others[place + 1 : place + 2])
+            raise ArgumentError(option, value if is_whole else following, _SET_HERE[option])
 
 
 def _plan(options: Namespace, others: list[str]) -> tuple[str, list[_Task]]:

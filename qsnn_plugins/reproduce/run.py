@@ -35,6 +35,7 @@ __all__ = [
 
 # By which convention of `qsnn cost` a paper counts, where it has none of its own name.
 _CONVENTIONS = {"bit_budget": "chip", "comparison": "chip"}
+_ROOT = Path(__file__).resolve().parents[2]  # of the checkout, or where packages are installed
 
 
 def run_folder(words: tuple[str, ...], seed: int, commit: str) -> str:
@@ -342,20 +343,27 @@ def _qsnn(*words: str) -> str:
 
 
 def checkout_commit() -> str:
-    """Return the commit of the checkout in the current folder.
+    """Return the commit of this package, whose checkout is the current folder.
 
     Raises:
-        DataError: If it is not a checkout, or tracked files, other than results, were changed
-            since.
+        DataError: If it is not a checkout, or not the one that this package is imported from. If
+            tracked files, other than results, were changed since.
     """
     try:
         code = (".", f":(exclude){RESULTS}")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
         commit = _git("rev-parse", "--short=7", "HEAD")
     except (OSError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", None) or error).strip().splitlines()[0]
         raise DataError(
-            "this folder is not a git checkout, but a result must name a commit"
+            "this folder is not a git checkout that can be read, but a result must name a commit: "
+            f"{said}"
         ) from error
+    if not Path.cwd().samefile(_ROOT):
+        raise DataError(
+            "this folder is not the root of the checkout that this package is imported from, but a "
+            f"result must name the package's commit: it is in {_ROOT}"
+        )
     if changed:
         raise DataError(
             "there are uncommitted changes, but a result must name a commit: commit them first"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qsnn_plugins.reproduce import PAPERS, build_cells, load_paper, load_results, measure
+from qsnn_plugins.reproduce import run as run_module
 from qsnn_plugins.reproduce.run import Memory, Run, Setup
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +64,9 @@ def find(cells):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository with one commit, as the current folder."""
+    """A repository with one commit, as the current folder and as this package's own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_module, "_ROOT", tmp_path)
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     (tmp_path / "file").write_text("x")
     for words in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "first"]):

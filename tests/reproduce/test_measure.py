@@ -97,6 +97,20 @@ def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
     assert "--jobs=0 is not allowed: give a number of runs from 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (["--ckpt_path", "a.ckpt"], "--ckpt_path='a.ckpt' is not allowed: give none: a row begins"),
+        (["--data.seed=5"], "--data.seed='5' is not allowed: give --seeds"),
+    ],
+)
+def test_what_is_set_for_each_run_is_refused(checkout, trained, capsys, words, refused):
+    """A checkpoint would be tested in the place of the one that was trained."""
+    assert measure.main(["-c", DECOLLE, "--rows", "4-bit", "--seeds", "1", *words]) == 1
+    assert refused in capsys.readouterr().err
+    assert not trained
+
+
 def test_rows_that_begin_with_float_weights_share_its_training(checkout, trained):
     words = ["-c", "recipes/cifar10_cpu.yaml", "--rows", "1-bit, from float"]
     assert measure.main([*words, "--seeds", "90", "--folder", str(checkout / "outside")]) == 0

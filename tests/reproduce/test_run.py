@@ -19,7 +19,18 @@ ROOT = Path(__file__).parents[2]
 def test_a_folder_without_a_checkout_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(DataError, match="not a git checkout"):
+    with pytest.raises(DataError, match=r"not a git checkout .*: fatal: "):
+        checkout_commit()
+
+
+@pytest.mark.parametrize("root", ["other", "."])
+def test_the_commit_of_another_folder_is_refused(checkout, monkeypatch, root):
+    """Of a user's own repository, and a part of the checkout, whose other parts may be changed."""
+    for folder in ("other", "part"):
+        (checkout / folder).mkdir()
+    monkeypatch.setattr(run_module, "_ROOT", checkout / root)
+    monkeypatch.chdir(checkout / "part")
+    with pytest.raises(DataError, match=r"not the root of the checkout .* is in /"):
         checkout_commit()
 
 
