@@ -66,6 +66,7 @@ def loaded(
     return Loaded(library(flags), (ctypes.c_float * len(values))(*values))
 
 
+@cache
 def missing() -> str | None:
     """Return why kernels cannot be built or loaded here, or None; tried with the commonest."""
     neuron = Parameters()
