@@ -9,7 +9,7 @@ from qsnn_plugins import presets, snntorch, spikingjelly
 from qsnn_plugins.spec import options
 
 
-@pytest.mark.parametrize("preset", [presets.imsnn, presets.qsnn, presets.spquant])
+@pytest.mark.parametrize("preset", [presets.imsnn, presets.qsnn])
 @pytest.mark.parametrize("host", ["spikingjelly", "snntorch"])
 def test_a_forward_checks_no_options_again(host, preset, monkeypatch):
     if host == "spikingjelly":
