@@ -17,7 +17,12 @@ from qsnn_plugins.injection.wiring import Layer, Wiring
 from qsnn_plugins.nn import ChannelGate, KeepsMeans
 from qsnn_plugins.spec import QuantSpec
 
-__all__ = ["place_gates"]
+__all__ = ["NO_GATE", "place_gates"]
+
+NO_GATE = (
+    "no channel is gated: pruning.channel_threshold gates convolutions that feed a neuron, "
+    "with pruning.fidelity 'paper' only those behind another neuron"
+)
 
 Chosen = Mapping[int, QuantSpec | LeftAlone]
 

@@ -79,6 +79,9 @@ def find_sums(
 
     Returns:
         What is limited; where; and notes of what could not be.
+
+    Raises:
+        ArgumentError: If spikes are added in units of a threshold that learns.
     """
     specs = {
         id(neuron.module): spec
@@ -151,16 +154,27 @@ def _connection(module: nn.Module) -> str:
 def _limit_of(
     neurons: Sequence[Neuron], specs: Mapping[int, QuantSpec]
 ) -> SumLimit | LeftAlone | None:
-    """The limit that all of some neurons have; None where none of them has one."""
+    """The limit that all of some neurons have; None where none of them has one.
+
+    Raises:
+        ArgumentError: If a neuron's spikes are in units of a threshold that learns.
+    """
     limits = set[tuple[int, float] | None]()
     for neuron in neurons:
         spec = specs.get(id(neuron.module))
         if spec is None or not spec.spike.limit_sums:
             limits.add(None)
             continue
-        unit = neuron.one_threshold if spec.spike.value == "threshold" else 1.0
+        in_thresholds, name = spec.spike.value == "threshold", neuron.names[0]
+        if in_thresholds and isinstance(neuron.host.threshold(neuron.new), nn.Parameter):
+            allowed = (
+                "False where spike.value is 'threshold' and thresholds learn: "
+                "the spikes that are added have no unit in common"
+            )
+            raise ArgumentError(f"{name}.spike.limit_sums", True, allowed)
+        unit = neuron.one_threshold if in_thresholds else 1.0
         if unit is None:
-            return LeftAlone(f"{neuron.names[0]} has no one threshold above 0")
+            return LeftAlone(f"{name} has no one threshold above 0")
         limits.add((spec.spike.bits, unit))
     if limits <= {None}:
         return None

@@ -14,7 +14,7 @@ from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.functional.threshold import keep_positive
 from qsnn_plugins.injection.conversion import convert_neurons
 from qsnn_plugins.injection.floats import float_parameters, matrices
-from qsnn_plugins.injection.gates import place_gates
+from qsnn_plugins.injection.gates import NO_GATE, place_gates
 from qsnn_plugins.injection.hosts import HostAdapter, LeftAlone, find_hosts
 from qsnn_plugins.injection.limits import SumPlace, find_sums
 from qsnn_plugins.injection.neurons import (
@@ -119,7 +119,8 @@ def inject(
 
     Raises:
         ArgumentError: If there is nothing to replace, the network was already injected or is itself
-            a neuron, a spec does not fit, or a pattern matches nothing.
+            a neuron, a spec does not fit, a pattern matches nothing, or the network does not take
+            `example_input`.
 
     Example:
         >>> import snntorch
@@ -188,7 +189,7 @@ def inject_hosts(
     if found_wiring is not None:
         gates, gated = place_gates(network, neurons, chosen, found_wiring)
         if not gates:
-            notes += ("no channel is gated: `gates` of the report says why",)
+            notes += (f"{NO_GATE}; `gates` of the report says why",)
     quantized = [layers[row.name] for row in weights]
     setattr(network, _RECORD, _Record(swapped, quantized, sums, gates))
     for host in hosts:

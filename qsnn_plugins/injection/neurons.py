@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNError
 from qsnn_plugins.injection.hosts import HostAdapter
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "module_devices",
     "module_names",
     "reset_states",
+    "run_copy",
 ]
 
 _HOOKS = (
@@ -153,11 +154,36 @@ def copy_of(network: nn.Module, example_input: Any) -> tuple[nn.Module, dict[int
     return twin, {id(copied): original for copied, original in pairs}
 
 
+def run_copy(twin: nn.Module, example_input: Any) -> Any:
+    """Run what `copy_of` gave on an example, in evaluation mode.
+
+    Raises:
+        ArgumentError: If the network does not take the example.
+
+    Example:
+        >>> run_copy(nn.Linear(3, 2), torch.rand(5, 4))
+        Traceback (most recent call last):
+        ...
+        qsnn_plugins.errors.ArgumentError: example_input=(5, 4) is not allowed: give an input that \
+Linear takes (mat1 and mat2 shapes cannot be multiplied (5x4 and 3x2))
+    """
+    try:
+        return twin.eval()(example_input)
+    except QSNNError:
+        raise
+    except Exception as error:  # any network runs here: what it raises is its own
+        is_tensor = isinstance(example_input, Tensor)
+        given = tuple(example_input.shape) if is_tensor else type(example_input).__name__
+        reason = " ".join(str(error).split())
+        allowed = f"an input that {type(twin).__name__} takes ({reason})"
+        raise ArgumentError("example_input", given, allowed) from error
+
+
 def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[int, ...]]]:
     """Shapes of the inputs that each module, by its id, gets in one run of a copy of the network.
 
     Raises:
-        ArgumentError: If there is no input, or the network cannot be copied.
+        ArgumentError: If there is no input or the network does not take it, or cannot be copied.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
@@ -170,7 +196,7 @@ def input_shapes(network: nn.Module, example_input: Any) -> dict[int, set[tuple[
         own = shapes.setdefault(id(originals[id(copied)]), set())
         copied.register_forward_pre_hook(_recorder(own), with_kwargs=True)
     with torch.no_grad():
-        twin.eval()(example_input)
+        run_copy(twin, example_input)
     return shapes
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from qsnn_plugins.injection.neurons import Neuron, copy_of, first_tensor
+from qsnn_plugins.injection.neurons import Neuron, copy_of, first_tensor, run_copy
 from qsnn_plugins.nn import weight_layers
 from qsnn_plugins.nn.monitor import output_spikes
 
@@ -78,7 +78,7 @@ def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) ->
     """Run a copy of a network once, and follow its graph of gradients from neurons to layers.
 
     Raises:
-        ArgumentError: If there is no input, or the network cannot be copied.
+        ArgumentError: If there is no input or the network does not take it, or cannot be copied.
 
     Example:
         >>> from spikingjelly.activation_based.neuron import LIFNode
@@ -106,7 +106,7 @@ def wiring(network: nn.Module, neurons: Iterable[Neuron], example_input: Any) ->
         if parameter.is_floating_point():
             parameter.requires_grad_()
     with torch.enable_grad():
-        outputs = twin.eval()(example_input)
+        outputs = run_copy(twin, example_input)
     run.close(outputs)
     return run.found
 

@@ -138,7 +138,8 @@ class StringNet(TimeMajorNet):
         width: Factor on the channels of all layers except the output layer, above 0.
         overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
-        init: Initialization of convolutions, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
+        init: Initialization of convolutions with normalization, "torch" or "kaiming_fan_out", see
+            `TimeMajorNet`. Those without it are initialized as `normalized` says.
 
     Raises:
         ArgumentError: If the string or another argument is not allowed.

@@ -172,7 +172,8 @@ def string_net(
         host: Library whose neurons are used, "spikingjelly" or "snntorch".
         overrides: Other specs for modules whose names match a pattern, see `TimeMajorNet`.
         decay_input: Whether neurons divide their input by tau, see `TimeMajorNet`.
-        init: Initialization of convolutions, "torch" or "kaiming_fan_out", see `TimeMajorNet`.
+        init: Initialization of convolutions with normalization, "torch" or "kaiming_fan_out", see
+            `TimeMajorNet`.
 
     Returns:
         The network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
@@ -10,9 +11,16 @@ from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
-from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.errors import ArgumentError, QSNNWarning
 from qsnn_plugins.injection import LayerSpecs
-from qsnn_plugins.nn import ChannelGate, KeepsMeans, quantize_weights, weight_layers
+from qsnn_plugins.injection.gates import NO_GATE
+from qsnn_plugins.nn import (
+    ChannelGate,
+    KeepsMeans,
+    channel_gates,
+    quantize_weights,
+    weight_layers,
+)
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean, choice, integer, number
 
@@ -184,6 +192,8 @@ class TimeMajorNet(nn.Module):
     def finish(self, out_channels: int) -> None:
         """Say how many outputs there are, and quantize the weights.
 
+        Warns where a spec gates channels, and no convolution could be gated.
+
         Raises:
             ArgumentError: If an override covers nothing.
         """
@@ -192,6 +202,11 @@ class TimeMajorNet(nn.Module):
             for synapse in self.modules():
                 if isinstance(synapse, TimeDistributed):
                     synapse.begin_kaiming()
+        neurons: list[Any] = [part for part in self.modules() if isinstance(part, KeepsMeans)]
+        is_asked = any(neuron.quant_spec.pruning.gates for neuron in neurons)
+        if is_asked and not channel_gates(self):
+            # past this function, a subclass's constructor and its caller
+            warnings.warn(NO_GATE, QSNNWarning, stacklevel=3)
         layers = weight_layers(self)
         self._specs.check([*self._neuron_names, *layers])
         specs = {name: spec.weight for name in layers if (spec := self._specs.of(name)) is not None}

@@ -142,7 +142,9 @@ class StateFacts(nn.Module):
         differences = [] if state is None else self.state_differences(state)
         load = _current(missing_keys)
         if state is None:
-            _warn_once(load)
+            # one under another name is of the other host, whose state is refused
+            if not any(key.endswith(EXTRA_STATE) for key in (*state_dict, *unexpected_keys)):
+                _warn_once(load)
             _warn_of_levels(self, state_dict, prefix)
         else:
             load.says_something = True

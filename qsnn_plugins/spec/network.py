@@ -73,12 +73,6 @@ class QuantSpec:
                 object.__setattr__(self, name, kind(**part))
             elif not isinstance(part, kind):
                 raise ArgumentError(f"spec.{name}", part, f"a {kind.__name__} or a mapping")
-        if self.spike.limit_sums and self.spike.value == "threshold" and self.threshold.learned:
-            allowed = (
-                "False where spike.value is 'threshold' and thresholds learn: "
-                "the spikes that are added have no unit in common"
-            )
-            raise ArgumentError("spike.limit_sums", True, allowed)
 
     @classmethod
     def full_precision(cls) -> QuantSpec:

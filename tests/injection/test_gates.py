@@ -13,6 +13,7 @@ from qsnn_plugins.injection import FloatParameter
 from qsnn_plugins.models import TimeDistributed
 from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.snntorch import MultiStep, reset_net
+from qsnn_plugins.spec import QuantSpec, ThresholdSpec
 from tests.hosts.test_gates import events, spec, wide_gates
 from tests.injection.test_wiring import JOINED, Joined
 
@@ -177,12 +178,27 @@ def test_where_no_gate_can_be_placed_the_report_says_why(build, why):
     report = inject(network, spec(), example_input=x)
     assert not channel_gates(network)
     assert any(row.note == why for row in report.gates)
-    assert "no channel is gated: `gates` of the report says why" in report.notes
+    (note,) = (note for note in report.notes if note.startswith("no channel is gated: "))
+    assert note.endswith("; `gates` of the report says why")
 
 
 def test_an_example_is_needed():
     with pytest.raises(ArgumentError, match="example_input=None"):
         inject(users_network(), spec())
+
+
+@pytest.mark.parametrize(
+    "needs", [spec(), QuantSpec(threshold=ThresholdSpec("ordinary", per="channel"))]
+)
+@pytest.mark.parametrize(
+    ("example", "given"), [(torch.rand(1, 7, 8, 8), r"\(1, 7, 8, 8\)"), (b"frames", "'bytes'")]
+)
+def test_an_example_that_the_network_does_not_take_is_named(example, given, needs):
+    network = normed_network()
+    allowed = f"example_input={given} is not allowed: give an input that Sequential takes [(]"
+    with pytest.raises(ArgumentError, match=allowed):
+        inject(network, needs, example_input=example)
+    assert type(network[2]) is neuron.LIFNode
 
 
 def test_predictors_are_float_which_report_cost_and_export_say():

@@ -156,10 +156,19 @@ def test_a_network_without_such_sums_is_told():
     assert inject(network, QuantSpec(**FLOAT)).notes == ()
 
 
+@pytest.mark.parametrize("of", ["host", "spec"])
+def test_a_learned_threshold_is_no_obstacle_where_nothing_is_limited(of):
+    neuron = snntorch.Leaky(beta=0.5, learn_threshold=of == "host")
+    spec = limiting(2, "threshold", threshold={"gradient": "ordinary"} if of == "spec" else {})
+    with pytest.warns(UserWarning, match=r"spike\.limit_sums limits nothing"):
+        inject(nn.Sequential(nn.Linear(2, 2), neuron), spec)
+
+
 def test_units_that_differ_or_learn_are_refused_by_name():
-    with pytest.raises(ArgumentError, match=r"spike\.limit_sums=True .*thresholds learn"):
-        limiting(2, "threshold", threshold={"gradient": "ordinary"})
-    limiting(2, "count", threshold={"gradient": "ordinary"})
+    learned = {"threshold": {"gradient": "ordinary"}}
+    with pytest.raises(ArgumentError, match=r"^1\.sn\.spike\.limit_sums=True .*thresholds learn"):
+        inject(network_of(Block()), limiting(2, "threshold", **learned))
+    assert inject(network_of(Block()), limiting(2, "count", **learned)).limited
     with pytest.raises(ArgumentError, match=r"spike\.limit_sums=1"):
         SpikeSpec(limit_sums=1)
     networks = network_of(Block()), network_of(Block())

@@ -1,6 +1,7 @@
 """Networks from strings: counts against the papers, shapes, and what is refused."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.models import StringNet, parse_layers
+from qsnn_plugins.nn import channel_gates
 from qsnn_plugins.spec import PruningSpec, QuantSpec, ThresholdSpec, WeightSpec
 
 SPQUANT_VGG9 = "64C3-128C3-AP2-256C3-256C3-AP2-512C3-512C3-AP2-1024C3-GAP-FC1024-FC10"
@@ -117,11 +119,33 @@ def test_neurons_learn_a_threshold_a_channel_and_prune_where_the_spec_says():
         threshold=ThresholdSpec(gradient="ordinary", per="channel"),
         pruning=PruningSpec(spatial_ratio=0.35, channel_threshold=0.47),
     )
-    network = StringNet("4C3-GAP-FC6-FC3", spec=spec)
+    with pytest.warns(
+        UserWarning, match="no channel is gated: pruning.channel_threshold"
+    ) as caught:
+        network = StringNet("4C3-GAP-FC6-FC3", spec=spec)
+    assert [warning.filename for warning in caught] == [__file__]
     assert network.blocks.conv1.neuron.v_threshold.shape == (4,)
     assert network.blocks.fc1.neuron.v_threshold.shape == (6,)
     network(torch.rand(2, 3, 2, 8, 8)).sum().backward()
     assert network.blocks.conv1.neuron.v_threshold.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("layers", "fidelity", "overrides"),
+    [
+        ("4C3-4C3-GAP-FC3", "paper", None),
+        ("4C3-GAP-FC3", "released", None),
+        ("4C3-GAP-FC3", "paper", {"blocks.conv1": None}),
+    ],
+)
+def test_where_a_channel_is_gated_or_no_neuron_asks_for_it_nothing_warns(
+    layers, fidelity, overrides
+):
+    spec = QuantSpec(pruning=PruningSpec(channel_threshold=0.5, fidelity=fidelity))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = StringNet(layers, spec=spec, overrides=overrides)
+    assert len(channel_gates(network)) == (overrides is None)
 
 
 def test_a_given_padding_grows_the_map():

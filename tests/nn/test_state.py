@@ -234,6 +234,14 @@ def test_a_state_of_an_earlier_version_is_loaded_with_one_warning():
         assert "Missing key" in refusal(here, earlier)[0]
 
 
+@pytest.mark.parametrize("hosts", [("spikingjelly", "snntorch"), ("snntorch", "spikingjelly")])
+def test_a_state_of_the_other_host_says_how_it_was_quantized(hosts):
+    saved, here = (StringNet("4C3-GAP-FC3", host=host) for host in hosts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "Unexpected key" in refusal(here, saved.state_dict())[0]
+
+
 def test_a_state_from_before_powers_of_two_were_kept_is_loaded_with_one_warning():
     saved, here = quantized(kind="power_of_two"), quantized(kind="power_of_two", seed=1)
     earlier = saved.state_dict()
