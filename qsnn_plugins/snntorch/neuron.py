@@ -162,7 +162,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         )
         list_weakly(self)
         self.quant_spec, self.channels = spec, channels
-        self._charges_otherwise = charges_otherwise(type(self), "run_fused")
+        self._class_charges_otherwise = charges_otherwise(type(self), "run_fused")
         # asked once: a look at a tensor on a GPU waits. The host subtracts 0 of infinity, a NaN
         self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().any())
         if learn_threshold and not spec.threshold.learned:
@@ -197,6 +197,10 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
     @property
     def _v_reset(self) -> float | None:
         return None if self.reset_mechanism == "subtract" else 0.0
+
+    @property
+    def _charges_otherwise(self) -> bool:
+        return self._class_charges_otherwise or "charge" in self.__dict__
 
     @property
     def _runs_host_steps(self) -> bool:

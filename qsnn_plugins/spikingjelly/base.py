@@ -100,7 +100,7 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
             store_v_seq=store_v_seq,
         )
         self.quant_spec, self.channels = spec, channels
-        self._charges_otherwise = charges_otherwise(type(self), "fused_leak")
+        self._class_charges_otherwise = charges_otherwise(type(self), "fused_leak")
         self.membrane = membrane_quantizer(spec.membrane)
         self.pruning = MembranePruning(spec.pruning) if spec.pruning.spatial_ratio else None
         first = initial_threshold(float(v_threshold), spec.threshold, channels)
@@ -129,6 +129,10 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
         """Return what its state dict says of it beside the tensors: spec, leak and reset."""
         named = ("v_threshold", "v_reset", "tau", "decay_input")
         return neuron_facts(self, {name: getattr(self, name, None) for name in named})
+
+    @property
+    def _charges_otherwise(self) -> bool:
+        return self._class_charges_otherwise or "charge" in self.__dict__
 
     @property
     def _runs_host_steps(self) -> bool:
