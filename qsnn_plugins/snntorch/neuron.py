@@ -221,10 +221,12 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         if self._runs_host_steps:
             # spikes of the host's surrogates are float32 whatever goes in
             result = super().forward(input_, mem)
+            if is_hooked(self.membrane):  # a look at a membrane does not change the steps
+                self.mem = self.membrane(self.mem)
             if self.keeps_means:
                 self.note_states(self.mem, is_sequence=False)
             if isinstance(result, tuple):
-                return result[0].to(input_.dtype), result[1]
+                return result[0].to(input_.dtype), self.mem
             return result.to(input_.dtype)
         refuse_nir(self)
         if mem is not None:
