@@ -164,7 +164,7 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         self.quant_spec, self.channels = spec, channels
         self._class_charges_otherwise = charges_otherwise(type(self), "run_fused")
         # asked once: a look at a tensor on a GPU waits. The host subtracts 0 of infinity, a NaN
-        self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().any())
+        self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().all())
         if learn_threshold and not spec.threshold.learned:
             spec = replace(spec, threshold=ThresholdSpec("ordinary"))
         self._cell_spec = spec

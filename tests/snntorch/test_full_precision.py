@@ -163,3 +163,11 @@ def test_a_subtracting_reset_from_an_infinite_threshold_takes_nothing(reset_dela
     assert mem.item() == 0.25 - 1 + 3
     mem.sum().backward()
     assert x.grad.flatten().tolist() == [0.25, 0.5, 1.0]
+
+
+def test_an_infinite_threshold_among_others_leaves_their_steps_to_the_host():
+    arguments = {"threshold": torch.tensor([1.0, math.inf]), "reset_delay": False}
+    ours = QuantLeaky(0.9, init_hidden=True, spec=QuantSpec.full_precision(), **arguments)
+    theirs = snntorch.Leaky(0.9, init_hidden=True, **arguments)
+    for x in 3 * torch.rand(30, 5, 2, generator=torch.Generator().manual_seed(0)):
+        assert torch.equal(ours(x), theirs(x))
