@@ -353,6 +353,6 @@ def _changed(part: Any, changes: Any, fidelity: str | None) -> Any:
     if changes.get("kind", kind) != kind:
         return changes
     # the preset could not say it where nothing read it
-    if fidelity is not None and part.begins_to_read("fidelity", changes):
+    if fidelity is not None and part.reads("fidelity", changes):
         changes = {"fidelity": fidelity, **changes}
     return part.changed(changes)

@@ -96,7 +96,7 @@ class LayerSpecs:
             self.of(name)
         for pattern in self.overrides:
             if not any(_covers(pattern, name) for name in names):
-                known = dict.fromkeys(part for name in names for part in _path(name))
+                known = dict.fromkeys(part for name in filter(None, names) for part in _path(name))
                 near = get_close_matches(pattern, known, n=3, cutoff=0.4) or list(known)[:3]
                 allowed = "a pattern that covers a neuron or a weight matrix"
                 raise ArgumentError(

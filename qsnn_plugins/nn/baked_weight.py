@@ -33,7 +33,8 @@ class BakedWeight:
         levels = torch.tensor(self.levels, device=weight.device, dtype=torch.float64)
         # of a channel whose unit is 0 any code will do
         places = (weight.detach() / unit).nan_to_num(0.0, 0.0, 0.0).double()
-        above = torch.bucketize(places, (levels[1:] + levels[:-1]) / 2)
+        # torch copies what is not contiguous, and warns
+        above = torch.bucketize(places.contiguous(), (levels[1:] + levels[:-1]) / 2)
         return levels[above].int(), unit
 
     def fits(self, weight: Tensor) -> bool:

@@ -169,7 +169,7 @@ class Transposed(nn.Module):
         """Return codes [in, out / groups, ...] and the unit, which broadcasts to them."""
         codes, unit = self.quantizer.codes(swap_channels(weight, self.groups))
         unit = torch.as_tensor(unit)  # of a user's own quantizer it may be a number
-        if unit.dim() > 1:  # one per output channel
+        if unit.numel() > 1:  # one per output channel
             inputs = len(weight) // self.groups if self.groups > 1 else 1
             unit = swap_channels(unit.expand(-1, inputs, *unit.shape[2:]), self.groups)
         return swap_channels(codes, self.groups), unit

@@ -43,16 +43,15 @@ def check_all(argument: str, value: Any, allowed: str, fits: Callable[[Tensor], 
         raise ArgumentError(argument, value, allowed)
 
 
-def floating(value: Tensor | float) -> Tensor | float:
-    """Return a value that the host would store as an integer, which does not learn, as a float.
+def floating(value: Any) -> Tensor:
+    """Return a value as the host stores it, but integers, which do not learn, as floats.
 
     Example:
-        >>> floating(2), floating(torch.tensor([1, 2]))
-        (2.0, tensor([1., 2.]))
+        >>> floating(2), floating([1, 2]), floating(torch.tensor(0.5))
+        (tensor(2.), tensor([1., 2.]), tensor(0.5000))
     """
-    if isinstance(value, Tensor):
-        return value if value.is_floating_point() else value.to(torch.get_default_dtype())
-    return float(value) if isinstance(value, int) else value
+    tensor = torch.as_tensor(value)
+    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
 
 
 def check_spec(

@@ -162,9 +162,9 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         )
         list_weakly(self)
         self.quant_spec, self.channels = spec, channels
-        self._charges_otherwise = charges_otherwise(type(self), "run_fused")
+        self._class_charges_otherwise = charges_otherwise(type(self), "run_fused")
         # asked once: a look at a tensor on a GPU waits. The host subtracts 0 of infinity, a NaN
-        self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().any())
+        self._never_fires = not self.threshold.is_meta and bool(self.threshold.isinf().all())
         if learn_threshold and not spec.threshold.learned:
             spec = replace(spec, threshold=ThresholdSpec("ordinary"))
         self._cell_spec = spec
@@ -199,6 +199,10 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         return None if self.reset_mechanism == "subtract" else 0.0
 
     @property
+    def _charges_otherwise(self) -> bool:
+        return self._class_charges_otherwise or "charge" in self.__dict__
+
+    @property
     def _runs_host_steps(self) -> bool:
         is_replaced = not is_kept(self.membrane) or self.pruning is not None
         is_replaced |= self._never_fires and self.reset_mechanism == "subtract"
@@ -217,10 +221,12 @@ class QuantLeaky(KeepsMeans, StateFacts, snntorch.Leaky):
         if self._runs_host_steps:
             # spikes of the host's surrogates are float32 whatever goes in
             result = super().forward(input_, mem)
+            if is_hooked(self.membrane):  # a look at a membrane does not change the steps
+                self.mem = self.membrane(self.mem)
             if self.keeps_means:
                 self.note_states(self.mem, is_sequence=False)
             if isinstance(result, tuple):
-                return result[0].to(input_.dtype), result[1]
+                return result[0].to(input_.dtype), self.mem
             return result.to(input_.dtype)
         refuse_nir(self)
         if mem is not None:

@@ -100,15 +100,12 @@ class Part:
             if (value := getattr(self, name)) is not None and value != option.default_for(self)
         }
 
-    def begins_to_read(self, name: str, changes: Mapping[str, Any]) -> bool:
-        """Whether an option that is not read is read with some changes."""
-        option = self._table().get(name)
-        if option is None or not self._why_unread(option):
-            return False
-        probe = copy.copy(self)
+    def reads(self, name: str, changes: Mapping[str, Any]) -> bool:
+        """Whether an option is read after some changes."""
+        option, probe = self._table().get(name), copy.copy(self)
         for changed in self._table().keys() & changes.keys():
             object.__setattr__(probe, changed, changes[changed])
-        return not probe._why_unread(option)
+        return option is not None and not probe._why_unread(option)
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return `to_dict` with changes, without what is no longer read and not among them."""

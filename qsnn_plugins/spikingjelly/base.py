@@ -26,7 +26,7 @@ from qsnn_plugins.nn import (
     threshold_in_use,
     watch_state,
 )
-from qsnn_plugins.ops.quantized_lif.neuron import is_kept, run
+from qsnn_plugins.ops.quantized_lif.neuron import is_hooked, is_kept, run
 from qsnn_plugins.presets import resolve
 from qsnn_plugins.spec import QuantSpec
 from qsnn_plugins.spec.checks import boolean
@@ -100,7 +100,7 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
             store_v_seq=store_v_seq,
         )
         self.quant_spec, self.channels = spec, channels
-        self._charges_otherwise = charges_otherwise(type(self), "fused_leak")
+        self._class_charges_otherwise = charges_otherwise(type(self), "fused_leak")
         self.membrane = membrane_quantizer(spec.membrane)
         self.pruning = MembranePruning(spec.pruning) if spec.pruning.spatial_ratio else None
         first = initial_threshold(float(v_threshold), spec.threshold, channels)
@@ -131,8 +131,14 @@ class QuantNode(KeepsMeans, StateFacts, BaseNode):
         return neuron_facts(self, {name: getattr(self, name, None) for name in named})
 
     @property
+    def _charges_otherwise(self) -> bool:
+        return self._class_charges_otherwise or "charge" in self.__dict__
+
+    @property
     def _runs_host_steps(self) -> bool:
-        is_replaced = not is_kept(self.membrane) or self.pruning is not None
+        # the host's steps run all at once, and would pass over a hook
+        is_seen = not is_kept(self.membrane) or is_hooked(self.membrane)
+        is_replaced = is_seen or self.pruning is not None
         if is_replaced or self._charges_otherwise or IS_LEGACY or not self.quant_spec.is_plain:
             return False
         # of a neuron that never fires the host subtracts 0 of infinity, a NaN

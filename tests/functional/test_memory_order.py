@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from qsnn_plugins.functional import encode, nearest_level, place_in_levels, sigmoid_quantizer
+from qsnn_plugins.nn.baked_weight import BakedWeight
 
 LEVELS = tuple(range(-8, 9))
 CALLS = {
@@ -14,6 +15,7 @@ CALLS = {
         x, torch.tensor(1.0), torch.tensor(1.0), torch.tensor([-0.5, 0.5]), (-1, 0, 1), hard=True
     ),
     "encode": lambda x: encode(x.round().clamp(-8, 8), LEVELS).codes,
+    "baked weight": lambda x: BakedWeight(5, LEVELS, 1, 32, torch.tensor(1.0)).codes(x)[0],
     "place_in_levels": lambda x: place_in_levels(x.round().clamp(-8, 8).long(), LEVELS),
 }
 

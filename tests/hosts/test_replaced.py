@@ -104,6 +104,17 @@ def test_a_subclass_s_charge_is_called(spec):
     assert MultiStep(own)(x).all()
 
 
+@pytest.mark.parametrize("spec", SPECS, ids=["quantized", "plain"])
+def test_a_charge_on_the_object_is_called_at_every_step(spec):
+    jelly = QuantLIFNode(step_mode="m", spec=spec)
+    ours = QuantLeaky(0.5, init_hidden=True, spec=spec)
+    for node, run in ((jelly, jelly), (ours, MultiStep(ours))):
+        calls = []
+        node.charge = lambda x, v, calls=calls: calls.append(x) or 3 * x
+        run(torch.rand(4, 2, 3))
+        assert len(calls) == 4
+
+
 class Counted(Spike):
     """Spike that counts its calls."""
 

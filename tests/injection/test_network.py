@@ -314,6 +314,8 @@ def test_two_patterns_for_a_matrix_change_nothing():
 def test_a_pattern_covers_matrices_of_the_network_itself(pattern):
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     network.register_parameter("own", nn.Parameter(torch.ones(2, 2)))
+    with pytest.raises(ArgumentError, match=r"weight matrix, such as 0, 1$"):
+        inject(network, "imsnn", overrides={"other": None})
     report = inject(network, "imsnn", overrides={pattern: None, "1": "imsnn"})
     assert ("own",) in [row.names for row in report.floats if row.why == "override"]
 

@@ -132,6 +132,24 @@ def test_inhibition_and_tensors_of_betas_and_thresholds_are_the_host_s(inhibitio
     assert_equal(run(ours, x, upstream, True), run(theirs, x, upstream, True))
 
 
+@pytest.mark.parametrize("output", [True, False])
+@pytest.mark.parametrize("inhibition", [True, False])
+def test_hooks_that_only_look_change_nothing(inhibition, output):
+    """As summaries and debuggers register them; the steps stay the host's."""
+    arguments = {"init_hidden": True, "inhibition": inhibition, "reset_delay": False}
+    ours = QuantLeaky(0.9, output=output, spec=QuantSpec.full_precision(), **arguments)
+    theirs, seen = snntorch.Leaky(0.9, output=True, **arguments), []
+    for module in ours.modules():
+        module.register_forward_hook(lambda module, _, out: seen.append((module, out)))
+    for x in 3 * torch.rand(8, 4, 5, generator=torch.Generator().manual_seed(0)):
+        result, (spikes, mem) = ours(x), theirs(x)
+        assert torch.equal(result[0] if output else result, spikes)
+        assert torch.equal(result[1] if output else ours.mem, mem)
+        (stored,) = (out for module, out in seen if module is ours.membrane)
+        assert torch.equal(stored, mem)
+        seen.clear()
+
+
 @pytest.mark.parametrize("reset_delay", [True, False])
 def test_a_subtracting_reset_from_an_infinite_threshold_takes_nothing(reset_delay):
     """A readout integrates; the host's own steps subtract 0 of infinity, which is NaN."""
@@ -145,3 +163,11 @@ def test_a_subtracting_reset_from_an_infinite_threshold_takes_nothing(reset_dela
     assert mem.item() == 0.25 - 1 + 3
     mem.sum().backward()
     assert x.grad.flatten().tolist() == [0.25, 0.5, 1.0]
+
+
+def test_an_infinite_threshold_among_others_leaves_their_steps_to_the_host():
+    arguments = {"threshold": torch.tensor([1.0, math.inf]), "reset_delay": False}
+    ours = QuantLeaky(0.9, init_hidden=True, spec=QuantSpec.full_precision(), **arguments)
+    theirs = snntorch.Leaky(0.9, init_hidden=True, **arguments)
+    for x in 3 * torch.rand(30, 5, 2, generator=torch.Generator().manual_seed(0)):
+        assert torch.equal(ours(x), theirs(x))

@@ -3,6 +3,7 @@
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import snntorch
 import torch
@@ -341,3 +342,11 @@ def test_numbers_that_were_given_as_integers_learn_and_come_back_whole():
     eject(network, baked=True)
     assert (host.threshold, host.graded_spikes_factor, host.beta) == (1.75, 2.5, 1)
     assert QuantLapicque(leak=1, gain=0.25).gain == 0.25
+
+
+@pytest.mark.parametrize("given", [1, np.int64(1), [1], torch.tensor([1])])
+def test_whatever_holds_an_integer_learns(given):
+    learning = {f"learn_{name}": True for name in ("beta", "threshold", "graded_spikes_factor")}
+    node = QuantLeaky(given, given, graded_spikes_factor=given, **learning)
+    values = torch.stack([parameter.reshape(()) for parameter in node.parameters()])
+    assert values.tolist() == [1.0, 1.0, 1.0]

@@ -280,14 +280,23 @@ class Quarters(nn.Module):
         return codes * unit + (weight - weight.detach())
 
 
-def test_a_unit_may_be_a_number():
+class KeptQuarters(Quarters):
+    """Their unit has the dimensions of the weight."""
+
+    def codes(self, weight):
+        codes, unit = super().codes(weight)
+        return codes, torch.full([1] * weight.dim(), unit)
+
+
+@pytest.mark.parametrize("quantizer", [Quarters, KeptQuarters])
+def test_a_unit_may_be_a_number_or_have_one_in_all_dimensions(quantizer):
     network = nn.Sequential(
         nn.ConvTranspose2d(2, 4, 3, groups=2), snntorch.Leaky(beta=0.5, init_hidden=True)
     )
-    inject(network, QuantSpec(weight=WeightSpec.custom(Quarters)))
+    inject(network, QuantSpec(weight=WeightSpec.custom(quantizer)))
     assert torch.equal(pack_weights(network)["0"].unpack(), network[0].weight)
     network[0] = nn.Conv2d(2, 4, 3)
-    quantize_weights(network, WeightSpec.custom(Quarters))
+    quantize_weights(network, WeightSpec.custom(quantizer))
     frames = torch.ones(3, 1, 2, 4, 4)
     assert verify(network, to_integer(network, frames), [frames]).differ == 0
 

@@ -217,13 +217,13 @@ def is_hooked(part: Any) -> bool:
 
 
 def is_kept(membrane: nn.Module) -> bool:
-    """Whether a neuron's membrane is stored as it is, so that the host's own steps do without it.
+    """Whether a neuron's membrane is stored as it is; hooks may look at it nevertheless.
 
     Example:
         >>> is_kept(nn.Identity()), is_kept(nn.Tanh())
         (True, False)
     """
-    return type(membrane) is nn.Identity and not is_hooked(membrane)
+    return type(membrane) is nn.Identity and "forward" not in membrane.__dict__
 
 
 def _is_watched(x_seq: Tensor, *parts: Any) -> bool:
