@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from argparse import RawDescriptionHelpFormatter
-from pathlib import Path
 
 from qsnn_plugins.cli.composition import Composition
 from qsnn_plugins.cli.failures import RecipeError, ToolParser, tool_status
+from qsnn_plugins.files import checked_path
 from qsnn_plugins.progress import phase
 
 _EPILOG = """
@@ -34,7 +34,7 @@ def _main(words: list[str]) -> None:
         raise RecipeError(f"--batches={options.batches} is not allowed: give an integer from 1")
     if options.prefix is not None and options.to != "c":
         raise RecipeError(f"--prefix={options.prefix} is not allowed: give it with --to c only")
-    out = Path(options.out)
+    out = checked_path("--out", options.out)
     for folder in (out, *out.parents):
         if os.path.isfile(folder):
             raise RecipeError(f"--out: {folder} is a file, not a folder")

@@ -11,6 +11,7 @@ from qsnn_plugins.cli.failures import RecipeError
 from qsnn_plugins.plot import History, curves_figure, read_history, read_record
 from qsnn_plugins.plot.curves import is_record
 from qsnn_plugins.reproduce import read_results
+from qsnn_plugins.reproduce.comparison import FOLD
 from qsnn_plugins.reproduce.results import fitting_rows
 
 _DEFAULT = ("train_loss", "val_accuracy", "val_map")
@@ -71,12 +72,22 @@ def _run_name(path: Path) -> str:
 
 
 def _row_names(record: Path, found: dict[str, list[History]]) -> dict[str, str]:
-    """Names of the rows whose words they are, as the results beside the record have them."""
+    """Names of the rows whose words they are, as the results beside the record have them.
+
+    Where a row was trained in several ways, the words that are not in all of these follow its name.
+    """
     names = {words: words for words in found}
     results = record.with_suffix(".json")
     if results.is_file():
         for result in read_results(results):
-            words = " ".join(["-c", result.recipe, *result.overrides])
+            all_words = ("-c", result.recipe, *result.overrides)
+            words = " ".join(word for word in all_words if not word.startswith(FOLD))
             if names.get(words) == words:
                 names[words] = result.row
+    ways: dict[str, list[list[str]]] = {}
+    for words, row in names.items():
+        ways.setdefault(row, []).append(words.split())
+    for words, row in names.items():
+        own = [word for word in words.split() if not all(word in way for way in ways[row])]
+        names[words] = ", ".join([row, *own])
     return names

@@ -77,7 +77,8 @@ def uncounted_neurons(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _keeps_states(module: nn.Module) -> bool:
-    return any(isinstance(state, Tensor) for state in getattr(module, "_memories", {}).values())
+    states = torch.utils._pytree.tree_leaves(getattr(module, "_memories", {}))  # or lists of them
+    return any(isinstance(state, Tensor) for state in states)
 
 
 def _is_spikingjellys(module: nn.Module) -> bool:

@@ -143,7 +143,7 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
     if cost.share_left not in (None, 1):
         rows.append(("gated", f"{cost.share_left:.1%} of the MACs are left, predictors included"))
     if cost.uncounted:
-        names = ", ".join(f"{name} ({kind})" for name, kind in cost.uncounted.items())
+        names = ", ".join(f"{name} ({kind})".lstrip() for name, kind in cost.uncounted.items())
         rows.append(("not counted", f"states, and spikes if any, of {names}"))
     joules = cost.energy(energy)
     if joules is None and cost.activity is None:
@@ -154,7 +154,7 @@ def _operations(cost: NetworkCost, energy: EnergyTable) -> list[Text]:
         rows.append(("?", f"additions and energy: {why} (spatial, channel)"))
     else:
         additions, products = short(cost.accumulations), short(cost.multiplications)
-        synops = short(cost.synaptic_operations)
+        synops = short(cost.synaptic_operations) or "?"
         rows += [
             ("operations", f"{synops} SynOps; {additions} additions, {products} multiplications"),
             ("energy", f"{_energy(joules)} without memory accesses"),

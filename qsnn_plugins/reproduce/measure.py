@@ -186,9 +186,10 @@ def _check(options: Namespace, others: list[str]) -> None:
             raise ArgumentError("--seeds", seed, f"integers from 0 to {2**32 - 1}")
     for place, word in enumerate(others):
         option, is_whole, value = word.partition("=")
-        if option in _SET_HERE:
+        allowed = _SET_HERE.get(option.replace(".init_args", ""))  # which may be left out
+        if allowed:
             following = "".join(others[place + 1 : place + 2])
-            raise ArgumentError(option, value if is_whole else following, _SET_HERE[option])
+            raise ArgumentError(option, value if is_whole else following, allowed)
 
 
 def _plan(options: Namespace, others: list[str]) -> tuple[str, list[_Task]]:

@@ -41,6 +41,13 @@ def test_a_prefix_that_cannot_be_stops_before_the_network_is_built(
     assert last.startswith(f"error: {argument} is not allowed: give")
 
 
+def test_an_empty_variable_is_not_this_folder(plot, qsnn, capsys, monkeypatch):
+    monkeypatch.setattr(exporting, "export", lambda *_: pytest.fail("exported"))
+    assert qsnn("export", *GIVEN, "--to", "c", "--out", "") == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == "error: --out='' is not allowed: give a path, as a str or a Path"
+
+
 def test_names_begin_with_the_prefix(plot, qsnn, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(exporting, "_speed", lambda *_: "")
     words = ("-c", "small.yaml", *GIVEN[2:], "--model.network.spec.preset=imsnn",

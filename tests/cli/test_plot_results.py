@@ -41,18 +41,34 @@ def test_curves_are_of_runs_or_of_a_record(runs, drawn):
     assert metrics == ["val_accuracy"]
 
 
-@pytest.mark.parametrize("rows", ["float", "sigmoids"])
-def test_rows_are_those_that_are_measured(rows, drawn):
-    record = ROOT / "docs/results/cifar10_cpu.csv"
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    # the second was measured in folds
+    [("cifar10_cpu", "float"), ("nmnist_cpu", "1-bit"), ("cifar10_cpu", "sigmoids")],
+)
+def test_rows_are_those_that_are_measured(name, rows, drawn):
+    record = ROOT / f"docs/results/{name}.csv"
     measured = {
-        cell.row.row
-        for cells in rows_of("recipes/cifar10_cpu.yaml", rows).values()
-        for cell in cells
+        cell.row.row for cells in rows_of(f"recipes/{name}.yaml", rows).values() for cell in cells
     }
     found = chosen_results._wanted([record.with_suffix(".json")], [], rows)
     assert {result.row for result in found} == measured
     series, _ = drawn(plot_curves, "curves_figure", "curves", str(record), "--rows", rows)
     assert len(series) == len(measured)
+
+
+def test_a_row_that_was_trained_in_two_ways_has_two_curves(runs, drawn):
+    longer = RESULT | {"overrides": [*RESULT["overrides"], "--trainer.max_epochs=2"]}
+    Path("runs.json").write_text(json.dumps([RESULT, longer]))
+    words = " ".join(["-c", longer["recipe"], *longer["overrides"]])
+    with Path("runs.csv").open("a") as file:
+        file.write(f"{words},1,0,0.9\n")
+    chosen = ("curves", "runs.csv", "--rows", "Q-SNN")
+    series, _ = drawn(plot_curves, "curves_figure", *chosen)
+    assert {name: len(found) for name, found in series.items()} == {
+        RESULT["row"]: 2,
+        "--trainer.max_epochs=2": 1,
+    }
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,22 @@ def test_states_that_are_not_counted_are_named():
     assert cost.to_dict()["uncounted"] == cost.uncounted
     assert "not counted states" in str(cost)
     assert "of 3 (SynapseFilter), 4 (NonSpikingLIFNode)" in " ".join(str(cost).split())
+    assert "any, of (SynapseFilter)" in str(report(layer.SynapseFilter(**steps), None, (3, 1, 4)))
+
+
+@pytest.mark.parametrize("step_mode", ["s", "m"])
+def test_what_waits_in_a_list_is_a_state(step_mode):
+    delay = layer.Delay(2, step_mode=step_mode)
+    network = nn.Sequential(nn.Linear(4, 6), delay, neuron.LIFNode(step_mode=step_mode))
+    assert report(network, None, (3, 1, 4), step_mode=step_mode).uncounted == {"1": "Delay"}
+
+
+def test_unknown_synops_beside_a_known_energy_are_a_question_mark():
+    """Dense inputs are multiplied whatever they are; how many are 0 is not known."""
+    cost = report(nn.Sequential(nn.Linear(4, 6), neuron.LIFNode(step_mode="m")), None, (3, 1, 4))
+    assert cost.synaptic_operations is None
+    assert cost.energy()
+    assert "operations  ? SynOps" in str(cost)
 
 
 def test_a_parallel_neuron_of_snntorch_takes_all_steps():

@@ -77,13 +77,18 @@ def on_board(integer, frames, folder):
 
 def _on_board(integer, frames, folder):
     values = integer.quantize(frames).transpose(0, 1).flatten().tolist()
+    header = (folder / "network.h").read_text("utf-8")
+    prefix = re.search(r"^void (\w+)_reset\(void\);", header, re.MULTILINE)[1]
     (folder / "samples.h").write_text(
         f"#define SAMPLES {frames.shape[1]}\n#define STEPS {frames.shape[0]}\n"
-        f"static const qsnn_input_t samples[] = {{{','.join(map(str, values))}}};\n"
+        f"static const {prefix}_input_t samples[] = {{{','.join(map(str, values))}}};\n"
     )
+    board = folder / "board.c"
+    text = (BOARD / "board.c").read_text("utf-8")
+    board.write_text(text.replace("qsnn_", f"{prefix}_").replace("QSNN_", f"{prefix.upper()}_"))
     program = folder / "board.elf"
     run("arm-none-eabi-gcc", *FLAGS, "-ffreestanding", "-nostartfiles", f"-I{folder}",
-        BOARD / "board.c", folder / "network.o", "-T", BOARD / "board.ld",
+        board, folder / "network.o", "-T", BOARD / "board.ld",
         "-o", program)  # fmt: skip
     printed = run("qemu-system-arm", "-M", "mps2-an385", "-display", "none",
                   "-chardev", "stdio,id=host", "-semihosting-config",

@@ -102,6 +102,7 @@ def test_no_run_at_a_time_is_refused(checkout, trained, capsys):
     [
         (["--ckpt_path", "a.ckpt"], "--ckpt_path='a.ckpt' is not allowed: give none: a row begins"),
         (["--data.seed=5"], "--data.seed='5' is not allowed: give --seeds"),
+        (["--data.init_args.seed=5"], "--data.init_args.seed='5' is not allowed: give --seeds"),
     ],
 )
 def test_what_is_set_for_each_run_is_refused(checkout, trained, capsys, words, refused):
