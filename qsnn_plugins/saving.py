@@ -248,7 +248,10 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Tensor]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(f"{path} cannot be read as safetensors: {reason}") from None
     if metadata.get("format") != _FORMAT:
-        raise ExportError(f"{path} contains no network: `qsnn_plugins.save` writes one")
+        raise ExportError(
+            f"{path} contains no network that `qsnn_plugins.save` wrote; "
+            "`qsnn_plugins.export.load` reads integer networks"
+        )
     try:
         content = json.loads(metadata["content"])
         if content["version"] != _VERSION:

@@ -123,6 +123,19 @@ def test_a_page_with_the_hosts_nir_exporters_says_what_they_import():
     assert all("`pip install nirtorch`" in text for text in using)
 
 
+@pytest.mark.slow
+def test_the_export_to_nir_of_either_host_runs_by_itself():
+    """Readers copy the block of their host; the whole page would have what it forgets to import."""
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8").partition("\n## NIR\n")[2]
+    blocks = [code for code, _ in BLOCK.findall(text.partition("\n## ")[0])]
+    assert len(blocks) == 3
+    for code in (blocks[0], blocks[1], blocks[0] + blocks[2]):
+        names = {}
+        with torch.random.fork_rng():
+            exec(code, names)
+        assert len(names["graph"].nodes) == 4
+
+
 def test_every_overlay_is_listed():
     text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
     table = re.search(r"^\| overlay \|.*?\n\n", text, re.MULTILINE | re.DOTALL).group()

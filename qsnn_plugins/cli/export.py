@@ -36,7 +36,7 @@ def _main(words: list[str]) -> None:
         raise RecipeError(f"--prefix={options.prefix} is not allowed: give it with --to c only")
     out = checked_path("--out", options.out)
     for folder in (out, *out.parents):
-        if os.path.isfile(folder):
+        if os.path.exists(folder) and not os.path.isdir(folder):
             raise RecipeError(f"--out: {folder} is a file, not a folder")
     with phase(f"exporting {recipes.name}"):
         from qsnn_plugins.cli.exporting import export

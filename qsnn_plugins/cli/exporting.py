@@ -72,7 +72,7 @@ def export(
         wrote = _sample(integer, first, folder)
     else:
         integer.save(other)
-        wrote = f"wrote {other}"
+        wrote = f"wrote {other}; qsnn_plugins.export.load reads it"
     return "\n\n".join([str(integer), str(found), _speed(integer, first), wrote])
 
 

@@ -108,8 +108,11 @@ def read(path: str | Path) -> tuple[Node, ...]:
         ExportError: If the file is missing, damaged, or not an integer network.
         ArgumentError: If `path` is not a path.
     """
+    path = checked_path("path", path)
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: give the file in it")
     try:
-        with safe_open(checked_path("path", path), framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             return _nodes(path, file)
     except (SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -120,7 +123,8 @@ def _nodes(path: str | Path, file: Any) -> tuple[Node, ...]:
     metadata = file.metadata() or {}
     if metadata.get("format") != _FORMAT:
         raise ExportError(
-            f"{path} contains no integer network: `export.to_integer(...).save` writes one"
+            f"{path} contains no integer network that `export.to_integer(...).save` wrote; "
+            "`qsnn_plugins.load` reads trained networks"
         )
     try:
         content = json.loads(metadata["network"])

@@ -39,6 +39,7 @@ MISTAKES = [
     (["cost", *GOOD, "--spatial=0.1"], "--spatial=0.1 is not allowed: give it together with"),
     ([*EXPORT, "--out=good.yaml"], "--out: good.yaml is a file, not a folder"),
     ([*EXPORT, "--out=good.yaml/below"], "--out: good.yaml is a file, not a folder"),
+    ([*EXPORT, "--out=/dev/null/below"], "--out: /dev/null is a file, not a folder"),
     ([*EXPORT, "--out=x", "--batches=0"], "--batches=0 is not allowed: give an integer from 1"),
     (["plot"], "qsnn plot: give a figure as the first word: membranes"),
     (["plot", "-c", "x.yaml"], "qsnn plot: give a figure as the first word: membranes"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from qsnn_plugins import export as integers
 from qsnn_plugins.cli import exporting
 from tests.cli.plotting import GIVEN
 
@@ -57,3 +58,15 @@ def test_names_begin_with_the_prefix(plot, qsnn, capsys, monkeypatch, tmp_path):
     assert qsnn("export", *words, "--to", "safetensors", "--prefix", "Digits") == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert last == "error: --prefix=Digits is not allowed: give it with --to c only"
+
+
+def test_what_is_written_as_one_file_is_read_as_the_command_says(
+    plot, qsnn, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(exporting, "_speed", lambda *_: "")
+    words = ("-c", "small.yaml", *GIVEN[2:], "--model.network.spec.preset=imsnn",
+             "--ckpt_changes=allow", "--batches", "1")  # fmt: skip
+    assert qsnn("export", *words, "--to", "safetensors", "--out", "net") == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == "wrote net/small.safetensors; qsnn_plugins.export.load reads it"
+    assert str(integers.load(tmp_path / "net/small.safetensors")).startswith("layer")

@@ -21,6 +21,7 @@ from qsnn_plugins.cli.exporting import SampleBatches
 from qsnn_plugins.cost.neurons import reset_states
 from qsnn_plugins.errors import QSNNError
 from qsnn_plugins.export import to_integer
+from qsnn_plugins.export.c.write import _named
 
 TOOLS = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
@@ -38,8 +39,13 @@ FLAGS = "-mcpu=cortex-m3", "-mthumb", "-O2", "-std=c99"
 STRICT = "-Wall", "-Wextra", "-Wconversion", "-Werror"
 
 
-def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=1700).stdout
+def run(*command, text=None):
+    result = subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, timeout=1700
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {result.returncode}:\n{result.stderr}")
+    return result.stdout
 
 
 def compiled(folder, name="network"):
@@ -77,19 +83,18 @@ def on_board(integer, frames, folder):
 
 def _on_board(integer, frames, folder):
     values = integer.quantize(frames).transpose(0, 1).flatten().tolist()
-    header = (folder / "network.h").read_text("utf-8")
-    prefix = re.search(r"^void (\w+)_reset\(void\);", header, re.MULTILINE)[1]
-    (folder / "samples.h").write_text(
+    samples = (
         f"#define SAMPLES {frames.shape[1]}\n#define STEPS {frames.shape[0]}\n"
-        f"static const {prefix}_input_t samples[] = {{{','.join(map(str, values))}}};\n"
+        f"static const qsnn_input_t samples[] = {{{','.join(map(str, values))}}};\n"
     )
-    board = folder / "board.c"
-    text = (BOARD / "board.c").read_text("utf-8")
-    board.write_text(text.replace("qsnn_", f"{prefix}_").replace("QSNN_", f"{prefix.upper()}_"))
+    header = (folder / "network.h").read_text()
+    prefix = re.search(r"^void (\w+)_reset\(void\);", header, re.MULTILINE)[1]
+    (folder / "samples.h").write_text(_named(samples, prefix))
+    board = _named((BOARD / "board.c").read_text(), prefix)
     program = folder / "board.elf"
     run("arm-none-eabi-gcc", *FLAGS, "-ffreestanding", "-nostartfiles", f"-I{folder}",
-        board, folder / "network.o", "-T", BOARD / "board.ld",
-        "-o", program)  # fmt: skip
+        "-x", "c", "-", "-x", "none", folder / "network.o", "-T", BOARD / "board.ld",
+        "-o", program, text=board)  # fmt: skip
     printed = run("qemu-system-arm", "-M", "mps2-an385", "-display", "none",
                   "-chardev", "stdio,id=host", "-semihosting-config",
                   "enable=on,target=native,chardev=host", "-kernel", program)  # fmt: skip

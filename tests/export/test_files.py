@@ -6,7 +6,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from qsnn_plugins import export
+from qsnn_plugins import export, load
+from qsnn_plugins import save as save_trained
 from qsnn_plugins.errors import ArgumentError, ExportError
 from qsnn_plugins.export.files import save, smallest
 from qsnn_plugins.export.nodes import Input, Neuron, Output
@@ -109,6 +110,16 @@ def test_other_files_are_refused(tmp_path):
     save_file({"x": torch.ones(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ExportError, match="contains no integer network"):
         export.load(tmp_path / "other.safetensors")
+    with pytest.raises(ExportError, match="is a folder: give the file in it"):
+        export.load(tmp_path)
+
+
+def test_each_load_names_the_one_that_reads_the_other_kind_of_file(tmp_path, saved):
+    with pytest.raises(ExportError, match=r"`qsnn_plugins\.export\.load` reads integer networks"):
+        load(saved[1])
+    save_trained(string_net(), tmp_path / "trained.safetensors")
+    with pytest.raises(ExportError, match=r"`qsnn_plugins\.load` reads trained networks"):
+        export.load(tmp_path / "trained.safetensors")
 
 
 def change(path, target, edit):

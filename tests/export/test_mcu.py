@@ -77,7 +77,7 @@ def test_the_demo_network_on_a_cortex_m3(demo, tmp_path, capsys):
 def test_any_network_on_a_cortex_m3(seed, tmp_path):
     integer = random_network(seed)
     frames = random_frames(integer, seed)
-    integer.to_c(tmp_path, ("qsnn", "net")[seed % 2])
+    integer.to_c(tmp_path, prefix=("qsnn", "Net2")[seed % 2])
     assert compiled(tmp_path, "main").exists()  # newlib's C library is not all of C99
     names, called = instructions(compiled(tmp_path))
     assert products(names) or not integer.multiplications
