@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import (
     check_bits,
     check_floating,
@@ -158,7 +159,7 @@ def _nearest(ratio: Tensor, integers: tuple[int, ...]) -> Tensor:
     return nearest.copysign_(clipped).add_(clipped, alpha=0)
 
 
-class _Grid(torch.autograd.Function):
+class _Grid(Function):
     @staticmethod
     def forward(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         ratio = w / alpha
