@@ -76,8 +76,14 @@ def test_whoever_runs_steps_without_gradients_quantizes_once_a_batch(step_by_ste
     x_seq = torch.randint(2, (3, 2, 5)).float()
     cost.report(step_by_step, None, (3, 1, 5), step_mode="s")
     assert len(quantized) == 1
-    cost.measure_activity(step_by_step, [x_seq, x_seq], "noise", step_mode="s")
+    # to count another spec, the shape of each weight is asked for, once
+    cost.report(
+        step_by_step, QuantSpec(weight=WeightSpec("mint", bits=2)), (3, 1, 5), step_mode="s"
+    )
     assert len(quantized) == 3
+    quantized.clear()
+    cost.measure_activity(step_by_step, [x_seq, x_seq], "noise", step_mode="s")
+    assert len(quantized) == 2
     integer = export.to_integer(step_by_step, x_seq)
     quantized.clear()
     assert export.verify(step_by_step, integer, [x_seq] * 2).exact
