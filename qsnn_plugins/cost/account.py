@@ -74,7 +74,7 @@ def report(
     return NetworkCost(
         tuple(account.synapse(name, s) for name, s in traced.synapses.items()),
         tuple(account.neuron(name, n) for name, n in traced.neurons.items()),
-        stored_parameters(network, spec, account.channels()),
+        stored_parameters(network, spec, account.channels(), account.quantizers),
         time_steps,
         activity.source if activity else None,
         traced.uncounted,
@@ -139,8 +139,8 @@ class _Account:
         self.spec, self.time_steps, self.activity, self.traced = spec, time_steps, activity, traced
         self.nodes: dict[str, Any] = all_neurons(network)
         self.gates = channel_gates(network)
-        quantizers = weight_quantizers(network, spec)
-        self.weight_bits = {name: quantizer.bits for name, quantizer in quantizers.items()}
+        self.quantizers = weight_quantizers(network, spec)
+        self.weight_bits = {name: quantizer.bits for name, quantizer in self.quantizers.items()}
 
     def neuron(self, name: str, traced: TracedNeuron) -> NeuronCost:
         spec, node = self.spec_of(name), self.nodes[name]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from qsnn_plugins.cost.layers import FLOAT_BITS
 from qsnn_plugins.errors import ArgumentError
@@ -188,7 +189,7 @@ def evaluate_batches(
     with evaluating(network):
         for batch in batches:
             reset_states(network)
-            with torch.no_grad():
+            with torch.no_grad(), parametrize.cached():  # weights are quantized once for all steps
                 run(batch)
             count += 1
             yield count

@@ -33,7 +33,10 @@ _THRESHOLDS = ("v_threshold", "threshold")  # SpikingJelly's name, and snnTorch'
 
 
 def stored_parameters(
-    network: nn.Module, spec: QuantSpec | None, channels: Mapping[str, int]
+    network: nn.Module,
+    spec: QuantSpec | None,
+    channels: Mapping[str, int],
+    quantizers: Mapping[str, WeightQuantizer],
 ) -> tuple[ParameterCost, ...]:
     """List the permanently stored parameters of a network, in the order of definition.
 
@@ -45,8 +48,9 @@ def stored_parameters(
         network: Any network.
         spec: Spec with which the network would be quantized, or None to count it as it is.
         channels: Channels of each layer of neurons, by name.
+        quantizers: Result of `weight_quantizers` for both.
     """
-    neurons, quantizers = all_neurons(network), weight_quantizers(network, spec)
+    neurons = all_neurons(network)
     first = next(iter(neurons), None)
     seen: set[int] = set()
     rows: list[ParameterCost] = []

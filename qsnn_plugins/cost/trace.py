@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -355,7 +356,8 @@ def _run(network: nn.Module, x: Tensor, step_mode: StepMode) -> Trace:
         gate.skips = False  # every operation is counted
     reset_states(network)
     tracer = _Tracer(network)
-    with torch.no_grad(), listed_alone(network), watched(network.named_modules(), tracer), tracer:
+    watching = watched(network.named_modules(), tracer)
+    with torch.no_grad(), parametrize.cached(), listed_alone(network), watching, tracer:
         tracer.origins[x] = _Origin(is_input=True)
         with warnings.catch_warnings():  # a scale of evaluation matters to nobody here
             warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from qsnn_plugins.cost.neurons import evaluating, is_multi_step, reset_states
 from qsnn_plugins.errors import ArgumentError
@@ -245,7 +246,7 @@ def _compare(
     modules = dict(network.named_modules())
     neurons = {name: modules[name] for name in integer.neurons}
     reset_states(network)
-    with torch.no_grad(), ForwardMonitor(neurons, _sent) as monitor:
+    with torch.no_grad(), parametrize.cached(), ForwardMonitor(neurons, _sent) as monitor:
         answer = calls.run(network, shown).cpu()
     sent: dict[str, list[Tensor]] = {name: [] for name in neurons} | monitor.sums
     answers, spikes = integer(whole) if compiled is None else compiled(whole, spikes=True)

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import cast
 
 __all__ = ["keep_comparison"]
 
 
-class _KeepComparison(torch.autograd.Function):
+class _KeepComparison(Function):
     @staticmethod
     def forward(q: Tensor, fired: Tensor, threshold: Tensor) -> Tensor:
         above = threshold * (1 + torch.finfo(q.dtype).eps)  # 1 or 2 units in the last place

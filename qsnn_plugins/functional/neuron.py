@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.autograd import Function
+
 __all__ = ["if_charge", "leaky_charge", "lif_charge", "plif_charge", "reset"]
 
 
@@ -111,7 +113,7 @@ def if_charge(x: Tensor, v: Tensor) -> Tensor:
     return v + x
 
 
-class _HardReset(torch.autograd.Function):
+class _HardReset(Function):
     @staticmethod
     def forward(h: Tensor, fired: Tensor, v_reset: float) -> Tensor:
         # no product where it fired: 0 times an infinite membrane is NaN

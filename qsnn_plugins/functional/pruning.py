@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import wide
 
 __all__ = [
@@ -94,7 +95,7 @@ def spatial_mask(u: Tensor, ratio: float = 0.35, block: int = 1) -> Tensor:
     return ~(scores < cutoff).reshape(u.shape)
 
 
-class _ApplyGate(torch.autograd.Function):
+class _ApplyGate(Function):
     @staticmethod
     def forward(u: Tensor, gate: Tensor) -> Tensor:
         return torch.where(gate > 0, u, 0.0)
@@ -110,7 +111,7 @@ class _ApplyGate(torch.autograd.Function):
         return torch.where(gate > 0, grad, 0.0), grad_gate
 
 
-class _Gate(torch.autograd.Function):
+class _Gate(Function):
     @staticmethod
     def forward(score: Tensor, threshold: float) -> Tensor:
         return (score > threshold).to(score.dtype)

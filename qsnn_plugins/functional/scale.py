@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 
 __all__ = [
     "MIN_SCALE",
@@ -124,7 +125,7 @@ def integer_codes(code: Tensor, weight: Tensor | None = None) -> Tensor:
     return code.to(torch.int32)
 
 
-class _RoundThrough(torch.autograd.Function):
+class _RoundThrough(Function):
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         return x.round()
@@ -154,7 +155,7 @@ def round_through(x: Tensor) -> Tensor:
     return _RoundThrough.apply(x)
 
 
-class _RoundToPowerOfTwo(torch.autograd.Function):
+class _RoundToPowerOfTwo(Function):
     @staticmethod
     def forward(alpha: Tensor, last: Tensor | None) -> Tensor:
         exponent = torch.log2(wide(alpha))
@@ -196,7 +197,7 @@ def round_to_power_of_two(alpha: Tensor, last: Tensor | None = None) -> Tensor:
     return _RoundToPowerOfTwo.apply(alpha, last)
 
 
-class _ScaleGradient(torch.autograd.Function):
+class _ScaleGradient(Function):
     @staticmethod
     def forward(x: Tensor, factor: float) -> Tensor:
         return x.clone()

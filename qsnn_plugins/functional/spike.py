@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import check_bits, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind, derivative
 from qsnn_plugins.functional.threshold import finite
@@ -53,7 +54,7 @@ give float32 or float64, which hold all counts of spikes of 12 bits
         raise ArgumentError("x.dtype", dtype, allowed)
 
 
-class _Heaviside(torch.autograd.Function):
+class _Heaviside(Function):
     @staticmethod
     def forward(x: Tensor, kind: SurrogateKind, sharpness: float, fires_at_zero: bool) -> Tensor:
         return (x >= 0 if fires_at_zero else x > 0).to(x.dtype)
@@ -100,7 +101,7 @@ def heaviside(
     return _Heaviside.apply(x, kind, sharpness, fires_at_zero)
 
 
-class _MultiBit(torch.autograd.Function):
+class _MultiBit(Function):
     @staticmethod
     def forward(x: Tensor, step: Tensor, greatest: int, fires_at_zero: bool) -> Tensor:
         over = x / step

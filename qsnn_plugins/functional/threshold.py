@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.surrogate import SurrogateKind, primitive
 
 __all__ = ["ThresholdGradient", "WindowKind", "distance", "finite", "keep_positive", "per_channel"]
@@ -24,7 +25,7 @@ FLOOR = 1e-3  # the least threshold that a learned one is used with
 UNREACHED = 2.0**60  # stands for an infinite threshold
 
 
-class _SeparateDistance(torch.autograd.Function):
+class _SeparateDistance(Function):
     @staticmethod
     def forward(h: Tensor, threshold: Tensor, window: SurrogateKind) -> Tensor:
         return h - threshold
@@ -96,7 +97,7 @@ def distance(
     return h - (threshold if gradient == "ordinary" else threshold.detach())
 
 
-class _KeepPositive(torch.autograd.Function):
+class _KeepPositive(Function):
     @staticmethod
     def forward(threshold: Tensor, floor: float) -> Tensor:
         return threshold.clamp(min=floor)

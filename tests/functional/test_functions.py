@@ -7,6 +7,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from qsnn_plugins.functional import nearest_level
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.nn import weight_quantizer
 from qsnn_plugins.ops.quantized_lif import quantized_lif
 from qsnn_plugins.spec import PruningSpec, WeightSpec
@@ -42,15 +43,12 @@ def watched(function, found):
 def called(monkeypatch):
     """Names of the functions that are called, and whether their forward ended in nothing."""
     found = {}
-    for function in torch.autograd.Function.__subclasses__():
-        if not function.__module__.startswith(("qsnn_plugins", __name__)):
-            continue
-
+    for function in Function.__subclasses__():
         monkeypatch.setattr(function, "forward", staticmethod(watched(function, found)))
     return found
 
 
-class Ends(torch.autograd.Function):
+class Ends(Function):
     @staticmethod
     def forward(x):
         return x.round().to(x.dtype)
@@ -82,3 +80,8 @@ def test_the_check_sees_a_cast(called):
     Ends.apply(torch.ones(2))
     nearest_level(torch.ones(2))
     assert called == {"Ends": True, "_NearestLevel": False}
+
+
+def test_all_are_of_the_base_that_finds_their_signature_once():
+    every = torch.autograd.Function.__subclasses__()
+    assert [each for each in every if each.__module__.startswith("qsnn_plugins")] == [Function]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.membrane.stacked import (
     TERNARY,
     MembraneGradient,
@@ -46,7 +47,7 @@ def _round_to_level(u: Tensor, levels: Sequence[float]) -> Tensor:
     return cast(q, u.dtype)
 
 
-class _NearestLevel(torch.autograd.Function):
+class _NearestLevel(Function):
     @staticmethod
     def forward(
         u: Tensor,

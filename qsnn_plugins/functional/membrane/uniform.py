@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qsnn_plugins.debug import refuse_nan
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.membrane.stacked import MembraneGradient, check_gradient, slope
 from qsnn_plugins.functional.scale import cast, check_bits, check_floating
 from qsnn_plugins.functional.surrogate import SurrogateKind
@@ -65,7 +66,7 @@ def _over(u: Tensor, scale: Tensor) -> Tensor:
     return u / scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
 
-class _Uniform(torch.autograd.Function):
+class _Uniform(Function):
     @staticmethod
     def forward(
         u: Tensor,

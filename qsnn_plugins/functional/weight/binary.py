@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import check_floating, integer_codes, scale_like, wide
 
 __all__ = ["BinaryGradient", "binary", "binary_codes", "ede_schedule"]
@@ -22,7 +23,7 @@ def _sign(w: Tensor) -> Tensor:
     return torch.ones_like(w).copysign_(bounded).add(bounded, alpha=0)
 
 
-class _Sign(torch.autograd.Function):
+class _Sign(Function):
     @staticmethod
     def forward(w: Tensor, gradient: BinaryGradient, t: Any, k: Any) -> Tensor:
         return _sign(w)

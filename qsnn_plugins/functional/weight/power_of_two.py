@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import (
     check_bits,
     check_floating,
@@ -58,7 +59,9 @@ _ADDITIVE = {bits: _additive_integers(bits) for bits in range(2, 9)}
 def _nearest_to_half_units(integers: tuple[int, ...]) -> Tensor:
     """The nearest integer to 0, 1/2, 1 and so on, ties to the smaller."""
     thresholds = torch.tensor([a + b for a, b in itertools.pairwise(integers)])
-    return torch.tensor(integers)[torch.bucketize(torch.arange(2 * integers[-1] + 1), thresholds)]
+    places = torch.bucketize(torch.arange(2 * integers[-1] + 1), thresholds)
+    # as most weights are, which need no copy of the table then
+    return torch.tensor(integers, dtype=torch.float32)[places]
 
 
 _NEAREST = {
@@ -158,7 +161,7 @@ def _nearest(ratio: Tensor, integers: tuple[int, ...]) -> Tensor:
     return nearest.copysign_(clipped).add_(clipped, alpha=0)
 
 
-class _Grid(torch.autograd.Function):
+class _Grid(Function):
     @staticmethod
     def forward(w: Tensor, alpha: Tensor, integers: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         ratio = w / alpha

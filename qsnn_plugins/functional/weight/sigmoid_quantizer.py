@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import check_floating, integer_codes, scale_like, wide
 
 __all__ = ["linear_temperature", "sigmoid_quantizer", "sigmoid_quantizer_codes"]
@@ -71,7 +72,7 @@ def _level_and_slope(
     return level, slope
 
 
-class _Soft(torch.autograd.Function):
+class _Soft(Function):
     @staticmethod
     def forward(
         w: Tensor,

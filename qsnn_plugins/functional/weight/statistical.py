@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import check_bits, check_floating, integer_codes, wide
 from qsnn_plugins.functional.weight.uniform import uniform, uniform_codes
 
@@ -37,7 +38,7 @@ def statistical_bound(w: Tensor) -> Tensor:
     return 2 * wide(w).detach().abs().mean()
 
 
-class _Ternary(torch.autograd.Function):
+class _Ternary(Function):
     @staticmethod
     def forward(w: Tensor) -> Tensor:
         code, value = _ternary(w)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qsnn_plugins.errors import ArgumentError
+from qsnn_plugins.functional.autograd import Function
 from qsnn_plugins.functional.scale import (
     check_bits,
     check_floating,
@@ -31,7 +32,7 @@ def _nearest(w: Tensor, scale: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     return torch.round((w / divisor).clamp(-1, 1) * steps), scale / steps
 
 
-class _Uniform(torch.autograd.Function):
+class _Uniform(Function):
     @staticmethod
     def forward(
         w: Tensor, scale: Tensor, steps: int, gradient: UniformGradient

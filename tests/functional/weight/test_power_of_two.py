@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qsnn_plugins.errors import ArgumentError
 from qsnn_plugins.functional import (
@@ -183,3 +184,19 @@ def test_bits_that_are_refused(kind, bits):
 def test_integer_weights_are_refused(kind):
     with pytest.raises(ArgumentError, match=r"w\.dtype"):
         KINDS[kind][0](torch.ones(1, dtype=torch.int64), torch.tensor(1.0), 4)
+
+
+class Conversions(TorchDispatchMode):
+    """Counts the tensors that are converted."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket is torch.ops.aten._to_copy
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_table_of_a_grid_is_not_converted_in_each_call():
+    with Conversions() as found:
+        power_of_two(torch.randn(4, 3), torch.tensor(1.0), bits=5)
+    assert found.count == 1  # places to look up, of the weight's size
