@@ -22,7 +22,7 @@ from qsnn_plugins.cli.failures import tool_status
 from tests.cli.plotting import RESULT
 from tests.cli.test_doors import RECIPE as CLASSIFIER
 
-COUNT = 200
+COUNT = 100
 COMMAND = {"class_path": "os.system", "init_args": {"command": "touch sprung"}}
 PROCESS = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "sprung"]}}
 # nothing that asks for more memory or time than there is
