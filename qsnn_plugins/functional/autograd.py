@@ -13,8 +13,6 @@ __all__ = ["Function"]
 class Function(torch.autograd.Function):
     """torch's, whose `apply` asks for the signature of `forward` in every call: found once here.
 
-    Without this, small tensors would spend a fifth of a time step on it.
-
     Example:
         >>> class Same(Function):
         ...     @staticmethod

@@ -174,7 +174,7 @@ def _limit_of(
             raise ArgumentError(f"{name}.spike.limit_sums", True, allowed)
         unit = neuron.one_threshold if in_thresholds else 1.0
         if unit is None:
-            return LeftAlone(f"{name} has no one threshold above 0")
+            return LeftAlone(f"{name} has no one finite threshold above 0")
         limits.add((spec.spike.bits, unit))
     if limits <= {None}:
         return None
