@@ -179,6 +179,12 @@ def test_units_that_differ_or_learn_are_refused_by_name():
     assert inject(networks[1], limiting(2)).limited
 
 
+def test_spikes_of_an_infinite_threshold_have_no_unit_to_be_limited_in():
+    network = network_of(Block(threshold=float("inf")))
+    with pytest.warns(UserWarning, match=r"1\.sn has no one finite threshold above 0"):
+        assert inject(network, limiting(2, "threshold")).limited == ()
+
+
 def test_integer_networks_refuse_the_limit_by_name():
     network = nn.Sequential(nn.Linear(6, 6), neuron.IFNode(), Block(), nn.Linear(6, 3))
     weight = WeightSpec("uniform", bits=4)
